@@ -1,0 +1,199 @@
+"""Words on the screen and exit codes: the only module that prints.
+
+Results go to stdout, everything else to stderr. Text is readable without colour (`NO_COLOR` is obeyed).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from types import FrameType
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from builder import __version__, process
+from builder.errors import BuilderError, Interrupted, Notice, Origin
+
+if TYPE_CHECKING:
+    from rich.console import Console as RichConsole
+    from rich.text import Text
+
+
+@dataclass(slots=True)
+class Step:
+    """One step of the work; `seconds` is how long it took, once it is over."""
+
+    title: str
+    seconds: float = 0.0
+
+
+class Console:
+    """What a door says to its user. Safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self.verbose = False
+        self._lock = threading.Lock()
+        self._rich: dict[bool, RichConsole] = {}
+
+    def be_verbose(self) -> None:
+        """Echo each program that is run, and show tracebacks."""
+        self.verbose = True
+        started = time.monotonic()
+        process.trace_commands(
+            lambda line: self._say(f"  +{time.monotonic() - started:6.2f}s  {line}", style="dim")
+        )
+
+    @contextlib.contextmanager
+    def step(self, title: str) -> Iterator[Step]:
+        """Name a step of the work when it is over, with its duration; say nothing of a step that fails."""
+        step = Step(title)
+        started = time.monotonic()
+        if self.verbose:
+            self._say(f"  {title} …", style="dim")
+        yield step
+        step.seconds = time.monotonic() - started
+        self._say(f"✓ {step.title}  {step.seconds:.2f}s", style="green", head=1)
+
+    def notices(self, notices: Iterable[Notice]) -> None:
+        """Show what the user should know although the work goes on."""
+        for notice in notices:
+            where = f"{notice.where}: " if notice.where else ""
+            self._say(f"warning: {where}{notice.text}", style="yellow", head=len("warning:"))
+
+    def note(self, text: str) -> None:
+        """Say something to the user that is neither a result nor a warning."""
+        self._say(text)
+
+    def error(self, error: BuilderError, *, about: str | None = None) -> None:
+        """Show an error: what, where, the words of the program that failed, and what to do."""
+        subject = f"{about}: " if about else ""
+        lines = [f"error: {subject}{error.what}"]
+        if error.where:
+            lines.append(f"  where: {_relative(error.where)}")
+        if error.detail:
+            lines.extend(f"  | {line}" for line in error.detail.splitlines())
+        if error.remedy:
+            lines.append("")
+            lines.append(f"hint: {error.remedy}")
+        self._say("\n".join(lines), style="red", head=len("error:"))
+
+    def result(self, text: str) -> None:
+        """Write a result to stdout."""
+        with self._lock:
+            sys.stdout.write(text + "\n")
+            sys.stdout.flush()
+
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Write a table of results to stdout; columns whose title starts with `>` are right-aligned."""
+        from rich.table import Table  # noqa: PLC0415  (start-up time)
+
+        grid = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
+        for column in columns:
+            right = column.startswith(">")
+            grid.add_column(column.removeprefix(">"), justify="right" if right else "left", overflow="fold")
+        for row in rows:
+            grid.add_row(*row)
+        with self._lock:
+            self._console(stderr=False).print(grid)
+
+    def _say(self, text: str, *, style: str | None = None, head: int | None = None) -> None:
+        """Write to stderr; only the first `head` characters take the style."""
+        from rich.text import Text  # noqa: PLC0415  (start-up time)
+
+        styled: Text = Text(text)
+        if style:
+            styled.stylize(style, 0, head)
+        with self._lock:
+            self._console(stderr=True).print(styled, soft_wrap=True)
+
+    def _console(self, *, stderr: bool) -> RichConsole:
+        from rich.console import Console as RichConsole  # noqa: PLC0415  (start-up time)
+
+        if stderr not in self._rich:
+            self._rich[stderr] = RichConsole(stderr=stderr, highlight=False, markup=False, emoji=False)
+        return self._rich[stderr]
+
+
+console = Console()
+"""One process has one screen; doors share this object so that lines of parallel steps do not mix."""
+
+
+def verbose_option(command: click.decorators.FC) -> click.decorators.FC:
+    """Give a door the option `--verbose`."""
+
+    def turn_on(_context: click.Context, _option: click.Parameter, value: bool) -> None:  # noqa: FBT001
+        if value:
+            console.be_verbose()
+
+    return click.option(
+        "--verbose",
+        is_flag=True,
+        expose_value=False,
+        is_eager=True,
+        callback=turn_on,
+        help="Echo each program that is run; show tracebacks.",
+    )(command)
+
+
+def run_door(command: click.Command, module: str) -> NoReturn:
+    """Run a door to its exit code: the one place where errors become words.
+
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 128 + n stopped by signal n.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    sys.exit(_exit_code(command, module))
+
+
+def _exit_code(command: click.Command, module: str) -> int:
+    try:
+        code = command.main(prog_name=f"builder.pex -m {module}", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except Interrupted as error:
+        console.error(error)
+        return 128 + error.signal_number
+    except BuilderError as error:
+        if console.verbose:
+            traceback.print_exc()
+        console.error(error)
+        return error.exit_code
+    except BrokenPipeError:
+        # The reader of our output went away, as `| head` does; do not complain at shutdown either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:  # noqa: BLE001  (the last line of defence: one clear message instead of a traceback)
+        if console.verbose:
+            traceback.print_exc()
+        console.error(
+            BuilderError(
+                f"the builder itself failed (version {__version__}): {type(error).__name__}: {error}",
+                remedy="Run it again with --verbose and report what it prints; it is a defect of the builder",
+            ),
+        )
+        return 1
+    return code if isinstance(code, int) else 0
+
+
+def _interrupt(number: int, _frame: FrameType | None) -> None:
+    # A second signal must not interrupt the cleaning up after the first.
+    for other in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(other, signal.SIG_IGN)
+    process.stop_everything()
+    raise Interrupted(number, signal.Signals(number).name)
+
+
+def _relative(where: Origin) -> str:
+    try:
+        return str(Origin(where.path.relative_to(os.getcwd()), where.line))  # noqa: PTH109  (no Path needed)
+    except ValueError:
+        return str(where)

@@ -1,0 +1,118 @@
+"""Every error that a user of the builder can cause or meet.
+
+BuilderError                 exit code 1
+├── UsageError               exit code 2: the command line itself is wrong
+├── ProjectError             the project or its workspace file declares something that cannot be right
+├── ResolutionError          no set of distributions satisfies the requirements, or one is missing
+├── TargetError              the target is unknown, or this machine lacks the Python that it needs
+├── FetchError               a distribution could not be downloaded, or is not what the lock promises
+├── SdistBuildError          a source distribution could not be built into a wheel
+├── AssemblyError            wheels or files that cannot become a PEX file
+├── ToolError                a program that the builder relies on is missing or misbehaves
+├── StorageError             a file could not be written: disk full, no permission
+└── Interrupted              SIGINT or SIGTERM: exit code 128 + signal number
+
+Code below the doors raises these and never prints or exits; `builder.console.run_door` is the one place where
+they become words on the screen and an exit code.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where something was declared: a file and, where it has one, a 1-based line."""
+
+    path: Path
+    line: int | None = None
+
+    def __str__(self) -> str:
+        return str(self.path) if self.line is None else f"{self.path}:{self.line}"
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that the user should know although the work goes on; doors show it, rooms return it.
+
+    :param text: one sentence without a full stop.
+    :param where: the file and line that it is about.
+    """
+
+    text: str
+    where: Origin | None = None
+
+
+class BuilderError(Exception):
+    """What happened, where, and what to do about it.
+
+    :param what: one sentence without a full stop; names and paths in backquotes.
+    :param where: the file and line that the user should look at.
+    :param detail: lines from another program, already shortened to what matters.
+    :param remedy: what to do next, as an imperative sentence.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: Origin | None = None,
+        detail: str | None = None,
+        remedy: str | None = None,
+    ) -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = where
+        self.detail = detail
+        self.remedy = remedy
+
+
+class UsageError(BuilderError):
+    """The command line is wrong in a way that the parser alone cannot see."""
+
+    exit_code = 2
+
+
+class ProjectError(BuilderError):
+    """The project or its workspace file declares something that cannot be right."""
+
+
+class ResolutionError(BuilderError):
+    """No set of distributions satisfies the requirements, or a necessary one is missing from it."""
+
+
+class TargetError(BuilderError):
+    """The target is unknown, or this machine lacks the Python that it needs."""
+
+
+class FetchError(BuilderError):
+    """A distribution could not be downloaded, or is not what the lock promises."""
+
+
+class SdistBuildError(BuilderError):
+    """A source distribution or a local package could not be built into a wheel."""
+
+
+class AssemblyError(BuilderError):
+    """Wheels or files that cannot become a PEX file."""
+
+
+class ToolError(BuilderError):
+    """A program that the builder relies on is missing or misbehaves."""
+
+
+class StorageError(BuilderError):
+    """A file could not be written: the disk is full, or permission is missing."""
+
+
+class Interrupted(BuilderError):
+    """The user or the machine asked the run to stop."""
+
+    def __init__(self, signal_number: int, name: str) -> None:
+        super().__init__(f"stopped by {name}; nothing half-made was left behind")
+        self.signal_number = signal_number

@@ -1,0 +1,157 @@
+"""The one way to run another program: quiet while it works, its words kept for when it fails."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from builder.errors import ToolError
+
+_SECRET_PREFIXES = ("DAGSTER_CLOUD_", "DAGSTER_PLUS_", "GITHUB_", "ACTIONS_", "GITLAB_", "CI_JOB_")
+_SECRET_WORDS = re.compile(
+    r"TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|PRIVATE_?KEY|ACCESS_?KEY|API_?KEY|_PAT$|_AUTH$|^NETRC$",
+    re.IGNORECASE,
+)
+# Index credentials: uv and pip cannot do their work without them.
+_INDEX_PREFIXES = ("UV_", "PIP_")
+
+_children: set[subprocess.Popen[str]] = set()
+_children_lock = threading.Lock()
+
+stopping = threading.Event()
+"""Set once the builder has been asked to stop: no thread starts anything new, transfers end at the next chunk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A program that ran to its end."""
+
+    argv: tuple[str, ...]
+    code: int
+    stdout: str
+    stderr: str
+
+
+class ProcessFailed(ToolError):
+    """A program ended with an exit code other than 0, or was stopped at its time limit (code is None)."""
+
+    def __init__(self, argv: Sequence[str], code: int | None, stdout: str, stderr: str) -> None:
+        ending = "took too long" if code is None else f"failed with exit code {code}"
+        super().__init__(f"`{Path(argv[0]).name}` {ending}", detail=(stderr.strip() or stdout.strip()) or None)
+        self.argv = tuple(argv)
+        self.code = code
+        self.stdout = stdout
+        self.stderr = stderr
+
+
+def run(
+    argv: Sequence[str | os.PathLike[str]],
+    *,
+    env: Mapping[str, str],
+    cwd: Path | None = None,
+    timeout: float | None = None,
+    stdin: str = "",
+    check: bool = True,
+) -> Finished:
+    """Run a program to its end and return what it said.
+
+    It gets a process group of its own, which is killed whole at the time limit (seconds), or when the builder
+    is interrupted. Raises ToolError if the program cannot be started, ProcessFailed if `check` and it fails.
+    """
+    words = [os.fspath(word) for word in argv]
+    if trace := _trace:
+        trace(shlex.join(words))
+    try:
+        child = subprocess.Popen(
+            words,
+            env=dict(env),
+            cwd=cwd,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,
+        )
+    except OSError as error:
+        what = f"could not start `{words[0]}`: {os.strerror(error.errno) if error.errno else error}"
+        raise ToolError(what) from error
+    with _children_lock:
+        _children.add(child)
+    if stopping.is_set():
+        _kill(child)
+    try:
+        stdout, stderr = child.communicate(stdin, timeout=timeout)
+    except subprocess.TimeoutExpired:
+        _kill(child)
+        stdout, stderr = child.communicate()
+        raise ProcessFailed(words, None, stdout, stderr) from None
+    except BaseException:
+        _kill(child)
+        child.wait()
+        raise
+    finally:
+        with _children_lock:
+            _children.discard(child)
+    if check and child.returncode != 0:
+        raise ProcessFailed(words, child.returncode, stdout, stderr)
+    return Finished(tuple(words), child.returncode, stdout, stderr)
+
+
+def run_module(module: str, arguments: Sequence[str | os.PathLike[str]], *, env: Mapping[str, str]) -> Finished:
+    """Run a module of the builder's own Python, such as the bundled `pip` or `pex`, as a program."""
+    # Inside builder.pex the modules are found through sys.path only, which a child does not inherit.
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    return run([sys.executable, "-m", module, *arguments], env={**env, "PYTHONPATH": path})
+
+
+def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The caller's environment without its secrets, for programs that run other people's code.
+
+    Left out: everything of Dagster Cloud and of the CI provider, and whatever is named like a secret; index
+    credentials (`UV_…`, `PIP_…`) stay. Python's own variables are left out too, so that the caller's virtual
+    environment does not leak into another interpreter.
+    """
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith(_INDEX_PREFIXES)
+        or not (
+            name.startswith((*_SECRET_PREFIXES, "PYTHON", "PEX_", "__PEX"))
+            or name in {"VIRTUAL_ENV", "CONDA_PREFIX"}
+            or _SECRET_WORDS.search(name)
+        )
+    }
+    return {**kept, **(extra or {})}
+
+
+def stop_everything() -> None:
+    """Kill every program that is still running and let no other start: the builder itself is being stopped."""
+    stopping.set()
+    with _children_lock:
+        children = list(_children)
+    for child in children:
+        _kill(child)
+
+
+def trace_commands(trace: Callable[[str], None]) -> None:
+    """Have each command line passed to `trace` before it runs (`--verbose`)."""
+    global _trace  # noqa: PLW0603  (set once, at the door)
+    _trace = trace
+
+
+_trace: Callable[[str], None] | None = None
+
+
+def _kill(child: subprocess.Popen[str]) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.pid, signal.SIGKILL)

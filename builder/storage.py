@@ -1,0 +1,133 @@
+"""Files that are either whole under their final name or not there at all."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from builder.errors import StorageError
+
+TEMPORARY_PREFIX = ".builder-tmp-"
+
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Artefact:
+    """A finished file.
+
+    :param path: where it lies; its base name is its name in a registry.
+    :param size: in bytes.
+    :param sha256: of the bytes, hexadecimal.
+    :param identity: of the content, hexadecimal: equal identities promise equal bytes.
+    """
+
+    path: Path
+    size: int
+    sha256: str
+    identity: str
+
+    @property
+    def name(self) -> str:
+        """The file name, without directories."""
+        return self.path.name
+
+
+def cache_directory() -> Path:
+    """The builder's cache: `$BUILDER_CACHE_DIR`, else the platform's per-user cache directory."""
+    configured = os.environ.get("BUILDER_CACHE_DIR")
+    if configured:
+        return Path(configured).absolute()
+    import platformdirs  # noqa: PLC0415  (start-up time)
+
+    return Path(platformdirs.user_cache_dir("dagster-builder"))
+
+
+def make_directory(path: Path) -> Path:
+    """Create `path` and its parents; raises StorageError if that is impossible."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise storage_error(error, path) from error
+    return path
+
+
+@contextlib.contextmanager
+def atomic_write(path: Path, *, mode: int = 0o644) -> Iterator[IO[bytes]]:
+    """Write `path` through a temporary neighbour that takes its name only when all bytes are on it.
+
+    The mode does not depend on the umask. Raises StorageError on a full disk or missing permission; whatever
+    the body raises, no file is left under either name (an older file under `path` stays as it was).
+    """
+    make_directory(path.parent)
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=path.parent)
+    except OSError as error:
+        raise storage_error(error, path) from error
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "w+b") as stream:
+            yield stream
+            stream.flush()
+            os.fchmod(stream.fileno(), mode)
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise storage_error(error, path) from error
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def scratch_directory(parent: Path | None = None) -> Iterator[Path]:
+    """A temporary directory that is gone afterwards, whatever happens in between."""
+    if parent is not None:
+        make_directory(parent)
+    try:
+        holder = tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX, dir=parent, ignore_cleanup_errors=True)
+    except OSError as error:
+        raise storage_error(error, parent or Path(tempfile.gettempdir())) from error
+    with holder as name:
+        yield Path(name)
+
+
+@contextlib.contextmanager
+def exclusive(lock_file: Path) -> Iterator[None]:
+    """Hold an advisory lock against other builders on this machine; waits until it is free."""
+    make_directory(lock_file.parent)
+    try:
+        descriptor = os.open(lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise storage_error(error, lock_file) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def sha256_of(path: Path) -> str:
+    """The sha256 of a file's bytes, hexadecimal; raises OSError as `open` does."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def storage_error(error: OSError, path: Path) -> StorageError:
+    """Put an OSError about `path` into words that say what to do."""
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    remedy = {
+        errno.ENOSPC: f"Free some space on the disk that holds `{path.parent}`, or choose another directory",
+        errno.EDQUOT: "Free some space within your disk quota, or choose another directory",
+        errno.EACCES: f"Make `{path.parent}` writable, or choose another directory",
+        errno.EROFS: "Choose a directory on a writable file system",
+    }.get(error.errno or 0, "Check the path, and that the directory is writable")
+    return StorageError(f"could not write `{path}`: {reason}", remedy=remedy)
