@@ -1,0 +1,52 @@
+"""Finding a Python interpreter of the target's version on this machine."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from builder import process
+from builder.errors import TargetError, ToolError
+from builder.resolution import uv
+
+_PROBE = "import sys; sys.stdout.write('%d.%d' % sys.version_info[:2])"
+
+
+@functools.lru_cache
+def find_python(version: str) -> Path:
+    """A working interpreter of `version` ("3.11"): one called `pythonX.Y` on PATH, else one that uv knows.
+
+    Raises TargetError, with what to install, if there is none. Names on PATH that do not work, such as pyenv's
+    shims of versions that are not installed, are passed over.
+    """
+    for candidate in _candidates(version):
+        if works(candidate, version):
+            return candidate
+    raise TargetError(
+        f"there is no working `python{version}` on PATH, and uv knows none either",
+        remedy=f"Install it: `uv python install {version}`, or in GitHub Actions add a step"
+        f" `uses: actions/setup-python` with `python-version: '{version}'`",
+    )
+
+
+def works(python: Path, version: str) -> bool:
+    """Whether `python` starts and is of `version`."""
+    try:
+        finished = process.run([python, "-I", "-c", _PROBE], env=process.clean_environment(), timeout=30)
+    except ToolError:
+        return False
+    return finished.stdout == version
+
+
+def _candidates(version: str) -> Iterator[Path]:
+    for directory in os.get_exec_path():
+        candidate = Path(directory, f"python{version}")
+        if os.access(candidate, os.X_OK):
+            yield candidate
+    try:
+        found = uv.run(["python", "find", "--no-project", "--no-python-downloads", version])
+    except ToolError:
+        return
+    yield Path(found.stdout.strip())

@@ -1,0 +1,132 @@
+"""What the receiving server runs: a Python version and a complete platform."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from builder.errors import Origin, TargetError, UsageError
+
+if TYPE_CHECKING:
+    from packaging.tags import Tag
+
+PYTHON_VERSIONS: Final = ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
+"""The Pythons that Dagster Cloud's serverless base images have."""
+
+DEFAULT_PYTHON_VERSION: Final = "3.11"
+
+# The glibc levels for which uv knows a target triple; the lock holds all wheels up to the nearest one.
+_UV_MANYLINUX: Final = (17, 28, *range(31, 41))
+
+_MARKER_KEYS: Final = ("python_version", "sys_platform", "platform_machine")
+
+
+@dataclass(frozen=True)
+class Target:
+    """A Python version and a complete platform, as `pex3 interpreter inspect --markers --tags` prints one.
+
+    :param python_version: such as "3.11".
+    :param markers: PEP 508 marker environment of the target.
+    :param tag_names: PEP 425 tags that the target accepts, best first.
+    """
+
+    python_version: str
+    markers: Mapping[str, str]
+    tag_names: tuple[str, ...]
+
+    @cached_property
+    def tags(self) -> list[Tag]:
+        """The accepted tags, parsed, best first."""
+        from packaging.tags import Tag  # noqa: PLC0415  (start-up time)
+
+        return [Tag(*name.split("-", 2)) for name in self.tag_names]
+
+    @property
+    def description(self) -> str:
+        """For people: `Python 3.11 on linux x86_64`."""
+        return f"Python {self.python_version} on {self.markers['sys_platform']} {self.markers['platform_machine']}"
+
+    @property
+    def glibc(self) -> tuple[int, int] | None:
+        """The newest glibc that the tags promise, or None where the target is not a glibc Linux."""
+        levels = (re.fullmatch(r".*-manylinux_(\d+)_(\d+)_\w+", name) for name in self.tag_names)
+        return max(((int(level[1]), int(level[2])) for level in levels if level), default=None)
+
+    @property
+    def uv_platform(self) -> str:
+        """The target triple that uv resolves for: the nearest one at or below the target's own level."""
+        machine = {"arm64": "aarch64", "AMD64": "x86_64"}.get(self.markers["platform_machine"])
+        machine = machine or self.markers["platform_machine"]
+        if self.markers["sys_platform"] == "darwin":
+            return f"{machine}-apple-darwin"
+        if self.glibc is None:
+            return f"{machine}-unknown-linux-musl"
+        usable = [level for level in _UV_MANYLINUX if (2, level) <= self.glibc]
+        return f"{machine}-manylinux_2_{usable[-1]}" if usable else f"{machine}-unknown-linux-gnu"
+
+    def accepts(self, wheel_name: str) -> bool:
+        """Whether a wheel of this file name can be installed on the target (PEP 425)."""
+        from packaging.utils import parse_wheel_filename  # noqa: PLC0415  (start-up time)
+
+        return not parse_wheel_filename(wheel_name)[3].isdisjoint(self.tags)
+
+
+def serverless_target(python_version: str) -> Target:
+    """The serverless base image of a Python version; raises UsageError for one that there is none of."""
+    if python_version not in PYTHON_VERSIONS:
+        nearest = re.match(r"(?:python|py|cp)?-?(3)\.?(\d{1,2})", python_version)
+        guess = f"{nearest[1]}.{nearest[2]}" if nearest else DEFAULT_PYTHON_VERSION
+        guess = guess if guess in PYTHON_VERSIONS else DEFAULT_PYTHON_VERSION
+        raise UsageError(
+            f"`{python_version}` is not a Python version that Dagster Cloud's serverless base images have",
+            remedy=f"Write one of {', '.join(PYTHON_VERSIONS)}, such as --python-version {guess}",
+        )
+    name = f"cp{python_version.replace('.', '')}-linux-x86_64.json"
+    source = resources.files("builder.resolution") / "platforms" / name
+    return _parse(json.loads(source.read_text(encoding="utf-8")))
+
+
+def read_target(path: Path) -> Target:
+    """A complete platform from a file; raises TargetError if it is not one."""
+    remedy = "Make the file on the target machine with `pex3 interpreter inspect --markers --tags`"
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise TargetError(f"the platform file `{path}` does not exist", remedy=remedy) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise TargetError(f"the platform file `{path}` cannot be read: {error}", remedy=remedy) from error
+    except json.JSONDecodeError as error:
+        where = Origin(path, error.lineno)
+        raise TargetError(f"the platform file is not JSON: {error.msg}", where=where, remedy=remedy) from error
+    try:
+        return _parse(document)
+    except (TypeError, ValueError) as error:
+        what = f"the platform file is not a complete platform: {error}"
+        raise TargetError(what, where=Origin(path), remedy=remedy) from error
+
+
+def _parse(document: object) -> Target:
+    """Check the shape of a complete platform; raises ValueError or TypeError that names what is missing."""
+    if not isinstance(document, dict):
+        message = "it is not a mapping"
+        raise TypeError(message)
+    markers, tags = document.get("marker_environment"), document.get("compatible_tags")
+    if not isinstance(markers, dict) or not all(isinstance(value, str) for value in markers.values()):
+        message = "`marker_environment` is not a mapping of texts"
+        raise TypeError(message)
+    missing = [key for key in _MARKER_KEYS if not markers.get(key)]
+    if missing:
+        message = f"`marker_environment` lacks `{missing[0]}`"
+        raise ValueError(message)
+    if not isinstance(tags, list) or not tags or not all(isinstance(t, str) and t.count("-") >= 2 for t in tags):  # noqa: PLR2004  (a tag has three parts)
+        message = "`compatible_tags` is not a list of tags"
+        raise TypeError(message)
+    # Absent markers must compare as something: these two name one machine's kernel, never the target's.
+    complete = {"platform_release": "", "platform_version": "", **markers}
+    return Target(markers["python_version"], complete, tuple(tags))

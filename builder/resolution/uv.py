@@ -1,0 +1,101 @@
+"""uv, the program that resolves requirements and builds wheels from source distributions."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import zipfile
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path
+
+from builder import process, storage
+from builder.errors import ToolError
+
+_PIN = "uv-requirement.txt"
+
+
+def pinned_version() -> str:
+    """The version of uv that the builder was tested with."""
+    version = re.search(r"^uv==(\S+)", _pin_text(), re.MULTILINE)
+    if version is None:
+        message = f"{_PIN} pins no version"
+        raise ValueError(message)
+    return version[1]
+
+
+@lru_cache
+def executable() -> Path:
+    """The uv program: `$BUILDER_UV`, else the pinned version out of the builder's tool cache.
+
+    The first time, its wheel is fetched through the bundled pip, whose index configuration, proxies,
+    certificates and keyring hold for it as for everything else that the user installs; its hash is checked.
+    Raises ToolError if it is not to be had.
+    """
+    configured = os.environ.get("BUILDER_UV")
+    if configured:
+        found = shutil.which(configured)
+        if found is None:
+            what = f"BUILDER_UV names `{configured}`, which is not a program"
+            raise ToolError(what, remedy="Correct BUILDER_UV or unset it")
+        return Path(found)
+    directory = storage.cache_directory() / "tools" / f"uv-{pinned_version()}"
+    program = directory / "uv"
+    if not program.exists():
+        with storage.exclusive(directory.parent / ".lock"):
+            if not program.exists():
+                _install(program)
+    return program
+
+
+def run(
+    arguments: Sequence[str | os.PathLike[str]],
+    *,
+    cwd: Path | None = None,
+    extra_env: Mapping[str, str] | None = None,
+    timeout: float | None = None,
+) -> process.Finished:
+    """Run uv quietly, without the caller's secrets; raises process.ProcessFailed with uv's own words."""
+    settings = {
+        "UV_NO_PROGRESS": "1",
+        "NO_COLOR": "1",
+        "UV_CACHE_DIR": str(storage.cache_directory() / "uv"),
+        **(extra_env or {}),
+    }
+    return process.run(
+        [executable(), *arguments], env=process.clean_environment(settings), cwd=cwd, timeout=timeout
+    )
+
+
+def _install(program: Path) -> None:
+    with storage.scratch_directory(storage.cache_directory() / "tools") as scratch:
+        pin = scratch / _PIN
+        pin.write_text(_pin_text(), encoding="utf-8")
+        options = ["--quiet", "--no-deps", "--only-binary", ":all:", "--require-hashes", "--no-cache-dir"]
+        try:
+            process.run_module(
+                "pip",
+                ["download", *options, "--disable-pip-version-check", "--dest", scratch, "--requirement", pin],
+                env=process.clean_environment(),
+            )
+        except process.ProcessFailed as error:
+            raise ToolError(
+                f"uv {pinned_version()} could not be fetched",
+                detail=_last_lines(error.stderr),
+                remedy="Check the network and pip's index configuration, or install uv and set BUILDER_UV",
+            ) from error
+        (wheel,) = scratch.glob("uv-*.whl")
+        with zipfile.ZipFile(wheel) as archive:
+            (member,) = (name for name in archive.namelist() if name.endswith(".data/scripts/uv"))
+            with archive.open(member) as source, storage.atomic_write(program, mode=0o755) as stream:
+                shutil.copyfileobj(source, stream, 1 << 20)
+
+
+def _last_lines(text: str) -> str:
+    return "\n".join(text.strip().splitlines()[-3:])
+
+
+def _pin_text() -> str:
+    return (resources.files("builder.resolution") / _PIN).read_text(encoding="utf-8")
