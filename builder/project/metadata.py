@@ -1,0 +1,178 @@
+"""What a local package says of itself: its name, its requirements, its extras (core metadata, PEP 621)."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from builder.errors import Origin, ProjectError
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """The part of a package's core metadata that building needs.
+
+    :param name: as declared, not normalised.
+    :param requires: `Requires-Dist` as PEP 508 texts; those of extras have `extra == "…"` in their marker.
+    :param requires_python: a version specifier, or empty.
+    :param manifest: the file that declares them.
+    """
+
+    name: str
+    requires: tuple[str, ...]
+    requires_python: str
+    manifest: Path
+
+
+class MetadataBuilder(Protocol):
+    """Asks a package's build backend for its metadata, by running it; raises SdistBuildError."""
+
+    def __call__(self, directory: Path) -> Metadata:
+        """Return the metadata of the package in `directory`."""
+
+
+def read_pyproject(directory: Path) -> dict[str, object]:
+    """The pyproject.toml of a directory, or an empty mapping; raises ProjectError if it is not TOML."""
+    path = directory / "pyproject.toml"
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except tomllib.TOMLDecodeError as error:
+        line = re.search(r"line (\d+)", str(error))
+        where = Origin(path, int(line[1]) if line else None)
+        raise ProjectError(
+            f"pyproject.toml is not valid TOML: {error}", where=where, remedy="Correct it"
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        remedy = "Make it a readable UTF-8 text file"
+        raise ProjectError(f"`{path}` cannot be read: {error}", remedy=remedy) from error
+
+
+def is_package(directory: Path) -> bool:
+    """Whether a directory holds an installable package.
+
+    It does with a `setup.py`, or with a `[build-system]` in pyproject.toml; `package` in `[tool.uv]` decides
+    where it is set. A pyproject.toml that only configures tools or lists dependencies is not a package, as uv
+    sees it.
+    """
+    pyproject = read_pyproject(directory)
+    wanted = _table(_table(pyproject, "tool"), "uv").get("package")
+    if isinstance(wanted, bool):
+        return wanted
+    return "build-system" in pyproject or (directory / "setup.py").is_file()
+
+
+def read_metadata(directory: Path, build: MetadataBuilder) -> Metadata | None:
+    """The metadata of the package or dependency list in a directory; None where nothing is declared.
+
+    PEP 621 metadata without `dynamic` dependencies is read as it stands; everything else is asked of the build
+    backend.
+    """
+    pyproject = read_pyproject(directory)
+    if "project" in pyproject:
+        static = _static(directory, _table(pyproject, "project"))
+        if static is not None:
+            return static
+    if is_package(directory):
+        return build(directory)
+    return None
+
+
+def applicable(texts: Iterable[str], markers: Mapping[str, str], extras: Iterable[str]) -> list[Requirement]:
+    """Those requirements whose marker holds for the target, with or without the extras; markers dropped."""
+    from packaging.requirements import Requirement  # noqa: PLC0415  (start-up time)
+
+    found = []
+    wanted = ["", *extras]
+    for text in texts:
+        requirement = Requirement(text)
+        marker, requirement.marker = requirement.marker, None
+        if marker is None or any(marker.evaluate({**markers, "extra": extra}) for extra in wanted):
+            found.append(requirement)
+    return found
+
+
+def locate(name: str, path: Path) -> Origin:
+    """The first line of a file that names a distribution; without a line if none does."""
+    spelling = re.sub(r"[-_.]+", "[-_.]+", re.escape(name).replace(r"\-", "-").replace(r"\.", "."))
+    pattern = re.compile(rf"(?<![\w.-]){spelling}(?![\w-])", re.IGNORECASE)
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return Origin(path)
+    # A line that pins or lists it says more than a comment, or the name of the project itself.
+    hits = [number for number, line in enumerate(lines, 1) if pattern.search(line.partition("#")[0])]
+    named = [number for number in hits if not re.match(r"\s*name\s*=", lines[number - 1])]
+    return Origin(path, next(iter(named or hits), None))
+
+
+def _static(directory: Path, project: Mapping[str, object]) -> Metadata | None:
+    manifest = directory / "pyproject.toml"
+    dynamic = project.get("dynamic")
+    if isinstance(dynamic, list) and {"dependencies", "optional-dependencies", "name"}.intersection(dynamic):
+        return None
+    name = project.get("name")
+    if not isinstance(name, str):
+        where = locate("project", manifest)
+        raise ProjectError("`[project]` has no `name`", where=where, remedy='Write `name = "…"` under `[project]`')
+    requires = _texts(project.get("dependencies", []), "project.dependencies", manifest)
+    optional = project.get("optional-dependencies", {})
+    if not isinstance(optional, dict):
+        where = locate("optional-dependencies", manifest)
+        raise ProjectError("`project.optional-dependencies` is not a table", where=where, remedy="See PEP 621")
+    for extra, texts in optional.items():
+        key = f"project.optional-dependencies.{extra}"
+        requires += [_with_extra(text, extra) for text in _texts(texts, key, manifest)]
+    requires_python = project.get("requires-python", "")
+    return Metadata(name, tuple(requires), requires_python if isinstance(requires_python, str) else "", manifest)
+
+
+def _texts(value: object, key: str, manifest: Path) -> list[str]:
+    """A list of PEP 508 requirements; raises ProjectError, with the line, for one that is not."""
+    from packaging.requirements import InvalidRequirement, Requirement  # noqa: PLC0415  (start-up time)
+
+    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+        where = locate(key.rpartition(".")[2], manifest)
+        raise ProjectError(f"`{key}` is not a list of texts", where=where, remedy='Write `["dagster", …]`')
+    for text in value:
+        try:
+            Requirement(text)
+        except InvalidRequirement as error:
+            where = line_of_text(text, manifest)
+            problem = str(error).splitlines()[0]
+            what = f"`{text}` in `{key}` is not a valid requirement: {problem}"
+            raise ProjectError(
+                what, where=where, remedy="Write it as PEP 508 says, such as `pandas>=2`"
+            ) from error
+    return list(value)
+
+
+def line_of_text(text: str, path: Path) -> Origin:
+    """The first line of a file that holds a text."""
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    return Origin(path, next((number for number, line in enumerate(lines, 1) if text in line), None))
+
+
+def _with_extra(text: str, extra: str) -> str:
+    """The requirement as `Requires-Dist` would have it, with the extra in its marker."""
+    from packaging.requirements import Requirement  # noqa: PLC0415  (start-up time)
+
+    requirement = Requirement(text)
+    condition = f'extra == "{extra}"'
+    marker = f"({requirement.marker}) and {condition}" if requirement.marker else condition
+    requirement.marker = None
+    # A URL ends only at a blank before the semicolon (PEP 508).
+    return f"{requirement} ; {marker}"
+
+
+def _table(document: Mapping[str, object], key: str) -> Mapping[str, object]:
+    found = document.get(key)
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,145 @@
+"""requirements.txt in pip's syntax, read by pip's own parser, which is bundled and pinned with the builder."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from builder.errors import Origin, ProjectError
+
+if TYPE_CHECKING:
+    from pip._internal.req.req_file import ParsedLine
+
+
+@dataclass(frozen=True, slots=True)
+class RequirementLine:
+    """One requirement or constraint of a requirements file.
+
+    :param text: what pip would install: PEP 508, a URL, or a path (relative ones are relative to the project).
+    :param hashes: as `sha256:…`; if there are any in a file, pip demands them of every requirement.
+    :param editable: written with `-e`.
+    :param constraint: written in a `-c` file: it limits a version, but asks for nothing.
+    """
+
+    text: str
+    origin: Origin
+    hashes: tuple[str, ...] = ()
+    editable: bool = False
+    constraint: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RequirementsFile:
+    """A requirements file with everything that it includes.
+
+    :param lines: in the order of the file.
+    :param options: index and binary options, one per text, in the syntax that pip and uv share; paths absolute.
+    """
+
+    lines: tuple[RequirementLine, ...]
+    options: tuple[str, ...]
+
+
+def read_requirements_txt(path: Path) -> RequirementsFile:
+    """Read a requirements file; raises ProjectError, with the line, for what pip would refuse."""
+    from pip._internal.exceptions import PipError  # noqa: PLC0415  (start-up time)
+    from pip._internal.req.req_file import (  # noqa: PLC0415  (start-up time)
+        RequirementsFileParser,
+        get_line_parser,
+    )
+
+    # Without a finder the line parser keeps each line's options apart, which is what we want.
+    parser = RequirementsFileParser(_NoNetwork(), get_line_parser(None))  # type: ignore[arg-type]
+    lines: list[RequirementLine] = []
+    options: list[str] = []
+    try:
+        # optparse writes its usage to stderr before pip turns the mistake into an exception.
+        with contextlib.redirect_stderr(io.StringIO()):
+            parsed_lines = list(parser.parse(str(path), constraint=False))
+    except PipError as error:
+        raise _refusal(path, error) from error
+    except (OSError, UnicodeDecodeError) as error:
+        remedy = "Make it a readable UTF-8 text file"
+        raise ProjectError(f"`{path}` cannot be read: {error}", remedy=remedy) from error
+    for parsed in parsed_lines:
+        origin = Origin(Path(parsed.filename), parsed.lineno)
+        if parsed.requirement is None:
+            options.extend(_options(parsed, origin))
+        else:
+            lines.append(_line(parsed, parsed.requirement, origin))
+    return RequirementsFile(tuple(lines), tuple(options))
+
+
+def _line(parsed: ParsedLine, text: str, origin: Origin) -> RequirementLine:
+    hashes = tuple(
+        f"{name}:{digest}" for name, digests in (parsed.opts.hashes or {}).items() for digest in digests
+    )
+    return RequirementLine(text.strip(), origin, hashes, parsed.is_editable, parsed.constraint)
+
+
+def _options(parsed: ParsedLine, origin: Origin) -> Iterator[str]:
+    """The options of a line that means every requirement."""
+    opts = parsed.opts
+    if opts.index_url:
+        yield f"--index-url {opts.index_url}"
+    for url in opts.extra_index_urls or ():
+        yield f"--extra-index-url {url}"
+    if opts.no_index:
+        yield "--no-index"
+    for link in opts.find_links or ():
+        yield f"--find-links {_link(link, origin.path.parent)}"
+    for name in sorted(opts.format_control.no_binary):
+        yield f"--no-binary {name}"
+    for name in sorted(opts.format_control.only_binary):
+        yield f"--only-binary {name}"
+    if opts.pre:
+        yield "--pre"
+    if opts.require_hashes:
+        yield "--require-hashes"
+
+
+def _link(link: str, base: Path) -> str:
+    """A find-links location; pip looks beside the requirements file first."""
+    if "://" in link:
+        return link
+    beside = base / link
+    return shlex.quote(os.path.normpath(beside if beside.exists() else Path(link).absolute()))
+
+
+def _refusal(path: Path, error: Exception) -> ProjectError:
+    """Pip's complaint in one line, without its usage text."""
+    problem = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    place = re.search(r"line (\d+) of (\S+)", str(error))
+    missing = re.search(r"requirements file: .*No such file or directory: '(.+)'", str(error))
+    if missing and missing[1] != str(path):
+        what = f"`{path.name}` includes `{missing[1]}`, which does not exist"
+        return ProjectError(what, where=_including(path, missing[1]), remedy="Correct the path or add the file")
+    where = Origin(Path(place[2]), int(place[1])) if place else Origin(path)
+    what = f"the requirements file cannot be read: {problem.strip()}"
+    return ProjectError(what, where=where, remedy="Write it as pip's requirements file format says")
+
+
+def _including(path: Path, included: str) -> Origin:
+    """The line of a file that includes another."""
+    name = Path(included).name
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+        if name in line and line.lstrip().startswith("-"):
+            return Origin(path, number)
+    return Origin(path)
+
+
+class _NoNetwork:
+    """Stands where pip's parser expects its network session: an included URL is refused in words."""
+
+    def get(self, url: str, **_arguments: object) -> NoReturn:
+        raise ProjectError(
+            f"a requirements file includes `{url}`, which is not a file of the project",
+            remedy="Put the included file into the project, so that builds do not change behind your back",
+        )

@@ -1,0 +1,122 @@
+"""`[tool.uv.sources]`: where the requirements of a pyproject.toml come from, other than by name from an index."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from builder.errors import ProjectError
+from builder.project.metadata import locate, read_pyproject
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
+
+_GIT_REFERENCES: Final = ("rev", "tag", "branch")
+
+
+@dataclass(frozen=True, slots=True)
+class LocalSource:
+    """A requirement that is a directory or file of the user's own, never a name for an index to look up."""
+
+    path: Path
+
+
+def source_of(requirement: Requirement, directory: Path, markers: Mapping[str, str]) -> LocalSource | str | None:
+    """Where `[tool.uv.sources]` of the project in `directory` takes a requirement from.
+
+    A local path; or a PEP 508 direct reference to use instead; or None, which means by name from the index.
+    Raises ProjectError for a source that cannot be found, or that the builder does not know.
+    """
+    from packaging.utils import canonicalize_name  # noqa: PLC0415  (start-up time)
+
+    root = workspace_root(directory)
+    for base in dict.fromkeys([directory, root or directory]):
+        for name, value in _table(_uv_table(base), "sources").items():
+            if canonicalize_name(name) == canonicalize_name(requirement.name):
+                source = _for_target(value, markers)
+                return _resolve(requirement, source, base, root or base) if source else None
+    return None
+
+
+def workspace_root(directory: Path) -> Path | None:
+    """The root of the uv workspace that a project is a member of; None if it is in none."""
+    for candidate in (directory, *directory.parents):
+        if _table(_uv_table(candidate), "workspace") and (
+            candidate == directory or directory in _member_directories(candidate)
+        ):
+            return candidate
+        if (candidate / ".git").exists():
+            break
+    return None
+
+
+def _member_directories(root: Path) -> set[Path]:
+    workspace = _table(_uv_table(root), "workspace")
+    found: set[Path] = {root}
+    for pattern in _texts(workspace.get("members")):
+        found.update(path for path in root.glob(pattern) if (path / "pyproject.toml").is_file())
+    for pattern in _texts(workspace.get("exclude")):
+        found.difference_update(root.glob(pattern))
+    return found
+
+
+def _for_target(value: object, markers: Mapping[str, str]) -> Mapping[str, object] | None:
+    """The source that holds for the target: several may be given, each with a marker."""
+    from packaging.markers import Marker  # noqa: PLC0415  (start-up time)
+
+    for source in value if isinstance(value, list) else [value]:
+        marker = source.get("marker") if isinstance(source, dict) else None
+        if isinstance(source, dict) and (not isinstance(marker, str) or Marker(marker).evaluate(dict(markers))):
+            return source
+    return None
+
+
+def _resolve(requirement: Requirement, source: Mapping[str, object], base: Path, root: Path) -> LocalSource | str:
+    extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
+    match source:
+        case {"path": str(path)}:
+            return LocalSource((base / path).resolve())
+        case {"workspace": True}:
+            return LocalSource(_member(requirement.name, root, base))
+        case {"url": str(url)}:
+            return f"{requirement.name}{extras} @ {url}"
+        case {"git": str(url)}:
+            reference = next((f"@{source[key]}" for key in _GIT_REFERENCES if source.get(key)), "")
+            inside = f"#subdirectory={source['subdirectory']}" if source.get("subdirectory") else ""
+            return f"{requirement.name}{extras} @ git+{url}{reference}{inside}"
+    where = locate(requirement.name, base / "pyproject.toml")
+    raise ProjectError(
+        f"the source of `{requirement.name}` in `[tool.uv.sources]` is of a kind that the builder does not read",
+        where=where,
+        remedy="Run `uv lock` and commit uv.lock: a lock is obeyed whatever its sources are",
+    )
+
+
+def _member(name: str, root: Path, base: Path) -> Path:
+    """The directory of a workspace member, found by the name that it declares, not by its directory's name."""
+    from packaging.utils import canonicalize_name  # noqa: PLC0415  (start-up time)
+
+    for directory in sorted(_member_directories(root)):
+        declared = _table(read_pyproject(directory), "project").get("name")
+        if isinstance(declared, str) and canonicalize_name(declared) == canonicalize_name(name):
+            return directory
+    raise ProjectError(
+        f"`{name}` is declared as a member of the uv workspace in `{root}`, which has no such member",
+        where=locate(name, base / "pyproject.toml"),
+        remedy="Add its directory to `[tool.uv.workspace] members`, or correct `[tool.uv.sources]`",
+    )
+
+
+def _uv_table(directory: Path) -> Mapping[str, object]:
+    return _table(_table(read_pyproject(directory), "tool"), "uv")
+
+
+def _table(document: Mapping[str, object], key: str) -> Mapping[str, object]:
+    found = document.get(key)
+    return found if isinstance(found, dict) else {}
+
+
+def _texts(value: object) -> list[str]:
+    return [text for text in value if isinstance(text, str)] if isinstance(value, list) else []
