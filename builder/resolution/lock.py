@@ -1,0 +1,252 @@
+"""The lock: the resolved, hashed set of distributions of one target (PEP 751)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os.path
+import tomllib
+import urllib.parse
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+from builder.errors import Origin, ResolutionError
+from builder.resolution.target import Target
+
+if TYPE_CHECKING:
+    from packaging.pylock import (
+        Package,
+        PackageArchive,
+        PackageDirectory,
+        PackageSdist,
+        PackageVcs,
+        PackageWheel,
+        Pylock,
+    )
+
+    _File = TypeVar("_File", PackageWheel, PackageSdist, PackageArchive)
+    Choice = PackageWheel | PackageSdist | PackageArchive | PackageVcs | PackageDirectory
+
+Hashes = dict[str, frozenset[str]]
+"""Normalised name → the sha256 digests that the user's requirements allow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """One distribution of a lock, as it will be fetched.
+
+    :param name: normalised.
+    :param version: empty where only building tells (a git repository).
+    :param kind: a wheel, or something to build one from.
+    :param location: a URL without credentials, or a local path.
+    :param filename: the wheel's or sdist's own name; for git the repository's.
+    :param digest: sha256, or the commit for git.
+    :param size: in bytes, where the lock tells.
+    :param subdirectory: where the package is inside a repository or an archive.
+    """
+
+    name: str
+    version: str
+    kind: Literal["wheel", "sdist", "git"]
+    location: str | Path
+    filename: str
+    digest: str
+    size: int | None = None
+    subdirectory: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """A lock for one target.
+
+    :param distributions: one of each name, sorted by name.
+    :param local_packages: directories that the lock names as the user's own packages.
+    :param text: the lock as a `pylock.toml` that holds these distributions and no others.
+    """
+
+    target: Target
+    distributions: tuple[Distribution, ...]
+    local_packages: tuple[Path, ...]
+    text: str
+
+    def version_of(self, name: str) -> str | None:
+        """The version of a distribution by its normalised name; None if it is not in the lock."""
+        return next((found.version for found in self.distributions if found.name == name), None)
+
+    def identity(self, layout: str) -> str:
+        """What the lock, its target and the layout version add up to: 40 hexadecimal digits.
+
+        Where files come from does not count: the same distributions from a mirror are the same.
+        """
+        content = [layout, self.target.python_version, self.target.tag_names[0]]
+        content += [
+            f"{found.name} {found.version} {found.filename} {found.digest}" for found in self.distributions
+        ]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:40]
+
+
+def read_lock(text: str, target: Target, *, base: Path, origin: Origin, hashes: Hashes) -> Lock:
+    """Choose what a `pylock.toml` holds for a target.
+
+    :param base: the directory that relative paths in the lock are relative to.
+    :param origin: the file to name if something is wrong.
+    :param hashes: what the user allows for each name, or an empty mapping for everything.
+
+    Raises ResolutionError if the lock is not one, or holds nothing for the target.
+    """
+    from packaging.pylock import Pylock, PylockValidationError  # noqa: PLC0415  (start-up time)
+
+    try:
+        pylock = Pylock.from_dict(tomllib.loads(text))
+    except (tomllib.TOMLDecodeError, PylockValidationError) as error:
+        remedy = "Make the lock again with the tool that wrote it"
+        raise ResolutionError(
+            f"the lock is not a valid pylock.toml: {error}", where=origin, remedy=remedy
+        ) from error
+    chosen = _select(_only_allowed(pylock, hashes), target, origin)
+    distributions = []
+    directories = []
+    for package, choice in chosen:
+        found = _distribution(package, choice, base)
+        if isinstance(found, Path):
+            directories.append(found)
+        else:
+            distributions.append(found)
+    distributions.sort(key=lambda found: found.name)
+    return Lock(target, tuple(distributions), tuple(directories), _write(pylock, chosen, base))
+
+
+def _select(pylock: Pylock, target: Target, origin: Origin) -> list[tuple[Package, Choice]]:
+    from packaging.pylock import PylockSelectError  # noqa: PLC0415  (start-up time)
+
+    environment = dict(target.markers)
+    try:
+        return list(pylock.select(environment=environment, tags=target.tags))  # type: ignore[arg-type]
+    except PylockSelectError as error:
+        # The library stops at the first problem; the user wants to know them all.
+        problems = {str(error): None}
+        for package in pylock.packages:
+            try:
+                list(replace(pylock, packages=[package]).select(environment=environment, tags=target.tags))  # type: ignore[arg-type]
+            except PylockSelectError as other:
+                problems[str(other)] = None
+        raise ResolutionError(
+            f"the lock has nothing to install on {target.description}",
+            where=origin,
+            detail="\n".join(problems),
+            remedy="Lock these for the target too, or choose another Python with --python-version",
+        ) from error
+
+
+def _only_allowed(pylock: Pylock, hashes: Hashes) -> Pylock:
+    """The lock without the files whose hashes the user does not allow; names without a hash are an error."""
+    if not hashes:
+        return pylock
+    packages = []
+    for package in pylock.packages:
+        allowed = hashes.get(package.name)
+        if allowed is None:
+            raise ResolutionError(
+                f"`{package.name}=={package.version}` is needed, but the requirements give no hash for it",
+                remedy="Where one requirement has a --hash, all need one: compile the file again with hashes",
+            )
+        wheels = [wheel for wheel in package.wheels or () if wheel.hashes.get("sha256") in allowed]
+        sdist = package.sdist if package.sdist and package.sdist.hashes.get("sha256") in allowed else None
+        if not wheels and sdist is None and package.archive is None:
+            raise ResolutionError(
+                f"no file of `{package.name}=={package.version}` has a hash that the requirements allow",
+                remedy="Compile the requirements again with the hashes of this version",
+            )
+        packages.append(replace(package, wheels=wheels or None, sdist=sdist))
+    return replace(pylock, packages=packages)
+
+
+def _distribution(package: Package, choice: Choice, base: Path) -> Distribution | Path:
+    from packaging.pylock import PackageArchive, PackageDirectory, PackageVcs  # noqa: PLC0415  (start-up time)
+
+    version = str(package.version or "")
+    if isinstance(choice, PackageDirectory):
+        return Path(os.path.normpath(base / choice.path / (choice.subdirectory or "")))
+    if isinstance(choice, PackageVcs):
+        url = _without_credentials(choice.url or choice.path or "")
+        repository = url.rstrip("/").rpartition("/")[2]
+        return Distribution(
+            package.name, version, "git", url, repository, choice.commit_id, None, choice.subdirectory
+        )
+    location: str | Path = _without_credentials(choice.url) if choice.url else base / (choice.path or "")
+    filename = _filename(choice, location)
+    digest = choice.hashes.get("sha256")
+    if digest is None:
+        what = f"the lock has no sha256 for `{filename}`"
+        raise ResolutionError(what, remedy="Make the lock again with sha256 hashes")
+    subdirectory = choice.subdirectory if isinstance(choice, PackageArchive) else None
+    kind: Literal["wheel", "sdist"] = "wheel" if filename.endswith(".whl") else "sdist"
+    return Distribution(
+        package.name, version or _version(filename), kind, location, filename, digest, choice.size, subdirectory
+    )
+
+
+def _filename(choice: PackageWheel | PackageSdist | PackageArchive, location: str | Path) -> str:
+    named = getattr(choice, "name", None)
+    if isinstance(named, str):
+        return named
+    path = location.as_posix() if isinstance(location, Path) else urllib.parse.urlsplit(location).path
+    return urllib.parse.unquote(path.rpartition("/")[2])
+
+
+def _version(filename: str) -> str:
+    parts = filename.split("-")
+    return parts[1] if filename.endswith(".whl") and len(parts) > 1 else ""
+
+
+def _write(pylock: Pylock, chosen: Iterable[tuple[Package, Choice]], base: Path) -> str:
+    """The lock reduced to what was chosen, in one canonical form: same choice, same bytes."""
+    import tomli_w  # noqa: PLC0415  (start-up time)
+    from packaging.pylock import (  # noqa: PLC0415  (start-up time)
+        PackageArchive,
+        PackageDirectory,
+        PackageSdist,
+        PackageWheel,
+    )
+    from packaging.version import Version  # noqa: PLC0415  (start-up time)
+
+    packages = []
+    for package, choice in chosen:
+        if isinstance(choice, PackageDirectory):
+            continue
+        bare = replace(package, marker=None, index=None, dependencies=None, wheels=None, sdist=None, tool=None)
+        if isinstance(choice, PackageWheel):
+            packages.append(replace(bare, wheels=[_portable(choice, base)]))
+        elif isinstance(choice, PackageSdist):
+            packages.append(replace(bare, sdist=_portable(choice, base)))
+        elif isinstance(choice, PackageArchive):
+            packages.append(replace(bare, archive=_portable(choice, base)))
+        else:
+            packages.append(replace(bare, vcs=replace(choice, url=_without_credentials(choice.url or ""))))
+    packages.sort(key=lambda package: package.name)
+    reduced = replace(
+        pylock,
+        lock_version=Version("1.0"),
+        created_by="builder",
+        packages=packages,
+        environments=None,
+        extras=None,
+        dependency_groups=None,
+        default_groups=None,
+        tool=None,
+    )
+    return tomli_w.dumps(reduced.to_dict())
+
+
+def _portable(file: _File, base: Path) -> _File:
+    """Without credentials, upload times and this machine's paths."""
+    url = _without_credentials(file.url) if file.url else None
+    path = Path(os.path.relpath(base / file.path, base)).as_posix() if file.path else None
+    return replace(file, url=url, path=path, upload_time=None)
+
+
+def _without_credentials(url: str) -> str:
+    parts = urllib.parse.urlsplit(url)
+    return urllib.parse.urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))

@@ -1,0 +1,201 @@
+"""Requirements become a lock: uv resolves them, or the project's own lock is obeyed."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from builder import process, storage
+from builder.errors import FetchError, Notice, Origin, ResolutionError, TargetError
+from builder.project.requirements import Requirements
+from builder.project.requirements_txt import RequirementLine
+from builder.resolution import pythons, uv
+from builder.resolution.lock import Hashes, Lock, read_lock
+from builder.resolution.target import Target
+
+_NETWORK = re.compile(
+    r"error sending request|failed to fetch|could not connect|dns error|failed to lookup|timed out",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """A lock, and the user's own packages that go beside it into the source PEX.
+
+    :param local_packages: absolute directories, each an installable package.
+    """
+
+    lock: Lock
+    local_packages: tuple[Path, ...]
+    notices: tuple[Notice, ...] = ()
+
+
+def resolve(requirements: Requirements, target: Target) -> Resolution:
+    """Resolve what a project asks for, or read its own lock.
+
+    Raises ResolutionError in uv's own words, shortened, with the file and line of the requirement that started
+    it; FetchError if the index cannot be reached; ResolutionError if `dagster` or `dagster-cloud` is missing.
+    """
+    if requirements.lock is None:
+        lock = _resolve(requirements, target)
+        resolution = Resolution(lock, requirements.local_packages, requirements.notices)
+    else:
+        lock = _obey(requirements.directory, requirements.lock, target)
+        resolution = Resolution(lock, lock.local_packages, requirements.notices)
+    _check_complete(lock, requirements)
+    return resolution
+
+
+def locked_packages(directory: Path, lock: Path) -> tuple[Path, ...]:
+    """The user's own packages that a project's own lock names; resolves nothing and needs no network."""
+    import tomllib  # noqa: PLC0415  (start-up time)
+
+    text = _export(directory, lock, "--frozen")
+    found = (package.get("directory", {}).get("path") for package in tomllib.loads(text).get("packages", []))
+    return tuple(Path(os.path.normpath(directory / path)) for path in found if path)
+
+
+def _resolve(requirements: Requirements, target: Target) -> Lock:
+    hashes = _hashes(requirements.lines)
+    options = [option for option in requirements.options if option not in {"--pre", "--require-hashes"}]
+    with storage.scratch_directory() as scratch:
+        asked = _write(scratch / "requirements.in", [*options, *(line.text for line in requirements.lines)])
+        limits = _write(scratch / "constraints.txt", (line.text for line in requirements.constraints))
+        excluded = _write(scratch / "local-packages.txt", sorted(requirements.local_names))
+        arguments: list[str | Path] = ["pip", "compile", asked, "--format", "pylock.toml", "--constraints", limits]
+        # A name that the project declares as local is never looked up, whoever else asks for it.
+        arguments += ["--excludes", excluded, "--python-version", target.python_version]
+        arguments += ["--python-platform", target.uv_platform, "--python", _interpreter(target)]
+        arguments += ["--no-header", "--no-annotate", "--no-python-downloads", "--quiet"]
+        if "--pre" in requirements.options:
+            arguments += ["--prerelease", "allow"]
+        try:
+            finished = uv.run(arguments, cwd=requirements.directory)
+        except process.ProcessFailed as error:
+            raise _explain(error, requirements, scratch) from error
+    origin = requirements.lines[0].origin if requirements.lines else Origin(requirements.directory)
+    return read_lock(finished.stdout, target, base=requirements.directory, origin=origin, hashes=hashes)
+
+
+def _obey(directory: Path, path: Path, target: Target) -> Lock:
+    return read_lock(_export(directory, path, "--locked"), target, base=directory, origin=Origin(path), hashes={})
+
+
+def _export(directory: Path, lock: Path, mode: str) -> str:
+    """The project's own lock as a `pylock.toml`; `--locked` refuses one that no longer fits the project."""
+    if lock.name != "uv.lock":
+        return lock.read_text(encoding="utf-8")
+    arguments = ["export", mode, "--format", "pylock.toml", "--no-default-groups", "--no-header", "--no-annotate"]
+    try:
+        return uv.run([*arguments, "--no-python-downloads", "--quiet"], cwd=directory).stdout
+    except process.ProcessFailed as error:
+        words = _shorten(error.stderr)
+        if _NETWORK.search(words):
+            raise _unreachable(words) from error
+        outdated = "needs to be updated" in words
+        what = "uv.lock does not fit pyproject.toml any more" if outdated else "uv.lock cannot be used"
+        remedy = "Run `uv lock` and commit uv.lock"
+        raise ResolutionError(what, where=Origin(lock), detail=words, remedy=remedy) from error
+
+
+def _check_complete(lock: Lock, requirements: Requirements) -> None:
+    """The receiving server runs `dagster` and `dagster-cloud` out of the deps PEX: without them nothing works."""
+    missing = [name for name in ("dagster", "dagster-cloud") if lock.version_of(name) is None]
+    missing = [name for name in missing if name not in requirements.local_names]
+    if not missing:
+        return
+    names = " and ".join(f"`{name}`" for name in missing) + (" is" if len(missing) == 1 else " are")
+    if requirements.lock is not None:
+        remedy = f"Run `uv add {' '.join(missing)}` and commit uv.lock"
+        raise ResolutionError(f"{names} not in the lock", where=Origin(requirements.lock), remedy=remedy)
+    place, lines = _where_to_add(requirements.directory, missing)
+    raise ResolutionError(
+        f"{names} not among what the project requires; Dagster Cloud cannot run the code without",
+        where=Origin(place),
+        remedy=f"Add to `{place.name}`: {lines}",
+    )
+
+
+def _where_to_add(directory: Path, names: Sequence[str]) -> tuple[Path, str]:
+    quoted = ", ".join(f'"{name}"' for name in names)
+    for name, key in (("pyproject.toml", "dependencies"), ("setup.py", "install_requires")):
+        path = directory / name
+        if path.is_file() and key in path.read_text(encoding="utf-8", errors="replace"):
+            return path, f"{quoted} in `{key}`"
+    return directory / "requirements.txt", " and ".join(f"a line `{name}`" for name in names)
+
+
+def _explain(
+    error: process.ProcessFailed, requirements: Requirements, scratch: Path
+) -> ResolutionError | FetchError:
+    """The complaint of uv, shortened, with the requirement that started it."""
+    words = _shorten(error.stderr).replace(f"{scratch}{os.sep}", "")
+    if _NETWORK.search(words):
+        return _unreachable(words)
+    line = _culprit(words, requirements.lines)
+    return ResolutionError(
+        "the requirements cannot be resolved",
+        where=line.origin if line else Origin(requirements.directory),
+        detail=words,
+        remedy="Change the requirement, or what conflicts with it" if line else None,
+    )
+
+
+def _culprit(words: str, lines: Iterable[RequirementLine]) -> RequirementLine | None:
+    """The declared requirement that uv's explanation rests on."""
+    by_name = {_spelling(line.text): line for line in lines}
+    # uv names what the user asked for as `you require X`; other names in the text are dependencies.
+    named = re.findall(r"you require ([A-Za-z0-9._-]+)", words) + re.findall(r"`?([A-Za-z0-9._-]+)", words)
+    return next((by_name[_spelling(name)] for name in named if _spelling(name) in by_name), None)
+
+
+def _spelling(text: str) -> str:
+    name = re.match(r"[A-Za-z0-9._-]*", text)
+    return re.sub(r"[-_.]+", "-", name[0]).strip("-").lower() if name else ""
+
+
+def _shorten(words: str) -> str:
+    """Without uv's hints, which name options that the user does not have, and without its line labels."""
+    kept = []
+    for line in words.splitlines():
+        if line.startswith("hint:"):
+            break
+        text = re.sub(r"^\s*(error|cause):\s*", "", line).rstrip()
+        if text and not text.startswith("No solution found when resolving"):
+            kept.append(re.sub(r"://[^/@\s]+@", "://", text))
+    return "\n".join(kept)
+
+
+def _unreachable(words: str) -> FetchError:
+    return FetchError(
+        "the package index cannot be reached",
+        detail=words,
+        remedy="Check the network, the proxy and the index settings (UV_DEFAULT_INDEX), then run it again",
+    )
+
+
+def _hashes(lines: Iterable[RequirementLine]) -> Hashes:
+    """What the user allows for each name, if any requirement has a hash."""
+    found = {_spelling(line.text): line.hashes for line in lines if line.hashes}
+    return {
+        name: frozenset(value.removeprefix("sha256:") for value in values if value.startswith("sha256:"))
+        for name, values in found.items()
+    }
+
+
+def _interpreter(target: Target) -> Path:
+    """Runs the build backends of source distributions during resolution; mostly none is needed."""
+    try:
+        return pythons.find_python(target.python_version)
+    except TargetError:
+        return Path(sys.executable)
+
+
+def _write(path: Path, lines: Iterable[str]) -> Path:
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return path
