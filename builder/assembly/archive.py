@@ -1,0 +1,154 @@
+"""Zip files whose bytes depend on nothing but what is put into them.
+
+The format is PKWARE's APPNOTE 6.3 without zip64, which `zipimport` cannot run before Python 3.13. Every entry is
+dated 1980-01-01 and says `S_IFREG | 0755` or `0644` (`S_IFDIR | 0755` for directories): receivers that restore
+modes need the file type to be there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+import struct
+import zlib
+from typing import IO, Final, NamedTuple
+
+from builder.errors import AssemblyError
+
+STORED: Final = 0
+DEFLATED: Final = 8
+
+MAX_ENTRIES: Final = 0xFFFF
+MAX_BYTES: Final = 0xFFFF_FFFF
+
+_LOCAL_HEADER: Final = struct.Struct("<4s5H3L2H")
+_CENTRAL_HEADER: Final = struct.Struct("<4s6H3L5H2L")
+_END: Final = struct.Struct("<4s4H2LH")
+
+_VERSION_NEEDED: Final = 20
+_MADE_ON_UNIX: Final = (3 << 8) | 20
+_UTF8_NAME: Final = 0x800
+_MIDNIGHT: Final = 0
+_FIRST_OF_JANUARY_1980: Final = (1 << 5) | 1
+_DOS_DIRECTORY: Final = 0x10
+_FILE_MODE: Final = (stat.S_IFREG | 0o644) << 16
+_PROGRAM_MODE: Final = (stat.S_IFREG | 0o755) << 16
+_DIRECTORY_MODE: Final = ((stat.S_IFDIR | 0o755) << 16) | _DOS_DIRECTORY
+
+_CHUNK: Final = 1 << 20
+
+
+class Member(NamedTuple):
+    """One entry of a zip file, compressed or not, ready to be written. A tuple because there are many thousands.
+
+    :param name: POSIX path inside the archive; a directory's ends with a slash.
+    :param data: the bytes as they stand in the archive, for DEFLATED a raw deflate stream.
+    :param method: STORED or DEFLATED.
+    :param crc: CRC-32 of the uncompressed bytes.
+    :param size: of the uncompressed bytes.
+    """
+
+    name: str
+    data: bytes | memoryview
+    method: int
+    crc: int
+    size: int
+    executable: bool = False
+
+
+def stored(name: str, content: bytes, *, executable: bool = False) -> Member:
+    """Make a member of `content` as it is: its bytes do not depend on any compressor."""
+    return Member(name, content, STORED, zlib.crc32(content), len(content), executable)
+
+
+def directory(name: str) -> Member:
+    """Make an entry for an otherwise implied, or empty, directory; `name` has no trailing slash."""
+    return Member(f"{name}/", b"", STORED, 0, 0)
+
+
+class ArchiveWriter:
+    """Writes a zip file to a stream, members in the order in which they are added.
+
+    :param stream: takes the bytes; need not be seekable.
+    :param preamble: bytes before the first entry, such as a `#!` line.
+    """
+
+    def __init__(self, stream: IO[bytes], *, preamble: bytes = b"") -> None:
+        self._stream = stream
+        self._digest = hashlib.sha256()
+        self._pending: list[bytes | memoryview] = [preamble]
+        self._pending_size = len(preamble)
+        self._offset = len(preamble)
+        self._central: list[bytes] = []
+        self._names: set[str] = set()
+
+    def add(self, member: Member) -> None:
+        """Append one member; raises AssemblyError if its name is taken or the archive would need zip64."""
+        name, data, method, crc, size, executable = member
+        if name in self._names:
+            raise AssemblyError(f"`{name}` would be in the PEX file twice")
+        self._names.add(name)
+        encoded = name.encode()
+        offset, compressed = self._offset, len(data)
+        if len(encoded) > 0xFFFF:  # noqa: PLR2004  (a 16-bit field)
+            raise AssemblyError(f"the name `{name[:100]}…` is too long for a zip file")
+        self._offset += _LOCAL_HEADER.size + len(encoded) + compressed
+        if self._offset > MAX_BYTES or size > MAX_BYTES:
+            raise _too_large(f"more than 4 GiB, reached at `{name}`")
+        if len(self._names) > MAX_ENTRIES:
+            raise _too_large(f"more than {MAX_ENTRIES:,} files")
+        flags = 0 if name.isascii() else _UTF8_NAME
+        attributes = _DIRECTORY_MODE if name.endswith("/") else _PROGRAM_MODE if executable else _FILE_MODE
+        common = (
+            _VERSION_NEEDED,
+            flags,
+            method,
+            _MIDNIGHT,
+            _FIRST_OF_JANUARY_1980,
+            crc,
+            compressed,
+            size,
+            len(encoded),
+        )
+        self._write(_LOCAL_HEADER.pack(b"PK\3\4", *common, 0) + encoded)
+        self._write(data)
+        self._central.append(
+            _CENTRAL_HEADER.pack(b"PK\1\2", _MADE_ON_UNIX, *common, 0, 0, 0, 0, attributes, offset) + encoded
+        )
+
+    def digest(self) -> str:
+        """The sha256 of everything written so far, hexadecimal."""
+        self._flush()
+        return self._digest.hexdigest()
+
+    def finish(self) -> tuple[int, str]:
+        """Write the central directory; returns the whole archive's size in bytes and its sha256."""
+        central = b"".join(self._central)
+        if self._offset + len(central) > MAX_BYTES:
+            raise _too_large("more than 4 GiB")
+        count = len(self._central)
+        self._write(central)
+        self._write(_END.pack(b"PK\5\6", 0, 0, count, count, len(central), self._offset, 0))
+        self._flush()
+        return self._offset + len(central) + _END.size, self._digest.hexdigest()
+
+    def _write(self, data: bytes | memoryview) -> None:
+        self._pending.append(data)
+        self._pending_size += len(data)
+        if self._pending_size >= _CHUNK:
+            self._flush()
+
+    def _flush(self) -> None:
+        # Thousands of small pieces: one hash update and one write per megabyte instead of two per entry.
+        chunk = self._pending[0] if len(self._pending) == 1 else b"".join(self._pending)
+        self._digest.update(chunk)
+        self._stream.write(chunk)
+        self._pending.clear()
+        self._pending_size = 0
+
+
+def _too_large(what: str) -> AssemblyError:
+    return AssemblyError(
+        f"the PEX file would hold {what}, which Python cannot run from one zip file",
+        remedy="Depend on fewer or smaller packages in this code location, or leave large data files out of it",
+    )

@@ -1,0 +1,116 @@
+"""The deps PEX: every wheel of a lock in one file, spliced instead of compressed.
+
+A wheel is a zip file, and so is a PEX whose wheels are installed already: each entry's deflate stream is copied as
+it is under its new name. Whatever is not copied is stored, so the bytes do not depend on the zlib at hand.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+from builder import storage
+from builder.assembly.archive import ArchiveWriter, Member
+from builder.assembly.bootstrap import bootstrap
+from builder.assembly.installation import LAYOUT, STASH, InstalledWheel, Unsupported, install
+from builder.assembly.pex_file import frame, preamble
+from builder.assembly.pex_installation import install_by_pex
+from builder.assembly.wheels import Wheel, WheelFile, open_wheel
+from builder.errors import AssemblyError, Notice
+from builder.storage import Artefact
+
+LAYOUT_VERSION: Final = "1"
+"""Part of every name and cache key: to be raised with any change of the bytes that the same wheels become."""
+
+_EXAMPLES: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Assembled:
+    """A deps PEX and what the user should know about it."""
+
+    artefact: Artefact
+    notices: tuple[Notice, ...]
+
+
+def assemble_deps_pex(
+    wheels: Sequence[WheelFile], *, identity: str, python_version: str, out_dir: Path
+) -> Assembled:
+    """Write `deps-{identity}.pex`, with the wheels installed, into `out_dir`.
+
+    :param wheels: a closed set for one target, in any order: neither closure nor tags are checked here.
+    :param identity: names the file; must cover the wheels' hashes, `python_version` and LAYOUT_VERSION.
+    :param python_version: such as `"3.11"`: what receivers must run.
+
+    Raises AssemblyError for a wheel that cannot be installed, two of one project, or a file beyond the limits of a
+    runnable zip file; StorageError if it cannot be written. A wheel that is too unusual to be spliced is installed
+    by pex, and a notice says so; so does one for each two wheels that disagree about a file.
+    """
+    installed, notices = _install_all(wheels, python_version)
+    path = out_dir / f"deps-{identity}.pex"
+    with storage.atomic_write(path, mode=0o755) as stream:
+        writer = ArchiveWriter(stream, preamble=preamble(python_version))
+        for member in _members(installed, python_version):
+            writer.add(member)
+        size, sha256 = writer.finish()
+    return Assembled(Artefact(path, size, sha256, identity), (*notices, *_collisions(installed)))
+
+
+def _install_all(files: Iterable[WheelFile], python_version: str) -> tuple[list[InstalledWheel], list[Notice]]:
+    ordered = sorted(files, key=lambda file: (file.project, file.filename))
+    for one, other in pairwise(ordered):
+        if one.project == other.project:
+            raise AssemblyError(f"`{one.filename}` and `{other.filename}` cannot be installed together")
+    installed: list[InstalledWheel] = []
+    unusual: list[Wheel] = []
+    notices: list[Notice] = []
+    for file in ordered:
+        wheel = open_wheel(file)
+        try:
+            installed.append(install(wheel))
+        except Unsupported as reason:
+            unusual.append(wheel)
+            notices.append(Notice(f"`{file.filename}` is installed by pex, because {reason}"))
+    if unusual:
+        installed += install_by_pex(unusual, python_version=python_version)
+        installed.sort(key=lambda each: each.wheel.file.project)
+    return installed, notices
+
+
+def _members(installed: Sequence[InstalledWheel], python_version: str) -> Iterator[Member]:
+    yield from bootstrap().members
+    for each in installed:
+        directory = f".deps/{each.wheel.file.filename}"
+        for member in each.members:
+            yield member._replace(name=f"{directory}/{member.name}")
+    yield from frame(
+        python_version=python_version,
+        code_hash=hashlib.sha256(b"").hexdigest()[:40],
+        requirements=[f"{each.wheel.name}=={each.wheel.version}" for each in installed],
+        distributions={each.wheel.file.filename: _cache_key(each.wheel.file) for each in installed},
+    )
+
+
+def _cache_key(file: WheelFile) -> str:
+    # Receivers keep installed wheels under this key for good and never look inside again. The wheel's own hash
+    # is the key of wheels that are not installed yet, which an old pex takes for empty ones: hence the salt.
+    return hashlib.sha256(f"dagster-builder deps layout {LAYOUT_VERSION}\0{file.sha256}".encode()).hexdigest()
+
+
+def _collisions(installed: Sequence[InstalledWheel]) -> Iterator[Notice]:
+    owners: dict[str, tuple[str, int]] = {}
+    shared: dict[tuple[str, str], list[str]] = {}
+    for each in installed:
+        filename = each.wheel.file.filename
+        for name, _, _, crc, _, _ in each.members:
+            owner, owners_crc = owners.setdefault(name, (filename, crc))
+            if crc != owners_crc and name != LAYOUT:
+                shared.setdefault((owner, filename), []).append(name.removeprefix(f"{STASH}/"))
+    for (first, second), names in shared.items():
+        examples = ", ".join(f"`{name}`" for name in names[:_EXAMPLES])
+        more = f" and {len(names) - _EXAMPLES} more" if len(names) > _EXAMPLES else ""
+        yield Notice(f"`{first}` and `{second}` both install {examples}{more}, with different content")

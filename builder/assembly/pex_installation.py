@@ -1,0 +1,91 @@
+"""The way for wheels that are too unusual to be laid out here: pex's own command line installs them."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from builder import process, storage
+from builder.assembly.archive import stored
+from builder.assembly.bootstrap import pex_environment
+from builder.assembly.installation import InstalledWheel
+from builder.assembly.wheels import Wheel
+from builder.errors import AssemblyError
+
+
+def install_by_pex(wheels: Sequence[Wheel], *, python_version: str) -> list[InstalledWheel]:
+    """Have pex install some wheels, for whatever platform; raises AssemblyError with pex's words if it cannot.
+
+    Their content ends up stored, so that the bytes depend on no compressor.
+    """
+    with storage.scratch_directory() as scratch:
+        platform = scratch / "platform.json"
+        platform.write_text(json.dumps(_platform_of(wheels, python_version)))
+        output = scratch / "installed.pex"
+        try:
+            process.run_module(
+                "pex", _arguments(wheels, platform, output), env=pex_environment(scratch / "pex-root")
+            )
+        except process.ProcessFailed as error:
+            names = ", ".join(f"`{wheel.file.filename}`" for wheel in wheels)
+            raise AssemblyError(f"pex cannot install {names}", detail=error.detail) from error
+        return [_installed(wheel, output) for wheel in wheels]
+
+
+def _arguments(wheels: Sequence[Wheel], platform: Path, output: Path) -> list[str | Path]:
+    arguments: list[str | Path] = ["--no-compress", "--complete-platform", platform, "--output-file", output]
+    for wheel in wheels:
+        arguments += [f"{wheel.name}=={wheel.version}", "--pre-resolved-dist", wheel.file.path]
+    # Only these few wheels are here, so what they depend on must not be looked for.
+    here = {wheel.file.project for wheel in wheels}
+    for required in sorted({name for wheel in wheels for name in wheel.requires} - here):
+        arguments += ["--exclude", required]
+    return arguments
+
+
+def _platform_of(wheels: Sequence[Wheel], python_version: str) -> dict[str, object]:
+    """A complete platform that all of `wheels` are for: pex would refuse them on the builder's own otherwise."""
+    tags = {tag for wheel in wheels for tag in _tags(wheel.file.filename)}
+    return {
+        # pex divides by the number of tags less one.
+        "compatible_tags": sorted(tags | {"py3-none-any", "py2-none-any"}),
+        "marker_environment": {
+            "implementation_name": "cpython",
+            "implementation_version": f"{python_version}.0",
+            "os_name": "posix",
+            "platform_python_implementation": "CPython",
+            "platform_system": "Linux",
+            "python_full_version": f"{python_version}.0",
+            "python_version": python_version,
+            "sys_platform": "linux",
+        },
+    }
+
+
+def _tags(filename: str) -> list[str]:
+    *_, pythons, abis, platforms = filename.removesuffix(".whl").split("-")
+    return [
+        f"{python}-{abi}-{platform}"
+        for python in pythons.split(".")
+        for abi in abis.split(".")
+        for platform in platforms.split(".")
+    ]
+
+
+def _installed(wheel: Wheel, pex: Path) -> InstalledWheel:
+    prefix = f".deps/{wheel.file.filename}/"
+    with zipfile.ZipFile(pex) as archive:
+        members = [
+            stored(
+                info.filename.removeprefix(prefix),
+                archive.read(info),
+                executable=bool(info.external_attr >> 16 & 0o100),
+            )
+            for info in archive.infolist()
+            if info.filename.startswith(prefix) and not info.is_dir()
+        ]
+    if not members:
+        raise AssemblyError(f"pex did not install `{wheel.file.filename}`")
+    return InstalledWheel(wheel, tuple(sorted(members)))

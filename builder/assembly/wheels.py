@@ -1,0 +1,202 @@
+"""Wheels, read without being unpacked.
+
+What a wheel is: https://packaging.python.org/specifications/binary-distribution-format/. Its container is read by
+the standard library's `zipfile`, so that what it accepts is what pip accepts; only the compressed bytes are taken
+from the file directly.
+"""
+
+from __future__ import annotations
+
+import io
+import mmap
+import re
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NoReturn
+
+from builder.assembly.archive import DEFLATED, STORED, Member, stored
+from builder.errors import AssemblyError
+
+_LOCAL_HEADER: Final = struct.Struct("<4s5H3L2H")
+_UTF8_NAME: Final = 0x800
+# Bits 0, 5, 6 and 13: encrypted, patched, strongly encrypted, masked.
+_SECRET_OR_PATCHED: Final = 0x2061
+_PROJECT_NAME: Final = re.compile(r"[A-Z0-9]([A-Z0-9._-]*[A-Z0-9])?", re.IGNORECASE)
+_VERSION: Final = re.compile(r"[A-Z0-9.!+_-]+", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class WheelFile:
+    """A wheel on this machine.
+
+    :param path: its base name is the wheel's file name.
+    :param sha256: of its bytes, hexadecimal, already checked.
+    """
+
+    path: Path
+    sha256: str
+
+    @property
+    def filename(self) -> str:
+        """The wheel's canonical file name."""
+        return self.path.name
+
+    @property
+    def project(self) -> str:
+        """The normalised name of the project, as the file name has it (PEP 503)."""
+        return _normalised(self.filename.partition("-")[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Wheel:
+    """What a wheel says of itself.
+
+    :param entries: its files by name, still compressed; they refer to the file's bytes and hold no copy.
+    :param dist_info: name of its `.dist-info` directory.
+    :param name: of the project, as its metadata spells it.
+    :param requires: names of the projects that it depends on, under whatever condition.
+    :param entry_points: the content of entry_points.txt.
+    """
+
+    file: WheelFile
+    entries: Mapping[str, Member]
+    dist_info: str
+    name: str
+    version: str
+    requires: tuple[str, ...]
+    root_is_purelib: bool
+    entry_points: bytes
+
+    @property
+    def record(self) -> str:
+        """Name of the list of files that every wheel has."""
+        return f"{self.dist_info}/RECORD"
+
+
+def open_wheel(file: WheelFile) -> Wheel:
+    """Read a wheel's directory and metadata; raises AssemblyError if it is not a valid or not a safe wheel."""
+    # Of a name that comes twice the last one counts, as it does when the wheel is unpacked.
+    entries = {member.name: member for member in _members(file)}
+    dist_info = _dist_info(file, entries)
+    metadata = _headers(file, entries, f"{dist_info}/METADATA")
+    name, version = metadata.get("name", [""])[0], metadata.get("version", [""])[0]
+    if not _PROJECT_NAME.fullmatch(name) or not _VERSION.fullmatch(version):
+        refuse(file, "its METADATA has no valid name and version")
+    if _normalised(name) != file.project:
+        refuse(file, f"it calls itself `{name}`, which is not the name of the file")
+    requires = {match[0] for value in metadata.get("requires-dist", ()) if (match := _PROJECT_NAME.match(value))}
+    wheel = Wheel(
+        file=file,
+        entries=entries,
+        dist_info=dist_info,
+        name=name,
+        version=version,
+        requires=tuple(sorted(requires)),
+        root_is_purelib=_headers(file, entries, f"{dist_info}/WHEEL").get("root-is-purelib") == ["true"],
+        entry_points=_content(file, entries, f"{dist_info}/entry_points.txt") or b"",
+    )
+    if wheel.record not in entries:
+        refuse(file, "it has no RECORD")
+    return wheel
+
+
+def refuse(file: WheelFile, why: str) -> NoReturn:
+    """Raise the AssemblyError for a wheel that nobody should install."""
+    raise AssemblyError(
+        f"`{file.filename}` cannot be installed: {why}",
+        remedy="Choose another version of it, or report it to the project that published it",
+    )
+
+
+def _members(file: WheelFile) -> Iterator[Member]:
+    with file.path.open("rb") as stream:
+        try:
+            content = memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
+        except ValueError:
+            refuse(file, "the file is empty")
+        try:
+            archive = zipfile.ZipFile(stream)
+        except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
+            refuse(file, f"it is not a readable zip file ({error})")
+        with archive:
+            for info in archive.infolist():
+                parts = info.orig_filename.removesuffix("/").split("/")
+                if "\0" in info.orig_filename or not {"", ".", ".."}.isdisjoint(parts):
+                    refuse(file, f"it has the unsafe file name `{info.orig_filename!a}`")
+                if not info.is_dir():
+                    yield _member(file, archive, info, content)
+
+
+def _member(file: WheelFile, archive: zipfile.ZipFile, info: zipfile.ZipInfo, content: memoryview) -> Member:
+    if info.flag_bits & _SECRET_OR_PATCHED:
+        refuse(file, f"`{info.filename}` is encrypted")
+    try:
+        header = _LOCAL_HEADER.unpack_from(content, info.header_offset)
+    except struct.error:
+        refuse(file, "it is truncated")
+    name_length, extra_length = header[9:11]
+    name_start = info.header_offset + _LOCAL_HEADER.size
+    local_name = bytes(content[name_start : name_start + name_length])
+    name = info.orig_filename.encode("utf-8" if info.flag_bits & _UTF8_NAME else "cp437")
+    if header[0] != b"PK\3\4" or local_name != name:
+        refuse(file, f"its directory and its content disagree about `{info.filename}`")
+    start = name_start + name_length + extra_length
+    # The size is the central directory's: with a data descriptor the local header has none.
+    data = content[start : start + info.compress_size]
+    if len(data) < info.compress_size or (info.compress_type == STORED and info.compress_size != info.file_size):
+        refuse(file, "it is truncated")
+    # The file type is not looked at: installers write a symbolic link as a file that holds its target.
+    executable = bool(info.external_attr >> 16 & 0o100)
+    if info.compress_type in {STORED, DEFLATED}:
+        return Member(info.filename, data, info.compress_type, info.CRC, info.file_size, executable)
+    try:
+        return stored(info.filename, archive.read(info), executable=executable)
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, ValueError) as error:
+        refuse(file, f"`{info.filename}` cannot be decompressed ({error})")
+
+
+def _dist_info(file: WheelFile, entries: Mapping[str, Member]) -> str:
+    found = {
+        first
+        for first, _, rest in (name.partition("/") for name in entries)
+        if rest in {"METADATA", "WHEEL"} and first.endswith(".dist-info")
+    }
+    if len(found) != 1:
+        refuse(file, f"it has {len(found) or 'no'} `.dist-info` directories with metadata")
+    return found.pop()
+
+
+def _headers(file: WheelFile, entries: Mapping[str, Member], name: str) -> dict[str, list[str]]:
+    """Values of each header of a metadata file; header names in lower case."""
+    content = _content(file, entries, name)
+    if content is None:
+        refuse(file, f"it has no `{name}`")
+    headers: dict[str, list[str]] = {}
+    for line in io.StringIO(content.decode(errors="replace"), newline=None):
+        header, colon, value = line.partition(":")
+        if not line.strip():
+            break
+        if colon and not header[0].isspace():
+            headers.setdefault(header.strip().lower(), []).append(value.strip())
+    return headers
+
+
+def _content(file: WheelFile, entries: Mapping[str, Member], name: str) -> bytes | None:
+    if name not in entries:
+        return None
+    _, data, method, crc, size, _ = entries[name]
+    try:
+        content = zlib.decompress(data, -zlib.MAX_WBITS) if method == DEFLATED else bytes(data)
+    except zlib.error:
+        content = b""
+    if len(content) != size or zlib.crc32(content) != crc:
+        refuse(file, f"its `{name}` is damaged")
+    return content
+
+
+def _normalised(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
