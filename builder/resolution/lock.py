@@ -40,7 +40,7 @@ class Distribution:
     :param name: normalised.
     :param version: empty where only building tells (a git repository).
     :param kind: a wheel, or something to build one from.
-    :param location: a URL without credentials, or a local path.
+    :param location: a URL, perhaps with credentials (never to be shown), or a local path.
     :param filename: the wheel's or sdist's own name; for git the repository's.
     :param digest: sha256, or the commit for git.
     :param size: in bytes, where the lock tells.
@@ -170,12 +170,12 @@ def _distribution(package: Package, choice: Choice, base: Path) -> Distribution 
     if isinstance(choice, PackageDirectory):
         return Path(os.path.normpath(base / choice.path / (choice.subdirectory or "")))
     if isinstance(choice, PackageVcs):
-        url = _without_credentials(choice.url or choice.path or "")
+        url = choice.url or choice.path or ""
         repository = url.rstrip("/").rpartition("/")[2]
         return Distribution(
             package.name, version, "git", url, repository, choice.commit_id, None, choice.subdirectory
         )
-    location: str | Path = _without_credentials(choice.url) if choice.url else base / (choice.path or "")
+    location: str | Path = choice.url or base / (choice.path or "")
     filename = _filename(choice, location)
     digest = choice.hashes.get("sha256")
     if digest is None:

@@ -1,0 +1,214 @@
+"""Running build backends: metadata and wheels of local packages, wheels of source distributions.
+
+Backends run under the target's Python, in a copy (the user's tree gets no `build/`, no egg-info), without the
+caller's secrets, with a time limit. Results are kept in the cache by content.
+"""
+
+from __future__ import annotations
+
+import email.parser
+import hashlib
+import json
+import sys
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Final
+
+from builder import process, storage
+from builder.errors import Origin, SdistBuildError, TargetError
+from builder.project.files import Selection, content_key, copy_tree, select_files
+from builder.project.metadata import Metadata, read_pyproject
+from builder.project.settings import read_settings
+from builder.resolution import pythons, uv
+
+_TIME_LIMIT: Final = 900.0
+"""Seconds that one build may take; compiling a large extension takes minutes."""
+
+_FORMAT: Final = "1"
+"""Bump it when what is kept in the cache changes its form."""
+
+_LEGACY: Final = ("setuptools.build_meta:__legacy__", ("setuptools>=40.8.0",), ())
+
+_REPRODUCIBLE: Final = {"SOURCE_DATE_EPOCH": "315532800", "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+@dataclass(frozen=True, slots=True)
+class LocalPackage:
+    """One of the user's own packages as it is on disk now.
+
+    :param directory: where it lies.
+    :param python_version: of the target, whose Python runs the backend.
+    """
+
+    directory: Path
+    python_version: str
+
+    def selection(self) -> Selection:
+        """The package's files, by the one rule of what belongs."""
+        settings = read_settings(self.directory)
+        return select_files(
+            self.directory, include=settings.include, respect_gitignore=settings.respect_gitignore, out_dir=None
+        )
+
+
+def local_metadata(package: LocalPackage) -> Metadata:
+    """The metadata of a local package, from its backend; raises SdistBuildError in the backend's words."""
+    selection = package.selection()
+    kept = _kept(package, selection, "metadata") / "METADATA"
+    if not kept.is_file():
+        with storage.scratch_directory() as scratch:
+            copy_tree(selection, scratch / "project")
+            text = _ask_backend(package, scratch)
+        with storage.atomic_write(kept) as stream:
+            stream.write(text.encode())
+    return _parse(kept.read_text(encoding="utf-8"), _manifest(package.directory))
+
+
+def local_wheel(package: LocalPackage) -> Path:
+    """A wheel of a local package; raises SdistBuildError in the backend's words."""
+    selection = package.selection()
+    kept = _kept(package, selection, "wheel")
+    found = sorted(kept.glob("*.whl"))
+    if found:
+        return found[0]
+    with storage.scratch_directory() as scratch:
+        copy_tree(selection, scratch / "project")
+        return build_wheel(scratch / "project", package.python_version, kept, about=str(package.directory))
+
+
+def build_wheel(source: Path, python_version: str, out_dir: Path, *, about: str) -> Path:
+    """Build a wheel from a package's directory with uv; returns its path in `out_dir`.
+
+    :param about: what to call the source in an error.
+
+    Raises SdistBuildError with the end of the backend's output, TargetError without a Python for the target.
+    """
+    with storage.scratch_directory() as scratch:
+        arguments = [
+            "build",
+            "--wheel",
+            "--python",
+            _python_for(source, python_version),
+            "--out-dir",
+            scratch / "out",
+        ]
+        try:
+            uv.run(
+                [*arguments, "--no-python-downloads", "--no-create-gitignore", source],
+                cwd=scratch,
+                extra_env=_REPRODUCIBLE,
+                timeout=_TIME_LIMIT,
+            )
+        except process.ProcessFailed as error:
+            raise _failed(about, error) from error
+        (wheel,) = (scratch / "out").glob("*.whl")
+        _store_canonically(wheel, out_dir / wheel.name)
+    return out_dir / wheel.name
+
+
+def _python_for(source: Path, python_version: str) -> Path:
+    """The Python that runs a backend: any will do where neither code of the project nor a compiler is run."""
+    try:
+        return pythons.find_python(python_version)
+    except TargetError:
+        if _runs_project_code(source):
+            raise
+        return Path(sys.executable)
+
+
+def _runs_project_code(directory: Path) -> bool:
+    """Whether the backend runs code of the project, or compiles, so that the interpreter's version matters."""
+    backend, _, path = _build_system(directory)
+    pure = backend.partition(".")[0] in {"hatchling", "flit_core", "uv_build", "pdm"}
+    return bool(path) or not pure or (directory / "hatch_build.py").is_file()
+
+
+def _ask_backend(package: LocalPackage, scratch: Path) -> str:
+    backend, requires, path = _build_system(scratch / "project")
+    python = pythons.find_python(package.python_version)
+    hook = resources.files("builder.resolution") / "metadata_hook.py"
+    script = scratch / "metadata_hook.py"
+    script.write_text(hook.read_text(encoding="utf-8"), encoding="utf-8")
+    output = scratch / "answer.json"
+    needs: Sequence[str] = requires
+    # The backend may want more installed once it has seen the project (PEP 517), but not for ever.
+    for _round in range(3):
+        arguments: list[str | Path] = ["run", "--no-project", "--isolated", "--no-python-downloads", "--quiet"]
+        arguments += ["--python", python]
+        for need in needs:
+            arguments += ["--with", need]
+        arguments += ["python", script]
+        arguments += [json.dumps(value) for value in (backend, list(path), str(output), list(needs))]
+        try:
+            uv.run(arguments, cwd=scratch / "project", extra_env=_REPRODUCIBLE, timeout=_TIME_LIMIT)
+        except process.ProcessFailed as error:
+            raise _failed(str(package.directory), error, manifest=_manifest(package.directory)) from error
+        answer: Mapping[str, object] = json.loads(output.read_text(encoding="utf-8"))
+        if isinstance(answer.get("metadata"), str):
+            return str(answer["metadata"])
+        more = answer.get("needs")
+        needs = [*needs, *(str(need) for need in more)] if isinstance(more, list) else needs
+    raise SdistBuildError(
+        f"the build backend of `{package.directory}` asks for ever more requirements",
+        where=Origin(_manifest(package.directory)),
+        remedy="Check `[build-system]` in pyproject.toml",
+    )
+
+
+def _build_system(directory: Path) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+    """Backend, requirements and backend path; the legacy setuptools one where none is declared (PEP 517)."""
+    system = read_pyproject(directory).get("build-system")
+    if not isinstance(system, dict):
+        return _LEGACY
+    requires, path = system.get("requires", []), system.get("backend-path", [])
+    backend = system.get("build-backend", _LEGACY[0])
+    return str(backend), tuple(map(str, requires)), tuple(map(str, path))
+
+
+def _kept(package: LocalPackage, selection: Selection, what: str) -> Path:
+    """The cache's place for something made of a local package: it changes with any file of it."""
+    key = hashlib.sha256(f"{_FORMAT} {package.python_version} {content_key(selection)}".encode()).hexdigest()
+    return storage.cache_directory() / "local" / what / key[:2] / key
+
+
+def _parse(text: str, manifest: Path) -> Metadata:
+    message = email.parser.HeaderParser().parsestr(text)
+    requires = tuple(" ".join(value.split()) for value in message.get_all("Requires-Dist", []))
+    return Metadata(message["Name"], requires, message.get("Requires-Python", ""), manifest)
+
+
+def _manifest(directory: Path) -> Path:
+    """The file that declares a package's requirements."""
+    legacy = directory / "setup.py"
+    return (
+        legacy if legacy.is_file() and "project" not in read_pyproject(directory) else directory / "pyproject.toml"
+    )
+
+
+def _failed(about: str, error: process.ProcessFailed, manifest: Path | None = None) -> SdistBuildError:
+    # The end of a backend's output says what went wrong; the beginning is its progress.
+    lines = [line for line in (error.stderr + error.stdout).splitlines() if line.strip()]
+    how = f"took longer than {_TIME_LIMIT:.0f} s" if error.code is None else "failed"
+    return SdistBuildError(
+        f"building `{about}` {how}",
+        where=Origin(manifest) if manifest else None,
+        detail="\n".join(lines[-15:]),
+        remedy="Correct what the build complains about; it ran without tokens and other secrets",
+    )
+
+
+def _store_canonically(wheel: Path, path: Path) -> None:
+    """Keep a wheel that was built here in one form: sorted, undated, uncompressed, so independent of zlib."""
+    with (
+        zipfile.ZipFile(wheel) as source,
+        storage.atomic_write(path) as stream,
+        zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as target,
+    ):
+        for name in sorted(source.namelist()):
+            entry = zipfile.ZipInfo(name)
+            entry.external_attr = source.getinfo(name).external_attr
+            entry.create_system = 3
+            target.writestr(entry, source.read(name))

@@ -1,0 +1,46 @@
+"""Ask a build backend for metadata (PEP 517). Runs under the target's Python, in a copy of the project.
+
+Usage: metadata_hook.py BACKEND BACKEND_PATH OUTPUT INSTALLED, each in JSON, in the project's directory. Writes
+JSON to OUTPUT: either `{"needs": [...]}`, what the backend wants installed first, or `{"metadata": "…"}`, the
+text of METADATA. It has to run on every Python that a target may have, with nothing but the backend.
+"""
+
+import importlib
+import json
+import os
+import sys
+import tempfile
+import zipfile
+
+
+def main() -> None:
+    """Call the backend's hooks and write what they answer."""
+    backend_name, backend_path, output, installed = (json.loads(argument) for argument in sys.argv[1:5])
+    sys.path[:0] = [os.path.abspath(entry) for entry in backend_path]  # noqa: PTH100  (any Python, no Path needed)
+    module, _, attribute = backend_name.partition(":")
+    backend = importlib.import_module(module)
+    for part in attribute.split(".") if attribute else ():
+        backend = getattr(backend, part)
+    requires = getattr(backend, "get_requires_for_build_wheel", lambda _settings: [])
+    needs = [need for need in requires(None) if need not in installed]
+    answer = {"needs": needs} if needs else {"metadata": metadata(backend)}
+    with open(output, "w", encoding="utf-8") as stream:  # noqa: PTH123  (the same)
+        json.dump(answer, stream)
+
+
+def metadata(backend: object) -> str:
+    """The text of METADATA, from the hook for it or, where a backend has none, out of a wheel."""
+    with tempfile.TemporaryDirectory() as directory:
+        prepare = getattr(backend, "prepare_metadata_for_build_wheel", None)
+        if prepare is not None:
+            name = prepare(directory, None)
+            with open(os.path.join(directory, name, "METADATA"), encoding="utf-8") as stream:  # noqa: PTH118, PTH123
+                return stream.read()
+        name = backend.build_wheel(directory)  # type: ignore[attr-defined]  # every PEP 517 backend has this hook
+        with zipfile.ZipFile(os.path.join(directory, name)) as wheel:  # noqa: PTH118
+            (member,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
+            return wheel.read(member).decode("utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,157 @@
+"""Distributions without a wheel for the target: built here from their source, once, and kept."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import tarfile
+import zipfile
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final
+
+from builder import process, storage
+from builder.errors import BuilderError, SdistBuildError, TargetError
+from builder.resolution import pythons, uv
+from builder.resolution.backend import build_wheel
+from builder.resolution.lock import Distribution, Lock
+from builder.resolution.store import StoredFile, fetch
+
+_PARALLEL_BUILDS: Final = 4
+_GIT_TIME_LIMIT: Final = 600.0
+
+
+def fetch_wheels(lock: Lock) -> Mapping[str, StoredFile]:
+    """A checked wheel for every distribution of a lock, by name: fetched, or built from source.
+
+    Raises FetchError, StorageError; SdistBuildError that names every distribution that cannot be built for the
+    target on this machine.
+    """
+    archives = [found for found in lock.distributions if found.kind != "git"]
+    sources = [found for found in lock.distributions if found.kind != "wheel"]
+    _check_python(lock, sources)
+    files = dict(fetch(archives))
+    files.update(_build_all(lock, sources, files))
+    return files
+
+
+def _check_python(lock: Lock, sources: Sequence[Distribution]) -> None:
+    """Without the target's Python nothing can be built: say so before anything is fetched."""
+    unbuilt = [found for found in sources if _kept(lock, found) is None]
+    if not unbuilt:
+        return
+    try:
+        pythons.find_python(lock.target.python_version)
+    except TargetError as error:
+        raise SdistBuildError(
+            f"there is no wheel for {lock.target.description} of {_names(unbuilt)}, and building one takes"
+            f" `python{lock.target.python_version}`, which is not on this machine",
+            remedy=error.remedy,
+        ) from error
+
+
+def _build_all(
+    lock: Lock, sources: Sequence[Distribution], files: Mapping[str, StoredFile]
+) -> Mapping[str, StoredFile]:
+    if not sources:
+        return {}
+
+    def build(found: Distribution) -> StoredFile | BuilderError:
+        try:
+            wheel = _kept(lock, found) or _build(lock, found, files)
+            _check_fits(lock, found, wheel)
+            return StoredFile(wheel, storage.sha256_of(wheel))
+        except BuilderError as error:
+            return error
+
+    with ThreadPoolExecutor(_PARALLEL_BUILDS) as pool:
+        built = dict(zip((found.name for found in sources), pool.map(build, sources), strict=True))
+    failures = {name: result for name, result in built.items() if isinstance(result, BuilderError)}
+    if failures:
+        by_name = {found.name: found for found in sources}
+        details = [f"{error.what}\n{error.detail or ''}".strip() for error in failures.values()]
+        raise SdistBuildError(
+            f"there is no wheel for {lock.target.description} of {_names([by_name[name] for name in failures])},"
+            " and none could be built here",
+            detail="\n\n".join(details),
+            remedy="Choose versions that have a wheel for the target, or build on a machine like the target",
+        )
+    return {name: result for name, result in built.items() if isinstance(result, StoredFile)}
+
+
+def _build(lock: Lock, found: Distribution, files: Mapping[str, StoredFile]) -> Path:
+    directory = _directory(lock, found)
+    about = f"{found.name}=={found.version}" if found.version else found.name
+    with storage.scratch_directory() as scratch:
+        if found.kind == "git":
+            source = _check_out(found, scratch / "source")
+        else:
+            source = _unpack(files[found.name].path, scratch / "source")
+        subdirectory = source / (found.subdirectory or "")
+        return build_wheel(subdirectory, lock.target.python_version, directory, about=about)
+
+
+def _check_out(found: Distribution, directory: Path) -> Path:
+    """A repository at the locked commit. Git is the user's tool: it gets the user's credentials."""
+    env = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "GIT_CONFIG_COUNT": "0"}
+    try:
+        process.run(["git", "clone", "--quiet", str(found.location), directory], env=env, timeout=_GIT_TIME_LIMIT)
+        process.run(["git", "checkout", "--quiet", found.digest], cwd=directory, env=env)
+        process.run(["git", "submodule", "--quiet", "update", "--init", "--recursive"], cwd=directory, env=env)
+    except process.ProcessFailed as error:
+        words = re.sub(r"://[^/@\s]+@", "://", error.stderr.strip())
+        raise SdistBuildError(
+            f"`{found.name}` could not be checked out at {found.digest}", detail=words
+        ) from error
+
+
+def _unpack(archive: Path, directory: Path) -> Path:
+    """An archive's only top-level directory."""
+    try:
+        # The filter refuses members that leave the directory; zip files have no such members once unpacked.
+        if archive.suffix == ".zip":
+            shutil.unpack_archive(archive, directory)
+        else:
+            shutil.unpack_archive(archive, directory, filter="data")
+    except (OSError, ValueError, tarfile.TarError, zipfile.BadZipFile) as error:
+        raise SdistBuildError(f"`{archive.name}` cannot be unpacked: {error}") from error
+    inside = list(directory.iterdir())
+    return inside[0] if len(inside) == 1 and inside[0].is_dir() else directory
+
+
+def _check_fits(lock: Lock, found: Distribution, wheel: Path) -> None:
+    """Whether the target can install and load a wheel that was built here."""
+    if not lock.target.accepts(wheel.name):
+        raise SdistBuildError(f"`{found.name}` builds to `{wheel.name}` here, which the target does not accept")
+    needed = _needed_glibc(wheel)
+    if lock.target.glibc and needed and needed > lock.target.glibc:
+        has, wants = (".".join(map(str, version)) for version in (lock.target.glibc, needed))
+        raise SdistBuildError(f"`{found.name}` built here needs glibc {wants}, the target has {has}")
+
+
+def _needed_glibc(wheel: Path) -> tuple[int, int] | None:
+    """The newest glibc symbol version that a wheel's shared objects ask for (ELF's `.gnu.version_r` names)."""
+    with zipfile.ZipFile(wheel) as archive:
+        objects = [archive.read(name) for name in archive.namelist() if ".so" in Path(name).name]
+    found = [match for content in objects for match in re.findall(rb"\0GLIBC_(\d+)\.(\d+)(?:\.\d+)?\0", content)]
+    return max(((int(major), int(minor)) for major, minor in found), default=None)
+
+
+def _kept(lock: Lock, found: Distribution) -> Path | None:
+    return next(iter(sorted(_directory(lock, found).glob("*.whl"))), None)
+
+
+def _directory(lock: Lock, found: Distribution) -> Path:
+    """Where a wheel built of this source for this target is kept."""
+    parts = (found.digest, found.subdirectory or "", lock.target.tag_names[0], uv.pinned_version())
+    key = hashlib.sha256("\0".join(parts).encode()).hexdigest()
+    return storage.cache_directory() / "built" / key[:2] / key
+
+
+def _names(distributions: Sequence[Distribution]) -> str:
+    return ", ".join(
+        f"`{found.name}=={found.version}`" if found.version else f"`{found.name}`" for found in distributions
+    )
