@@ -76,7 +76,8 @@ def local_wheel(package: LocalPackage) -> Path:
         return found[0]
     with storage.scratch_directory() as scratch:
         copy_tree(selection, scratch / "project")
-        return build_wheel(scratch / "project", package.python_version, kept, about=str(package.directory))
+        wheel = build_wheel(scratch / "project", package.python_version, kept, about=str(package.directory))
+    return wheel
 
 
 def build_wheel(source: Path, python_version: str, out_dir: Path, *, about: str) -> Path:
@@ -87,24 +88,13 @@ def build_wheel(source: Path, python_version: str, out_dir: Path, *, about: str)
     Raises SdistBuildError with the end of the backend's output, TargetError without a Python for the target.
     """
     with storage.scratch_directory() as scratch:
-        arguments = [
-            "build",
-            "--wheel",
-            "--python",
-            _python_for(source, python_version),
-            "--out-dir",
-            scratch / "out",
-        ]
+        arguments: list[str | Path] = ["build", "--wheel", "--python", _python_for(source, python_version)]
+        arguments += ["--no-python-downloads", "--no-create-gitignore", "--out-dir", scratch / "out", source]
         try:
-            uv.run(
-                [*arguments, "--no-python-downloads", "--no-create-gitignore", source],
-                cwd=scratch,
-                extra_env=_REPRODUCIBLE,
-                timeout=_TIME_LIMIT,
-            )
+            uv.run(arguments, cwd=scratch, extra_env=_REPRODUCIBLE, timeout=_TIME_LIMIT)
         except process.ProcessFailed as error:
             raise _failed(about, error) from error
-        (wheel,) = (scratch / "out").glob("*.whl")
+        wheel = next((scratch / "out").glob("*.whl"))
         _store_canonically(wheel, out_dir / wheel.name)
     return out_dir / wheel.name
 

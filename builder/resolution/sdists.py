@@ -91,7 +91,8 @@ def _build(lock: Lock, found: Distribution, files: Mapping[str, StoredFile]) -> 
         else:
             source = _unpack(files[found.name].path, scratch / "source")
         subdirectory = source / (found.subdirectory or "")
-        return build_wheel(subdirectory, lock.target.python_version, directory, about=about)
+        wheel = build_wheel(subdirectory, lock.target.python_version, directory, about=about)
+    return wheel
 
 
 def _check_out(found: Distribution, directory: Path) -> Path:
