@@ -21,11 +21,16 @@ def main() -> None:
     backend = importlib.import_module(module)
     for part in attribute.split(".") if attribute else ():
         backend = getattr(backend, part)
-    requires = getattr(backend, "get_requires_for_build_wheel", lambda _settings: [])
+    requires = getattr(backend, "get_requires_for_build_wheel", no_requirements)
     needs = [need for need in requires(None) if need not in installed]
     answer = {"needs": needs} if needs else {"metadata": metadata(backend)}
     with open(output, "w", encoding="utf-8") as stream:  # noqa: PTH123  (the same)
         json.dump(answer, stream)
+
+
+def no_requirements(_settings: object) -> list:  # type: ignore[type-arg]  # Python 3.8 knows no list[str]
+    """What a backend without the optional hook wants installed."""
+    return []
 
 
 def metadata(backend: object) -> str:

@@ -107,6 +107,7 @@ def _check_out(found: Distribution, directory: Path) -> Path:
         raise SdistBuildError(
             f"`{found.name}` could not be checked out at {found.digest}", detail=words
         ) from error
+    return directory
 
 
 def _unpack(archive: Path, directory: Path) -> Path:
