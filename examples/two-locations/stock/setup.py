@@ -1,10 +1,10 @@
 from setuptools import find_packages, setup
 
 setup(
-    name="stock",
+    name="shop-stock",
     version="0.1.0",
     packages=find_packages(),
-    package_data={"stock": ["data/*.csv"]},
+    package_data={"shop_stock": ["data/*.csv"]},
     python_requires=">=3.10",
     install_requires=[
         "dagster",

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from stock.assets import shelves, well_stocked
+from shop_stock.assets import shelves, well_stocked
 
 refresh_stock = dg.define_asset_job("refresh_stock", selection="*")
 
