@@ -8,9 +8,11 @@ modes need the file type to be there.
 from __future__ import annotations
 
 import hashlib
+import posixpath
 import stat
 import struct
 import zlib
+from collections.abc import Collection, Iterable
 from typing import IO, Final, NamedTuple
 
 from builder.errors import AssemblyError
@@ -34,6 +36,9 @@ _DOS_DIRECTORY: Final = 0x10
 _FILE_MODE: Final = (stat.S_IFREG | 0o644) << 16
 _PROGRAM_MODE: Final = (stat.S_IFREG | 0o755) << 16
 _DIRECTORY_MODE: Final = ((stat.S_IFDIR | 0o755) << 16) | _DOS_DIRECTORY
+
+# Level 9 takes three times as long for 1 % less, level 1 half as long for 20 % more to upload.
+_LEVEL: Final = 6
 
 _CHUNK: Final = 1 << 20
 
@@ -64,6 +69,25 @@ def stored(name: str, content: bytes, *, executable: bool = False) -> Member:
 def directory(name: str) -> Member:
     """Make an entry for an otherwise implied, or empty, directory; `name` has no trailing slash."""
     return Member(f"{name}/", b"", STORED, 0, 0)
+
+
+def deflated(name: str, content: bytes, *, executable: bool = False) -> Member:
+    """Compress `content`, if that makes it smaller; which bytes come out depends on the zlib at hand."""
+    data = zlib.compress(content, _LEVEL, -zlib.MAX_WBITS)
+    if len(data) >= len(content):
+        return stored(name, content, executable=executable)
+    return Member(name, data, DEFLATED, zlib.crc32(content), len(content), executable)
+
+
+def names_of_both(files: Collection[str], directories: Iterable[str] = ()) -> set[str]:
+    """The names that are a file and also a directory, given or implied: nobody can unpack those."""
+    known = set(directories)
+    for name in files:
+        parent = posixpath.dirname(name)
+        while parent and parent not in known:
+            known.add(parent)
+            parent = posixpath.dirname(parent)
+    return known.intersection(files)
 
 
 class ArchiveWriter:
@@ -117,9 +141,11 @@ class ArchiveWriter:
         )
 
     def digest(self) -> str:
-        """The sha256 of everything written so far, hexadecimal."""
+        """A sha256 of all members so far, with names and modes, hexadecimal."""
         self._flush()
-        return self._digest.hexdigest()
+        digest = self._digest.copy()
+        digest.update(b"".join(self._central))
+        return digest.hexdigest()
 
     def finish(self) -> tuple[int, str]:
         """Write the central directory; returns the whole archive's size in bytes and its sha256."""

@@ -7,13 +7,12 @@ are written out, and RECORD is left to the receiver. docs/pex-layout.md tells wh
 from __future__ import annotations
 
 import json
-import posixpath
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from builder.assembly.archive import Member, stored
+from builder.assembly.archive import Member, names_of_both, stored
 from builder.assembly.scripts import console_scripts
 from builder.assembly.wheels import Wheel, refuse
 
@@ -47,7 +46,8 @@ def install(wheel: Wheel) -> InstalledWheel:
         members[member.name] = member
     own = [*_console_scripts(wheel), stored(f"{wheel.dist_info}/INSTALLER", b"pex\n"), _layout(wheel)]
     members |= {member.name: member for member in own}
-    _check_directories(wheel, members)
+    if clashes := names_of_both(members):
+        refuse(wheel.file, f"its `{min(clashes)}` is both a file and a directory")
     return InstalledWheel(wheel, tuple(members[name] for name in sorted(members)))
 
 
@@ -90,14 +90,3 @@ def _console_scripts(wheel: Wheel) -> Iterator[Member]:
 def _layout(wheel: Wheel) -> Member:
     layout = {"record_relpath": wheel.record, "root_is_purelib": wheel.root_is_purelib, "stash_dir": STASH}
     return stored(LAYOUT, json.dumps(layout, sort_keys=True).encode())
-
-
-def _check_directories(wheel: Wheel, names: Collection[str]) -> None:
-    directories: set[str] = set()
-    for name in names:
-        parent = posixpath.dirname(name)
-        while parent and parent not in directories:
-            directories.add(parent)
-            parent = posixpath.dirname(parent)
-    if clashes := directories.intersection(names):
-        refuse(wheel.file, f"its `{min(clashes)}` is both a file and a directory")

@@ -1,0 +1,145 @@
+"""The source PEX: the files of a project in one file, next to the deps PEX that they run with."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from builder import storage
+from builder.assembly.archive import MAX_BYTES, ArchiveWriter, Member, deflated, directory, names_of_both
+from builder.assembly.bootstrap import PEX_VERSION, bootstrap
+from builder.assembly.pex_file import RESERVED, frame, preamble
+from builder.errors import AssemblyError
+from builder.storage import Artefact
+
+SOURCE_LAYOUT_VERSION: Final = "1"
+"""Part of the identity: to be raised with any change of the bytes that the same files become."""
+
+_IN_MEMORY: Final = 64 << 20
+_MOST_THREADS: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class SourceEntry:
+    """One file or directory of a source PEX.
+
+    :param name: POSIX path inside the PEX, without a trailing slash.
+    :param mode: 0o644 or 0o755; means nothing for a directory.
+    :param content: the bytes, or the file that holds them; None for a directory.
+    """
+
+    name: str
+    mode: int
+    content: Path | bytes | None
+
+
+def assemble_source_pex(entries: Iterable[SourceEntry], *, python_version: str, out_dir: Path) -> Artefact:
+    """Write `source-{identity}.pex` into `out_dir`.
+
+    The identity, 40 hexadecimal digits, covers the names, modes and compressed bytes of all files and directories,
+    so that one name always means the same bytes, whatever zlib compressed them. The order of `entries` is of no
+    importance; parent directories are implied.
+
+    :param python_version: such as `"3.11"`: what receivers must run.
+
+    Raises AssemblyError for names that a PEX cannot hold, and for a file that cannot be read or changes meanwhile;
+    StorageError if the PEX cannot be written.
+    """
+    ordered = sorted(entries, key=lambda entry: entry.name)
+    _check_names(ordered)
+    storage.make_directory(out_dir)
+    # The identity names the file and is written into it, but is known only when all else has been compressed.
+    with _spool(out_dir) as spool:
+        writer = ArchiveWriter(spool, preamble=preamble(python_version))
+        for member in _compressed(ordered):
+            writer.add(member)
+        identity = _identity(python_version, writer.digest())
+        for member in frame(python_version=python_version, code_hash=identity):
+            writer.add(member)
+        size, sha256 = writer.finish()
+        spool.seek(0)
+        path = out_dir / f"source-{identity}.pex"
+        with storage.atomic_write(path, mode=0o755) as stream:
+            shutil.copyfileobj(spool, stream, 1 << 20)
+    return Artefact(path, size, sha256, identity)
+
+
+def _identity(python_version: str, content_digest: str) -> str:
+    parts = ("dagster-builder source layout", SOURCE_LAYOUT_VERSION, PEX_VERSION, python_version, content_digest)
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:40]
+
+
+@contextlib.contextmanager
+def _spool(out_dir: Path) -> Iterator[tempfile.SpooledTemporaryFile[bytes]]:
+    try:
+        with tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=str(out_dir)) as spool:
+            yield spool
+    except OSError as error:
+        raise storage.storage_error(error, out_dir / "source.pex") from error
+
+
+def _compressed(entries: Sequence[SourceEntry]) -> Iterator[Member]:
+    # zlib and file reads release the interpreter lock.
+    with ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1)) as pool:
+        yield from pool.map(_recompressed, bootstrap().members)
+        yield from pool.map(_member, entries)
+
+
+def _recompressed(member: Member) -> Member:
+    return member if member.name.endswith("/") else deflated(member.name, bytes(member.data))
+
+
+def _member(entry: SourceEntry) -> Member:
+    if entry.content is None:
+        return directory(entry.name)
+    content = entry.content if isinstance(entry.content, bytes) else _read(entry.content)
+    return deflated(entry.name, content, executable=bool(entry.mode & 0o100))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb", buffering=0) as stream:
+            before = os.fstat(stream.fileno())
+            if before.st_size > MAX_BYTES:
+                raise AssemblyError(f"`{path}` is larger than 4 GiB, more than a PEX file can hold")
+            content = stream.readall()
+            after = os.fstat(stream.fileno())
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        remedy = "Let nothing else write to the project while it is built, and make its files readable"
+        raise AssemblyError(f"could not read `{path}`: {reason}", remedy=remedy) from error
+    if (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, len(content)):
+        raise AssemblyError(
+            f"`{path}` changed while it was read",
+            remedy="Let nothing else write to the project while it is built, or leave that file out of it",
+        )
+    return content
+
+
+def _check_names(entries: Sequence[SourceEntry]) -> None:
+    for entry in entries:
+        name = entry.name
+        parts = name.split("/")
+        if "\0" in name or not {"", ".", ".."}.isdisjoint(parts):
+            raise AssemblyError(f"`{name!a}` is not a name that a PEX file can hold")
+        if parts[0] in RESERVED:
+            raise AssemblyError(
+                f"`{name}` is a name that the PEX format keeps for itself", remedy=f"Rename `{parts[0]}`"
+            )
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise AssemblyError(
+                f"the file name {name!a} is not valid UTF-8", remedy="Rename it, or leave it out of the build"
+            ) from None
+    files = {entry.name for entry in entries if entry.content is not None}
+    if clashes := names_of_both(files, directories=(entry.name for entry in entries if entry.content is None)):
+        raise AssemblyError(f"`{min(clashes)}` is both a file and a directory")
