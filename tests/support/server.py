@@ -1,0 +1,205 @@
+"""The real receiving server of Dagster Cloud serverless, `dagster-cloud pex grpc`, on this machine.
+
+`CodeServer` runs it, out of the environment that runs the tests, on local PEX files, with everything that it
+writes below one temporary directory: nothing of the system or of the user is touched. Its contract is
+`dagster_cloud/pex/grpc/server` of PyPI's dagster-cloud.
+
+    with CodeServer(pex_files) as server:
+        location = server.create_location("sales", pex_tag="files=…", code_source={"module_name": "sales"})
+        assert location.assets == ("invoices",)
+        location.materialize("invoices")
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from builder import process
+
+LOAD_SECONDS = 180
+RUN_SECONDS = 180
+START_SECONDS = 60
+
+_AGENT = Path(__file__).with_name("agent.py")
+_LOG_LINES = 80
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
+
+
+class ServerRefusedError(AssertionError):
+    """The server, or the user's code that it runs, answered with an error.
+
+    :param error: its words, with the traceback of the user's code if there is one.
+    :param log: the last lines that the server and its code servers wrote.
+    """
+
+    def __init__(self, what: str, error: str, log: str) -> None:
+        super().__init__(f"{what}:\n{error}\n\n--- the receiving server's log ---\n{log}")
+        self.error = error
+        self.log = log
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A code location that the server has loaded; names are sorted."""
+
+    assets: tuple[str, ...]
+    jobs: tuple[str, ...]
+    schedules: tuple[str, ...]
+    server: CodeServer = field(repr=False)
+    request: Mapping[str, Any] = field(repr=False)
+
+    def materialize(self, *assets: str) -> dict[str, dict[str, Any]]:
+        """Materialise assets in one run, by the server's own run worker (`dagster-cloud pex execute-run`).
+
+        Returns what each asset reported, {asset: {metadata name: value}}; raises ServerRefusedError with the
+        failing step's traceback.
+        """
+        return self.server.ask({**self.request, "action": "materialize", "assets": assets}, RUN_SECONDS)
+
+
+class CodeServer:
+    """The receiving server, alive inside the `with` block."""
+
+    def __init__(self, pex_files: Path) -> None:
+        """Prepare a server for the PEX files that lie in a directory."""
+        self._pex_files = pex_files
+        self._timestamps = itertools.count(1)
+        self._cleanup = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as stack:
+            # Not below pytest's directories: the path of a Unix socket may have 107 characters at most.
+            self._root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="code-server-")))
+            for name in ("files", "home", "tmp", "dagster"):
+                (self._root / name).mkdir()
+            (self._root / "dagster" / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
+            # The server marks these files executable, and deletes those of a location that failed.
+            for file in self._pex_files.glob("*.pex"):
+                shutil.copy2(file, self._root / "files")
+            self._log = stack.enter_context((self._root / "log").open("w+b"))
+            self._process = subprocess.Popen(
+                ["dagster-cloud", "pex", "grpc", "--socket", str(self._socket)],
+                env=self._env(),
+                cwd=self._root,
+                stdin=subprocess.DEVNULL,
+                stdout=self._log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            stack.callback(self._kill)
+            self._wait_until_up()
+            self._cleanup = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._cleanup.close()
+
+    def create_location(
+        self,
+        name: str,
+        *,
+        pex_tag: str,
+        code_source: Mapping[str, str],
+        working_directory: str | None = None,
+    ) -> Location:
+        """Have the server load a location, as the agent does when a location was added or updated.
+
+        :param code_source: as in `dagster_cloud.yaml`: one of python_file, module_name, package_name.
+
+        Raises ServerRefusedError if the PEX files cannot be unpacked or the user's code cannot be loaded.
+        """
+        request = {
+            "socket": str(self._socket),
+            "dagster_home": str(self._root / "dagster"),
+            "location": name,
+            "timestamp": next(self._timestamps),
+            "pex_tag": pex_tag,
+            "code_source": dict(code_source),
+            "working_directory": working_directory,
+            "timeout": LOAD_SECONDS,
+        }
+        answer = self.ask({**request, "action": "load"}, LOAD_SECONDS + START_SECONDS)
+        return Location(
+            assets=tuple(answer["assets"]),
+            jobs=tuple(answer["jobs"]),
+            schedules=tuple(answer["schedules"]),
+            server=self,
+            request=request,
+        )
+
+    def ask(self, request: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+        """Pass one request to the agent and return its answer; raises ServerRefusedError."""
+        what = f"could not {request['action']} location {request['location']}"
+        try:
+            finished = process.run(
+                [sys.executable, _AGENT],
+                env=self._env(),
+                cwd=self._root,
+                stdin=json.dumps(request),
+                timeout=seconds,
+            )
+        except process.ProcessFailed as error:
+            raise ServerRefusedError(what, f"{error.what}\n{error.detail}", self.log()) from error
+        answer: dict[str, Any] = json.loads(finished.stdout)
+        if "error" in answer:
+            words = "\n".join(part for part in (answer["error"], finished.stderr) if part)
+            raise ServerRefusedError(what, words, self.log())
+        return answer
+
+    def log(self) -> str:
+        """The last lines that the server and the code servers that it started wrote."""
+        text = (self._root / "log").read_text(encoding="utf-8", errors="replace")
+        return "\n".join(_ANSI.sub("", text).splitlines()[-_LOG_LINES:])
+
+    @property
+    def _socket(self) -> Path:
+        return self._root / "socket"
+
+    def _env(self) -> dict[str, str]:
+        return process.clean_environment(
+            {
+                "PATH": os.pathsep.join([sysconfig.get_path("scripts"), os.environ["PATH"]]),
+                "HOME": str(self._root / "home"),
+                "XDG_CACHE_HOME": str(self._root / "home" / "cache"),
+                "TMPDIR": str(self._root / "tmp"),
+                "S3_PEX_DISABLED": "1",
+                "LOCAL_PEX_FILES_DIR": str(self._root / "files"),
+                "VENVS_ROOT": str(self._root / "venvs"),
+                "PEX_ROOT": str(self._root / "pex-root"),
+                "WATCHDOG_RUN_INTERVAL": "1",
+            },
+        )
+
+    def _wait_until_up(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while not self._socket.exists():
+            code = self._process.poll()
+            if code is not None or time.monotonic() > deadline:
+                ending = "is not up in time" if code is None else f"ended with exit code {code}"
+                what = "could not start the receiving server"
+                raise ServerRefusedError(what, f"it {ending}", self.log())
+            time.sleep(0.05)
+
+    def _kill(self) -> None:
+        # The code servers that it started belong to its process group.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
