@@ -15,21 +15,19 @@ class Locked:
     """One locked distribution.
 
     :param name: in normal form (PEP 503).
-    :param sha256: of each of its files, for all platforms, hexadecimal.
+    :param sha256: of its files, for all platforms, hexadecimal, sorted.
     :param marker: PEP 508, or empty.
     """
 
     name: str
     version: str
-    sha256: frozenset[str]
+    sha256: tuple[str, ...]
     marker: str
 
-    @property
-    def requirement(self) -> str:
-        """A line for `pip --require-hashes`."""
-        marker = f" ; {self.marker}" if self.marker else ""
-        hashes = "".join(f" --hash=sha256:{value}" for value in sorted(self.sha256))
-        return f"{self.name}=={self.version}{marker}{hashes}"
+    def requirement(self, *, marker: bool) -> str:
+        """A line for `pip --require-hashes`, which applies the marker to the Python that it runs on."""
+        condition = f" ; {self.marker}" if marker and self.marker else ""
+        return f"{self.name}=={self.version}{condition}" + "".join(f" --hash=sha256:{h}" for h in self.sha256)
 
 
 def read(*sections: str, path: Path = PATH) -> list[Locked]:
@@ -38,10 +36,10 @@ def read(*sections: str, path: Path = PATH) -> list[Locked]:
     found = {}
     for section in sections:
         for name, entry in document[section].items():
-            hashes = frozenset(value.removeprefix("sha256:") for value in entry["hashes"])
+            hashes = tuple(sorted(value.removeprefix("sha256:") for value in entry["hashes"]))
             found[name] = Locked(name, entry["version"].removeprefix("=="), hashes, entry.get("markers", ""))
     return [found[name] for name in sorted(found)]
 
 
 if __name__ == "__main__":
-    print("\n".join(locked.requirement for locked in read(*sys.argv[1:])))
+    print("\n".join(locked.requirement(marker=True) for locked in read(*sys.argv[1:])))

@@ -1,0 +1,159 @@
+"""Build builder.pex out of Pipfile.lock and builder/: `build_builder.py OUT_DIR`, called by build-builder.sh.
+
+The file is a zip of wheels, stored exactly as the index serves them, and of `builder/` as one more archive;
+nothing is compressed here, so its bytes depend on neither zlib nor Python. `builder_pex_boot.py` unpacks it.
+
+Needs only the standard library and pip. Wheels are kept in the cache, under the hash of what the lock says.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import sys
+import tomllib
+import zipfile
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+_SCRIPTS = Path(__file__).resolve().parent
+_ROOT = _SCRIPTS.parent
+sys.path.insert(0, str(_ROOT))
+
+import builder_pex_boot as boot  # noqa: E402  (needs the path above)
+import builder_targets  # noqa: E402
+import builder_wheels  # noqa: E402
+import pipfile_lock  # noqa: E402
+from builder_targets import TARGETS, Target  # noqa: E402
+
+from builder import process, storage  # noqa: E402
+from builder.assembly.archive import ArchiveWriter, stored  # noqa: E402
+from builder.errors import BuilderError, ToolError  # noqa: E402
+
+LIMIT = 100 << 20
+"""The largest file that GitHub takes, in bytes."""
+
+# Only logins as a GitHub App need it (github3.py through PyJWT), which nothing here does; 15 MB.
+WITHOUT = frozenset({"cryptography"})
+# Their compiled parts are optional and not worth 20 MB.
+PURE = frozenset({"sqlalchemy"})
+# What no door of the builder needs for its own work: unpacked when something asks for it.
+LATE = frozenset({"dagster", "dagster-cloud-cli"})
+
+_PACKAGE = "builder.zip"
+
+
+def main(output: Path) -> None:
+    """Build `output`/builder.pex; raises BuilderError."""
+    locked = [entry for entry in pipfile_lock.read("default") if entry.name not in WITHOUT]
+    key = hashlib.sha256(repr((locked, sorted(PURE), TARGETS)).encode()).hexdigest()[:16]
+    cache = Path(next(boot.caches())) / "build"
+    with storage.exclusive(cache / ".lock"):
+        wheels = builder_wheels.fetch(locked, cache / key, pure=PURE)
+        groups = {target: _groups(target, wheels[target]) for target in TARGETS}
+        contents = {
+            wheel.name: wheel.read_bytes() for pair in groups.values() for group in pair for wheel in group
+        }
+        (pex,) = (wheel for wheel in wheels[TARGETS[0]] if wheel.name.startswith("pex-"))
+        contents[_PACKAGE] = _package(pex)
+    archives = {name: _Archive.read(name, content) for name, content in contents.items()}
+    with storage.atomic_write(output / "builder.pex", mode=0o755) as stream:
+        writer = ArchiveWriter(stream, preamble=(_SCRIPTS / "builder_pex_header.sh").read_bytes())
+        writer.add(stored("__main__.py", (_SCRIPTS / "builder_pex_main.py").read_bytes()))
+        writer.add(stored("builder_pex_boot.py", Path(boot.__file__).read_bytes()))
+        writer.add(stored("targets/text", builder_targets.TEXT.encode()))
+        for target, (early, late) in groups.items():
+            names = [[_PACKAGE, *(wheel.name for wheel in early)], [wheel.name for wheel in late]]
+            manifest = [_manifest([archives[name] for name in group]) for group in names]
+            writer.add(stored(f"targets/{target.name}.json", json.dumps(manifest).encode()))
+        for name in sorted(contents):
+            writer.add(stored(name, contents[name]))
+        size, sha256 = writer.finish()
+        if size > LIMIT:
+            raise ToolError(f"builder.pex would have {size:,} bytes, and GitHub takes {LIMIT:,} at most")
+    print(f"wrote {output / 'builder.pex'}: {size / 1e6:.1f} MB, sha256 {sha256}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Archive:
+    """What the boot needs to know of a zip file that it unpacks."""
+
+    name: str
+    sha256: str
+    files: frozenset[str]
+
+    @classmethod
+    def read(cls, name: str, content: bytes) -> _Archive:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            files = frozenset(info.filename for info in archive.infolist() if not info.is_dir())
+        if any(part.endswith(".data") for file in files for part in file.split("/")[:1]):
+            raise ToolError(f"`{name}` has a `.data` directory, which builder.pex does not know how to unpack")
+        return cls(name, hashlib.sha256(content).hexdigest(), files)
+
+
+def _groups(target: Target, wheels: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """The wheels that the builder itself needs, and the others; raises ToolError if the lock is not complete."""
+    (packaging,) = (wheel for wheel in wheels if wheel.name.startswith("packaging-"))
+    if str(packaging) not in sys.path:
+        sys.path.insert(0, str(packaging))
+    from closure import IncompleteError, closure  # noqa: PLC0415  (needs the path above)
+
+    roots = tomllib.loads((_ROOT / "Pipfile").read_text(encoding="utf-8"))["packages"]
+    try:
+        needed = closure(roots, wheels, target.environment, without=WITHOUT)
+        early = closure(roots.keys() - LATE, wheels, target.environment, without=WITHOUT)
+    except IncompleteError as error:
+        raise ToolError(f"Pipfile.lock does not hold for {target.name}: {error}") from error
+    return sorted(early.values()), sorted(set(needed.values()) - set(early.values()))
+
+
+def _manifest(archives: Sequence[_Archive]) -> boot.Group:
+    files = Counter(file for archive in archives for file in archive.files)
+    if twice := [file for file, count in files.items() if count > 1]:
+        raise ToolError(f"`{twice[0]}` is in two wheels")
+    identity = hashlib.sha256(repr([(archive.name, archive.sha256) for archive in archives]).encode())
+    tops = {file.partition("/")[0].partition(".")[0] for file in files if not _is_metadata(file)}
+    return {
+        "identity": identity.hexdigest()[:32],
+        "wheels": [archive.name for archive in archives],
+        "modules": sorted(tops),
+    }
+
+
+def _is_metadata(file: str) -> bool:
+    return file.partition("/")[0].endswith(".dist-info")
+
+
+def _package(pex: Path) -> bytes:
+    """`builder/` with the bootstrap that its pex makes, as a zip file."""
+    files = {
+        path.relative_to(_ROOT).as_posix(): path.read_bytes()
+        for path in (_ROOT / "builder").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    with storage.scratch_directory() as scratch:
+        with zipfile.ZipFile(pex) as archive:
+            archive.extractall(scratch)
+        template = scratch / "bootstrap.pex"
+        process.run(
+            [sys.executable, "-m", "builder.assembly.bootstrap", template],
+            env=process.clean_environment({"PYTHONPATH": f"{_ROOT}{os.pathsep}{scratch}"}),
+        )
+        files["builder/assembly/data/bootstrap.pex"] = template.read_bytes()
+    stream = io.BytesIO()
+    writer = ArchiveWriter(stream)
+    for name in sorted(files):
+        writer.add(stored(name, files[name]))
+    writer.finish()
+    return stream.getvalue()
+
+
+if __name__ == "__main__":
+    try:
+        main(Path(sys.argv[1]))
+    except BuilderError as error:
+        sys.exit("\n".join(filter(None, (f"error: {error.what}", error.detail, error.remedy))))
