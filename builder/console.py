@@ -91,18 +91,16 @@ class Console:
             sys.stdout.write(text + "\n")
             sys.stdout.flush()
 
-    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Write a table of results to stdout; columns whose title starts with `>` are right-aligned."""
-        from rich.table import Table  # noqa: PLC0415  (start-up time)
-
-        grid = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
-        for column in columns:
-            right = column.startswith(">")
-            grid.add_column(column.removeprefix(">"), justify="right" if right else "left", overflow="fold")
-        for row in rows:
-            grid.add_row(*row)
-        with self._lock:
-            self._console(stderr=False).print(grid)
+    def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Write a table of results to stdout, never wrapped; columns whose title starts with `>` align right."""
+        lines = [[column.removeprefix(">") for column in columns], *rows]
+        widths = [max(len(line[index]) for line in lines) for index in range(len(columns))]
+        for line in lines:
+            cells = zip(line, widths, columns, strict=True)
+            padded = (
+                cell.rjust(width) if title.startswith(">") else cell.ljust(width) for cell, width, title in cells
+            )
+            self.result("  ".join(padded).rstrip())
 
     def _say(self, text: str, *, style: str | None = None, head: int | None = None) -> None:
         """Write to stderr; only the first `head` characters take the style."""

@@ -90,7 +90,7 @@ def _members(installed: Sequence[InstalledWheel], python_version: str) -> Iterat
     yield from frame(
         python_version=python_version,
         code_hash=hashlib.sha256(b"").hexdigest()[:40],
-        requirements=[f"{each.wheel.name}=={each.wheel.version}" for each in installed],
+        requirements=[each.wheel.requirement for each in installed],
         distributions={each.wheel.file.filename: _cache_key(each.wheel.file) for each in installed},
     )
 
@@ -113,4 +113,6 @@ def _collisions(installed: Sequence[InstalledWheel]) -> Iterator[Notice]:
     for (first, second), names in shared.items():
         examples = ", ".join(f"`{name}`" for name in names[:_EXAMPLES])
         more = f" and {len(names) - _EXAMPLES} more" if len(names) > _EXAMPLES else ""
-        yield Notice(f"`{first}` and `{second}` both install {examples}{more}, with different content")
+        yield Notice(
+            f"`{first}` and `{second}` both install {examples}{more}, with different content: only one will be there"
+        )

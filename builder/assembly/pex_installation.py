@@ -37,7 +37,7 @@ def install_by_pex(wheels: Sequence[Wheel], *, python_version: str) -> list[Inst
 def _arguments(wheels: Sequence[Wheel], platform: Path, output: Path) -> list[str | Path]:
     arguments: list[str | Path] = ["--no-compress", "--complete-platform", platform, "--output-file", output]
     for wheel in wheels:
-        arguments += [f"{wheel.name}=={wheel.version}", "--pre-resolved-dist", wheel.file.path]
+        arguments += [wheel.requirement, "--pre-resolved-dist", wheel.file.path]
     # Only these few wheels are here, so what they depend on must not be looked for.
     here = {wheel.file.project for wheel in wheels}
     for required in sorted({name for wheel in wheels for name in wheel.requires} - here):

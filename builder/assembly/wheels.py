@@ -72,6 +72,11 @@ class Wheel:
     entry_points: bytes
 
     @property
+    def requirement(self) -> str:
+        """What asks for exactly this distribution."""
+        return f"{self.file.project}=={self.version}"
+
+    @property
     def record(self) -> str:
         """Name of the list of files that every wheel has."""
         return f"{self.dist_info}/RECORD"

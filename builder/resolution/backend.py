@@ -41,22 +41,33 @@ class LocalPackage:
 
     :param directory: where it lies.
     :param python_version: of the target, whose Python runs the backend.
+    :param out_dir: where artefacts go; not part of the package where it lies inside.
     """
 
     directory: Path
     python_version: str
+    out_dir: Path | None = None
 
     def selection(self) -> Selection:
         """The package's files, by the one rule of what belongs."""
         settings = read_settings(self.directory)
         return select_files(
-            self.directory, include=settings.include, respect_gitignore=settings.respect_gitignore, out_dir=None
+            self.directory,
+            include=settings.include,
+            respect_gitignore=settings.respect_gitignore,
+            out_dir=self.out_dir,
         )
 
 
 def local_metadata(package: LocalPackage) -> Metadata:
-    """The metadata of a local package, from its backend; raises SdistBuildError in the backend's words."""
+    """The metadata of a local package, from its backend; raises SdistBuildError in the backend's words.
+
+    Only metadata is made, unless a wheel of the very same files is there already.
+    """
     selection = package.selection()
+    wheel = _kept_wheel(package, selection)
+    if wheel is not None:
+        return wheel_metadata(wheel, package.directory)
     kept = _kept(package, selection, "metadata") / "METADATA"
     if not kept.is_file():
         with storage.scratch_directory() as scratch:
@@ -70,14 +81,21 @@ def local_metadata(package: LocalPackage) -> Metadata:
 def local_wheel(package: LocalPackage) -> Path:
     """A wheel of a local package; raises SdistBuildError in the backend's words."""
     selection = package.selection()
-    kept = _kept(package, selection, "wheel")
-    found = sorted(kept.glob("*.whl"))
-    if found:
-        return found[0]
+    kept = _kept_wheel(package, selection)
+    if kept is not None:
+        return kept
     with storage.scratch_directory() as scratch:
         copy_tree(selection, scratch / "project")
-        wheel = build_wheel(scratch / "project", package.python_version, kept, about=str(package.directory))
+        out_dir = _kept(package, selection, "wheel")
+        wheel = build_wheel(scratch / "project", package.python_version, out_dir, about=str(package.directory))
     return wheel
+
+
+def wheel_metadata(wheel: Path, directory: Path) -> Metadata:
+    """The metadata of the local package in `directory`, out of its wheel."""
+    with zipfile.ZipFile(wheel) as archive:
+        member = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        return _parse(archive.read(member).decode("utf-8"), _manifest(directory))
 
 
 def build_wheel(source: Path, python_version: str, out_dir: Path, *, about: str) -> Path:
@@ -162,6 +180,10 @@ def _kept(package: LocalPackage, selection: Selection, what: str) -> Path:
     """The cache's place for something made of a local package: it changes with any file of it."""
     key = hashlib.sha256(f"{_FORMAT} {package.python_version} {content_key(selection)}".encode()).hexdigest()
     return storage.cache_directory() / "local" / what / key[:2] / key
+
+
+def _kept_wheel(package: LocalPackage, selection: Selection) -> Path | None:
+    return next(iter(sorted(_kept(package, selection, "wheel").glob("*.whl"))), None)
 
 
 def _parse(text: str, manifest: Path) -> Metadata:

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     )
 
     _File = TypeVar("_File", PackageWheel, PackageSdist, PackageArchive)
-    Choice = PackageWheel | PackageSdist | PackageArchive | PackageVcs | PackageDirectory
+    Choice = PackageWheel | PackageSdist | PackageArchive | PackageVcs
+    AnyChoice = Choice | PackageDirectory
 
 Hashes = dict[str, frozenset[str]]
 """Normalised name → the sha256 digests that the user's requirements allow."""
@@ -61,14 +62,12 @@ class Distribution:
 class Lock:
     """A lock for one target.
 
-    :param distributions: one of each name, sorted by name.
-    :param local_packages: directories that the lock names as the user's own packages.
+    :param distributions: one of each name, sorted by name; the user's own packages are not among them.
     :param text: the lock as a `pylock.toml` that holds these distributions and no others.
     """
 
     target: Target
     distributions: tuple[Distribution, ...]
-    local_packages: tuple[Path, ...]
     text: str
 
     def version_of(self, name: str) -> str | None:
@@ -96,7 +95,11 @@ def read_lock(text: str, target: Target, *, base: Path, origin: Origin, hashes: 
 
     Raises ResolutionError if the lock is not one, or holds nothing for the target.
     """
-    from packaging.pylock import Pylock, PylockValidationError  # noqa: PLC0415  (start-up time)
+    from packaging.pylock import (  # noqa: PLC0415  (start-up time)
+        PackageDirectory,
+        Pylock,
+        PylockValidationError,
+    )
 
     try:
         pylock = Pylock.from_dict(tomllib.loads(text))
@@ -105,20 +108,14 @@ def read_lock(text: str, target: Target, *, base: Path, origin: Origin, hashes: 
         raise ResolutionError(
             f"the lock is not a valid pylock.toml: {error}", where=origin, remedy=remedy
         ) from error
-    chosen = _select(_only_allowed(pylock, hashes), target, origin)
-    distributions = []
-    directories = []
-    for package, choice in chosen:
-        found = _distribution(package, choice, base)
-        if isinstance(found, Path):
-            directories.append(found)
-        else:
-            distributions.append(found)
+    selected = _select(_only_allowed(pylock, hashes), target, origin)
+    chosen = [(package, choice) for package, choice in selected if not isinstance(choice, PackageDirectory)]
+    distributions = [_distribution(package, choice, base) for package, choice in chosen]
     distributions.sort(key=lambda found: found.name)
-    return Lock(target, tuple(distributions), tuple(directories), _write(pylock, chosen, base))
+    return Lock(target, tuple(distributions), _write(pylock, chosen, base))
 
 
-def _select(pylock: Pylock, target: Target, origin: Origin) -> list[tuple[Package, Choice]]:
+def _select(pylock: Pylock, target: Target, origin: Origin) -> list[tuple[Package, AnyChoice]]:
     from packaging.pylock import PylockSelectError  # noqa: PLC0415  (start-up time)
 
     environment = dict(target.markers)
@@ -163,12 +160,10 @@ def _only_allowed(pylock: Pylock, hashes: Hashes) -> Pylock:
     return replace(pylock, packages=packages)
 
 
-def _distribution(package: Package, choice: Choice, base: Path) -> Distribution | Path:
-    from packaging.pylock import PackageArchive, PackageDirectory, PackageVcs  # noqa: PLC0415  (start-up time)
+def _distribution(package: Package, choice: Choice, base: Path) -> Distribution:
+    from packaging.pylock import PackageArchive, PackageVcs  # noqa: PLC0415  (start-up time)
 
     version = str(package.version or "")
-    if isinstance(choice, PackageDirectory):
-        return Path(os.path.normpath(base / choice.path / (choice.subdirectory or "")))
     if isinstance(choice, PackageVcs):
         url = choice.url or choice.path or ""
         repository = url.rstrip("/").rpartition("/")[2]
@@ -206,7 +201,6 @@ def _write(pylock: Pylock, chosen: Iterable[tuple[Package, Choice]], base: Path)
     import tomli_w  # noqa: PLC0415  (start-up time)
     from packaging.pylock import (  # noqa: PLC0415  (start-up time)
         PackageArchive,
-        PackageDirectory,
         PackageSdist,
         PackageWheel,
     )
@@ -214,8 +208,6 @@ def _write(pylock: Pylock, chosen: Iterable[tuple[Package, Choice]], base: Path)
 
     packages = []
     for package, choice in chosen:
-        if isinstance(choice, PackageDirectory):
-            continue
         bare = replace(package, marker=None, index=None, dependencies=None, wheels=None, sdist=None, tool=None)
         if isinstance(choice, PackageWheel):
             packages.append(replace(bare, wheels=[_portable(choice, base)]))

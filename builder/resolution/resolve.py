@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import re
 import sys
+import tomllib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from builder import process, storage
-from builder.errors import FetchError, Notice, Origin, ResolutionError, TargetError
+from builder.errors import FetchError, Origin, ResolutionError, TargetError
 from builder.project.requirements import Requirements
 from builder.project.requirements_txt import RequirementLine
 from builder.resolution import pythons, uv
@@ -23,19 +23,7 @@ _NETWORK = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Resolution:
-    """A lock, and the user's own packages that go beside it into the source PEX.
-
-    :param local_packages: absolute directories, each an installable package.
-    """
-
-    lock: Lock
-    local_packages: tuple[Path, ...]
-    notices: tuple[Notice, ...] = ()
-
-
-def resolve(requirements: Requirements, target: Target) -> Resolution:
+def resolve(requirements: Requirements, target: Target) -> Lock:
     """Resolve what a project asks for, or read its own lock.
 
     Raises ResolutionError in uv's own words, shortened, with the file and line of the requirement that started
@@ -43,21 +31,20 @@ def resolve(requirements: Requirements, target: Target) -> Resolution:
     """
     if requirements.lock is None:
         lock = _resolve(requirements, target)
-        resolution = Resolution(lock, requirements.local_packages, requirements.notices)
     else:
         lock = _obey(requirements.directory, requirements.lock, target)
-        resolution = Resolution(lock, lock.local_packages, requirements.notices)
     _check_complete(lock, requirements)
-    return resolution
+    return lock
 
 
-def locked_packages(directory: Path, lock: Path) -> tuple[Path, ...]:
-    """The user's own packages that a project's own lock names; resolves nothing and needs no network."""
-    import tomllib  # noqa: PLC0415  (start-up time)
-
-    text = _export(directory, lock, "--frozen")
-    found = (package.get("directory", {}).get("path") for package in tomllib.loads(text).get("packages", []))
-    return tuple(Path(os.path.normpath(directory / path)) for path in found if path)
+def local_packages(requirements: Requirements) -> tuple[Path, ...]:
+    """The directories of the user's own packages, the project first; resolves nothing and needs no network."""
+    if requirements.lock is None:
+        return requirements.local_packages
+    text = _export(requirements.directory, requirements.lock, "--frozen")
+    paths = (package.get("directory", {}).get("path") for package in tomllib.loads(text).get("packages", []))
+    found = (Path(os.path.normpath(requirements.directory / path)) for path in paths if path)
+    return tuple(sorted(found, key=lambda path: path != requirements.directory))
 
 
 def _resolve(requirements: Requirements, target: Target) -> Lock:

@@ -1,0 +1,106 @@
+"""What a source PEX holds: local packages as installed, and the project's files as the working directory.
+
+The receiving server runs the code in `working_directory/root` of the unpacked PEX (`dagster-cloud`,
+`pex/grpc/server/registry.py`); whatever lies at the top is importable.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from builder.assembly.source_pex import SourceEntry
+from builder.errors import AssemblyError, Notice, ProjectError
+from builder.project.files import ProjectFile, Selection
+
+_ROOT: Final = "working_directory/root"
+_MARKER: Final = SourceEntry(
+    "working_directory/__init__.py", 0o644, b'"""Holds the files of the project, in the directory root."""\n'
+)
+
+# A receiver installs no wheels out of a source PEX: what a wheel would spread over an environment is put where
+# `pip install --target` puts it. Headers are of no use at run time.
+_SCHEMES: Final = {"purelib": "", "platlib": "", "data": "", "scripts": "bin/"}
+
+
+def source_entries(selection: Selection, wheels: Sequence[Path]) -> tuple[list[SourceEntry], list[Notice]]:
+    """The entries of a source PEX.
+
+    :param wheels: of the local packages, the project's own first; where two install the same file with different
+        content the first wins, and a notice says so.
+
+    Raises AssemblyError for a wheel that holds what a PEX keeps for itself, ProjectError for a symlink that leads
+    round in a circle.
+    """
+    entries: dict[str, SourceEntry] = {}
+    notices: list[Notice] = []
+    for wheel in wheels:
+        for entry in _installed(wheel):
+            first = entries.setdefault(entry.name, entry)
+            if first.content != entry.content:
+                notices.append(
+                    Notice(f"two local packages install `{entry.name}`; the one of `{wheel.name}` is dropped")
+                )
+    if any(name.partition("/")[0] == "working_directory" for name in entries):
+        raise AssemblyError(
+            "a local package installs `working_directory`, which Dagster Cloud keeps for the project's files",
+            remedy="Give that package another name",
+        )
+    working_directory = [_MARKER, *_project_entries(selection.files)]
+    return [*entries.values(), *working_directory], notices
+
+
+def _installed(path: Path) -> Iterator[SourceEntry]:
+    with zipfile.ZipFile(path) as wheel:
+        for info in wheel.infolist():
+            name = _place(info.filename)
+            if name and not info.is_dir():
+                executable = bool(info.external_attr >> 16 & 0o100) or name.startswith("bin/")
+                yield SourceEntry(name, 0o755 if executable else 0o644, wheel.read(info))
+
+
+def _place(name: str) -> str | None:
+    """Where an entry of a wheel goes; None if it goes nowhere."""
+    spread = re.fullmatch(r"[^/]+\.data/([^/]+)/(.+)", name)
+    if spread:
+        prefix = _SCHEMES.get(spread[1])
+        return None if prefix is None else prefix + spread[2]
+    # RECORD lists the wheel's files under the names that they had in it.
+    return None if re.fullmatch(r"[^/]+\.dist-info/RECORD(\.jws|\.p7s)?", name) else name
+
+
+def _project_entries(files: Sequence[ProjectFile]) -> Iterator[SourceEntry]:
+    by_name = {file.name: file for file in files}
+    yield SourceEntry(_ROOT, 0o755, None)
+    for file in files:
+        yield from _entries(file, f"{_ROOT}/{file.name}", by_name, ())
+
+
+def _entries(
+    file: ProjectFile, name: str, by_name: Mapping[str, ProjectFile], followed: tuple[str, ...]
+) -> Iterator[SourceEntry]:
+    """A file under a name; a symlink as what it points to, since no pex-tools keeps symlinks when it unpacks."""
+    if file.link is None:
+        yield SourceEntry(name, file.mode, file.path)
+        return
+    if file.name in followed:
+        raise ProjectError(
+            f"the symlink `{followed[0]}` leads round in a circle, by way of `{file.name}`",
+            remedy="Remove it, or name it in .builderignore",
+        )
+    target = posixpath.normpath(posixpath.join(posixpath.dirname(file.name), file.link))
+    found = by_name.get(target)
+    if found is not None:
+        yield from _entries(found, name, by_name, (*followed, file.name))
+        return
+    yield SourceEntry(name, 0o755, None)
+    for below in _below(target, by_name.values()):
+        yield from _entries(below, f"{name}/{below.name[len(target) + 1 :]}", by_name, (*followed, file.name))
+
+
+def _below(directory: str, files: Iterable[ProjectFile]) -> Iterator[ProjectFile]:
+    return (file for file in files if file.name.startswith(f"{directory}/"))

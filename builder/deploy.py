@@ -1,0 +1,231 @@
+"""`python -m builder.deploy DAGSTER_CLOUD_YAML OUT_DIR`: both PEX files of every location of a workspace."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from builder import __version__, door
+from builder.console import console, run_door, verbose_option
+from builder.deps import DepsBuild, build_deps, read_project, resolve_project
+from builder.errors import BuilderError
+from builder.source import SourceBuild, build_source, include_option, metadata_of
+
+if TYPE_CHECKING:
+    from builder.project.workspace import Location, Workspace
+    from builder.resolution.target import Target
+    from builder.storage import Artefact
+
+_PARALLEL: Final = 4
+"""Projects worked on at once; each step is parallel in itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectBuild:
+    """Both artefacts of a build directory.
+
+    :param seconds: by step.
+    """
+
+    deps: DepsBuild
+    source: SourceBuild
+    seconds: dict[str, float]
+
+    @property
+    def pex_tag(self) -> str:
+        """What Dagster Cloud is told to run: one deps PEX and one source PEX."""
+        return f"files={self.deps.artefact.name}:{self.source.artefact.name}"
+
+
+@dataclass(slots=True)
+class _WorkspaceBuild:
+    """The work on one workspace: what its projects share."""
+
+    target: Target
+    out_dir: Path
+    include: Sequence[str]
+    several: bool
+    sources: ThreadPoolExecutor
+    _deps: dict[str, Future[DepsBuild]] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def build(self, directory: Path, name: str) -> ProjectBuild:
+        """Build one project; the source PEX is packed while the requirements are resolved."""
+        from builder.resolution.resolve import local_packages  # noqa: PLC0415  (start-up time)
+
+        about = f"{name}: " if self.several else ""
+        requirements = read_project(
+            directory, self.target, lambda package: metadata_of(package, self.target, self.out_dir)
+        )
+        packages = local_packages(requirements)
+        source = self.sources.submit(
+            build_source, directory, packages, self.target, self.out_dir, include=self.include, about=about
+        )
+        try:
+            lock, step = resolve_project(requirements, self.target, about=about)
+            deps = self._once(lock.text, lambda: build_deps(lock, self.out_dir, about=about))
+        finally:
+            built = source.result()
+        return ProjectBuild(deps, built, {"resolve": step.seconds, **deps.seconds, **built.seconds})
+
+    def _once(self, key: str, make: Callable[[], DepsBuild]) -> DepsBuild:
+        """What `make` returns, made once for each key: projects with equal locks share one deps PEX."""
+        with self._lock:
+            future = self._deps.get(key)
+            mine = future is None
+            if future is None:
+                future = self._deps[key] = Future()
+        if mine:
+            try:
+                future.set_result(make())
+            except BaseException as error:
+                future.set_exception(error)
+                raise
+        return future.result()
+
+
+def build_workspace(
+    workspace: Workspace, target: Target, out_dir: Path, *, include: Sequence[str] = ()
+) -> dict[Path, ProjectBuild | BuilderError]:
+    """Build every project of a workspace, by build directory, in parallel.
+
+    Locations of one directory are built once. A project that fails does not stop the others: its error is in the
+    result.
+    """
+    names = {location.directory: location.name for location in reversed(workspace.locations)}
+    with ThreadPoolExecutor(_PARALLEL) as pool, ThreadPoolExecutor(_PARALLEL) as sources:
+        work = _WorkspaceBuild(target, out_dir, include, len(names) > 1, sources)
+        warming = pool.submit(_warm_up)
+        futures = {directory: pool.submit(work.build, directory, name) for directory, name in names.items()}
+        try:
+            results = {directory: _outcome(future) for directory, future in futures.items()}
+            warming.result()
+        except BaseException:
+            # Stopped, or a defect: start nothing more, wait only for what runs.
+            pool.shutdown(wait=False, cancel_futures=True)
+            sources.shutdown(wait=False, cancel_futures=True)
+            raise
+    return results
+
+
+def _outcome(future: Future[ProjectBuild]) -> ProjectBuild | BuilderError:
+    try:
+        return future.result()
+    except BuilderError as error:
+        return error
+
+
+def _warm_up() -> None:
+    """Do what every assembly needs and nothing waits for yet."""
+    from builder.assembly.bootstrap import bootstrap  # noqa: PLC0415  (start-up time)
+
+    bootstrap()
+
+
+def _report(
+    workspace: Workspace, results: dict[Path, ProjectBuild | BuilderError], target: Target
+) -> dict[str, object]:
+    """The content of build.json."""
+    return {
+        "builder_version": __version__,
+        "workspace": str(workspace.path),
+        "python_version": target.python_version,
+        "platform": target.description,
+        "locations": [_location_report(location, results[location.directory]) for location in workspace.locations],
+    }
+
+
+def _location_report(location: Location, result: ProjectBuild | BuilderError) -> dict[str, object]:
+    head: dict[str, object] = {"name": location.name, "directory": str(location.directory)}
+    if isinstance(result, BuilderError):
+        where = str(result.where) if result.where else None
+        return {**head, "error": {"what": result.what, "where": where, "remedy": result.remedy}}
+    return {
+        **head,
+        "pex_tag": result.pex_tag,
+        "deps": {**_artefact_report(result.deps.artefact), "distributions": result.deps.distributions},
+        "source": {**_artefact_report(result.source.artefact), "files": result.source.files},
+        "lock": result.deps.lock.name,
+        "dagster_version": result.deps.dagster_version,
+        "seconds": {step: round(seconds, 3) for step, seconds in result.seconds.items()},
+    }
+
+
+def _artefact_report(artefact: Artefact) -> dict[str, object]:
+    return {
+        "file": artefact.name,
+        "size": artefact.size,
+        "sha256": artefact.sha256,
+        "identity": artefact.identity,
+    }
+
+
+def _show(workspace: Workspace, results: dict[Path, ProjectBuild | BuilderError]) -> None:
+    rows = []
+    for location in workspace.locations:
+        result = results[location.directory]
+        if isinstance(result, ProjectBuild):
+            deps, source = result.deps, result.source
+            contents = f"{deps.distributions} distributions, dagster {deps.dagster_version}"
+            rows.append([location.name, deps.artefact.name, door.size(deps.artefact.size), contents])
+            packages = ", ".join(directory.name for directory in source.packages)
+            contents = f"{source.files} files" + (f"; installed: {packages}" if packages else "")
+            rows.append(["", source.artefact.name, door.size(source.artefact.size), contents])
+    if rows:
+        console.table(["location", "file", ">size", "what is in it"], rows)
+
+
+@click.command(short_help="Build the locations of a workspace.")
+@click.argument("dagster_cloud_yaml", type=click.Path(path_type=Path))
+@door.out_argument
+@click.option("--location", "names", multiple=True, metavar="NAME", help="Only this location; may be repeated.")
+@include_option
+@door.target_options
+@verbose_option
+def main(
+    dagster_cloud_yaml: Path,
+    out_dir: Path,
+    names: tuple[str, ...],
+    include: tuple[str, ...],
+    python_version: str | None,
+    platform: Path | None,
+) -> int:
+    """Build the deps PEX and the source PEX of every location in DAGSTER_CLOUD_YAML into OUT_DIR.
+
+    OUT_DIR/build.json says what was built: names, sizes, hashes and the pex tag of each location.
+
+    \b
+    Examples:
+      builder.pex -m builder.deploy dagster_cloud.yaml out
+      builder.pex -m builder.deploy dagster_cloud.yaml out --location my-location --python-version 3.12
+    """  # noqa: D301  (click's mark for text that it must not wrap)
+    from builder.project.workspace import read_workspace  # noqa: PLC0415  (start-up time)
+    from builder.storage import atomic_write  # noqa: PLC0415  (start-up time)
+
+    out = door.output_directory(out_dir)
+    target = door.read_target_options(python_version, platform)
+    workspace = read_workspace(dagster_cloud_yaml).select(names)
+    results = build_workspace(workspace, target, out, include=include)
+    with atomic_write(out / "build.json") as stream:
+        stream.write(
+            json.dumps(_report(workspace, results, target), indent=2, ensure_ascii=False).encode() + b"\n"
+        )
+    _show(workspace, results)
+    failed = False
+    for location in workspace.locations:
+        result = results[location.directory]
+        if isinstance(result, BuilderError):
+            failed = True
+            console.error(result, about=f"location `{location.name}`")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    run_door(main, "builder.deploy")

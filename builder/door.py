@@ -1,0 +1,82 @@
+"""Options that several doors share, and how they read a target."""
+
+from __future__ import annotations
+
+import os.path
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+import click
+
+from builder.errors import ProjectError, UsageError
+
+if TYPE_CHECKING:
+    from builder.resolution.target import Target
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+project_argument = click.argument("project_dir", type=click.Path(path_type=Path))
+out_argument = click.argument("out_dir", type=click.Path(path_type=Path))
+
+
+def target_options(command: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Give a door the options `--python-version` and `--platform`."""
+    command = click.option(
+        "--platform",
+        type=click.Path(path_type=Path, dir_okay=False),
+        metavar="FILE",
+        help="A complete platform, as `pex3 interpreter inspect --markers --tags` prints it."
+        "  [default: Dagster Cloud's serverless image]",
+    )(command)
+    return click.option(
+        "--python-version",
+        metavar="X.Y",
+        help="The Python that will run the code: 3.9 to 3.14.  [default: 3.11]",
+    )(command)
+
+
+def read_target_options(python_version: str | None, platform: Path | None) -> Target:
+    """The target that the options mean; raises UsageError or TargetError."""
+    from builder.resolution import target  # noqa: PLC0415  (start-up time)
+
+    if platform is None:
+        return target.serverless_target(python_version or target.DEFAULT_PYTHON_VERSION)
+    found = target.read_target(platform)
+    if python_version is not None and python_version != found.python_version:
+        raise UsageError(
+            f"--python-version {python_version} contradicts --platform, which is of Python {found.python_version}",
+            remedy="Give only one of the two",
+        )
+    return found
+
+
+def project_directory(path: Path) -> Path:
+    """The project's directory, absolute; raises ProjectError if it is none."""
+    absolute = Path(os.path.normpath(path.absolute()))
+    if not absolute.is_dir():
+        what = "is not a directory" if absolute.exists() else "does not exist"
+        raise ProjectError(
+            f"the project directory `{absolute}` {what}",
+            remedy="Give the directory that holds your pyproject.toml, setup.py or requirements.txt",
+        )
+    return absolute
+
+
+def output_directory(path: Path) -> Path:
+    """Where artefacts go, absolute; it is made when the first one is written."""
+    absolute = Path(os.path.normpath(path.absolute()))
+    if absolute.exists() and not absolute.is_dir():
+        raise UsageError(f"the output directory `{absolute}` is a file", remedy="Give another directory")
+    return absolute
+
+
+def size(count: int) -> str:
+    """A number of bytes for people, in decimal units."""
+    value, unit = float(count), "B"
+    for larger in ("kB", "MB", "GB"):
+        if value < 1000:  # noqa: PLR2004  (SI)
+            break
+        value, unit = value / 1000, larger
+    return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"

@@ -1,0 +1,271 @@
+"""Which files of a project belong into its source PEX.
+
+The rule, in full in `docs/what-is-packed.md`: everything in the build directory, hidden files and empty
+directories included, except
+
+- leftovers: version control, virtual environments, caches, `node_modules`, what builds left behind, the output
+  directory and earlier output (`builder.project.exclusions`);
+- secrets, each of which is reported by name (there too);
+- what `.builderignore` files name, at any level of the tree (`builder.project.patterns`);
+- with `respect_gitignore`, what git ignores.
+
+Include patterns beat all of these; a secret has to be meant by one (`IncludePatterns.mean`). A symlink to
+something in the build directory stays one, unless its target was left out; one to elsewhere in the git repository
+is replaced by what it points to; one that leaves the repository is an error. Dangling symlinks, sockets, pipes and
+devices are left out with a notice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import posixpath
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from builder.errors import Notice, ProjectError, ToolError
+from builder.project.git_ignored import ignored_by_git
+from builder.project.patterns import IncludePatterns, unreadable
+from builder.project.walking import Found, FoundLink, Walked, left_out_notice, walk
+from builder.storage import make_directory, storage_error
+
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectFile:
+    """One file, symlink or empty directory that belongs.
+
+    :param name: posix path relative to the build directory.
+    :param path: the file whose bytes to take (for a symlink that stays one: the symlink itself); None for an empty
+        directory.
+    :param mode: 0o644 or 0o755; 0o755 for a directory, 0o644 for a symlink.
+    :param link: for a symlink that stays one, its target relative to the directory that it lies in.
+    """
+
+    name: str
+    path: Path | None
+    mode: int
+    link: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What belongs, and what the user should hear about the rest.
+
+    :param files: sorted by name, in the order of code points, whatever the machine and the locale.
+    :param secrets: names of the secrets left out; directories end with a slash.
+    :param git_ignored: how many of `files` git ignores.
+    """
+
+    files: tuple[ProjectFile, ...]
+    secrets: tuple[str, ...]
+    git_ignored: int
+    notices: tuple[Notice, ...] = ()
+
+
+def select_files(
+    directory: Path, *, include: Sequence[str], respect_gitignore: bool, out_dir: Path | None
+) -> Selection:
+    """Apply the rule (see the module) to a build directory.
+
+    :param include: patterns in gitignore syntax, relative to `directory`.
+    :param out_dir: where artefacts are written; left out where it lies inside.
+
+    Raises ProjectError for a pattern or symlink that leaves its bounds, a file that cannot be read, a name that is
+    not UTF-8, and with `respect_gitignore` when git cannot answer.
+    """
+    root = os.path.realpath(directory)
+    if not os.path.isdir(root):  # noqa: PTH112
+        raise ProjectError(f"the build directory `{directory}` is not a directory", remedy="Check the path")
+    patterns = IncludePatterns(include)
+    walked = walk(root, patterns, os.path.realpath(out_dir) if out_dir else None)
+    ignored = _ignored(walked, demanded=respect_gitignore)
+    if respect_gitignore:
+        _obey(walked, ignored)
+    files = [ProjectFile(found.name, Path(found.path), found.mode) for found in walked.files]
+    files += _kept_links(walked)
+    files += _empty_directories(files, walked.directories)
+    files.sort(key=lambda file: file.name)
+    if patterns:
+        names = [found.name for found in walked.directories] + [file.name for file in files if file.link]
+        unused = patterns.unused([*(f"{name}/" for name in names), *(file.name for file in files)])
+        walked.notices += [Notice(f"include pattern `{text}` matches nothing in `{directory}`") for text in unused]
+    return Selection(
+        files=tuple(files),
+        secrets=tuple(sorted(walked.secrets)),
+        git_ignored=sum(str(file.path) in ignored for file in files) if ignored else 0,
+        notices=tuple(sorted(walked.notices, key=lambda notice: notice.text)),
+    )
+
+
+def content_key(selection: Selection) -> str:
+    """The sha256 over names, modes, links and contents of the selected files, hexadecimal.
+
+    Equal keys promise equal trees; where the files lie and when they were written does not matter. Raises
+    ProjectError for a file that cannot be read.
+    """
+    key = hashlib.sha256()
+    for file in selection.files:
+        if file.link is not None:
+            kind, content = b"link", file.link.encode()
+        elif file.path is None:
+            kind, content = b"directory", b""
+        else:
+            kind, content = b"file", _digest(file.path)
+        for part in (kind, file.name.encode(), b"%o" % file.mode, content):
+            key.update(len(part).to_bytes(8, "big"))
+            key.update(part)
+    return key.hexdigest()
+
+
+def copy_tree(selection: Selection, destination: Path) -> None:
+    """Copy the selected files to `destination`, for builds that write into the tree that they build.
+
+    `destination` is made if need be and holds none of the files yet. Copies share nothing with the originals; the
+    files' modes do not depend on the umask. Raises ProjectError for a file that
+    cannot be read, StorageError for one that cannot be written.
+    """
+    made = {make_directory(destination)}
+    for file in selection.files:
+        target = destination / file.name
+        parent = target if file.path is None else target.parent
+        if parent not in made:
+            made.add(make_directory(parent))
+        try:
+            if file.link is not None:
+                target.symlink_to(file.link)
+            elif file.path is not None:
+                with _open(file.path) as source, target.open("xb") as sink:
+                    shutil.copyfileobj(source, sink, _CHUNK)
+                    os.fchmod(sink.fileno(), file.mode)
+        except OSError as error:
+            raise storage_error(error, target) from error
+
+
+def _ignored(walked: Walked, *, demanded: bool) -> frozenset[str]:
+    """The paths of what the walk found that git ignores; of directories only where obedience is demanded.
+
+    Only counting must not fail a build: without git, or without its answer, nothing is ignored.
+    """
+    if demanded and walked.repository is None:
+        raise ProjectError(
+            f"`{walked.root}` is in no git repository, so `respect-gitignore` cannot be obeyed",
+            remedy="Build from a git checkout, or remove `respect-gitignore` from [tool.builder]",
+        )
+    by_repository: dict[str, list[str]] = {}
+    directories = walked.directories if demanded else []
+    for found in (*walked.files, *(link.found for link in walked.links), *directories):
+        if found.repository:
+            by_repository.setdefault(found.repository, []).append(found.path)
+    answers: list[frozenset[str]] = []
+    for repository, paths in by_repository.items():
+        try:
+            answers.append(ignored_by_git(repository, paths))
+        except ToolError as error:
+            if demanded:
+                raise ProjectError(
+                    f"git could not say what it ignores in `{repository}`: {error.what}",
+                    detail=error.detail,
+                    remedy="Make git work there, or remove `respect-gitignore` from [tool.builder]",
+                ) from error
+    return frozenset().union(*answers)
+
+
+def _obey(walked: Walked, ignored: frozenset[str]) -> None:
+    """Take what git ignores out of what the walk found, but for what was asked for by name."""
+    # Who asks a nested repository does not hear that the outer one ignores the whole of it.
+    trees = tuple(f"{found.path}/" for found in walked.directories if found.path in ignored)
+
+    def belongs(found: Found) -> bool:
+        return found.asked or not (found.path in ignored or found.path.startswith(trees))
+
+    walked.files = [found for found in walked.files if belongs(found)]
+    walked.links = [link for link in walked.links if belongs(link.found)]
+    walked.directories = [found for found in walked.directories if belongs(found)]
+
+
+def _kept_links(walked: Walked) -> list[ProjectFile]:
+    """The symlinks whose target belongs; what is asked for by name comes even if its target does not."""
+    names = {found.name for found in walked.files} | {found.name for found in walked.directories} | {""}
+    names |= _parents(names)
+    targets = {link.found.name: link.target for link in walked.links}
+    kept: list[ProjectFile] = []
+    for link in walked.links:
+        found = link.found
+        if link.target in names:
+            kept.append(ProjectFile(found.name, Path(found.path), found.mode, _link_text(link, targets)))
+        elif found.asked and os.path.isfile(found.path):  # noqa: PTH113
+            mode = 0o755 if os.access(found.path, os.X_OK) else 0o644
+            kept.append(ProjectFile(found.name, Path(os.path.realpath(found.path)), mode))
+        elif any(part in walked.secrets for part in (link.target, *_directories_of(link.target))):
+            walked.secrets.add(found.name)
+        else:
+            walked.notices.append(left_out_notice(found.name, link.target))
+    return kept
+
+
+def _link_text(link: FoundLink, targets: dict[str, str]) -> str:
+    """The link's own text where it leads to its target in any copy of the tree, else a plain relative path."""
+    at = posixpath.dirname(link.found.name)
+    if not link.text.startswith("/") and _follow(at, link.text, targets) == link.target:
+        return link.text
+    return posixpath.relpath(f"/{link.target}", f"/{at}")
+
+
+def _follow(at: str, text: str, targets: dict[str, str]) -> str | None:
+    """Where a relative link text leads from directory `at`, through the links that stay; None: out of the tree."""
+    here = at.split("/") if at else []
+    for part in text.split("/"):
+        if part == "..":
+            if not here:
+                return None
+            here.pop()
+        elif part not in {"", "."}:
+            here.append(part)
+            name = "/".join(here)
+            if name in targets:
+                here = targets[name].split("/") if targets[name] else []
+    return "/".join(here)
+
+
+def _empty_directories(files: Iterable[ProjectFile], directories: Iterable[Found]) -> list[ProjectFile]:
+    occupied = _parents([file.name for file in files])
+    names = {found.name for found in directories}
+    occupied |= _parents(names)
+    return [ProjectFile(name, None, 0o755) for name in names - occupied]
+
+
+def _parents(names: Iterable[str]) -> set[str]:
+    """All directories, without slashes, that `names` lie in; not the build directory itself."""
+    parents: set[str] = set()
+    for name in names:
+        parent = name.rpartition("/")[0]
+        while parent and parent not in parents:
+            parents.add(parent)
+            parent = parent.rpartition("/")[0]
+    return parents
+
+
+def _directories_of(name: str) -> list[str]:
+    """`name` itself and every directory that it lies in, with the slash that directories end with."""
+    parts = name.split("/")
+    return [f"{'/'.join(parts[:n])}/" for n in range(1, len(parts) + 1)]
+
+
+def _digest(path: Path) -> bytes:
+    try:
+        with path.open("rb", buffering=0) as stream:
+            return hashlib.file_digest(stream, "sha256").digest()
+    except OSError as error:
+        raise unreadable(error, str(path)) from error
+
+
+def _open(path: Path) -> IO[bytes]:
+    try:
+        return path.open("rb", buffering=0)
+    except OSError as error:
+        raise unreadable(error, str(path)) from error

@@ -1,0 +1,168 @@
+"""Patterns in gitignore syntax: what `.builderignore` files leave out and what `include` takes in.
+
+The syntax is git's (https://git-scm.com/docs/gitignore#_pattern_format), read by `pathspec`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from builder.errors import Origin, ProjectError
+
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
+    from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
+
+IGNORE_FILE = ".builderignore"
+
+# No file has this name: NUL is the one character, besides the slash, that a name cannot contain.
+_NO_NAME = "\0"
+
+
+class IgnoreRules:
+    """One `.builderignore` file, which speaks for its own directory and everything below.
+
+    :param prefix: the directory's name as a path in the build directory, with a slash at its end, or "".
+    """
+
+    def __init__(self, path: str, prefix: str) -> None:
+        """Read the file; raises ProjectError for text that is not UTF-8 and for a pattern that is none."""
+        where = Path(path)
+        try:
+            text = where.read_text(encoding="utf-8-sig")
+        except UnicodeDecodeError as error:
+            what = f"`{IGNORE_FILE}` is not UTF-8 text"
+            raise ProjectError(what, where=Origin(where), remedy="Save it as UTF-8") from error
+        except OSError as error:
+            raise unreadable(error, path) from error
+        self._prefix_length = len(prefix)
+        self._spec = _spec(_compile(line, Origin(where, n)) for n, line in enumerate(text.splitlines(), start=1))
+
+    def verdict(self, name: str) -> bool | None:
+        """True: left out; False: re-included by a `!pattern`; None: not named. Directories end with a slash."""
+        return self._spec.check_file(name[self._prefix_length :]).include
+
+
+class IncludePatterns:
+    """What the user takes in on purpose; patterns are relative to the build directory.
+
+    :param patterns: as the user wrote them. Raises ProjectError for one that cannot be right.
+    """
+
+    def __init__(self, patterns: Iterable[str]) -> None:
+        self._texts = [pattern for pattern in patterns if check_include(pattern)]
+        # People write `./data`; git would look for a directory called `.`.
+        self._patterns = [_compile(text.removeprefix("./"), None) for text in self._texts]
+        self._spec = _spec(self._patterns) if self._patterns else None
+        self._reaching = [
+            segments
+            for text, pattern in zip(self._texts, self._patterns, strict=True)
+            if pattern.include and len(segments := _segments(text)) > 1
+        ]
+
+    def __bool__(self) -> bool:
+        return self._spec is not None
+
+    def take(self, name: str) -> bool:
+        """Whether `name` is taken in; the last pattern that matches decides. Directories end with a slash."""
+        return self._spec is not None and self._spec.check_file(name).include is True
+
+    def mean(self, name: str) -> bool:
+        """Whether a pattern means `name` itself: it would not take in just any file in its place.
+
+        `config/` and `*` do not mean `config/key.pem`; `config/*.pem` does. A secret has to be meant.
+        """
+        head, slash, tail = name.rstrip("/").rpartition("/")
+        other = f"{head}{slash}{_NO_NAME}{'/' if name.endswith('/') else ''}"
+        return tail != "" and any(
+            pattern.include and pattern.match_file(name) and not pattern.match_file(other)
+            for pattern in self._patterns
+        )
+
+    def reach(self, name: str, *, inside: bool) -> bool:
+        """Whether something in the left-out directory `name` may be taken in.
+
+        A pattern reaches into a left-out directory only if it spells that directory's name out: `dist/*.csv`
+        reaches into `dist`, but neither `*.csv` nor `*/x.csv` or `**/x.csv` does. Once inside, wildcards count.
+        """
+        parts = name.rstrip("/").split("/")
+        return any(_may_match_below(segments, parts, spelled_out=not inside) for segments in self._reaching)
+
+    def unused(self, names: Sequence[str]) -> list[str]:
+        """The patterns that match none of `names`, as the user wrote them."""
+        return [
+            text
+            for text, pattern in zip(self._texts, self._patterns, strict=True)
+            if pattern.include and not any(pattern.match_file(name) for name in names)
+        ]
+
+
+def check_include(pattern: str, where: Origin | None = None) -> bool:
+    """Say that a pattern can be right; raises ProjectError, with `where`, if it cannot."""
+    if not pattern.strip() or pattern.lstrip().startswith("#"):
+        raise ProjectError(
+            f"include pattern {pattern!r} is empty",
+            where=where,
+            remedy="Give a path or a pattern in gitignore syntax, such as `config/*.pem`",
+        )
+    if ".." in pattern.split("/"):
+        raise ProjectError(
+            f"include pattern `{pattern}` leaves the build directory",
+            where=where,
+            remedy="Include files of the build directory only; a symlink in it may point elsewhere",
+        )
+    _compile(pattern, where)
+    return True
+
+
+def unreadable(error: OSError, path: str) -> ProjectError:
+    """Put an OSError from reading `path` into words."""
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    return ProjectError(
+        f"could not read `{path}`: {reason}",
+        remedy=f"Make it readable, or name it in `{IGNORE_FILE}` to leave it out",
+    )
+
+
+def _compile(text: str, where: Origin | None) -> GitIgnoreSpecPattern:
+    from pathspec.patterns.gitignore.base import GitIgnorePatternError  # noqa: PLC0415  (start-up time)
+    from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern  # noqa: PLC0415  (start-up time)
+
+    try:
+        return GitIgnoreSpecPattern(text)
+    except GitIgnorePatternError as error:
+        what = f"`{text}` is not a pattern in gitignore syntax"
+        raise ProjectError(what, where=where, remedy="Correct the pattern, or remove it") from error
+
+
+def _spec(patterns: Iterable[GitIgnoreSpecPattern]) -> GitIgnoreSpec:
+    from pathspec import GitIgnoreSpec  # noqa: PLC0415  (start-up time)
+
+    # The other backends are taken when some package happens to be installed; results must not depend on that.
+    return GitIgnoreSpec(list(patterns), backend="simple")
+
+
+def _segments(text: str) -> list[str]:
+    """The segments of a pattern, of which a pattern without an inner or leading slash has one only."""
+    segments = text.rstrip().removeprefix("./").rstrip("/").split("/")
+    # `/name` and `name/…` are anchored; the leading slash itself is no segment, but makes the pattern reach.
+    return ["", *segments[1:]] if segments[0] == "" else segments
+
+
+def _may_match_below(segments: Sequence[str], parts: Sequence[str], *, spelled_out: bool) -> bool:
+    pattern = segments[1:] if segments[0] == "" else segments
+    for index, part in enumerate(parts):
+        if index >= len(pattern) - 1:
+            return False
+        last = index == len(parts) - 1
+        if pattern[index] == "**":
+            return not spelled_out
+        if last and spelled_out:
+            return pattern[index].replace("\\", "") == part
+        if not fnmatchcase(part, pattern[index]):
+            return False
+    return True

@@ -1,0 +1,364 @@
+"""One walk over the build directory: what is there, less what does not belong.
+
+The walk decides everything that can be decided entry by entry; what needs the whole picture (symlinks whose target
+was left out, git's opinion, empty directories) is decided on its result, in `builder.project.files`.
+"""
+
+# Names are strings here: a Path per entry would double the time of the walk.
+# ruff: noqa: PTH110, PTH112, PTH113, PTH115, PTH116, PTH120
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from pathlib import Path
+from typing import NamedTuple
+
+from builder.errors import Notice, Origin, ProjectError
+from builder.project.exclusions import (
+    Reason,
+    Surroundings,
+    contents_reason,
+    directory_reason,
+    file_reason,
+    holds_secret,
+    is_environment,
+    surroundings,
+)
+from builder.project.patterns import IGNORE_FILE, IgnoreRules, IncludePatterns, unreadable
+
+
+class Found(NamedTuple):
+    """A file or directory that belongs. Not a dataclass: there are thousands.
+
+    :param name: posix path relative to the build directory.
+    :param path: where it really lies; no component but possibly the last is a symlink.
+    :param mode: 0o644 or 0o755.
+    :param asked: an include pattern took it in.
+    :param repository: the git repository that it lies in, or None.
+    """
+
+    name: str
+    path: str
+    mode: int
+    asked: bool
+    repository: str | None
+
+
+class FoundLink(NamedTuple):
+    """A symlink that may stay one.
+
+    :param text: its target as it is written.
+    :param target: the name of what it finally points to; "" is the build directory itself.
+    """
+
+    found: Found
+    text: str
+    target: str
+
+
+@dataclass(slots=True)
+class Walked:
+    """What a walk found; names in `secrets` end with a slash where they are directories."""
+
+    root: str
+    repository: str | None
+    files: list[Found] = field(default_factory=list)
+    directories: list[Found] = field(default_factory=list)
+    links: list[FoundLink] = field(default_factory=list)
+    secrets: set[str] = field(default_factory=set)
+    notices: list[Notice] = field(default_factory=list)
+
+
+_NO_SURROUNDINGS = Surroundings()
+
+
+class _Verdict(Enum):
+    BELONGS = "belongs"
+    ASKED = "asked for"
+    LEFT = "left out"
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A directory to be walked.
+
+    :param directory: its real path.
+    :param prefix: its name in the build directory with a slash at its end; "" for the build directory.
+    :param asked: an include pattern took in the directory itself.
+    :param asked_only: it was left out: only what include patterns take in comes from here.
+    :param secret_meant: it lies in a directory of secrets that was taken in on purpose.
+    :param rules: the `.builderignore` files that speak for it, innermost last.
+    :param mounts: which real directory stands under which prefix; a directory in a symlink's place adds one.
+    """
+
+    directory: str
+    prefix: str
+    repository: str | None
+    mounts: tuple[tuple[str, str], ...]
+    around: Surroundings = _NO_SURROUNDINGS
+    rules: tuple[IgnoreRules, ...] = ()
+    asked: bool = False
+    asked_only: bool = False
+    secret_meant: bool = False
+
+
+def walk(root: str, include: IncludePatterns, out_dir: str | None) -> Walked:
+    """Walk `root`; both paths are real ones (`os.path.realpath`).
+
+    Raises ProjectError for what cannot be read, for names that are not UTF-8, and for symlinks that leave the
+    repository (without a repository: the build directory).
+    """
+    walker = _Walker(root, include, out_dir)
+    walker.run()
+    return walker.walked
+
+
+def repository_of(directory: str) -> str | None:
+    """The git repository or worktree that a real path lies in: the nearest directory with a `.git` in it."""
+    while True:
+        if os.path.lexists(f"{directory}/.git"):
+            return directory
+        parent = os.path.dirname(directory)
+        if parent == directory:
+            return None
+        directory = parent
+
+
+class _Walker:
+    def __init__(self, root: str, include: IncludePatterns, out_dir: str | None) -> None:
+        self.walked = Walked(root, repository_of(root))
+        self._include = include
+        # The build directory as its own output directory cannot be left out as a whole; files are known by name.
+        self._out_dir = None if out_dir == root else out_dir
+
+    def run(self) -> None:
+        root = self.walked.root
+        self._pending = [_Place(root, "", self.walked.repository, mounts=((root, ""),))]
+        while self._pending:
+            self._directory(self._pending.pop())
+
+    def _directory(self, place: _Place) -> None:
+        try:
+            with os.scandir(place.directory) as listing:
+                entries = list(listing)
+        except OSError as error:
+            raise unreadable(error, place.directory) from error
+        names = {entry.name for entry in entries}
+        if place.prefix == "":
+            self._refuse_environment(names)
+        elif contents_reason(_last(place.prefix), names, place.around):
+            if not (place.asked or self._include.reach(place.prefix, inside=place.asked_only)):
+                return
+            place = replace(place, asked_only=True)
+        if IGNORE_FILE in names and not place.asked_only and os.path.isfile(f"{place.directory}/{IGNORE_FILE}"):
+            rules = IgnoreRules(f"{place.directory}/{IGNORE_FILE}", place.prefix)
+            place = replace(place, rules=(*place.rules, rules))
+        if place.prefix and (place.asked or not place.asked_only):
+            name = place.prefix.rstrip("/")
+            self.walked.directories.append(Found(name, place.directory, 0o755, place.asked, place.repository))
+        if ".git" in names:
+            # Nested in another one, whose opinion of this directory, just noted, counts too.
+            place = replace(place, repository=place.directory)
+        self._entries(place, entries, surroundings(place.directory, names))
+
+    def _refuse_environment(self, names: Collection[str]) -> None:
+        if is_environment(names):
+            raise ProjectError(
+                f"the build directory `{self.walked.root}` is itself a virtual environment",
+                remedy="Make the virtual environment in a directory of its own, such as `.venv`",
+            )
+
+    def _entries(self, place: _Place, entries: list[os.DirEntry[str]], around: Surroundings) -> None:
+        for entry in entries:
+            try:
+                if entry.is_symlink():
+                    self._link(place, entry.name)
+                elif entry.is_dir(follow_symlinks=False):
+                    self._subdirectory(place, f"{place.directory}/{entry.name}", entry.name, around)
+                else:
+                    self._file(place, entry)
+            except OSError as error:
+                raise unreadable(error, f"{place.directory}/{entry.name}") from error
+
+    def _subdirectory(self, place: _Place, directory: str, name: str, around: Surroundings) -> None:
+        """Queue a directory for the walk, unless its name says that nothing in it belongs."""
+        shown = f"{place.prefix}{name}/"
+        reason = directory_reason(name, _last(place.prefix))
+        if directory == self._out_dir:
+            reason = Reason.LEFTOVER
+        verdict = self._verdict(place, shown, reason)
+        if verdict is _Verdict.LEFT and not self._include.reach(shown, inside=place.asked_only):
+            return
+        self._pending.append(
+            replace(
+                place,
+                directory=directory,
+                prefix=shown,
+                around=around,
+                asked=verdict is _Verdict.ASKED,
+                asked_only=place.asked_only or verdict is _Verdict.LEFT or reason is not None,
+                secret_meant=place.secret_meant or (verdict is _Verdict.ASKED and reason is Reason.SECRET),
+            ),
+        )
+
+    def _file(self, place: _Place, entry: os.DirEntry[str]) -> None:
+        name = place.prefix + entry.name
+        verdict = self._verdict(place, name, file_reason(entry.name, _last(place.prefix)))
+        if verdict is not _Verdict.LEFT:
+            self._take(place, name, f"{place.directory}/{entry.name}", verdict, entry.stat(follow_symlinks=False))
+
+    def _take(self, place: _Place, name: str, path: str, verdict: _Verdict, status: os.stat_result) -> None:
+        """Take a file that belongs by its name, unless its content is a secret."""
+        if not stat.S_ISREG(status.st_mode):
+            text = f"`{name}` was left out: sockets, pipes and devices cannot be packed"
+            self.walked.notices.append(Notice(text))
+            return
+        if not os.access(path, os.R_OK):
+            raise unreadable(PermissionError(13, "Permission denied"), path)
+        if not (place.secret_meant or self._include.mean(name)) and holds_secret(
+            path, _last(name), status.st_size
+        ):
+            self.walked.secrets.add(name)
+            return
+        mode = 0o755 if status.st_mode & stat.S_IXUSR else 0o644
+        self.walked.files.append(Found(name, path, mode, verdict is _Verdict.ASKED, place.repository))
+
+    def _verdict(self, place: _Place, name: str, reason: Reason | None) -> _Verdict:
+        """Weigh include patterns, `.builderignore` and the built-in reason; directories end with a slash."""
+        asked = self._include.take(name)
+        if place.asked_only and not asked:
+            return _Verdict.LEFT
+        if not asked:
+            for rules in reversed(place.rules):
+                ignored = rules.verdict(name)
+                if ignored is not None:
+                    if ignored:
+                        return _Verdict.LEFT
+                    break
+        if reason is Reason.LEFTOVER and not asked:
+            return _Verdict.LEFT
+        _check_name(place, name)
+        if reason is Reason.SECRET and not (place.secret_meant or (asked and self._include.mean(name))):
+            self.walked.secrets.add(name)
+            return _Verdict.LEFT
+        return _Verdict.ASKED if asked else _Verdict.BELONGS
+
+    def _link(self, place: _Place, last: str) -> None:
+        name, path = place.prefix + last, f"{place.directory}/{last}"
+        directory = os.path.isdir(path)
+        judge = directory_reason if directory else file_reason
+        # A link to a directory is judged as a directory: who ignores `data/` means the link of that name too.
+        verdict = self._verdict(place, f"{name}/" if directory else name, judge(last, _last(place.prefix)))
+        if verdict is _Verdict.LEFT or (directory and verdict is not _Verdict.ASKED and _is_environment_at(path)):
+            return
+        if not os.path.exists(path):
+            # Emacs marks an open file by `.#name`, a link to `user@host.pid`.
+            if not last.startswith(".#"):
+                self.walked.notices.append(Notice(f"symlink `{name}` was left out: it points to nothing"))
+            return
+        real, text = os.path.realpath(path), os.readlink(path)
+        for mount, prefix in reversed(place.mounts):
+            if real == mount or real.startswith(f"{mount}/"):
+                target = f"{prefix}{real[len(mount) + 1 :]}".rstrip("/")
+                found = Found(name, path, 0o644, verdict is _Verdict.ASKED, place.repository)
+                self.walked.links.append(FoundLink(found, text, target))
+                return
+        self._replace(place, name, path, verdict)
+
+    def _replace(self, place: _Place, name: str, path: str, verdict: _Verdict) -> None:
+        """Put what a symlink points to, elsewhere in the repository, in the symlink's place."""
+        real = os.path.realpath(path)
+        self._refuse_outside(path, real)
+        reason = self._reason_of_target(real)
+        asked = verdict is _Verdict.ASKED
+        if reason is Reason.SECRET and not (asked and self._include.mean(name)):
+            self.walked.secrets.add(name)
+            return
+        if reason is not None and not asked:
+            self.walked.notices.append(left_out_notice(name, real))
+            return
+        # A target with a `.git` of its own is noticed when it is walked.
+        place = replace(
+            place,
+            repository=repository_of(os.path.dirname(real)),
+            secret_meant=place.secret_meant or reason is Reason.SECRET,
+        )
+        if os.path.isdir(real):
+            self._pending.append(
+                replace(
+                    place,
+                    directory=real,
+                    prefix=f"{name}/",
+                    mounts=(*place.mounts, (real, f"{name}/")),
+                    around=_NO_SURROUNDINGS,
+                    asked=asked,
+                    asked_only=place.asked_only or reason is not None,
+                ),
+            )
+        else:
+            self._take(place, name, real, verdict, os.stat(real))
+
+    def _refuse_outside(self, path: str, real: str) -> None:
+        root, repository = self.walked.root, self.walked.repository
+        if root.startswith(f"{real.rstrip('/')}/"):
+            raise _bad_link(path, real, "points to a directory that contains the build directory")
+        if repository is None:
+            raise _bad_link(path, real, "leaves the build directory, which is in no git repository")
+        if not real.startswith(f"{repository.rstrip('/')}/"):
+            raise _bad_link(path, real, "leaves the git repository")
+
+    def _reason_of_target(self, real: str) -> Reason | None:
+        """Judge a symlink's target, elsewhere in the repository, by its own name and those of its directories."""
+        if self._out_dir and (real == self._out_dir or real.startswith(f"{self._out_dir}/")):
+            return Reason.LEFTOVER
+        here = self.walked.repository or ""
+        parts = real[len(here) + 1 :].split("/")
+        for index, part in enumerate(parts):
+            parent = parts[index - 1] if index else ""
+            here = f"{here}/{part}"
+            directory = index < len(parts) - 1 or os.path.isdir(here)
+            reason = (directory_reason if directory else file_reason)(part, parent)
+            if reason is None and directory and _is_environment_at(here):
+                reason = Reason.LEFTOVER
+            if reason is not None:
+                return reason
+        return None
+
+
+def left_out_notice(name: str, target: str) -> Notice:
+    """A symlink left out because what it points to is left out."""
+    return Notice(f"symlink `{name}` was left out, as is what it points to: `{target}`")
+
+
+def _bad_link(path: str, real: str, problem: str) -> ProjectError:
+    return ProjectError(
+        f"symlink `{path}` {problem}: it points to `{real}`",
+        where=Origin(Path(path)),
+        remedy=f"Copy what it points to into the project, or name the symlink in `{IGNORE_FILE}` to leave it out",
+    )
+
+
+def _check_name(place: _Place, name: str) -> None:
+    if name.isascii():
+        return
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        path = os.fsencode(f"{place.directory}/{_last(name)}").decode(errors="backslashreplace")
+        raise ProjectError(
+            f"the name of `{path}` is not valid UTF-8",
+            remedy=f"Rename it, or leave it out by a wildcard pattern in `{IGNORE_FILE}`",
+        ) from None
+
+
+def _is_environment_at(directory: str) -> bool:
+    return os.path.lexists(f"{directory}/pyvenv.cfg") or os.path.lexists(f"{directory}/conda-meta")
+
+
+def _last(name: str) -> str:
+    """The last component of a name; directories may end with a slash."""
+    return name.rstrip("/").rpartition("/")[2]
