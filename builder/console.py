@@ -15,16 +15,12 @@ import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 import click
 
 from builder import __version__, process
 from builder.errors import BuilderError, Interrupted, Notice, Origin
-
-if TYPE_CHECKING:
-    from rich.console import Console as RichConsole
-    from rich.text import Text
 
 
 @dataclass(slots=True)
@@ -41,14 +37,15 @@ class Console:
     def __init__(self) -> None:
         self.verbose = False
         self._lock = threading.Lock()
-        self._rich: dict[bool, RichConsole] = {}
 
     def be_verbose(self) -> None:
         """Echo each program that is run, and show tracebacks."""
         self.verbose = True
         started = time.monotonic()
         process.trace_commands(
-            lambda line: self._say(f"  +{time.monotonic() - started:6.2f}s  {line}", style="dim")
+            lambda line: self._say(
+                f"  +{time.monotonic() - started:6.2f}s  {line}", colour="bright_black", head=200
+            )
         )
 
     @contextlib.contextmanager
@@ -57,16 +54,16 @@ class Console:
         step = Step(title)
         started = time.monotonic()
         if self.verbose:
-            self._say(f"  {title} …", style="dim")
+            self._say(f"  {title} …", colour="bright_black", head=200)
         yield step
         step.seconds = time.monotonic() - started
-        self._say(f"✓ {step.title}  {step.seconds:.2f}s", style="green", head=1)
+        self._say(f"✓ {step.title}  {step.seconds:.2f}s", colour="green", head=1)
 
     def notices(self, notices: Iterable[Notice]) -> None:
         """Show what the user should know although the work goes on."""
         for notice in notices:
             where = f"{notice.where}: " if notice.where else ""
-            self._say(f"warning: {where}{notice.text}", style="yellow", head=len("warning:"))
+            self._say(f"warning: {where}{notice.text}", colour="yellow", head=len("warning:"))
 
     def note(self, text: str) -> None:
         """Say something to the user that is neither a result nor a warning."""
@@ -83,7 +80,7 @@ class Console:
         if error.remedy:
             lines.append("")
             lines.append(f"hint: {error.remedy}")
-        self._say("\n".join(lines), style="red", head=len("error:"))
+        self._say("\n".join(lines), colour="red", head=len("error:"))
 
     def result(self, text: str) -> None:
         """Write a result to stdout."""
@@ -102,22 +99,11 @@ class Console:
             )
             self.result("  ".join(padded).rstrip())
 
-    def _say(self, text: str, *, style: str | None = None, head: int | None = None) -> None:
-        """Write to stderr; only the first `head` characters take the style."""
-        from rich.text import Text  # noqa: PLC0415  (start-up time)
-
-        styled: Text = Text(text)
-        if style:
-            styled.stylize(style, 0, head)
+    def _say(self, text: str, *, colour: str | None = None, head: int = 0) -> None:
+        """Write to stderr; only the first `head` characters are coloured."""
+        coloured = False if "NO_COLOR" in os.environ else None
         with self._lock:
-            self._console(stderr=True).print(styled, soft_wrap=True)
-
-    def _console(self, *, stderr: bool) -> RichConsole:
-        from rich.console import Console as RichConsole  # noqa: PLC0415  (start-up time)
-
-        if stderr not in self._rich:
-            self._rich[stderr] = RichConsole(stderr=stderr, highlight=False, markup=False, emoji=False)
-        return self._rich[stderr]
+            click.echo(click.style(text[:head], fg=colour) + text[head:], err=True, color=coloured)
 
 
 console = Console()

@@ -50,10 +50,11 @@ def resolve_project(requirements: Requirements, target: Target, *, about: str = 
     from builder.resolution.resolve import resolve  # noqa: PLC0415  (start-up time)
 
     with console.step(f"{about}resolve") as step:
-        lock = resolve(requirements, target)
+        resolution = resolve(requirements, target)
         how = "resolved" if requirements.lock is None else f"{requirements.lock.name}:"
-        step.title = f"{about}{how} {len(lock.distributions)} distributions"
-    return lock, step
+        ago = "" if resolution.age is None else f" ({resolution.age} s ago)"
+        step.title = f"{about}{how} {len(resolution.lock.distributions)} distributions{ago}"
+    return resolution.lock, step
 
 
 def build_deps(lock: Lock, out_dir: Path, *, about: str = "") -> DepsBuild:

@@ -7,13 +7,14 @@ import re
 import sys
 import tomllib
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from builder import process, storage
 from builder.errors import FetchError, Origin, ResolutionError, TargetError
 from builder.project.requirements import Requirements
 from builder.project.requirements_txt import RequirementLine
-from builder.resolution import pythons, uv
+from builder.resolution import pythons, recent, uv
 from builder.resolution.lock import Hashes, Lock, read_lock
 from builder.resolution.target import Target
 
@@ -23,18 +24,26 @@ _NETWORK = re.compile(
 )
 
 
-def resolve(requirements: Requirements, target: Target) -> Lock:
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """A lock, and how many seconds ago it was resolved if that was in an earlier build."""
+
+    lock: Lock
+    age: int | None = None
+
+
+def resolve(requirements: Requirements, target: Target) -> Resolution:
     """Resolve what a project asks for, or read its own lock.
 
     Raises ResolutionError in uv's own words, shortened, with the file and line of the requirement that started
     it; FetchError if the index cannot be reached; ResolutionError if `dagster` or `dagster-cloud` is missing.
     """
     if requirements.lock is None:
-        lock = _resolve(requirements, target)
+        resolution = _resolve(requirements, target)
     else:
-        lock = _obey(requirements.directory, requirements.lock, target)
-    _check_complete(lock, requirements)
-    return lock
+        resolution = Resolution(_obey(requirements.directory, requirements.lock, target))
+    _check_complete(resolution.lock, requirements)
+    return resolution
 
 
 def local_packages(requirements: Requirements) -> tuple[Path, ...]:
@@ -47,8 +56,19 @@ def local_packages(requirements: Requirements) -> tuple[Path, ...]:
     return tuple(sorted(found, key=lambda path: path != requirements.directory))
 
 
-def _resolve(requirements: Requirements, target: Target) -> Lock:
+def _resolve(requirements: Requirements, target: Target) -> Resolution:
+    place = recent.place(requirements, target)
+    known = recent.recall(place) if place else None
+    text, age = known or (_ask_uv(requirements, target), None)
+    origin = requirements.lines[0].origin if requirements.lines else Origin(requirements.directory)
     hashes = _hashes(requirements.lines)
+    lock = read_lock(text, target, base=requirements.directory, origin=origin, hashes=hashes)
+    if place and not known:
+        recent.remember(place, text)
+    return Resolution(lock, age)
+
+
+def _ask_uv(requirements: Requirements, target: Target) -> str:
     options = [option for option in requirements.options if option not in {"--pre", "--require-hashes"}]
     with storage.scratch_directory() as scratch:
         asked = _write(scratch / "requirements.in", [*options, *(line.text for line in requirements.lines)])
@@ -65,8 +85,7 @@ def _resolve(requirements: Requirements, target: Target) -> Lock:
             finished = uv.run(arguments, cwd=requirements.directory)
         except process.ProcessFailed as error:
             raise _explain(error, requirements, scratch) from error
-    origin = requirements.lines[0].origin if requirements.lines else Origin(requirements.directory)
-    return read_lock(finished.stdout, target, base=requirements.directory, origin=origin, hashes=hashes)
+    return finished.stdout
 
 
 def _obey(directory: Path, path: Path, target: Target) -> Lock:

@@ -1,0 +1,82 @@
+"""Resolutions of the last minutes, for building again after a change of code.
+
+The public index lets its pages be cached for ten minutes, and uv does so; a mirror that says nothing of caching
+makes uv ask for every page again, which takes seconds. So a resolution of the same requirements is used again for
+as long as those pages would be, but only where nothing but the public index had a say: a package of one's own is
+often published a minute before it is needed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import time
+from pathlib import Path
+from typing import Final
+
+from builder import storage
+from builder.project.metadata import read_pyproject
+from builder.project.requirements import Requirements
+from builder.resolution import uv
+from builder.resolution.target import Target
+
+_SECONDS: Final = 600
+"""What the public index says in `Cache-Control: max-age` of its pages."""
+
+# Where the user can give uv other indexes, constraints, or a date to stop at.
+_SETTINGS: Final = re.compile(r"UV_(?!CACHE_DIR$|NO_PROGRESS$|PYTHON)\w+|PIP_\w*INDEX\w*")
+_HARMLESS_TABLES: Final = {"sources", "workspace", "package", "dev-dependencies", "managed", "build-backend"}
+
+
+def place(requirements: Requirements, target: Target) -> Path | None:
+    """Where the resolution of these requirements is remembered; None if it must not be."""
+    if any(_SETTINGS.fullmatch(name) for name in os.environ) or _configured(requirements.directory):
+        return None
+    lines = [line.text for line in requirements.lines]
+    if any("://" in line or "@" in line for line in lines) or any(map(_names_index, requirements.options)):
+        return None
+    key = json.dumps(
+        [
+            uv.pinned_version(),
+            target.python_version,
+            target.uv_platform,
+            sorted(lines),
+            sorted(line.text for line in requirements.constraints),
+            requirements.options,
+            sorted(requirements.local_names),
+        ]
+    )
+    digest = hashlib.sha256(key.encode()).hexdigest()
+    return storage.cache_directory() / "resolutions" / f"{digest}.pylock.toml"
+
+
+def recall(path: Path) -> tuple[str, int] | None:
+    """A remembered resolution and its age in seconds; None if there is none, or none recent enough."""
+    try:
+        age = time.time() - path.stat().st_mtime
+        return (path.read_text(encoding="utf-8"), int(age)) if 0 <= age < _SECONDS else None
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def remember(path: Path, text: str) -> None:
+    """Keep a resolution for the next build."""
+    with storage.atomic_write(path) as stream:
+        stream.write(text.encode())
+
+
+def _configured(directory: Path) -> bool:
+    """Whether a configuration file of uv may hold anything that resolving obeys."""
+    tool = read_pyproject(directory).get("tool")
+    table = tool.get("uv") if isinstance(tool, dict) else None
+    if isinstance(table, dict) and not _HARMLESS_TABLES.issuperset(table):
+        return True
+    home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    places = [*directory.parents, directory, home / "uv", Path("/etc/uv")]
+    return any((place / "uv.toml").exists() for place in places)
+
+
+def _names_index(option: str) -> bool:
+    return option.startswith(("--index", "--extra-index", "--find-links", "--no-index"))
