@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from builder.errors import Origin, ProjectError
+from builder.project.metadata import line_of_text
 
 if TYPE_CHECKING:
     from pip._internal.req.req_file import ParsedLine
@@ -121,7 +122,11 @@ def _refusal(path: Path, error: Exception) -> ProjectError:
     if missing and missing[1] != str(path):
         what = f"`{path.name}` includes `{missing[1]}`, which does not exist"
         return ProjectError(what, where=_including(path, missing[1]), remedy="Correct the path or add the file")
-    where = Origin(Path(place[2]), int(place[1])) if place else Origin(path)
+    refused = re.search(r"Invalid requirement: (.+)", str(error))
+    if place:
+        where = Origin(Path(place[2]), int(place[1]))
+    else:
+        where = line_of_text(refused[1].strip(), path) if refused else Origin(path)
     what = f"the requirements file cannot be read: {problem.strip()}"
     return ProjectError(what, where=where, remedy="Write it as pip's requirements file format says")
 
