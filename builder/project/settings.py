@@ -53,13 +53,17 @@ def read_settings(project_directory: Path) -> Settings:
     table = tool.get("builder", {}) if isinstance(tool, dict) else {}
     if not isinstance(table, dict):
         what = "`tool.builder` is not a table"
-        raise ProjectError(what, where=_line(path, text, "builder"), remedy="Write it as a table: [tool.builder]")
+        raise ProjectError(
+            what, where=_line(path, text, "tool.builder"), remedy="Write it as a table: [tool.builder]"
+        )
     for key in table:
         if key not in _KNOWN:
-            raise _unknown(key, _line(path, text, key))
+            raise _unknown(key, _line(path, text, f"tool.builder.{key}"))
     return Settings(
-        include=_include(table.get("include", []), _line(path, text, "include")),
-        respect_gitignore=_flag(table.get("respect-gitignore", False), _line(path, text, "respect-gitignore")),
+        include=_include(table.get("include", []), _line(path, text, "tool.builder.include")),
+        respect_gitignore=_flag(
+            table.get("respect-gitignore", False), _line(path, text, "tool.builder.respect-gitignore")
+        ),
     )
 
 
@@ -94,17 +98,22 @@ def _unknown(key: str, where: Origin) -> ProjectError:
 
 
 def _line(path: Path, text: str, key: str) -> Origin:
-    """Where a key of `[tool.builder]` is written; the table's own line, or the file, if it cannot be found.
+    """Where the dotted `key` is written, or the table that it belongs to; the file alone if neither can be found.
 
     `tomllib` does not tell positions, so the text is searched for the common ways of writing a key.
     """
-    header = None
-    table = ""
+    table, nearest = "", None
     for number, line in enumerate(text.splitlines(), start=1):
-        if found := re.match(r"\s*\[\s*([^\[\]]+?)\s*\]", line):
-            table = re.sub(r"[\s\"']", "", found[1])
-            header = number if table == "tool.builder" else header
-        prefix = {"tool.builder": "", "tool": r"builder\s*\.\s*", "": r"tool\s*\.\s*builder\s*\.\s*"}.get(table)
-        if prefix is not None and re.match(rf"\s*{prefix}[\"']?{re.escape(key)}[\"']?\s*[.=]", line):
+        found = re.match(r"\s*(\[?)\s*([\w.\s\"'-]+?)\s*[\]=]", line)
+        if not found:
+            continue
+        name = re.sub(r"[\s\"']", "", found[2])
+        if found[1]:
+            table = dotted = name
+        else:
+            dotted = f"{table}.{name}".lstrip(".")
+        if f"{dotted}.".startswith(f"{key}."):
             return Origin(path, number)
-    return Origin(path, header)
+        if f"{key}.".startswith(f"{dotted}."):
+            nearest = number
+    return Origin(path, nearest)
