@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 # A path as pip takes it: `./x[extra] ; marker`. Brackets in a path would be ambiguous to pip too.
 _LOCAL: Final = re.compile(r"(?P<path>[^;\[]+?)\s*(\[(?P<extras>[^\]]*)\])?\s*(;\s*(?P<marker>.+))?")
+_URL: Final = re.compile(r"[a-z+]+://|[a-z]+\+\S+:|git@")
 _ARCHIVES: Final = (".whl", ".tar.gz", ".zip", ".tar.bz2", ".tar.xz", ".tgz")
 
 
@@ -161,6 +162,7 @@ class _Collector:
         """A line of a requirements file: a path is followed, all else is for the resolver."""
         local = _local_part(line)
         if local is None:
+            _check_syntax(line)
             self.lines.append(line)
             return
         match = _LOCAL.fullmatch(local)
@@ -232,7 +234,7 @@ def _local_part(line: RequirementLine) -> str | None:
         return f"{url}{extras}" if url.startswith(("file:", "./", "../", "/")) else None
     if text.startswith("file:"):
         return text.partition("#")[0]
-    if re.match(r"[a-z+]+://|[a-z]+\+\S+:|git@", text):
+    if _URL.match(text):
         return None
     path = text.partition("#")[0]
     if (
@@ -243,6 +245,23 @@ def _local_part(line: RequirementLine) -> str | None:
         return path
     # `libs/x` has a separator where a name can have none; so has a URL, which is dealt with above.
     return path if "/" in path.partition(";")[0].partition("[")[0].partition("@")[0] else None
+
+
+def _check_syntax(line: RequirementLine) -> None:
+    """Refuse what is neither a bare URL nor a requirement (PEP 508), in words that name the line."""
+    from packaging.requirements import InvalidRequirement, Requirement  # noqa: PLC0415  (start-up time)
+
+    if _URL.match(line.text):
+        return
+    try:
+        Requirement(line.text)
+    except InvalidRequirement as error:
+        problem = str(error).splitlines()[0]
+        raise ProjectError(
+            f"`{line.text}` is not a valid requirement: {problem}",
+            where=line.origin,
+            remedy="Write it as PEP 508 says, such as `pandas>=2`",
+        ) from error
 
 
 def _archive_name(path: Path) -> str:

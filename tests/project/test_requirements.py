@@ -95,6 +95,7 @@ def test_find_links_are_relative_to_the_requirements_file(tmp_path: Path) -> Non
         ("dagster\n--no-such-option\n", "--no-such-option", 2),
         ("dagster\n-r missing.txt\n", "missing.txt`, which does not exist", 2),
         ("dagster\n-r https://example.invalid/base.txt\n", "not a file of the project", None),
+        ("dagster\npandas 2\n", "`pandas 2` is not a valid requirement", 2),
         ("dagster\n./missing\n", "does not exist", 2),
         ("dagster\n./requirements.txt\n", "neither a directory nor a wheel", 2),
     ],
