@@ -14,9 +14,16 @@ import click
 
 from builder import __version__, door
 from builder.console import console, run_door, verbose_option
-from builder.deps import DepsBuild, build_deps, read_project, resolve_project
 from builder.errors import BuilderError
-from builder.source import SourceBuild, build_source, include_option, metadata_of
+from builder.steps import (
+    DepsBuild,
+    SourceBuild,
+    build_deps,
+    build_source,
+    metadata_of,
+    read_project,
+    resolve_project,
+)
 
 if TYPE_CHECKING:
     from builder.project.workspace import Location, Workspace
@@ -186,7 +193,7 @@ def _show(workspace: Workspace, results: dict[Path, ProjectBuild | BuilderError]
 @click.argument("dagster_cloud_yaml", type=click.Path(path_type=Path))
 @door.out_argument
 @click.option("--location", "names", multiple=True, metavar="NAME", help="Only this location; may be repeated.")
-@include_option
+@door.include_option
 @door.target_options
 @verbose_option
 def main(

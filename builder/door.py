@@ -37,6 +37,16 @@ def target_options(command: Callable[_P, _R]) -> Callable[_P, _R]:
     )(command)
 
 
+def include_option(command: click.decorators.FC) -> click.decorators.FC:
+    """Give a door the option `--include`."""
+    return click.option(
+        "--include",
+        multiple=True,
+        metavar="PATTERN",
+        help="Take files in that would be left out, such as a secret; gitignore syntax; may be repeated.",
+    )(command)
+
+
 def read_target_options(python_version: str | None, platform: Path | None) -> Target:
     """The target that the options mean; raises UsageError or TargetError."""
     from builder.resolution import target  # noqa: PLC0415  (start-up time)

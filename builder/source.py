@@ -2,97 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from builder import door
 from builder.console import console, run_door, verbose_option
-from builder.deps import read_project
-
-if TYPE_CHECKING:
-    from builder.project.metadata import Metadata
-    from builder.resolution.target import Target
-    from builder.storage import Artefact
-
-
-@dataclass(frozen=True, slots=True)
-class SourceBuild:
-    """A source PEX.
-
-    :param files: how many of the project's files it holds.
-    :param packages: the local packages installed in it.
-    """
-
-    artefact: Artefact
-    files: int
-    packages: tuple[Path, ...]
-    seconds: dict[str, float]
-
-
-def metadata_of(directory: Path, target: Target, out_dir: Path) -> Metadata:
-    """The metadata of a local package out of its wheel, which the source PEX needs anyway."""
-    from builder.resolution.backend import LocalPackage, local_wheel, wheel_metadata  # noqa: PLC0415  (start-up time)
-
-    return wheel_metadata(local_wheel(LocalPackage(directory, target.python_version, out_dir)), directory)
-
-
-def build_source(
-    project: Path,
-    packages: Sequence[Path],
-    target: Target,
-    out_dir: Path,
-    *,
-    include: Sequence[str] = (),
-    about: str = "",
-) -> SourceBuild:
-    """Install a project's local packages and pack its files, showing the step; `about` names it among others."""
-    from builder.assembly.source_pex import assemble_source_pex  # noqa: PLC0415  (start-up time)
-    from builder.assembly.source_tree import source_entries  # noqa: PLC0415  (start-up time)
-    from builder.project.files import select_files  # noqa: PLC0415  (start-up time)
-    from builder.project.settings import read_settings  # noqa: PLC0415  (start-up time)
-    from builder.resolution.backend import LocalPackage, local_wheel  # noqa: PLC0415  (start-up time)
-
-    with console.step(f"{about}packed") as step:
-        settings = read_settings(project)
-        with ThreadPoolExecutor() as pool:
-            local = [LocalPackage(directory, target.python_version, out_dir) for directory in packages]
-            wheels = list(pool.map(local_wheel, local))
-        selection = select_files(
-            project,
-            include=[*settings.include, *include],
-            respect_gitignore=settings.respect_gitignore,
-            out_dir=out_dir,
-        )
-        entries, notices = source_entries(selection, wheels)
-        artefact = assemble_source_pex(entries, python_version=target.python_version, out_dir=out_dir)
-        step.title = f"{about}packed {artefact.name}"
-    console.notices([*selection.notices, *notices])
-    for secret in selection.secrets:
-        console.note(f"  left out, it looks like a secret: {secret}")
-    if selection.git_ignored:
-        console.note(f"  packed although git ignores them: {selection.git_ignored} files")
-    return SourceBuild(artefact, len(selection.files), tuple(packages), {"source": step.seconds})
-
-
-def include_option(command: click.decorators.FC) -> click.decorators.FC:
-    """Give a door the option `--include`."""
-    return click.option(
-        "--include",
-        multiple=True,
-        metavar="PATTERN",
-        help="Take files in that would be left out, such as a secret; gitignore syntax; may be repeated.",
-    )(command)
+from builder.steps import build_source, metadata_of, read_project
 
 
 @click.command(short_help="Build the source PEX of a project.")
 @door.project_argument
 @door.out_argument
-@include_option
+@door.include_option
 @door.target_options
 @verbose_option
 def main(

@@ -1,8 +1,10 @@
 """Zip files whose bytes depend on nothing but what is put into them.
 
-The format is PKWARE's APPNOTE 6.3 without zip64, which `zipimport` cannot run before Python 3.13. Every entry is
-dated 1980-01-01 and says `S_IFREG | 0755` or `0644` (`S_IFDIR | 0755` for directories): receivers that restore
-modes need the file type to be there.
+The format is PKWARE's APPNOTE 6.3. Every entry is dated 1980-01-01 and says `S_IFREG | 0755` or `0644`
+(`S_IFDIR | 0755` for directories): receivers that restore modes need the file type to be there.
+
+zip64 is used for one thing: the number of entries, where it exceeds 65,535. All versions of pex-tools unpack such
+a file, but Python before 3.13 cannot run it as it is.
 """
 
 from __future__ import annotations
@@ -20,15 +22,18 @@ from builder.errors import AssemblyError
 STORED: Final = 0
 DEFLATED: Final = 8
 
-MAX_ENTRIES: Final = 0xFFFF
 MAX_BYTES: Final = 0xFFFF_FFFF
 
 _LOCAL_HEADER: Final = struct.Struct("<4s5H3L2H")
 _CENTRAL_HEADER: Final = struct.Struct("<4s6H3L5H2L")
+_END64: Final = struct.Struct("<4sQ2H2L4Q")
+_END64_LOCATOR: Final = struct.Struct("<4sLQL")
 _END: Final = struct.Struct("<4s4H2LH")
+_MAX_COUNT: Final = 0xFFFF
 
 _VERSION_NEEDED: Final = 20
 _MADE_ON_UNIX: Final = (3 << 8) | 20
+_ZIP64_NEEDED: Final = 45
 _UTF8_NAME: Final = 0x800
 _MIDNIGHT: Final = 0
 _FIRST_OF_JANUARY_1980: Final = (1 << 5) | 1
@@ -107,7 +112,7 @@ class ArchiveWriter:
         self._names: set[str] = set()
 
     def add(self, member: Member) -> None:
-        """Append one member; raises AssemblyError if its name is taken or the archive would need zip64."""
+        """Append one member; raises AssemblyError if its name is taken or the archive would exceed 4 GiB."""
         name, data, method, crc, size, executable = member
         if name in self._names:
             raise AssemblyError(f"`{name}` would be in the PEX file twice")
@@ -118,9 +123,7 @@ class ArchiveWriter:
             raise AssemblyError(f"the name `{name[:100]}…` is too long for a zip file")
         self._offset += _LOCAL_HEADER.size + len(encoded) + compressed
         if self._offset > MAX_BYTES or size > MAX_BYTES:
-            raise _too_large(f"more than 4 GiB, reached at `{name}`")
-        if len(self._names) > MAX_ENTRIES:
-            raise _too_large(f"more than {MAX_ENTRIES:,} files")
+            raise _too_large(f"it reaches that at `{name}`")
         flags = 0 if name.isascii() else _UTF8_NAME
         attributes = _DIRECTORY_MODE if name.endswith("/") else _PROGRAM_MODE if executable else _FILE_MODE
         common = (
@@ -150,13 +153,20 @@ class ArchiveWriter:
     def finish(self) -> tuple[int, str]:
         """Write the central directory; returns the whole archive's size in bytes and its sha256."""
         central = b"".join(self._central)
-        if self._offset + len(central) > MAX_BYTES:
-            raise _too_large("more than 4 GiB")
-        count = len(self._central)
-        self._write(central)
-        self._write(_END.pack(b"PK\5\6", 0, 0, count, count, len(central), self._offset, 0))
+        start, end, count = self._offset, self._offset + len(central), len(self._central)
+        if end > MAX_BYTES:
+            raise _too_large("it reaches that with the names of its files")
+        closing = b""
+        if count > _MAX_COUNT:
+            closing += _END64.pack(
+                b"PK\6\6", _END64.size - 12, _MADE_ON_UNIX, _ZIP64_NEEDED, 0, 0, count, count, len(central), start
+            )
+            closing += _END64_LOCATOR.pack(b"PK\6\7", 0, end, 1)
+            count = _MAX_COUNT
+        closing += _END.pack(b"PK\5\6", 0, 0, count, count, len(central), start, 0)
+        self._write(central + closing)
         self._flush()
-        return self._offset + len(central) + _END.size, self._digest.hexdigest()
+        return end + len(closing), self._digest.hexdigest()
 
     def _write(self, data: bytes | memoryview) -> None:
         self._pending.append(data)
@@ -173,8 +183,9 @@ class ArchiveWriter:
         self._pending_size = 0
 
 
-def _too_large(what: str) -> AssemblyError:
+def _too_large(where: str) -> AssemblyError:
     return AssemblyError(
-        f"the PEX file would hold {what}, which Python cannot run from one zip file",
+        "the PEX file would be larger than 4 GiB, more than receivers can unpack",
+        detail=where,
         remedy="Depend on fewer or smaller packages in this code location, or leave large data files out of it",
     )

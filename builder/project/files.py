@@ -140,7 +140,8 @@ def copy_tree(selection: Selection, destination: Path) -> None:
                 target.symlink_to(file.link)
             elif file.path is not None:
                 with _open(file.path) as source, target.open("xb") as sink:
-                    shutil.copyfileobj(source, sink, _CHUNK)
+                    # A buffer larger than the file costs more than the copy.
+                    shutil.copyfileobj(source, sink, min(_CHUNK, os.fstat(source.fileno()).st_size + 1))
                     os.fchmod(sink.fileno(), file.mode)
         except OSError as error:
             raise storage_error(error, target) from error
