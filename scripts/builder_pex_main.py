@@ -4,7 +4,6 @@ It decides whether this Python and platform are held, so it must parse and run u
 `builder_pex_boot.py`, which does the work, need not.
 """
 
-# ruff: noqa: UP, PTH, E402  (see above)
 import json
 import os
 import sys
