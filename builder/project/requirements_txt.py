@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import os
 import re
 import shlex
@@ -16,6 +14,8 @@ from builder.errors import Origin, ProjectError
 from builder.project.metadata import line_of_text
 
 if TYPE_CHECKING:
+    from optparse import Values
+
     from pip._internal.req.req_file import ParsedLine
 
 
@@ -51,19 +51,13 @@ class RequirementsFile:
 def read_requirements_txt(path: Path) -> RequirementsFile:
     """Read a requirements file; raises ProjectError, with the line, for what pip would refuse."""
     from pip._internal.exceptions import PipError  # noqa: PLC0415  (start-up time)
-    from pip._internal.req.req_file import (  # noqa: PLC0415  (start-up time)
-        RequirementsFileParser,
-        get_line_parser,
-    )
+    from pip._internal.req.req_file import RequirementsFileParser  # noqa: PLC0415  (start-up time)
 
-    # Without a finder the line parser keeps each line's options apart, which is what we want.
-    parser = RequirementsFileParser(_NoNetwork(), get_line_parser(None))  # type: ignore[arg-type]
+    parser = RequirementsFileParser(_NoNetwork(), _parse_line)  # type: ignore[arg-type]
     lines: list[RequirementLine] = []
     options: list[str] = []
     try:
-        # optparse writes its usage to stderr before pip turns the mistake into an exception.
-        with contextlib.redirect_stderr(io.StringIO()):
-            parsed_lines = list(parser.parse(str(path), constraint=False))
+        parsed_lines = list(parser.parse(str(path), constraint=False))
     except PipError as error:
         raise _refusal(path, error) from error
     except (OSError, UnicodeDecodeError) as error:
@@ -76,6 +70,33 @@ def read_requirements_txt(path: Path) -> RequirementsFile:
         else:
             lines.append(_line(parsed, parsed.requirement, origin))
     return RequirementsFile(tuple(lines), tuple(options))
+
+
+def _parse_line(line: str) -> tuple[str, Values]:
+    """What pip's own line parser does (`get_line_parser` without a finder), but quietly.
+
+    Pip's lets optparse write its usage to stderr. To catch that by replacing `sys.stderr` would swallow what other
+    threads say meanwhile, and for good where two of them do it at once.
+    """
+    import optparse  # noqa: PLC0415  (start-up time)
+
+    from pip._internal.req.req_file import (  # noqa: PLC0415  (start-up time)
+        OptionParsingError,
+        break_args_options,
+        build_parser,
+    )
+
+    parser = build_parser()
+    parser.set_usage(optparse.SUPPRESS_USAGE)
+    # pip's default is the public index: a line that names none would look as if it had named that.
+    defaults = parser.get_default_values()
+    defaults.index_url = None
+    requirement, options = break_args_options(line)
+    try:
+        words = shlex.split(options)
+    except ValueError as error:
+        raise OptionParsingError(f"Could not split options: {options}") from error
+    return requirement, parser.parse_args(words, defaults)[0]
 
 
 def _line(parsed: ParsedLine, text: str, origin: Origin) -> RequirementLine:
