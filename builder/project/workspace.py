@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 CODE_SOURCES: Final = ("module_name", "package_name", "python_file", "autoload_defs_module_name")
 
+_MOST_VALUES: Final = 100_000
+"""With all aliases followed; a workspace of a thousand locations has fewer."""
+
 _EXAMPLE: Final = """Write at least:
 locations:
   - location_name: my-location
@@ -153,6 +156,32 @@ def _merge(defaults: Mapping[str, object], entry: Mapping[str, object]) -> dict[
     return merged
 
 
+def _check_aliases(root: yaml.Node, path: Path) -> None:
+    """Refuse aliases that lead round in a circle, or multiply a short file to more than a machine can hold."""
+    sizes: dict[int, int | None] = {}
+
+    def size(node: yaml.Node) -> int:
+        if id(node) in sizes:
+            known = sizes[id(node)]
+            if known is None:
+                where = Origin(path, node.start_mark.line + 1)
+                raise ProjectError("a value in the file contains itself", where=where, remedy="Remove its alias")
+            return known
+        sizes[id(node)] = None
+        children = node.value if isinstance(node.value, list) else ()
+        pairs = (child if isinstance(child, tuple) else (child,) for child in children)
+        total = 1 + sum(size(child) for pair in pairs for child in pair)
+        sizes[id(node)] = total
+        return total
+
+    if size(root) > _MOST_VALUES:
+        raise ProjectError(
+            f"the aliases in the file multiply it to more than {_MOST_VALUES} values",
+            where=Origin(path),
+            remedy="Write the values where they are needed, or use fewer aliases",
+        )
+
+
 def _normalised(path: Path) -> str:
     """Without `.` and `..`, as the user would write it; symbolic links stay."""
     return os.path.normpath(path)
@@ -186,6 +215,8 @@ class _Document:
         try:
             loader = yaml.SafeLoader(text)
             node = loader.get_single_node()
+            if node is not None:
+                _check_aliases(node, path)
             data = loader.construct_document(node) if node is not None else None
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
@@ -194,8 +225,13 @@ class _Document:
             raise ProjectError(
                 f"the file is not valid YAML: {problem}", where=where, remedy="Correct that line"
             ) from error
-        except (yaml.YAMLError, ValueError, RecursionError) as error:
+        except (yaml.YAMLError, ValueError, RecursionError, LookupError, AttributeError) as error:
             problem = str(error).splitlines()[0] if str(error) else type(error).__name__
+            if isinstance(error, RecursionError):
+                problem = "it is nested too deeply"
+            elif isinstance(error, LookupError | AttributeError):
+                # How PyYAML fails at values such as `!!bool x`.
+                problem = "a value does not fit the tag that is written before it"
             raise ProjectError(
                 f"the file is not valid YAML: {problem}", where=Origin(path), remedy="Correct it"
             ) from error
