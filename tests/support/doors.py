@@ -1,0 +1,209 @@
+"""Run the builder's doors as their users do: as programs, with an index, a cache and directories of their own."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from builder import storage
+from builder.assembly.bootstrap import bootstrap
+from builder.resolution import uv
+from tests.support.index import Index, serving
+from tests.support.wheels import make_wheel
+
+REPOSITORY = Path(__file__).parents[2]
+DAGSTER = "1.13.27"
+SECONDS = 100
+"""How long anything may take before a test calls it hanging."""
+
+_SERVERLESS = "dagster\ndagster-cloud\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """A door that ran to its end."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def error(self) -> str:
+        """The one error that it told, from `error:` to the hint; fails if there is not exactly one."""
+        assert "Traceback" not in self.stderr, self.stderr
+        assert self.stderr.count("error: ") == 1, self.stderr
+        return self.stderr[self.stderr.index("error: ") :]
+
+    def failed(self, code: int = 1) -> str:
+        """The error, of a door that was to fail with this exit code."""
+        assert self.code == code, self
+        return self.error
+
+    def succeeded(self) -> Ran:
+        assert self.code == 0, self
+        assert "error:" not in self.stderr, self.stderr
+        return self
+
+
+class Running:
+    """A door that is at work."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def send(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    def children(self) -> list[int]:
+        """The programs that it has started and that still run."""
+        return [int(child) for task in Path(f"/proc/{self.pid}/task").iterdir() for child in _children(task)]
+
+    def finish(self, timeout: float = SECONDS) -> Ran:
+        """Wait for its end; fails if that takes longer than `timeout` seconds."""
+        try:
+            stdout, stderr = self._process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            stdout, stderr = self._process.communicate()
+            message = f"the door did not end within {timeout} s; it said:\n{stdout}{stderr}"
+            raise AssertionError(message) from None
+        return Ran(self._process.returncode, stdout, stderr)
+
+
+@dataclass(slots=True)
+class Workshop:
+    """A place to build: an index, a cache, a project and an output directory, all below one root."""
+
+    root: Path
+    index: Index
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def cache(self) -> Path:
+        return self.root / "cache"
+
+    @property
+    def out(self) -> Path:
+        return self.root / "out"
+
+    @property
+    def temporary(self) -> Path:
+        return self.root / "tmp"
+
+    def project(self, files: Mapping[str, str] | None = None, *, name: str = "project") -> Path:
+        """A project that needs what the receiving server needs, with these files besides or instead."""
+        directory = self.root / name
+        write_tree(directory, {"requirements.txt": _SERVERLESS, "code.py": "answer = 42\n", **(files or {})})
+        return directory
+
+    def workspace(self, text: str, *, name: str = "dagster_cloud.yaml") -> Path:
+        path = self.root / name
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    def start(
+        self, door: str, *arguments: str | Path, env: Mapping[str, str] | None = None, cwd: Path | None = None
+    ) -> Running:
+        process = subprocess.Popen(
+            [sys.executable, "-m", f"builder.{door}", *arguments],
+            env={**self.environment, **(env or {})},
+            cwd=cwd or self.root,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+        )
+        return Running(process)
+
+    def run(
+        self, door: str, *arguments: str | Path, env: Mapping[str, str] | None = None, cwd: Path | None = None
+    ) -> Ran:
+        return self.start(door, *arguments, env=env, cwd=cwd).finish()
+
+    def build(self, project: Path, *options: str | Path, env: Mapping[str, str] | None = None) -> Ran:
+        """Run `builder.deps` on a project."""
+        return self.run("deps", project, self.out, *options, env=env)
+
+    def new_cache(self) -> None:
+        """Throw away all that the cache holds but the part of pex, which takes seconds to make."""
+        shutil.rmtree(self.cache, ignore_errors=True)
+        self.cache.mkdir()
+        bootstrap()
+        for file in storage.cache_directory().glob("bootstrap-*"):
+            shutil.copy2(file, self.cache)
+
+    def artefacts(self) -> list[str]:
+        """The names of what is in the output directory, hidden names included."""
+        return sorted(path.name for path in self.out.iterdir()) if self.out.exists() else []
+
+    def assert_clean(self) -> None:
+        """Nothing half-made lies about anywhere."""
+        assert not list(self.root.rglob(f"{storage.TEMPORARY_PREFIX}*"))
+        assert not list(self.temporary.iterdir())
+
+
+@contextmanager
+def workshop(root: Path, *, password: str = "") -> Iterator[Workshop]:
+    """A workshop whose index has a `dagster` and a `dagster-cloud` of a few hundred bytes."""
+    shelf = root / "shelf"
+    for directory in (shelf, root / "tmp"):
+        directory.mkdir()
+    make_wheel(shelf, {"dagster/__init__.py": ""}, name="dagster", version=DAGSTER)
+    make_wheel(
+        shelf, {"dagster_cloud/__init__.py": ""}, name="dagster-cloud", version=DAGSTER, requires=["dagster"]
+    )
+    with serving(shelf, password=password) as index:
+        place = Workshop(root, index)
+        place.environment.update(
+            {
+                "PATH": os.environ["PATH"],
+                "HOME": str(root),
+                "TMPDIR": str(place.temporary),
+                "PYTHONPATH": str(REPOSITORY),
+                "BUILDER_CACHE_DIR": str(place.cache),
+                "BUILDER_UV": str(uv.executable()),
+                "UV_DEFAULT_INDEX": index.url,
+                # A retry of uv's waits for seconds; that it retries is its own business.
+                "UV_HTTP_RETRIES": "0",
+            }
+        )
+        place.new_cache()
+        yield place
+
+
+def make_sdist(directory: Path, files: Mapping[str, str], *, name: str, version: str = "1.0") -> Path:
+    """Write an sdist whose metadata says all that a resolver wants to know, so that only a build runs its code."""
+    stem = f"{name}-{version}"
+    metadata = f"Metadata-Version: 2.2\nName: {name}\nVersion: {version}\n"
+    path = directory / f"{stem}.tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
+        for key, text in {"PKG-INFO": metadata, **files}.items():
+            content = text.encode()
+            info = tarfile.TarInfo(f"{stem}/{key}")
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return path
+
+
+def write_tree(directory: Path, files: Mapping[str, str]) -> None:
+    for name, text in files.items():
+        path = directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+
+def _children(task: Path) -> list[str]:
+    return (task / "children").read_text().split()
