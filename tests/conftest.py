@@ -1,0 +1,86 @@
+"""What all tests share: an environment without the developer's settings, a warm cache, and builder.pex."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from builder import process, storage
+
+REPOSITORY = Path(__file__).parents[1]
+
+_SETTINGS = ("PIP_", "UV_", "GITHUB_", "DAGSTER_", "PEX_", "BUILDER_")
+
+
+def _clear_settings() -> None:
+    for name in list(os.environ):
+        if name.startswith(_SETTINGS):
+            del os.environ[name]
+    # Without it, pip reads the configuration of the machine and of the user.
+    os.environ["PIP_CONFIG_FILE"] = os.devnull
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Before anything is imported or collected; xdist's workers inherit it and come here too.
+    _clear_settings()
+    assert config.cache is not None
+    os.environ["BUILDER_CACHE_DIR"] = str(config.cache.mkdir("builder"))
+
+
+@pytest.fixture
+def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of the test's own, instead of the warm one that tests otherwise share."""
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("BUILDER_CACHE_DIR", str(cache))
+    return cache
+
+
+@pytest.fixture(scope="session")
+def builder_pex(pytestconfig: pytest.Config) -> Path:
+    """builder.pex of this working tree, built once."""
+    assert pytestconfig.cache is not None
+    directory = pytestconfig.cache.mkdir("builder.pex")
+    with storage.exclusive(directory / ".lock"):
+        built = directory / _identity_of_sources() / "builder.pex"
+        if not built.exists():
+            for old in directory.glob("*/"):
+                shutil.rmtree(old)
+            build_builder(sys.executable, REPOSITORY, built.parent)
+    return built
+
+
+def build_builder(python: str | Path, repository: Path, output: Path, *, umask: int = 0o22, **extra: str) -> None:
+    """What build-builder.sh does, with a Python of our choice."""
+    finished = subprocess.run(
+        [python, "-B", repository / "scripts" / "build_builder.py", output],
+        env=process.clean_environment(extra),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        umask=umask,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stdout
+
+
+def builder_sources() -> Iterator[Path]:
+    """What builder.pex is made of, relative to the repository."""
+    for directory in (REPOSITORY / "builder", REPOSITORY / "scripts"):
+        for path in sorted(directory.rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                yield path.relative_to(REPOSITORY)
+    yield from (Path("Pipfile"), Path("Pipfile.lock"), Path("build-builder.sh"))
+
+
+def _identity_of_sources() -> str:
+    digest = hashlib.sha256()
+    for path in builder_sources():
+        digest.update(f"{path} {storage.sha256_of(REPOSITORY / path)}\n".encode())
+    return digest.hexdigest()[:16]
