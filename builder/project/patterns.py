@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from builder.errors import Origin, ProjectError
 
 if TYPE_CHECKING:
-    from pathspec import GitIgnoreSpec
     from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
 IGNORE_FILE = ".builderignore"
@@ -40,11 +39,18 @@ class IgnoreRules:
         except OSError as error:
             raise unreadable(error, path) from error
         self._prefix_length = len(prefix)
-        self._spec = _spec(_compile(line, Origin(where, n)) for n, line in enumerate(text.splitlines(), start=1))
+        patterns = [
+            _compile(line, Origin(where, number)) for number, line in enumerate(text.splitlines(), start=1)
+        ]
+        self._patterns = [pattern for pattern in reversed(patterns) if pattern.regex is not None]
 
     def verdict(self, name: str) -> bool | None:
         """True: left out; False: re-included by a `!pattern`; None: not named. Directories end with a slash."""
-        return self._spec.check_file(name[self._prefix_length :]).include
+        name = name[self._prefix_length :]
+        for pattern in self._patterns:
+            if _matches_itself(pattern, name):
+                return pattern.include
+        return None
 
 
 class IncludePatterns:
@@ -57,7 +63,6 @@ class IncludePatterns:
         self._texts = [pattern for pattern in patterns if check_include(pattern)]
         # People write `./data`; git would look for a directory called `.`.
         self._patterns = [_compile(text.removeprefix("./"), None) for text in self._texts]
-        self._spec = _spec(self._patterns) if self._patterns else None
         self._reaching = [
             segments
             for text, pattern in zip(self._texts, self._patterns, strict=True)
@@ -65,11 +70,14 @@ class IncludePatterns:
         ]
 
     def __bool__(self) -> bool:
-        return self._spec is not None
+        return bool(self._patterns)
 
     def take(self, name: str) -> bool:
         """Whether `name` is taken in; the last pattern that matches decides. Directories end with a slash."""
-        return self._spec is not None and self._spec.check_file(name).include is True
+        return (
+            next((pattern.include for pattern in reversed(self._patterns) if pattern.match_file(name)), None)
+            is True
+        )
 
     def mean(self, name: str) -> bool:
         """Whether a pattern means `name` itself: it would not take in just any file in its place.
@@ -132,6 +140,10 @@ def _compile(text: str, where: Origin | None) -> GitIgnoreSpecPattern:
     from pathspec.patterns.gitignore.base import GitIgnorePatternError  # noqa: PLC0415  (start-up time)
     from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern  # noqa: PLC0415  (start-up time)
 
+    # To git `a/**` is what lies in `a`, to pathspec also `a/` itself, in which nothing could then be re-included.
+    bare = text.rstrip()
+    if bare.endswith(("/**", "/**/")):
+        text = f"{bare}/*" if bare.endswith("*") else f"{bare}*/"
     try:
         return GitIgnoreSpecPattern(text)
     except GitIgnorePatternError as error:
@@ -139,11 +151,19 @@ def _compile(text: str, where: Origin | None) -> GitIgnoreSpecPattern:
         raise ProjectError(what, where=where, remedy="Correct the pattern, or remove it") from error
 
 
-def _spec(patterns: Iterable[GitIgnoreSpecPattern]) -> GitIgnoreSpec:
-    from pathspec import GitIgnoreSpec  # noqa: PLC0415  (start-up time)
+def _matches_itself(pattern: GitIgnoreSpecPattern, name: str) -> bool:
+    """Whether a pattern matches `name`, not only a directory that it lies in.
 
-    # The other backends are taken when some package happens to be installed; results must not depend on that.
-    return GitIgnoreSpec(list(patterns), backend="simple")
+    pathspec's patterns match all that lies in a directory as well as the directory. git's do not, and the
+    difference shows where something is re-included: `!kept/` after `*` re-includes the directory alone.
+    """
+    found = pattern.regex.search(name) if pattern.regex else None
+    if found is None or "ps_d" not in found.re.groupindex:
+        return found is not None
+    # The group `ps_d` is the slash after the directory that the pattern speaks of.
+    if found.re.pattern == "(?P<ps_d>/)":
+        return name.endswith("/")
+    return found.end("ps_d") in {-1, len(name)}
 
 
 def _segments(text: str) -> list[str]:

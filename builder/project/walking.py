@@ -9,6 +9,7 @@ was left out, git's opinion, empty directories) is decided on its result, in `bu
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Collection
@@ -132,8 +133,7 @@ class _Walker:
     def __init__(self, root: str, include: IncludePatterns, out_dir: str | None) -> None:
         self.walked = Walked(root, repository_of(root))
         self._include = include
-        # The build directory as its own output directory cannot be left out as a whole; files are known by name.
-        self._out_dir = None if out_dir == root else out_dir
+        self._out_dir = out_dir
 
     def run(self) -> None:
         root = self.walked.root
@@ -218,10 +218,9 @@ class _Walker:
             self.walked.notices.append(Notice(text))
             return
         if not os.access(path, os.R_OK):
-            raise unreadable(PermissionError(13, "Permission denied"), path)
-        if not (place.secret_meant or self._include.mean(name)) and holds_secret(
-            path, _last(name), status.st_size
-        ):
+            raise unreadable(PermissionError(errno.EACCES, "Permission denied"), path)
+        secret = holds_secret(path, _last(name), status.st_size)
+        if secret and not (place.secret_meant or self._include.mean(name)):
             self.walked.secrets.add(name)
             return
         mode = 0o755 if status.st_mode & stat.S_IXUSR else 0o644

@@ -152,6 +152,16 @@ class TestContentKey:
         change(tree)
         assert content_key(select(tree)) != before
 
+    def test_names_and_targets_do_not_run_together(self, tmp_path: Path) -> None:
+        keys = set()
+        for directory, name, target in (("one", "a", "644x"), ("two", "a644", "x")):
+            (tmp_path / directory).mkdir()
+            (tmp_path / directory / "644x").touch()
+            (tmp_path / directory / "x").touch()
+            (tmp_path / directory / name).symlink_to(target)
+            keys.add(content_key(select(tmp_path / directory)))
+        assert len(keys) == 2
+
     def test_a_file_that_has_gone_is_an_error(self, tree: Path) -> None:
         selection = select(tree)
         (tree / "a").unlink()

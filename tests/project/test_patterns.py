@@ -16,6 +16,16 @@ class TestBuilderignore:
         write(".builderignore", text="# comment\n\n*.csv\n!keep.csv\nraw/\n/notes\nx\\ \\#y\np/**/r\n")
         assert names(project) == [".builderignore", "deep/notes", "keep.csv", "p/q/s"]
 
+    def test_what_lies_in_a_directory_can_be_left_out_but_for_some(self, project: Path, write: Write) -> None:
+        write("data/big.csv", "data/keep.csv", "data/deep/x", "data/kept/y")
+        write(".builderignore", text="data/**\n!data/keep.csv\n!data/kept\n!data/kept/**")
+        assert names(project) == [".builderignore", "data/keep.csv", "data/kept/y"]
+
+    def test_the_last_pattern_that_matches_decides(self, project: Path, write: Write) -> None:
+        write("a/x", "b/x", "kept/x", "kept/y/z")
+        write(".builderignore", text="*\n!kept/\n!kept/y/\n!z\n!.builderignore\n!a\na")
+        assert names(project) == [".builderignore", "kept/y/z"]
+
     def test_one_in_a_subdirectory_speaks_for_it_and_overrules_the_outer_ones(
         self, project: Path, write: Write
     ) -> None:

@@ -212,13 +212,13 @@ class TestElsewhereInTheRepository:
         assert left_out(selection) == ["link"]
 
     def test_what_is_asked_for_comes_all_the_same(self, repository: Path, write: Write) -> None:
-        write(".env", "out/x", ".aws/config")
+        write(".env", "out/x", ".aws/server.pem")
         link(repository / "app/settings", "../.env")
         link(repository / "app/x", "../out/x")
         link(repository / "app/aws", "../.aws")
         selection = select(repository, "settings", "x", "aws", out_dir=repository / "out")
         assert {name: file.path for name, file in by_name(selection).items()} == {
-            "aws/config": repository / ".aws/config",
+            "aws/server.pem": repository / ".aws/server.pem",
             "settings": repository / ".env",
             "x": repository / "out/x",
         }
