@@ -25,9 +25,10 @@ from tests.support.pythons import any_python
 SUPPORTED = ["3.11", "3.12"]
 
 
-def run(argv: Sequence[str | Path], **env: str) -> subprocess.CompletedProcess[str]:
+def run(argv: Sequence[str | Path], *, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         argv,
+        cwd=cwd,
         env={**os.environ, **env},
         capture_output=True,
         encoding="utf-8",
@@ -51,7 +52,8 @@ def refused(finished: subprocess.CompletedProcess[str]) -> str:
 
 def evaluate(pex: Path, code: str, **env: str) -> str:
     """What a piece of code prints that runs inside builder.pex."""
-    out = said(run([sys.executable, pex, "-m", "timeit", "--number=1", "--repeat=1", code], **env))
+    # timeit looks for modules in the current directory too.
+    out = said(run([sys.executable, pex, "-m", "timeit", "--number=1", "--repeat=1", code], cwd=pex.parent, **env))
     return out.rpartition("\n")[0]
 
 
