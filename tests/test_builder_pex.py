@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -25,11 +25,13 @@ from tests.support.pythons import any_python
 SUPPORTED = ["3.11", "3.12"]
 
 
-def run(argv: Sequence[str | Path], *, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
+def run(
+    argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None, cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         argv,
         cwd=cwd,
-        env={**os.environ, **env},
+        env={**os.environ, **(env or {})},
         capture_output=True,
         encoding="utf-8",
         stdin=subprocess.DEVNULL,
@@ -53,7 +55,9 @@ def refused(finished: subprocess.CompletedProcess[str]) -> str:
 def evaluate(pex: Path, code: str, **env: str) -> str:
     """What a piece of code prints that runs inside builder.pex."""
     # timeit looks for modules in the current directory too.
-    out = said(run([sys.executable, pex, "-m", "timeit", "--number=1", "--repeat=1", code], cwd=pex.parent, **env))
+    out = said(
+        run([sys.executable, pex, "-m", "timeit", "--number=1", "--repeat=1", code], env=env, cwd=pex.parent)
+    )
     return out.rpartition("\n")[0]
 
 
@@ -90,7 +94,7 @@ def test_the_build_script_finds_a_python_and_obeys_its_argument(copy: Path, tmp_
     for name in ("python3.11", "python3.12"):
         write_program(shims / name, "exit 127")
     link(shims / "python", sys.executable)
-    finished = run([copy / "build-builder.sh", tmp_path / "out"], PATH=f"{shims}:/usr/bin:/bin")
+    finished = run([copy / "build-builder.sh", tmp_path / "out"], env={"PATH": f"{shims}:/usr/bin:/bin"})
     assert f"wrote {tmp_path / 'out' / 'builder.pex'}" in said(finished)
     assert (tmp_path / "out" / "builder.pex").exists()
 
@@ -171,14 +175,14 @@ def test_starts_by_itself_where_names_on_path_mislead(builder_pex: Path, tmp_pat
     place.mkdir()
     named = place / "builder.pex"
     named.symlink_to(builder_pex)
-    finished = run([named, "-m", "pip", "--version"], PATH=f"{tools}:/bin")
+    finished = run([named, "-m", "pip", "--version"], env={"PATH": f"{tools}:/bin"})
     # On systems without a merged /usr there is no python in /bin at all; elsewhere a better one may be found.
     assert any(f"(python {version})" in said(finished) for version in SUPPORTED)
 
 
 def test_tells_that_there_is_no_python(builder_pex: Path, tmp_path: Path) -> None:
     link(tmp_path / "python3", any_python("3.9"))
-    line = refused(run([builder_pex, "-m", "pip"], PATH=str(tmp_path)))
+    line = refused(run([builder_pex, "-m", "pip"], env={"PATH": str(tmp_path)}))
     assert "needs a working CPython 3.11 or 3.12 on PATH" in line
 
 
@@ -245,13 +249,13 @@ def test_uses_the_same_cache_as_the_builder(monkeypatch: pytest.MonkeyPatch) -> 
 def test_unpacks_elsewhere_when_the_cache_cannot_be_written(builder_pex: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     env = {"BUILDER_CACHE_DIR": str(tmp_path / "file" / "cache"), "TMPDIR": str(tmp_path)}
-    assert "pip 2" in said(run([sys.executable, builder_pex, "-m", "pip", "--version"], **env))
+    assert "pip 2" in said(run([sys.executable, builder_pex, "-m", "pip", "--version"], env=env))
     (own,) = tmp_path.glob("dagster-builder-*")
     assert own.stat().st_mode & 0o777 == 0o700
 
     # Where others can write, they could have put anything.
     own.chmod(0o777)
-    line = refused(run([sys.executable, builder_pex, "-m", "pip", "--version"], **env))
+    line = refused(run([sys.executable, builder_pex, "-m", "pip", "--version"], env=env))
     assert "set BUILDER_CACHE_DIR to a writable directory" in line
 
 
