@@ -82,9 +82,8 @@ class TestLeftovers:
             select(project)
 
     def test_what_setuptools_left_stays_out(self, project: Path, write: Write) -> None:
-        write(
-            "setup.py", "build/lib/package/a.py", "build/bdist.linux-x86_64/x", "dist/p-1.whl", "dist/p-1.tar.gz"
-        )
+        write("setup.py", "build/lib/package/a.py", "build/bdist.linux-x86_64/x")
+        write("dist/p-1.whl", "dist/p-1.tar.gz", "dist/.gitignore")
         assert names(project) == ["setup.py"]
 
     @pytest.mark.parametrize(
