@@ -113,6 +113,4 @@ def _collisions(installed: Sequence[InstalledWheel]) -> Iterator[Notice]:
     for (first, second), names in shared.items():
         examples = ", ".join(f"`{name}`" for name in names[:_EXAMPLES])
         more = f" and {len(names) - _EXAMPLES} more" if len(names) > _EXAMPLES else ""
-        yield Notice(
-            f"`{first}` and `{second}` both install {examples}{more}, with different content: only one will be there"
-        )
+        yield Notice(f"`{first}` and `{second}` both install {examples}{more}, but only one of them will be there")

@@ -1,4 +1,4 @@
-"""The programs at the receiving end: `pex-tools` of the versions that a server may run, each in a venv of its own."""
+"""The programs at the receiving end: `pex-tools` of the versions that a server may run, each in its own venv."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from pathlib import Path
 
 from builder import process, storage
 from builder.resolution.pythons import find_python
+
+REPOSITORY = Path(__file__).parents[2]
 
 READERS = ("2.1.132", "2.1.154", "2.20.0", "2.59.5")
 """The oldest that a server may run, the first that reads wheel files, one in between, and the newest."""
@@ -38,7 +40,14 @@ class Reader:
         """Make a venv of a PEX file, as the server does but for `--pip`, with a cache directory of its own."""
         with storage.scratch_directory() as pex_root:
             run(
-                [self.venv / "bin/pex-tools", pex, "venv", "--collisions-ok", "--non-hermetic-scripts", destination],
+                [
+                    self.venv / "bin/pex-tools",
+                    pex,
+                    "venv",
+                    "--collisions-ok",
+                    "--non-hermetic-scripts",
+                    destination,
+                ],
                 extra_environment={"PEX_ROOT": str(pex_root)},
             )
 
@@ -86,8 +95,8 @@ def site_packages(venv: Path) -> Path:
 Tree = dict[str, tuple[str, bytes]]
 
 
-def tree(root: Path, *, bytecode: bool = False) -> Tree:
-    """Every file, directory and symbolic link below `root` by name: its kind or exec bit, and content or target."""
+def tree(root: Path) -> Tree:
+    """Everything below `root` by name: kind (a program has the exec bit), content or target; no bytecode."""
     found: Tree = {}
     for directory, subdirectories, files in os.walk(root):
         for name in [*subdirectories, *files]:
@@ -99,6 +108,4 @@ def tree(root: Path, *, bytecode: bool = False) -> Tree:
                 found[relative] = ("directory", b"")
             else:
                 found[relative] = ("program" if os.access(path, os.X_OK) else "file", path.read_bytes())
-    if bytecode:
-        return found
     return {name: entry for name, entry in found.items() if not name.endswith((".pyc", "__pycache__"))}

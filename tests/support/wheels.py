@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import zipfile
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import IO, TYPE_CHECKING
 
 from builder import storage
 from builder.assembly.wheels import WheelFile
 from tests.support import pextools
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 
 def make_wheel(
@@ -24,11 +29,13 @@ def make_wheel(
     entry_points: str = "",
     executables: Collection[str] = (),
     compression: int = zipfile.ZIP_DEFLATED,
+    streamed: bool = False,
 ) -> WheelFile:
     """Write a valid wheel into `directory`.
 
     :param files: by name inside the wheel; what is below `*.data/` or `*.dist-info/` is given in full too.
     :param executables: names of those with the exec bit.
+    :param streamed: written as to a pipe: sizes and checksums follow the content in data descriptors.
     """
     escaped = name.replace("-", "_").replace(".", "_")
     dist_info = f"{escaped}-{version}.dist-info"
@@ -45,7 +52,7 @@ def make_wheel(
     record = "".join(f"{key},{_record_hash(value)},{len(value)}\n" for key, value in encoded.items())
     encoded.setdefault(f"{dist_info}/RECORD", f"{record}{dist_info}/RECORD,,\n".encode())
     path = directory / f"{escaped}-{version}-{tag}.whl"
-    with zipfile.ZipFile(path, "w", compression) as archive:
+    with path.open("wb") as stream, zipfile.ZipFile(_Pipe(stream) if streamed else stream, "w") as archive:
         for key, value in encoded.items():
             info = zipfile.ZipInfo(key, (2020, 2, 2, 2, 2, 2))
             info.external_attr = (0o100755 if key in executables else 0o100644) << 16
@@ -68,6 +75,19 @@ def download_wheels(pins: Sequence[str], cache: Path, *, python_version: str = "
             pextools.pip(["download", *only_wheels, "--dest", directory, *pins])
             complete.touch()
     return [wheel_file(path) for path in sorted(directory.glob("*.whl"))]
+
+
+class _Pipe(io.RawIOBase):
+    """A stream that cannot seek."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: ReadableBuffer) -> int:
+        return self._stream.write(data)
 
 
 def _record_hash(content: bytes) -> str:

@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import zipfile
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from builder.assembly.source_pex import SourceEntry, assemble_source_pex
+from builder.errors import AssemblyError
+from tests.support.pextools import REPOSITORY, Reader, run, site_packages, tree
+from tests.support.pythons import any_python
+
+assemble = functools.partial(assemble_source_pex, python_version="3.11")
+
+ROOT = "working_directory/root"
+FILES = {
+    "package/__init__.py": b"",
+    "package/code.py": b"x = 1\n" * 100,
+    "package-1.0.dist-info/METADATA": b"Name: package\nVersion: 1.0\n",
+    f"{ROOT}/.env": b"A=1",
+    f"{ROOT}/.hidden/file": b"",
+    f"{ROOT}/mit Leerzeichen \xc3\xbc.txt".encode("latin-1").decode(): "ü".encode(),
+    f"{ROOT}/run.sh": b"#!/bin/sh\necho run\n",
+    f"{ROOT}/noise.bin": bytes(range(256)),
+}
+
+
+def entries(**changes: bytes) -> list[SourceEntry]:
+    files = {**FILES, **{f"{ROOT}/{name}": content for name, content in changes.items()}}
+    made = [
+        SourceEntry(name, 0o755 if name.endswith(".sh") else 0o644, content) for name, content in files.items()
+    ]
+    return [*made, SourceEntry(f"{ROOT}/empty", 0o755, None)]
+
+
+def test_receivers_unpack_what_was_put_in(each_reader: Reader, tmp_path: Path) -> None:
+    artefact = assemble(entries(), out_dir=tmp_path).path
+    each_reader.unpack(artefact, tmp_path / "venv")
+    unpacked = tree(site_packages(tmp_path / "venv"))
+    ours = {name: entry for name, entry in unpacked.items() if name.startswith(("package", "working_directory"))}
+    expected = {name: ("file", content) for name, content in FILES.items()}
+    expected[f"{ROOT}/run.sh"] = ("program", FILES[f"{ROOT}/run.sh"])
+    directories = {
+        "package",
+        "package-1.0.dist-info",
+        "working_directory",
+        ROOT,
+        f"{ROOT}/.hidden",
+        f"{ROOT}/empty",
+    }
+    assert ours == {**expected, **dict.fromkeys(directories, ("directory", b""))}
+    others = {name.partition("/")[0] for name in unpacked.keys() - ours.keys()}
+    assert others <= {"__pex__", "PEX_EXTRA_SYS_PATH.pth"}
+
+
+def test_runs_as_it_is(newest_reader: Reader, tmp_path: Path) -> None:
+    artefact = assemble(entries(), out_dir=tmp_path).path
+    code = "import package.code; print(package.code.x)"
+    said = run([newest_reader.python, artefact, "-c", code], extra_environment={"PEX_ROOT": str(tmp_path)})
+    assert said == "1\n"
+
+
+def test_name_says_the_identity(tmp_path: Path) -> None:
+    artefact = assemble(entries(), out_dir=tmp_path)
+    assert artefact.name == f"source-{artefact.identity}.pex"
+    assert len(artefact.identity) == 40
+    assert os.access(artefact.path, os.X_OK)
+    assert artefact.size == artefact.path.stat().st_size
+    assert [path.name for path in tmp_path.iterdir()] == [artefact.name]
+    with zipfile.ZipFile(artefact.path) as archive:
+        assert archive.testzip() is None
+
+
+def test_every_difference_changes_the_identity(tmp_path: Path) -> None:
+    plain = entries()
+    variants = {
+        "plain": plain,
+        "dotfile": entries(**{".env": b"A=2"}),
+        "new dotfile": entries(**{".envrc": b""}),
+        "moved boundary": entries(a=b"12", b=b"3"),
+        "moved boundary back": entries(a=b"1", b=b"23"),
+        "mode": [SourceEntry(each.name, 0o755, each.content) for each in plain],
+        "no directory": [each for each in plain if each.content is not None],
+        "renamed": [*plain[1:], SourceEntry(plain[0].name + "x", plain[0].mode, plain[0].content)],
+    }
+    identities = {name: assemble(variant, out_dir=tmp_path).identity for name, variant in variants.items()}
+    identities["python"] = assemble_source_pex(plain, python_version="3.12", out_dir=tmp_path).identity
+    assert len(set(identities.values())) == len(identities)
+
+
+def test_another_zlib_gives_another_identity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """zlib-ng, as some Pythons have it, makes other bytes: they must not go by the same name."""
+    one = assemble(entries(), out_dir=tmp_path)
+    compress = zlib.compress
+    monkeypatch.setattr(zlib, "compress", lambda data, _level, wbits: compress(data, 5, wbits))
+    other = assemble(entries(), out_dir=tmp_path)
+    assert one.sha256 != other.sha256
+    assert one.identity != other.identity
+
+
+_ASSEMBLE = """
+import pathlib, sys
+from builder.assembly.source_pex import SourceEntry, assemble_source_pex
+root, out, order = map(str, sys.argv[1:])
+paths = sorted(pathlib.Path(root).rglob("*"), reverse=order == "reversed")
+entries = [SourceEntry(p.relative_to(root).as_posix(), 0o644, None if p.is_dir() else p) for p in paths]
+made = assemble_source_pex(entries, python_version="3.11", out_dir=pathlib.Path(out))
+print(made.name, made.sha256)
+"""
+
+
+def test_same_files_give_the_same_bytes_everywhere(tmp_path: Path, bootstrap_cache: Path) -> None:
+    def assembled_by(python: Path, root: Path, order: str, **environment: str) -> str:
+        for name, content in FILES.items():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_bytes(content)
+        everything = {"PYTHONPATH": str(REPOSITORY), "BUILDER_CACHE_DIR": str(bootstrap_cache), **environment}
+        return run([python, "-c", _ASSEMBLE, root, root.with_suffix(".out"), order], extra_environment=everything)
+
+    here = assembled_by(Path(sys.executable), tmp_path / "here", "sorted")
+    old = os.umask(0o077)
+    try:
+        elsewhere = {"LC_ALL": "C", "TZ": "Pacific/Kiritimati", "PYTHONHASHSEED": "7"}
+        there = assembled_by(any_python("3.12"), tmp_path / "über there", "reversed", **elsewhere)
+    finally:
+        os.umask(old)
+    assert here == there
+
+
+@pytest.mark.parametrize(
+    "names, complaint",
+    [
+        (["PEX-INFO"], "`PEX-INFO` is a name that the PEX format keeps for itself"),
+        (["__main__.py"], "keeps for itself"),
+        ([".deps/x"], "keeps for itself"),
+        (["../x"], "not a name that a PEX file can hold"),
+        (["/x"], "not a name that a PEX file can hold"),
+        (["a//x"], "not a name that a PEX file can hold"),
+        (["a", "a/b/c"], "`a` is both a file and a directory"),
+        (["a", "a"], "`a` would be in the PEX file twice"),
+        (["\udcff.txt"], "not valid UTF-8"),
+    ],
+)
+def test_refuses_names_that_cannot_be_unpacked(tmp_path: Path, names: Iterable[str], complaint: str) -> None:
+    with pytest.raises(AssemblyError, match=complaint):
+        assemble([SourceEntry(name, 0o644, b"") for name in names], out_dir=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_tells_which_file_vanished(tmp_path: Path) -> None:
+    with pytest.raises(AssemblyError, match=r"could not read `.*gone\.py`: No such file") as caught:
+        assemble([SourceEntry("gone.py", 0o644, tmp_path / "gone.py")], out_dir=tmp_path / "out")
+    assert caught.value.remedy
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_notices_a_file_that_changes_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "growing.log"
+    path.write_bytes(b"one\n")
+    fstat = os.fstat
+
+    def fstat_then_grow(descriptor: int) -> os.stat_result:
+        status = fstat(descriptor)
+        if os.path.samestat(status, path.stat()):
+            path.write_bytes(path.read_bytes() + b"more\n")
+        return status
+
+    monkeypatch.setattr(os, "fstat", fstat_then_grow)
+    with pytest.raises(AssemblyError, match=r"growing\.log` changed while it was read"):
+        assemble([SourceEntry("growing.log", 0o644, path)], out_dir=tmp_path / "out")
+    assert not list((tmp_path / "out").iterdir())
