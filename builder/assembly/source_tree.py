@@ -22,6 +22,9 @@ _MARKER: Final = SourceEntry(
     "working_directory/__init__.py", 0o644, b'"""Holds the files of the project, in the directory root."""\n'
 )
 
+# A requirement that is a path says where packages lay on the machine that built; here they are installed.
+_PATH_REQUIREMENT: Final = re.compile(rb"(?m)^(Requires-Dist: [^@;\n]*?) *@ *file:[^\s;]*")
+
 # A receiver installs no wheels out of a source PEX: what a wheel would spread over an environment is put where
 # `pip install --target` puts it. Headers are of no use at run time.
 _SCHEMES: Final = {"purelib": "", "platlib": "", "data": "", "scripts": "bin/"}
@@ -60,7 +63,10 @@ def _installed(path: Path) -> Iterator[SourceEntry]:
             name = _place(info.filename)
             if name and not info.is_dir():
                 executable = bool(info.external_attr >> 16 & 0o100) or name.startswith("bin/")
-                yield SourceEntry(name, 0o755 if executable else 0o644, wheel.read(info))
+                content = wheel.read(info)
+                if name.endswith(".dist-info/METADATA"):
+                    content = _PATH_REQUIREMENT.sub(rb"\1", content)
+                yield SourceEntry(name, 0o755 if executable else 0o644, content)
 
 
 def _place(name: str) -> str | None:

@@ -27,10 +27,13 @@ from builder.resolution import pythons, uv
 _TIME_LIMIT: Final = 900.0
 """Seconds that one build may take; compiling a large extension takes minutes."""
 
-_FORMAT: Final = "1"
+_FORMAT: Final = "2"
 """Bump it when what is kept in the cache changes its form."""
 
 _LEGACY: Final = ("setuptools.build_meta:__legacy__", ("setuptools>=40.8.0",), ())
+
+_PARENT: Final = "/.directory-above-the-package"
+"""Stands in kept metadata for where the package lies: a copy is built, and the cache goes by content."""
 
 _REPRODUCIBLE: Final = {"SOURCE_DATE_EPOCH": "315532800", "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
 
@@ -71,11 +74,12 @@ def local_metadata(package: LocalPackage) -> Metadata:
     kept = _kept(package, selection, "metadata") / "METADATA"
     if not kept.is_file():
         with storage.scratch_directory() as scratch:
-            copy_tree(selection, scratch / "project")
-            text = _ask_backend(package, scratch)
+            copy = scratch / "above" / package.directory.name
+            copy_tree(selection, copy)
+            text = _ask_backend(package, copy, scratch).replace(str(copy.parent), _PARENT)
         with storage.atomic_write(kept) as stream:
             stream.write(text.encode())
-    return _parse(kept.read_text(encoding="utf-8"), _manifest(package.directory))
+    return _parse(kept.read_text(encoding="utf-8"), package.directory)
 
 
 def local_wheel(package: LocalPackage) -> Path:
@@ -85,9 +89,10 @@ def local_wheel(package: LocalPackage) -> Path:
     if kept is not None:
         return kept
     with storage.scratch_directory() as scratch:
-        copy_tree(selection, scratch / "project")
+        copy = scratch / "above" / package.directory.name
+        copy_tree(selection, copy)
         out_dir = _kept(package, selection, "wheel")
-        wheel = build_wheel(scratch / "project", package.python_version, out_dir, about=str(package.directory))
+        wheel = build_wheel(copy, package.python_version, out_dir, about=str(package.directory))
     return wheel
 
 
@@ -95,7 +100,7 @@ def wheel_metadata(wheel: Path, directory: Path) -> Metadata:
     """The metadata of the local package in `directory`, out of its wheel."""
     with zipfile.ZipFile(wheel) as archive:
         member = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
-        return _parse(archive.read(member).decode("utf-8"), _manifest(directory))
+        return _parse(archive.read(member).decode("utf-8"), directory)
 
 
 def build_wheel(source: Path, python_version: str, out_dir: Path, *, about: str) -> Path:
@@ -113,7 +118,7 @@ def build_wheel(source: Path, python_version: str, out_dir: Path, *, about: str)
         except process.ProcessFailed as error:
             raise _failed(about, error) from error
         wheel = next((scratch / "out").glob("*.whl"))
-        _store_canonically(wheel, out_dir / wheel.name)
+        _store_canonically(wheel, out_dir / wheel.name, built_in=source)
     return out_dir / wheel.name
 
 
@@ -134,8 +139,8 @@ def _runs_project_code(directory: Path) -> bool:
     return bool(path) or not pure or (directory / "hatch_build.py").is_file()
 
 
-def _ask_backend(package: LocalPackage, scratch: Path) -> str:
-    backend, requires, path = _build_system(scratch / "project")
+def _ask_backend(package: LocalPackage, copy: Path, scratch: Path) -> str:
+    backend, requires, path = _build_system(copy)
     python = pythons.find_python(package.python_version)
     hook = resources.files("builder.resolution") / "metadata_hook.py"
     script = scratch / "metadata_hook.py"
@@ -151,7 +156,7 @@ def _ask_backend(package: LocalPackage, scratch: Path) -> str:
         arguments += ["python", script]
         arguments += [json.dumps(value) for value in (backend, list(path), str(output), list(needs))]
         try:
-            uv.run(arguments, cwd=scratch / "project", extra_env=_REPRODUCIBLE, timeout=_TIME_LIMIT)
+            uv.run(arguments, cwd=copy, extra_env=_REPRODUCIBLE, timeout=_TIME_LIMIT)
         except process.ProcessFailed as error:
             raise _failed(str(package.directory), error, manifest=_manifest(package.directory)) from error
         answer: Mapping[str, object] = json.loads(output.read_text(encoding="utf-8"))
@@ -186,10 +191,10 @@ def _kept_wheel(package: LocalPackage, selection: Selection) -> Path | None:
     return next(iter(sorted(_kept(package, selection, "wheel").glob("*.whl"))), None)
 
 
-def _parse(text: str, manifest: Path) -> Metadata:
-    message = email.parser.HeaderParser().parsestr(text)
+def _parse(text: str, directory: Path) -> Metadata:
+    message = email.parser.HeaderParser().parsestr(text.replace(_PARENT, str(directory.parent)))
     requires = tuple(" ".join(value.split()) for value in message.get_all("Requires-Dist", []))
-    return Metadata(message["Name"], requires, message.get("Requires-Python", ""), manifest)
+    return Metadata(message["Name"], requires, message.get("Requires-Python", ""), _manifest(directory))
 
 
 def _manifest(directory: Path) -> Path:
@@ -212,8 +217,11 @@ def _failed(about: str, error: process.ProcessFailed, manifest: Path | None = No
     )
 
 
-def _store_canonically(wheel: Path, path: Path) -> None:
-    """Keep a wheel that was built here in one form: sorted, undated, uncompressed, so independent of zlib."""
+def _store_canonically(wheel: Path, path: Path, *, built_in: Path) -> None:
+    """Keep a wheel that was built here in one form: sorted, undated, uncompressed, so independent of zlib.
+
+    Requirements of its metadata that are paths beside the package name the place of the copy, which is taken out.
+    """
     with (
         zipfile.ZipFile(wheel) as source,
         storage.atomic_write(path) as stream,
@@ -223,4 +231,7 @@ def _store_canonically(wheel: Path, path: Path) -> None:
             entry = zipfile.ZipInfo(name)
             entry.external_attr = source.getinfo(name).external_attr
             entry.create_system = 3
-            target.writestr(entry, source.read(name))
+            content = source.read(name)
+            if name.endswith(".dist-info/METADATA"):
+                content = content.replace(str(built_in.parent).encode(), _PARENT.encode())
+            target.writestr(entry, content)
