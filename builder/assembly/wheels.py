@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import IO, Final, NoReturn
 
 from builder.assembly.archive import DEFLATED, STORED, Member, stored
 from builder.errors import AssemblyError
@@ -118,7 +118,7 @@ def refuse(file: WheelFile, why: str) -> NoReturn:
 
 
 def _members(file: WheelFile) -> Iterator[Member]:
-    with file.path.open("rb") as stream:
+    with _opened(file) as stream:
         try:
             content = memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
         except ValueError:
@@ -134,6 +134,13 @@ def _members(file: WheelFile) -> Iterator[Member]:
                     refuse(file, f"it has the unsafe file name `{info.orig_filename!a}`")
                 if not info.is_dir():
                     yield _member(file, archive, info, content)
+
+
+def _opened(file: WheelFile) -> IO[bytes]:
+    try:
+        return file.path.open("rb")
+    except OSError as error:
+        refuse(file, f"`{file.path}` cannot be read ({error.strerror})")
 
 
 def _member(file: WheelFile, archive: zipfile.ZipFile, info: zipfile.ZipInfo, content: memoryview) -> Member:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from builder.assembly.deps_pex import assemble_deps_pex
+from builder.assembly.wheels import WheelFile
 from builder.errors import AssemblyError
 from tests.support.wheels import make_wheel, wheel_file
 
@@ -61,6 +62,12 @@ def test_refuses_a_wheel_without_its_metadata(tmp_path: Path, missing: str) -> N
             if not info.filename.endswith(missing):
                 target.writestr(info, source.read(info))
     assert missing in refused(path, tmp_path / "out")
+
+
+def test_refuses_a_wheel_that_is_not_there(tmp_path: Path) -> None:
+    missing = WheelFile(tmp_path / "sample-1.0-py3-none-any.whl", "0" * 64)
+    with pytest.raises(AssemblyError, match="cannot be read"):
+        assemble_deps_pex([missing], identity="1", python_version="3.11", out_dir=tmp_path)
 
 
 def flag_as_encrypted(content: bytes) -> bytes:
