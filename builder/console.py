@@ -15,7 +15,7 @@ import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from types import FrameType
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import click
 
@@ -106,6 +106,11 @@ class Console:
             click.echo(click.style(text[:head], fg=colour) + text[head:], err=True, color=coloured)
 
 
+_STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+_GRACE: Final = 2.0
+"""Seconds that an orderly end may take after a signal."""
+
 console = Console()
 """One process has one screen; doors share this object so that lines of parallel steps do not mix."""
 
@@ -132,9 +137,12 @@ def run_door(command: click.Command, module: str) -> NoReturn:
 
     Exit codes: 0 done, 1 failed, 2 wrong usage, 128 + n stopped by signal n.
     """
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in _STOPPING:
         signal.signal(number, _interrupt)
-    sys.exit(_exit_code(command, module))
+    code = _exit_code(command, module)
+    # The work is over: a signal has nothing left to stop, and Python could not handle it while it shuts down.
+    _ignore_signals()
+    sys.exit(code)
 
 
 def _exit_code(command: click.Command, module: str) -> int:
@@ -144,8 +152,7 @@ def _exit_code(command: click.Command, module: str) -> int:
         error.show()
         return error.exit_code
     except Interrupted as error:
-        console.error(error)
-        return 128 + error.signal_number
+        return _say_stopped(error.signal_number)
     except BuilderError as error:
         if console.verbose:
             traceback.print_exc()
@@ -156,6 +163,9 @@ def _exit_code(command: click.Command, module: str) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:  # noqa: BLE001  (the last line of defence: one clear message instead of a traceback)
+        # Up to Python 3.11, whatever is raised while a class is being made becomes a RuntimeError.
+        if isinstance(error.__cause__, Interrupted):
+            return _say_stopped(error.__cause__.signal_number)
         if console.verbose:
             traceback.print_exc()
         console.error(
@@ -170,10 +180,29 @@ def _exit_code(command: click.Command, module: str) -> int:
 
 def _interrupt(number: int, _frame: FrameType | None) -> None:
     # A second signal must not interrupt the cleaning up after the first.
-    for other in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(other, signal.SIG_IGN)
+    _ignore_signals()
     process.stop_everything()
-    raise Interrupted(number, signal.Signals(number).name)
+    threading.Thread(target=_leave_anyway, args=(number,), daemon=True).start()
+    raise Interrupted(number)
+
+
+def _ignore_signals() -> None:
+    for number in _STOPPING:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _leave_anyway(number: int) -> None:
+    """End the process although a thread hangs in something that nothing can interrupt, such as a transfer."""
+    time.sleep(_GRACE)
+    from builder import storage  # noqa: PLC0415  (start-up time)
+
+    storage.remove_temporaries()
+    os._exit(_say_stopped(number))
+
+
+def _say_stopped(number: int) -> int:
+    console.error(BuilderError(f"stopped by {signal.Signals(number).name}; nothing half-made was left behind"))
+    return 128 + number
 
 
 def _relative(where: Origin) -> str:

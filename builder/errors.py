@@ -9,8 +9,9 @@ BuilderError                 exit code 1
 ├── SdistBuildError          a source distribution could not be built into a wheel
 ├── AssemblyError            wheels or files that cannot become a PEX file
 ├── ToolError                a program that the builder relies on is missing or misbehaves
-├── StorageError             a file could not be written: disk full, no permission
-└── Interrupted              SIGINT or SIGTERM: exit code 128 + signal number
+└── StorageError             a file could not be written: disk full, no permission
+
+Interrupted                  SIGINT, SIGTERM or SIGHUP: exit code 128 + signal number
 
 Code below the doors raises these and never prints or exits; `builder.console.run_door` is the one place where
 they become words on the screen and an exit code.
@@ -110,9 +111,13 @@ class StorageError(BuilderError):
     """A file could not be written: the disk is full, or permission is missing."""
 
 
-class Interrupted(BuilderError):
-    """The user or the machine asked the run to stop."""
+class Interrupted(BaseException):
+    """The user or the machine asked the run to stop.
 
-    def __init__(self, signal_number: int, name: str) -> None:
-        super().__init__(f"stopped by {name}; nothing half-made was left behind")
+    Like KeyboardInterrupt it is no Exception: it can be raised anywhere, and nothing on the way to the door may
+    take it for a failure of its own.
+    """
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(signal_number)
         self.signal_number = signal_number

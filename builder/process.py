@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +26,8 @@ _SECRET_WORDS = re.compile(
 _INDEX_PREFIXES = ("UV_", "PIP_")
 
 _children: set[subprocess.Popen[str]] = set()
-_children_lock = threading.Lock()
+_children_lock = threading.RLock()
+"""Re-entrant: a signal may come while the main thread holds it."""
 
 stopping = threading.Event()
 """Set once the builder has been asked to stop: no thread starts anything new, transfers end at the next chunk."""
@@ -70,6 +72,29 @@ def run(
     words = [os.fspath(word) for word in argv]
     if trace := _trace:
         trace(shlex.join(words))
+    # In a thread of its own: a signal, which interrupts the main thread, must not come between the start of a
+    # program and the note that it has to be killed.
+    with ThreadPoolExecutor(1) as starter:
+        child = starter.submit(_start, words, env, cwd).result()
+    try:
+        stdout, stderr = child.communicate(stdin, timeout=timeout)
+    except subprocess.TimeoutExpired:
+        _kill(child)
+        stdout, stderr = child.communicate()
+        raise ProcessFailed(words, None, stdout, stderr) from None
+    except BaseException:
+        _kill(child)
+        child.wait()
+        raise
+    finally:
+        with _children_lock:
+            _children.discard(child)
+    if check and child.returncode != 0:
+        raise ProcessFailed(words, child.returncode, stdout, stderr)
+    return Finished(tuple(words), child.returncode, stdout, stderr)
+
+
+def _start(words: Sequence[str], env: Mapping[str, str], cwd: Path | None) -> subprocess.Popen[str]:
     try:
         child = subprocess.Popen(
             words,
@@ -89,22 +114,7 @@ def run(
         _children.add(child)
     if stopping.is_set():
         _kill(child)
-    try:
-        stdout, stderr = child.communicate(stdin, timeout=timeout)
-    except subprocess.TimeoutExpired:
-        _kill(child)
-        stdout, stderr = child.communicate()
-        raise ProcessFailed(words, None, stdout, stderr) from None
-    except BaseException:
-        _kill(child)
-        child.wait()
-        raise
-    finally:
-        with _children_lock:
-            _children.discard(child)
-    if check and child.returncode != 0:
-        raise ProcessFailed(words, child.returncode, stdout, stderr)
-    return Finished(tuple(words), child.returncode, stdout, stderr)
+    return child
 
 
 def run_module(module: str, arguments: Sequence[str | os.PathLike[str]], *, env: Mapping[str, str]) -> Finished:
