@@ -7,6 +7,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +18,10 @@ from builder.errors import StorageError
 
 TEMPORARY_PREFIX = ".builder-tmp-"
 
-_CHUNK = 1 << 20
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+"""Errors of a disk that takes no more, whatever is written."""
+
+_temporaries: set[Path] = set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,7 @@ def atomic_write(path: Path, *, mode: int = 0o644) -> Iterator[IO[bytes]]:
     except OSError as error:
         raise storage_error(error, path) from error
     temporary = Path(name)
+    _temporaries.add(temporary)
     try:
         with os.fdopen(descriptor, "w+b") as stream:
             yield stream
@@ -85,19 +90,42 @@ def atomic_write(path: Path, *, mode: int = 0o644) -> Iterator[IO[bytes]]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+    finally:
+        _temporaries.discard(temporary)
 
 
 @contextlib.contextmanager
 def scratch_directory(parent: Path | None = None) -> Iterator[Path]:
-    """A temporary directory that is gone afterwards, whatever happens in between."""
+    """A temporary directory that is gone afterwards, whatever happens in between.
+
+    Raises StorageError if it cannot be made, or if the disk gets full while it is in use.
+    """
     if parent is not None:
         make_directory(parent)
     try:
         holder = tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX, dir=parent, ignore_cleanup_errors=True)
     except OSError as error:
         raise storage_error(error, parent or Path(tempfile.gettempdir())) from error
-    with holder as name:
-        yield Path(name)
+    temporary = Path(holder.name)
+    _temporaries.add(temporary)
+    try:
+        with holder:
+            yield temporary
+    except OSError as error:
+        if error.errno in FULL:
+            raise storage_error(error, Path(error.filename or temporary)) from error
+        raise
+    finally:
+        _temporaries.discard(temporary)
+
+
+def remove_temporaries() -> None:
+    """Remove what `atomic_write` and `scratch_directory` are still at: the process is about to end."""
+    for temporary in list(_temporaries):
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
+        else:
+            temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -121,8 +149,8 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def storage_error(error: OSError, path: Path) -> StorageError:
-    """Put an OSError about `path` into words that say what to do."""
+def storage_error(error: OSError, path: Path, *, detail: str | None = None) -> StorageError:
+    """Put an OSError about `path` into words that say what to do; `detail` is what another program said of it."""
     reason = os.strerror(error.errno) if error.errno else str(error)
     remedy = {
         errno.ENOSPC: f"Free some space on the disk that holds `{path.parent}`, or choose another directory",
@@ -130,4 +158,4 @@ def storage_error(error: OSError, path: Path) -> StorageError:
         errno.EACCES: f"Make `{path.parent}` writable, or choose another directory",
         errno.EROFS: "Choose a directory on a writable file system",
     }.get(error.errno or 0, "Check the path, and that the directory is writable")
-    return StorageError(f"could not write `{path}`: {reason}", remedy=remedy)
+    return StorageError(f"could not write `{path}`: {reason}", detail=detail, remedy=remedy)

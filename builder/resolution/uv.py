@@ -12,7 +12,7 @@ from importlib import resources
 from pathlib import Path
 
 from builder import process, storage
-from builder.errors import ToolError
+from builder.errors import StorageError, ToolError
 
 _PIN = "uv-requirement.txt"
 
@@ -57,16 +57,36 @@ def run(
     extra_env: Mapping[str, str] | None = None,
     timeout: float | None = None,
 ) -> process.Finished:
-    """Run uv quietly, without the caller's secrets; raises process.ProcessFailed with uv's own words."""
+    """Run uv quietly, without the caller's secrets.
+
+    Raises process.ProcessFailed with uv's own words, but StorageError where they are about a full disk.
+    """
+    cache = storage.make_directory(storage.cache_directory() / "uv")
     settings = {
         "UV_NO_PROGRESS": "1",
         "NO_COLOR": "1",
-        "UV_CACHE_DIR": str(storage.cache_directory() / "uv"),
+        "UV_CACHE_DIR": str(cache),
         **(extra_env or {}),
     }
-    return process.run(
-        [executable(), *arguments], env=process.clean_environment(settings), cwd=cwd, timeout=timeout
-    )
+    try:
+        return process.run(
+            [executable(), *arguments], env=process.clean_environment(settings), cwd=cwd, timeout=timeout
+        )
+    except process.ProcessFailed as error:
+        if full := _full_disk(error.stderr, cache):
+            raise full from error
+        raise
+
+
+def _full_disk(words: str, cache: Path) -> StorageError | None:
+    """What uv, or Python below it, says of a disk that takes no more, with what to do; None if it says nothing."""
+    for line in words.splitlines():
+        number = re.search(r"\(os error (\d+)\)|\[Errno (\d+)\]", line)
+        if number and int(number[1] or number[2]) in storage.FULL:
+            named = re.search(r"[`'\"](/[^`'\"]+)", line)
+            reason = OSError(int(number[1] or number[2]), "")
+            return storage.storage_error(reason, Path(named[1]) if named else cache, detail=line.strip())
+    return None
 
 
 def _install(program: Path) -> None:
