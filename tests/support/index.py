@@ -94,7 +94,7 @@ def serving(directory: Path, *, password: str = "") -> Iterator[Index]:
     class Handler(_Handler):
         served = index
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with _Server(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True
         index.port = server.server_address[1]
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
@@ -105,6 +105,11 @@ def serving(directory: Path, *, password: str = "") -> Iterator[Index]:
             index.closing.set()
             server.shutdown()
             thread.join()
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, _request: object, _address: object) -> None:
+        """Clients that go away are part of the game."""
 
 
 class _Handler(BaseHTTPRequestHandler):
