@@ -95,16 +95,12 @@ class _Late:
 
 def unpacked(archive: str, group: Group) -> str:
     """The directory that holds a group's files, unpacked now if need be; raises BootError."""
-    places = list(caches())
-    for place in places:
-        directory = os.path.join(place, "boot", group["identity"])
-        if _is_whole(directory):
-            return directory
     why = ""
-    for place in places:
+    for place in caches():
         directory = os.path.join(place, "boot", group["identity"])
         try:
-            _unpack(archive, group["wheels"], directory)
+            if not _is_whole(directory):
+                _unpack(archive, group["wheels"], directory)
         except OSError as error:
             why = why or f"{place}: {error.strerror}"
         else:
