@@ -163,19 +163,23 @@ def _exit_code(command: click.Command, module: str) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:  # noqa: BLE001  (the last line of defence: one clear message instead of a traceback)
-        # Up to Python 3.11, whatever is raised while a class is being made becomes a RuntimeError.
-        if isinstance(error.__cause__, Interrupted):
-            return _say_stopped(error.__cause__.signal_number)
-        if console.verbose:
-            traceback.print_exc()
-        console.error(
-            BuilderError(
-                f"the builder itself failed (version {__version__}): {type(error).__name__}: {error}",
-                remedy="Run it again with --verbose and report what it prints; it is a defect of the builder",
-            ),
-        )
-        return 1
+        return _unforeseen(error)
     return code if isinstance(code, int) else 0
+
+
+def _unforeseen(error: Exception) -> int:
+    # Up to Python 3.11, whatever is raised while a class is being made becomes a RuntimeError.
+    if isinstance(error.__cause__, Interrupted):
+        return _say_stopped(error.__cause__.signal_number)
+    if console.verbose:
+        traceback.print_exc()
+    console.error(
+        BuilderError(
+            f"the builder itself failed (version {__version__}): {type(error).__name__}: {error}",
+            remedy="Run it again with --verbose and report what it prints; it is a defect of the builder",
+        ),
+    )
+    return 1
 
 
 def _interrupt(number: int, _frame: FrameType | None) -> None:
