@@ -26,6 +26,7 @@ from builder.steps import (
 )
 
 if TYPE_CHECKING:
+    from builder.project.requirements import Wanted
     from builder.project.workspace import Location, Workspace
     from builder.resolution.target import Target
     from builder.storage import Artefact
@@ -58,6 +59,7 @@ class _WorkspaceBuild:
     target: Target
     out_dir: Path
     include: Sequence[str]
+    wanted: Wanted
     several: bool
     sources: ThreadPoolExecutor
     _deps: dict[str, Future[DepsBuild]] = field(default_factory=dict)
@@ -69,7 +71,7 @@ class _WorkspaceBuild:
 
         about = f"{name}: " if self.several else ""
         requirements = read_project(
-            directory, self.target, lambda package: metadata_of(package, self.target, self.out_dir)
+            directory, self.target, lambda package: metadata_of(package, self.target, self.out_dir), self.wanted
         )
         packages = local_packages(requirements)
         source = self.sources.submit(
@@ -99,7 +101,7 @@ class _WorkspaceBuild:
 
 
 def build_workspace(
-    workspace: Workspace, target: Target, out_dir: Path, *, include: Sequence[str] = ()
+    workspace: Workspace, target: Target, out_dir: Path, *, include: Sequence[str], wanted: Wanted
 ) -> dict[Path, ProjectBuild | BuilderError]:
     """Build every project of a workspace, by build directory, in parallel.
 
@@ -108,7 +110,7 @@ def build_workspace(
     """
     names = {location.directory: location.name for location in reversed(workspace.locations)}
     with ThreadPoolExecutor(_PARALLEL) as pool, ThreadPoolExecutor(_PARALLEL) as sources:
-        work = _WorkspaceBuild(target, out_dir, include, len(names) > 1, sources)
+        work = _WorkspaceBuild(target, out_dir, include, wanted, len(names) > 1, sources)
         warming = pool.submit(_warm_up)
         futures = {directory: pool.submit(work.build, directory, name) for directory, name in names.items()}
         try:
@@ -194,6 +196,7 @@ def _show(workspace: Workspace, results: dict[Path, ProjectBuild | BuilderError]
 @door.out_argument
 @click.option("--location", "names", multiple=True, metavar="NAME", help="Only this location; may be repeated.")
 @door.include_option
+@door.wanted_options
 @door.target_options
 @verbose_option
 def main(
@@ -201,6 +204,8 @@ def main(
     out_dir: Path,
     names: tuple[str, ...],
     include: tuple[str, ...],
+    extras: tuple[str, ...],
+    groups: tuple[str, ...],
     python_version: str | None,
     platform: Path | None,
 ) -> int:
@@ -213,13 +218,14 @@ def main(
       builder.pex -m builder.deploy dagster_cloud.yaml out
       builder.pex -m builder.deploy dagster_cloud.yaml out --location my-location --python-version 3.12
     """  # noqa: D301  (click's mark for text that it must not wrap)
+    from builder.project.requirements import Wanted  # noqa: PLC0415  (start-up time)
     from builder.project.workspace import read_workspace  # noqa: PLC0415  (start-up time)
     from builder.storage import atomic_write  # noqa: PLC0415  (start-up time)
 
     out = door.output_directory(out_dir)
     target = door.read_target_options(python_version, platform)
     workspace = read_workspace(dagster_cloud_yaml).select(names)
-    results = build_workspace(workspace, target, out, include=include)
+    results = build_workspace(workspace, target, out, include=include, wanted=Wanted(extras, groups))
     with atomic_write(out / "build.json") as stream:
         stream.write(
             json.dumps(_report(workspace, results, target), indent=2, ensure_ascii=False).encode() + b"\n"

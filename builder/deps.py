@@ -14,9 +14,17 @@ from builder.steps import build_deps, read_project, resolve_project
 @click.command(short_help="Build the deps PEX of a project.")
 @door.project_argument
 @door.out_argument
+@door.wanted_options
 @door.target_options
 @verbose_option
-def main(project_dir: Path, out_dir: Path, python_version: str | None, platform: Path | None) -> None:
+def main(
+    project_dir: Path,
+    out_dir: Path,
+    extras: tuple[str, ...],
+    groups: tuple[str, ...],
+    python_version: str | None,
+    platform: Path | None,
+) -> None:
     """Write deps-HASH.pex, with everything that the project in PROJECT_DIR needs and nothing of the project.
 
     Beside it, deps-HASH.pylock.toml says what is in it. HASH is the identity of this lock.
@@ -25,13 +33,17 @@ def main(project_dir: Path, out_dir: Path, python_version: str | None, platform:
     Example:
       builder.pex -m builder.deps . out
     """  # noqa: D301  (click's mark for text that it must not wrap)
+    from builder.project.requirements import Wanted  # noqa: PLC0415  (start-up time)
     from builder.resolution.backend import LocalPackage, local_metadata  # noqa: PLC0415  (start-up time)
 
     project = door.project_directory(project_dir)
     out = door.output_directory(out_dir)
     target = door.read_target_options(python_version, platform)
     requirements = read_project(
-        project, target, lambda directory: local_metadata(LocalPackage(directory, target.python_version, out))
+        project,
+        target,
+        lambda directory: local_metadata(LocalPackage(directory, target.python_version, out)),
+        Wanted(extras, groups),
     )
     lock, _step = resolve_project(requirements, target)
     built = build_deps(lock, out)

@@ -37,6 +37,20 @@ def target_options(command: Callable[_P, _R]) -> Callable[_P, _R]:
     )(command)
 
 
+def wanted_options(command: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Give a door the options `--extra` and `--group`."""
+    command = click.option(
+        "--group", "groups", multiple=True, metavar="NAME", help="Ship a dependency group too; may be repeated."
+    )(command)
+    return click.option(
+        "--extra",
+        "extras",
+        multiple=True,
+        metavar="NAME",
+        help="Ship an extra of the project too; may be repeated.",
+    )(command)
+
+
 def include_option(command: click.decorators.FC) -> click.decorators.FC:
     """Give a door the option `--include`."""
     return click.option(

@@ -15,10 +15,17 @@ from builder.steps import build_source, metadata_of, read_project
 @door.project_argument
 @door.out_argument
 @door.include_option
+@door.wanted_options
 @door.target_options
 @verbose_option
 def main(
-    project_dir: Path, out_dir: Path, include: tuple[str, ...], python_version: str | None, platform: Path | None
+    project_dir: Path,
+    out_dir: Path,
+    include: tuple[str, ...],
+    extras: tuple[str, ...],
+    groups: tuple[str, ...],
+    python_version: str | None,
+    platform: Path | None,
 ) -> None:
     """Write source-HASH.pex, with the code in PROJECT_DIR and the local packages that it names.
 
@@ -26,12 +33,15 @@ def main(
     Example:
       builder.pex -m builder.source . out
     """  # noqa: D301  (click's mark for text that it must not wrap)
+    from builder.project.requirements import Wanted  # noqa: PLC0415  (start-up time)
     from builder.resolution.resolve import local_packages  # noqa: PLC0415  (start-up time)
 
     project = door.project_directory(project_dir)
     out = door.output_directory(out_dir)
     target = door.read_target_options(python_version, platform)
-    requirements = read_project(project, target, lambda directory: metadata_of(directory, target, out))
+    requirements = read_project(
+        project, target, lambda directory: metadata_of(directory, target, out), Wanted(extras, groups)
+    )
     packages = local_packages(requirements)
     built = build_source(project, packages, target, out, include=include)
     names = ", ".join(f"`{directory.name}`" for directory in built.packages)

@@ -13,7 +13,7 @@ from builder.console import Step, console
 if TYPE_CHECKING:
     from builder.assembly.deps_pex import Assembled
     from builder.project.metadata import Metadata, MetadataBuilder
-    from builder.project.requirements import Requirements
+    from builder.project.requirements import Requirements, Wanted
     from builder.resolution.lock import Lock
     from builder.resolution.target import Target
     from builder.storage import Artefact
@@ -49,11 +49,22 @@ class SourceBuild:
     seconds: dict[str, float]
 
 
-def read_project(project: Path, target: Target, build_metadata: MetadataBuilder) -> Requirements:
-    """Read what a project asks for, showing what the user should know about it."""
-    from builder.project.requirements import read_requirements  # noqa: PLC0415  (start-up time)
+def read_project(
+    project: Path, target: Target, build_metadata: MetadataBuilder, asked: Wanted | None = None
+) -> Requirements:
+    """Read what a project asks for, showing what the user should know about it.
 
-    requirements = read_requirements(project, target.markers, build_metadata)
+    :param asked: extras and groups of the command line; those of `[tool.builder]` are added.
+    """
+    from builder.project.requirements import Wanted, read_requirements  # noqa: PLC0415  (start-up time)
+    from builder.project.settings import read_settings  # noqa: PLC0415  (start-up time)
+
+    settings = read_settings(project)
+    extras, groups = (asked.extras, asked.groups) if asked else ((), ())
+    wanted = Wanted(
+        tuple(dict.fromkeys((*settings.extras, *extras))), tuple(dict.fromkeys((*settings.groups, *groups)))
+    )
+    requirements = read_requirements(project, target.markers, build_metadata, wanted)
     console.notices(requirements.notices)
     return requirements
 

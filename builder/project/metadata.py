@@ -23,12 +23,14 @@ class Metadata:
     :param requires: `Requires-Dist` as PEP 508 texts; those of extras have `extra == "…"` in their marker.
     :param requires_python: a version specifier, or empty.
     :param manifest: the file that declares them.
+    :param extras: the names of its extras.
     """
 
     name: str
     requires: tuple[str, ...]
     requires_python: str
     manifest: Path
+    extras: tuple[str, ...] = ()
 
 
 class MetadataBuilder(Protocol):
@@ -59,31 +61,16 @@ def read_pyproject(directory: Path) -> dict[str, object]:
 def is_package(directory: Path) -> bool:
     """Whether a directory holds an installable package.
 
-    It does with a `setup.py`, or with a `[build-system]` in pyproject.toml; `package` in `[tool.uv]` decides
-    where it is set. A pyproject.toml that only configures tools or lists dependencies is not a package, as uv
-    sees it.
+    It does with a `setup.py`, or with a `[build-system]` in pyproject.toml; `package` in `[tool.uv]` and
+    `package-mode` in `[tool.poetry]` decide where they are set. A pyproject.toml that only configures tools or
+    lists dependencies is not a package, as uv sees it.
     """
     pyproject = read_pyproject(directory)
-    wanted = _table(_table(pyproject, "tool"), "uv").get("package")
-    if isinstance(wanted, bool):
-        return wanted
+    tool = table(pyproject, "tool")
+    for wanted in (table(tool, "uv").get("package"), table(tool, "poetry").get("package-mode")):
+        if isinstance(wanted, bool):
+            return wanted
     return "build-system" in pyproject or (directory / "setup.py").is_file()
-
-
-def read_metadata(directory: Path, build: MetadataBuilder) -> Metadata | None:
-    """The metadata of the package or dependency list in a directory; None where nothing is declared.
-
-    PEP 621 metadata without `dynamic` dependencies is read as it stands; everything else is asked of the build
-    backend.
-    """
-    pyproject = read_pyproject(directory)
-    if "project" in pyproject:
-        static = _static(directory, _table(pyproject, "project"))
-        if static is not None:
-            return static
-    if is_package(directory):
-        return build(directory)
-    return None
 
 
 def applicable(texts: Iterable[str], markers: Mapping[str, str], extras: Iterable[str]) -> list[Requirement]:
@@ -114,7 +101,8 @@ def locate(name: str, path: Path) -> Origin:
     return Origin(path, next(iter(named or hits), None))
 
 
-def _static(directory: Path, project: Mapping[str, object]) -> Metadata | None:
+def static_metadata(directory: Path, project: Mapping[str, object]) -> Metadata | None:
+    """The metadata in `[project]` (PEP 621); None if what the builder needs of it is dynamic."""
     manifest = directory / "pyproject.toml"
     dynamic = project.get("dynamic")
     if isinstance(dynamic, list) and {"dependencies", "optional-dependencies", "name"}.intersection(dynamic):
@@ -130,9 +118,15 @@ def _static(directory: Path, project: Mapping[str, object]) -> Metadata | None:
         raise ProjectError("`project.optional-dependencies` is not a table", where=where, remedy="See PEP 621")
     for extra, texts in optional.items():
         key = f"project.optional-dependencies.{extra}"
-        requires += [_with_extra(text, extra) for text in _texts(texts, key, manifest)]
+        requires += [with_extra(text, extra) for text in _texts(texts, key, manifest)]
     requires_python = project.get("requires-python", "")
-    return Metadata(name, tuple(requires), requires_python if isinstance(requires_python, str) else "", manifest)
+    return Metadata(
+        name,
+        tuple(requires),
+        requires_python if isinstance(requires_python, str) else "",
+        manifest,
+        tuple(optional),
+    )
 
 
 def _texts(value: object, key: str, manifest: Path) -> list[str]:
@@ -161,7 +155,7 @@ def line_of_text(text: str, path: Path) -> Origin:
     return Origin(path, next((number for number, line in enumerate(lines, 1) if text in line), None))
 
 
-def _with_extra(text: str, extra: str) -> str:
+def with_extra(text: str, extra: str) -> str:
     """The requirement as `Requires-Dist` would have it, with the extra in its marker."""
     from packaging.requirements import Requirement  # noqa: PLC0415  (start-up time)
 
@@ -173,6 +167,7 @@ def _with_extra(text: str, extra: str) -> str:
     return f"{requirement} ; {marker}"
 
 
-def _table(document: Mapping[str, object], key: str) -> Mapping[str, object]:
+def table(document: Mapping[str, object], key: str) -> Mapping[str, object]:
+    """The table at a key of a TOML document; an empty one if there is none."""
     found = document.get(key)
     return found if isinstance(found, dict) else {}

@@ -8,25 +8,45 @@ requirements.txt and the package's metadata (pyproject.toml, setup.py) are taken
 from __future__ import annotations
 
 import os
-import re
-import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from builder.errors import Notice, Origin, ProjectError
-from builder.project.metadata import Metadata, MetadataBuilder, applicable, is_package, locate, read_metadata
+from builder.project.declared import read_groups, read_metadata
+from builder.project.metadata import Metadata, MetadataBuilder, applicable, is_package, locate
+from builder.project.requirement_lines import (
+    ARCHIVES,
+    LOCAL,
+    archive_name,
+    check_syntax,
+    extras_of,
+    local_part,
+    name_of,
+    path_of_url,
+    same_requirement,
+)
 from builder.project.requirements_txt import RequirementLine, read_requirements_txt
 from builder.project.sources import LocalSource, source_of, workspace_root
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
 
-# A path as pip takes it: `./x[extra] ; marker`. Brackets in a path would be ambiguous to pip too.
-_LOCAL: Final = re.compile(r"(?P<path>[^;\[]+?)\s*(\[(?P<extras>[^\]]*)\])?\s*(;\s*(?P<marker>.+))?")
-_URL: Final = re.compile(r"[a-z+]+://|[a-z]+\+\S+:|git@")
-_ARCHIVES: Final = (".whl", ".tar.gz", ".zip", ".tar.bz2", ".tar.xz", ".tgz")
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What of a project's optional requirements goes in: nothing, unless it is asked for.
+
+    :param extras: names of extras of the project.
+    :param groups: names of dependency groups.
+    """
+
+    extras: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+
+
+NOTHING: Final = Wanted()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +60,7 @@ class Requirements:
     :param local_packages: directories of the user's own packages, the project first; absolute.
     :param local_names: the normalised names of these packages, which no index is ever asked for.
     :param lock: the project's own lock, in which case all of the above is empty.
+    :param wanted: what of the optional things was asked for.
     """
 
     directory: Path
@@ -49,10 +70,13 @@ class Requirements:
     local_packages: tuple[Path, ...] = ()
     local_names: frozenset[str] = frozenset()
     lock: Path | None = None
+    wanted: Wanted = NOTHING
     notices: tuple[Notice, ...] = ()
 
 
-def read_requirements(directory: Path, markers: Mapping[str, str], build: MetadataBuilder) -> Requirements:
+def read_requirements(
+    directory: Path, markers: Mapping[str, str], build: MetadataBuilder, wanted: Wanted = NOTHING
+) -> Requirements:
     """Read what the project in `directory` asks for on a target with these markers.
 
     Raises ProjectError, with file and line, for what its own tools would refuse.
@@ -63,13 +87,15 @@ def read_requirements(directory: Path, markers: Mapping[str, str], build: Metada
         ignored = directory / "requirements.txt"
         text = f"`{lock.name}` is obeyed; `requirements.txt` beside it is not read"
         notices = (Notice(text, Origin(ignored)),) if ignored.is_file() else ()
-        return Requirements(directory, lock=lock, notices=notices)
+        return Requirements(directory, lock=lock, wanted=wanted, notices=notices)
     collector = _Collector(directory, markers, build)
-    collector.add_package(directory, frozenset(), Origin(directory))
+    collector.add_package(directory, frozenset(wanted.extras), Origin(directory))
+    collector.check_extras(wanted.extras)
+    collector.add_groups(wanted.groups)
     if (directory / "requirements.txt").is_file():
         collector.add_requirements_txt(directory / "requirements.txt")
     collector.follow()
-    return collector.result()
+    return collector.result(wanted)
 
 
 def find_lock(directory: Path) -> Path | None:
@@ -93,12 +119,26 @@ class _Collector:
     lines: list[RequirementLine] = field(default_factory=list)
     constraints: list[RequirementLine] = field(default_factory=list)
     options: list[str] = field(default_factory=list)
+    notices: list[Notice] = field(default_factory=list)
 
     def follow(self) -> None:
         """Read local packages until none is left that was not read with all extras asked of it."""
+        self.pending += self._extras_asked_by_name()
         while self.pending:
             directory, extras, origin = self.pending.pop(0)
             self.add_package(directory, extras, origin)
+            self.pending += self._extras_asked_by_name()
+
+    def _extras_asked_by_name(self) -> list[tuple[Path, frozenset[str], Origin]]:
+        """Local packages that a requirement asks for by name, with extras that they were not read with."""
+        names = {_canonical(metadata.name): directory for directory, metadata in self.metadata.items() if metadata}
+        asked = []
+        for line in self.lines:
+            directory = names.get(name_of(line.text) or "")
+            extras = frozenset(extras_of(line.text)) if directory else frozenset()
+            if directory and not extras <= self.seen[directory]:
+                asked.append((directory, extras, line.origin))
+        return asked
 
     def add_package(self, directory: Path, extras: frozenset[str], origin: Origin) -> None:
         known = self.seen.get(directory)
@@ -121,28 +161,76 @@ class _Collector:
         for requirement in applicable(metadata.requires, self.markers, asked):
             self._add(requirement, directory, locate(requirement.name, metadata.manifest))
 
+    def check_extras(self, extras: Iterable[str]) -> None:
+        """Refuse an extra that the project does not have."""
+        metadata = self.metadata[self.project]
+        known = metadata.extras if metadata else ()
+        for extra in extras:
+            if _canonical(extra) not in map(_canonical, known):
+                names = ", ".join(f"`{name}`" for name in known)
+                raise ProjectError(
+                    f"the project has no extra `{extra}`",
+                    where=Origin(metadata.manifest if metadata else self.project),
+                    remedy=f"Choose from {names}" if names else "It declares no extras at all",
+                )
+
+    def add_groups(self, names: Sequence[str]) -> None:
+        manifest = self.project / "pyproject.toml"
+        for requirement in applicable(read_groups(self.project, names), self.markers, ()):
+            self._add(requirement, self.project, locate(requirement.name, manifest))
+
     def add_requirements_txt(self, path: Path) -> None:
         found = read_requirements_txt(path)
         self.options.extend(found.options)
+        before = {name: line.text for line in self.lines if (name := name_of(line.text))}
         for line in found.lines:
             if line.constraint:
                 self.constraints.append(line)
             else:
                 self._add_line(line)
+        self.notices.extend(self._disagreement(before, path, found.lines))
 
-    def result(self) -> Requirements:
-        from packaging.utils import canonicalize_name  # noqa: PLC0415  (start-up time)
+    def _disagreement(
+        self, there: Mapping[str, str], path: Path, lines: Iterable[RequirementLine]
+    ) -> Iterator[Notice]:
+        """One notice of what requirements.txt and the package's metadata say differently; both are taken."""
+        metadata = self.metadata[self.project]
+        asked = (line for line in lines if not line.constraint and local_part(line) is None)
+        here = {name: line.text for line in asked if (name := name_of(line.text))}
+        if metadata is None or not here or not there:
+            return
+        manifest = metadata.manifest.name
+        differing = [
+            f"`{there[name]}` and `{here[name]}`"
+            for name in sorted(here.keys() & there)
+            if not same_requirement(here[name], there[name])
+        ]
+        only_there = [f"`{name}`" for name in sorted(there.keys() - here)]
+        only_here = [f"`{name}`" for name in sorted(here.keys() - there)]
+        parts = [
+            f"only in {manifest}: {', '.join(only_there)}" if only_there else "",
+            f"only in {path.name}: {', '.join(only_here)}" if only_here else "",
+            f"different: {'; '.join(differing)}" if differing else "",
+        ]
+        if any(parts):
+            said = "; ".join(part for part in parts if part)
+            yield Notice(f"{manifest} and {path.name} differ, and both are taken together: {said}", Origin(path))
 
-        names = frozenset(canonicalize_name(metadata.name) for metadata in self.metadata.values() if metadata)
+    def result(self, wanted: Wanted) -> Requirements:
+        names = frozenset(_canonical(metadata.name) for metadata in self.metadata.values() if metadata)
         # The same requirement is often declared twice; which of the two comes first does not matter to a resolver.
-        lines = {(line.text, line.hashes): line for line in reversed(self.lines) if _name(line.text) not in names}
+        lines = {
+            (line.text, line.hashes): line for line in reversed(self.lines) if name_of(line.text) not in names
+        }
         return Requirements(
             self.project,
             lines=tuple(lines[key] for key in sorted(lines)),
-            constraints=tuple(line for line in self.constraints if _name(line.text) not in names),
+            constraints=tuple(line for line in self.constraints if name_of(line.text) not in names),
             options=tuple(dict.fromkeys(self.options)),
             local_packages=tuple(directory for directory in self.seen if is_package(directory)),
             local_names=names,
+            wanted=wanted,
+            notices=tuple(self.notices),
         )
 
     def _add(self, requirement: Requirement, directory: Path, origin: Origin) -> None:
@@ -152,7 +240,7 @@ class _Collector:
             case LocalSource(path):
                 self._add_path(path, frozenset(requirement.extras), origin)
             case str(url) if url.startswith("file:"):
-                self._add_path(_path_of_url(url, directory), frozenset(requirement.extras), origin)
+                self._add_path(path_of_url(url, directory), frozenset(requirement.extras), origin)
             case str(text) if requirement.url is None:
                 self.lines.append(RequirementLine(text, origin))
             case _:
@@ -160,12 +248,12 @@ class _Collector:
 
     def _add_line(self, line: RequirementLine) -> None:
         """A line of a requirements file: a path is followed, all else is for the resolver."""
-        local = _local_part(line)
+        local = local_part(line)
         if local is None:
-            _check_syntax(line)
+            check_syntax(line)
             self.lines.append(line)
             return
-        match = _LOCAL.fullmatch(local)
+        match = LOCAL.fullmatch(local)
         if match is None:
             raise ProjectError(
                 f"`{line.text}` cannot be read as a path", where=line.origin, remedy="Correct the path"
@@ -174,7 +262,7 @@ class _Collector:
             return
         extras = frozenset(extra.strip() for extra in (match["extras"] or "").split(",") if extra.strip())
         text = match["path"]
-        path = _path_of_url(text, self.project) if text.startswith("file:") else self._existing(text, line)
+        path = path_of_url(text, self.project) if text.startswith("file:") else self._existing(text, line)
         self._add_path(path, extras, line.origin, line.hashes)
 
     def _holds(self, text: str, origin: Origin) -> bool:
@@ -194,9 +282,9 @@ class _Collector:
     def _add_path(self, path: Path, extras: frozenset[str], origin: Origin, hashes: tuple[str, ...] = ()) -> None:
         if path.is_dir():
             self.pending.append((path, extras, origin))
-        elif path.is_file() and path.name.endswith(_ARCHIVES):
+        elif path.is_file() and path.name.endswith(ARCHIVES):
             name = f"[{','.join(sorted(extras))}]" if extras else ""
-            self.lines.append(RequirementLine(f"{_archive_name(path)}{name} @ {path.as_uri()}", origin, hashes))
+            self.lines.append(RequirementLine(f"{archive_name(path)}{name} @ {path.as_uri()}", origin, hashes))
         else:
             what = "is neither a directory nor a wheel or sdist" if path.exists() else "does not exist"
             raise ProjectError(
@@ -224,63 +312,7 @@ class _Collector:
             )
 
 
-def _local_part(line: RequirementLine) -> str | None:
-    """The part of a line that is a local path, with extras and marker; None if the line names no path."""
-    text = line.text
-    named = re.fullmatch(r"[\w.-]+\s*(\[[^\]]*\])?\s*@\s*(?P<url>.+)", text)
-    if named:
-        url = named["url"]
-        extras = named[1] or ""
-        return f"{url}{extras}" if url.startswith(("file:", "./", "../", "/")) else None
-    if text.startswith("file:"):
-        return text.partition("#")[0]
-    if _URL.match(text):
-        return None
-    path = text.partition("#")[0]
-    if (
-        line.editable
-        or path.startswith((".", "/", "~"))
-        or path.partition("[")[0].partition(";")[0].strip().endswith(_ARCHIVES)
-    ):
-        return path
-    # `libs/x` has a separator where a name can have none; so has a URL, which is dealt with above.
-    return path if "/" in path.partition(";")[0].partition("[")[0].partition("@")[0] else None
-
-
-def _check_syntax(line: RequirementLine) -> None:
-    """Refuse what is neither a bare URL nor a requirement (PEP 508), in words that name the line."""
-    from packaging.requirements import InvalidRequirement, Requirement  # noqa: PLC0415  (start-up time)
-
-    if _URL.match(line.text):
-        return
-    try:
-        Requirement(line.text)
-    except InvalidRequirement as error:
-        problem = str(error).splitlines()[0]
-        raise ProjectError(
-            f"`{line.text}` is not a valid requirement: {problem}",
-            where=line.origin,
-            remedy="Write it as PEP 508 says, such as `pandas>=2`",
-        ) from error
-
-
-def _archive_name(path: Path) -> str:
-    """The distribution's name, from a wheel's or sdist's file name."""
-    if path.suffix == ".whl":
-        return path.name.split("-", 1)[0]
-    return re.sub(r"-[^-]+$", "", path.name)
-
-
-def _path_of_url(url: str, base: Path) -> Path:
-    """The path of a `file:` URL, which may be relative to `base`; a fragment such as `#egg=x` is dropped."""
-    parsed = urllib.parse.urlsplit(url)
-    return Path(os.path.normpath(base / urllib.parse.unquote(parsed.path)))
-
-
-def _name(text: str) -> str | None:
-    """The normalised name that a requirement begins with; None for a bare URL."""
+def _canonical(name: str) -> str:
     from packaging.utils import canonicalize_name  # noqa: PLC0415  (start-up time)
 
-    match = re.match(r"[A-Za-z0-9][\w.-]*", text)
-    rest = text[match.end() :] if match else ""
-    return canonicalize_name(match[0]) if match and not rest.startswith(("+", ":")) else None
+    return canonicalize_name(name)

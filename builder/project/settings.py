@@ -11,7 +11,7 @@ from pathlib import Path
 from builder.errors import Origin, ProjectError
 from builder.project.patterns import check_include
 
-_KNOWN = ("include", "respect-gitignore")
+_KNOWN = ("extras", "groups", "include", "respect-gitignore")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +20,14 @@ class Settings:
 
     :param include: patterns in gitignore syntax, relative to the build directory, of files to take in on purpose.
     :param respect_gitignore: leave out what git ignores.
+    :param extras: extras of the project to ship.
+    :param groups: dependency groups of the project to ship.
     """
 
     include: tuple[str, ...] = ()
     respect_gitignore: bool = False
+    extras: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
 
 
 def read_settings(project_directory: Path) -> Settings:
@@ -64,6 +68,8 @@ def read_settings(project_directory: Path) -> Settings:
         respect_gitignore=_flag(
             table.get("respect-gitignore", False), _line(path, text, "tool.builder.respect-gitignore")
         ),
+        extras=_names(table.get("extras", []), "extras", _line(path, text, "tool.builder.extras")),
+        groups=_names(table.get("groups", []), "groups", _line(path, text, "tool.builder.groups")),
     )
 
 
@@ -81,6 +87,13 @@ def _include(value: object, where: Origin) -> tuple[str, ...]:
     return tuple(patterns)
 
 
+def _names(value: object, key: str, where: Origin) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        what = f"`tool.builder.{key}` is not a list of names"
+        raise ProjectError(what, where=where, remedy=f'Write it as in {key} = ["aws"]')
+    return tuple(value)
+
+
 def _flag(value: object, where: Origin) -> bool:
     if not isinstance(value, bool):
         what = "`tool.builder.respect-gitignore` is neither true nor false"
@@ -89,7 +102,7 @@ def _flag(value: object, where: Origin) -> bool:
 
 
 def _unknown(key: str, where: Origin) -> ProjectError:
-    known = " and ".join(f"`{name}`" for name in _KNOWN)
+    known = ", ".join(f"`{name}`" for name in _KNOWN)
     close = difflib.get_close_matches(key.replace("_", "-"), _KNOWN, n=1)
     remedy = (
         f"Write `{close[0]}`; the known keys are {known}" if close else f"Remove it; the known keys are {known}"

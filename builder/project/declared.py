@@ -1,0 +1,71 @@
+"""Which of a directory's declarations is in use, and what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from builder.errors import ProjectError
+from builder.project.metadata import (
+    Metadata,
+    MetadataBuilder,
+    is_package,
+    locate,
+    read_pyproject,
+    static_metadata,
+    table,
+)
+from builder.project.poetry import read_poetry, read_poetry_groups, uses_poetry
+from builder.project.setup_cfg import read_setup_cfg
+
+
+def read_metadata(directory: Path, build: MetadataBuilder) -> Metadata | None:
+    """The metadata of the package or dependency list in a directory; None where nothing is declared.
+
+    In this order: poetry's, where poetry is the project's tool; `[project]` without dynamic dependencies, as it
+    stands; setup.cfg without a setup.py, as it stands; whatever the build backend says.
+    """
+    if uses_poetry(directory):
+        return read_poetry(directory)
+    project = table(read_pyproject(directory), "project")
+    static = static_metadata(directory, project) if project else None
+    if static is None and not project and not (directory / "setup.py").is_file():
+        static = read_setup_cfg(directory)
+    if static is None and is_package(directory):
+        return build(directory)
+    return static
+
+
+def read_groups(directory: Path, names: Iterable[str]) -> tuple[str, ...]:
+    """The requirements of dependency groups (PEP 735, or poetry's); raises ProjectError for an unknown group."""
+    from packaging.dependency_groups import DependencyGroupResolver  # noqa: PLC0415  (start-up time)
+
+    wanted = tuple(names)
+    if not wanted:
+        return ()
+    manifest = directory / "pyproject.toml"
+    declared = table(read_pyproject(directory), "dependency-groups")
+    poetry = read_poetry_groups(directory) if uses_poetry(directory) else {}
+    found: list[str] = []
+    for name in wanted:
+        if name in poetry:
+            found += poetry[name]
+            continue
+        try:
+            resolver = DependencyGroupResolver(declared)  # type: ignore[arg-type]  # it checks what it is given
+            found += [str(requirement) for requirement in resolver.resolve(name)]
+        except (LookupError, ValueError, TypeError, ExceptionGroup) as error:
+            known = ", ".join(f"`{known}`" for known in sorted({*declared, *poetry}))
+            missing = not any(_same(name, other) for other in declared)
+            what = (
+                f"there is no dependency group `{name}`" if missing else f"the dependency group `{name}`: {error}"
+            )
+            remedy = f"Choose from {known}" if known else "Declare it under `[dependency-groups]`"
+            raise ProjectError(what, where=locate("dependency-groups", manifest), remedy=remedy) from error
+    return tuple(found)
+
+
+def _same(one: str, other: str) -> bool:
+    from packaging.utils import canonicalize_name  # noqa: PLC0415  (start-up time)
+
+    return canonicalize_name(one) == canonicalize_name(other)

@@ -1,0 +1,101 @@
+"""What a workspace consists of: code locations, and where each one's files and requirements come from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from builder.errors import Notice, Origin, ProjectError, UsageError
+
+CODE_SOURCES: Final = ("module_name", "package_name", "python_file", "autoload_defs_module_name")
+
+
+class SourceTree(NamedTuple):
+    """What one source PEX is made from; locations of equal trees are built once.
+
+    :param directory: the build directory, absolute: its files are the working directory of the code on the server.
+    :param project: the directory of the manifest, absolute: its requirements are the dependencies, its package is
+        installed. It is the build directory, unless that declares nothing.
+    """
+
+    directory: Path
+    project: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """One code location.
+
+    :param name: as Dagster Cloud shows it; any text.
+    :param tree: what it is built from.
+    :param code_source: one of CODE_SOURCES and its value.
+    :param settings: the entry with `defaults` merged in, without `build`; keys are passed through untouched.
+    :param origin: where it is declared.
+    :param registry: of the Docker image that it runs from; None for a location that runs from PEX files.
+    :param notices: what the user should know if it is built.
+    """
+
+    name: str
+    tree: SourceTree
+    code_source: tuple[str, str]
+    settings: Mapping[str, object]
+    origin: Origin
+    registry: str | None = None
+    notices: tuple[Notice, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """Code locations in the order in which they are declared.
+
+    :param path: the file that declares them.
+    :param notices: what the user should know whichever location is built.
+    """
+
+    path: Path
+    locations: tuple[Location, ...]
+    notices: tuple[Notice, ...] = ()
+
+    def select(self, names: Sequence[str]) -> Workspace:
+        """Only the locations of these names; without names, all that run from PEX files.
+
+        Raises UsageError for an unknown name, ProjectError if nothing is left to build.
+        """
+        known = {location.name for location in self.locations}
+        for name in names:
+            if name not in known:
+                raise UsageError(
+                    f"there is no location `{name}` in `{self.path}`",
+                    remedy=f"Choose from: {', '.join(sorted(known))}",
+                )
+        chosen = tuple(
+            location
+            for location in self.locations
+            if (location.name in names if names else location.registry is None)
+        )
+        if not chosen:
+            raise ProjectError(
+                f"nothing is left to build: every location in `{self.path}` runs from a Docker image, since it has"
+                " a `registry`",
+                where=self.locations[0].origin,
+                remedy=f"Name those to build as PEX files, such as --location '{self.locations[0].name}'",
+            )
+        return Workspace(self.path, chosen, self.notices)
+
+
+def distinct(locations: Iterable[Location]) -> tuple[Location, ...]:
+    """These locations; raises ProjectError if two have the same name."""
+    seen: dict[str, Location] = {}
+    for location in locations:
+        first = seen.setdefault(location.name, location)
+        if first is not location:
+            same = first.origin.path == location.origin.path
+            where = f"at line {first.origin.line}" if same else f"in `{first.origin}`"
+            raise ProjectError(
+                f"two locations are called `{location.name}`; the other one is {where}",
+                where=location.origin,
+                remedy="Give each location a name of its own",
+            )
+    return tuple(seen.values())

@@ -1,0 +1,81 @@
+"""Which directory's manifest holds for a build directory."""
+
+from __future__ import annotations
+
+import configparser
+import os.path
+from pathlib import Path
+from typing import Final
+
+from builder.errors import Notice, Origin, ProjectError
+from builder.project.location import SourceTree
+from builder.project.metadata import read_pyproject
+
+_FILES: Final = ("setup.py", "requirements.txt", "uv.lock", "poetry.lock", "pylock.toml")
+_TABLES: Final = ("project", "build-system", "dependency-groups")
+
+
+def find_manifest(directory: Path) -> Path | None:
+    """The file by which a directory declares a package or requirements; None if it declares nothing.
+
+    A pyproject.toml or setup.cfg that only configures tools is no manifest.
+    """
+    if _declares_in_pyproject(directory):
+        return directory / "pyproject.toml"
+    if _declares_in_setup_cfg(directory / "setup.cfg"):
+        return directory / "setup.cfg"
+    return next((directory / name for name in _FILES if (directory / name).is_file()), None)
+
+
+def source_tree(name: str, directory: Path, workspace: Path) -> tuple[SourceTree, tuple[Notice, ...]]:
+    """The tree of a location, with its project: the build directory, or the nearest above that has a manifest.
+
+    It is looked for no higher than the directory of the workspace file, or the root of the git repository where the
+    build directory lies outside the former. Where there is none, the build directory is the project.
+
+    :param name: of the location.
+    :param directory: the build directory, absolute.
+    :param workspace: the directory of the workspace file, absolute.
+    """
+    for candidate in _from(directory, workspace):
+        manifest = find_manifest(candidate)
+        if manifest is None:
+            continue
+        notices = ()
+        if candidate != directory:
+            text = f"location `{name}` takes its requirements from here: `{directory}` declares none"
+            notices = (Notice(text, Origin(manifest)),)
+        return SourceTree(directory, candidate), notices
+    return SourceTree(directory, directory), ()
+
+
+def _from(directory: Path, workspace: Path) -> tuple[Path, ...]:
+    """The directory and those above it, as far as a manifest may lie."""
+    ways = (directory, *directory.parents)
+    if workspace in ways:
+        last = workspace
+    else:
+        last = next((path for path in ways if os.path.lexists(path / ".git")), directory)
+    return ways[: ways.index(last) + 1]
+
+
+def _declares_in_pyproject(directory: Path) -> bool:
+    try:
+        document = read_pyproject(directory)
+    except ProjectError:
+        # Its reader will say what is wrong with it; looking further up would hide that.
+        return True
+    tool = document.get("tool")
+    return any(key in document for key in _TABLES) or (isinstance(tool, dict) and "poetry" in tool)
+
+
+def _declares_in_setup_cfg(path: Path) -> bool:
+    parser = configparser.ConfigParser(interpolation=None, strict=False)
+    try:
+        parser.read_string(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return False
+    except (OSError, UnicodeDecodeError, configparser.Error):
+        # As above.
+        return True
+    return parser.has_option("metadata", "name") or parser.has_section("options")

@@ -1,0 +1,93 @@
+"""One line of a requirements file: a path, a URL or a name."""
+
+from __future__ import annotations
+
+import os
+import re
+import urllib.parse
+from pathlib import Path
+from typing import Final
+
+from builder.errors import ProjectError
+from builder.project.requirements_txt import RequirementLine
+
+# A path as pip takes it: `./x[extra] ; marker`. Brackets in a path would be ambiguous to pip too.
+LOCAL: Final = re.compile(r"(?P<path>[^;\[]+?)\s*(\[(?P<extras>[^\]]*)\])?\s*(;\s*(?P<marker>.+))?")
+_URL: Final = re.compile(r"[a-z+]+://|[a-z]+\+\S+:|git@")
+ARCHIVES: Final = (".whl", ".tar.gz", ".zip", ".tar.bz2", ".tar.xz", ".tgz")
+
+
+def local_part(line: RequirementLine) -> str | None:
+    """The part of a line that is a local path, with extras and marker; None if the line names no path."""
+    text = line.text
+    named = re.fullmatch(r"[\w.-]+\s*(\[[^\]]*\])?\s*@\s*(?P<url>.+)", text)
+    if named:
+        url = named["url"]
+        extras = named[1] or ""
+        return f"{url}{extras}" if url.startswith(("file:", "./", "../", "/")) else None
+    if text.startswith("file:"):
+        return text.partition("#")[0]
+    if _URL.match(text):
+        return None
+    path = text.partition("#")[0]
+    if (
+        line.editable
+        or path.startswith((".", "/", "~"))
+        or path.partition("[")[0].partition(";")[0].strip().endswith(ARCHIVES)
+    ):
+        return path
+    # `libs/x` has a separator where a name can have none; so has a URL, which is dealt with above.
+    return path if "/" in path.partition(";")[0].partition("[")[0].partition("@")[0] else None
+
+
+def check_syntax(line: RequirementLine) -> None:
+    """Refuse what is neither a bare URL nor a requirement (PEP 508), in words that name the line."""
+    from packaging.requirements import InvalidRequirement, Requirement  # noqa: PLC0415  (start-up time)
+
+    if _URL.match(line.text):
+        return
+    try:
+        Requirement(line.text)
+    except InvalidRequirement as error:
+        problem = str(error).splitlines()[0]
+        raise ProjectError(
+            f"`{line.text}` is not a valid requirement: {problem}",
+            where=line.origin,
+            remedy="Write it as PEP 508 says, such as `pandas>=2`",
+        ) from error
+
+
+def archive_name(path: Path) -> str:
+    """The distribution's name, from a wheel's or sdist's file name."""
+    if path.suffix == ".whl":
+        return path.name.split("-", 1)[0]
+    return re.sub(r"-[^-]+$", "", path.name)
+
+
+def path_of_url(url: str, base: Path) -> Path:
+    """The path of a `file:` URL, which may be relative to `base`; a fragment such as `#egg=x` is dropped."""
+    parsed = urllib.parse.urlsplit(url)
+    return Path(os.path.normpath(base / urllib.parse.unquote(parsed.path)))
+
+
+def extras_of(text: str) -> list[str]:
+    """The extras that a requirement asks for."""
+    match = re.match(r"[\w.-]+\s*\[([^\]]*)\]", text)
+    return [extra.strip() for extra in match[1].split(",")] if match else []
+
+
+def same_requirement(one: str, other: str) -> bool:
+    """Whether two requirements of one name ask for the same."""
+    from packaging.requirements import Requirement  # noqa: PLC0415  (start-up time)
+
+    first, second = Requirement(one), Requirement(other)
+    return (first.specifier, first.extras, first.url) == (second.specifier, second.extras, second.url)
+
+
+def name_of(text: str) -> str | None:
+    """The normalised name that a requirement begins with; None for a bare URL."""
+    from packaging.utils import canonicalize_name  # noqa: PLC0415  (start-up time)
+
+    match = re.match(r"[A-Za-z0-9][\w.-]*", text)
+    rest = text[match.end() :] if match else ""
+    return canonicalize_name(match[0]) if match and not rest.startswith(("+", ":")) else None

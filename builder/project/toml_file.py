@@ -1,0 +1,67 @@
+"""TOML files together with the line of each of their keys, which tomllib does not tell."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from builder.errors import Origin, ProjectError
+
+
+@dataclass(frozen=True, slots=True)
+class TomlFile:
+    """A TOML file that was read."""
+
+    path: Path
+    text: str
+    data: Mapping[str, object]
+
+    @classmethod
+    def load(cls, path: Path) -> TomlFile:
+        """Read a file; raises ProjectError, with the line, for one that is missing, unreadable or no TOML."""
+        try:
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise ProjectError(f"`{path}` does not exist", remedy="Correct the path") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise ProjectError(
+                f"`{path}` cannot be read: {error}", remedy="Make it a readable UTF-8 text file"
+            ) from error
+        try:
+            return cls(path, text, tomllib.loads(text))
+        except tomllib.TOMLDecodeError as error:
+            found = re.search(r"at line (\d+)", str(error))
+            where = Origin(path, int(found[1]) if found else None)
+            raise ProjectError(
+                f"{path.name} is not valid TOML: {error}", where=where, remedy="Correct it"
+            ) from error
+
+    def table(self, *keys: str) -> Mapping[str, object]:
+        """The table at these keys; an empty one if there is none."""
+        found: object = self.data
+        for key in keys:
+            found = found.get(key) if isinstance(found, dict) else None
+        return found if isinstance(found, dict) else {}
+
+    def origin(self, *keys: str) -> Origin:
+        """Where the key is written, or the nearest table that it belongs to.
+
+        The text is searched for the common ways of writing a key; the file alone if none is found.
+        """
+        wanted = ".".join(keys)
+        table, nearest = "", None
+        for number, line in enumerate(self.text.splitlines(), start=1):
+            found = re.match(r"\s*(\[{0,2})\s*([\w.\s\"'-]+?)\s*[\]=]", line)
+            if not found:
+                continue
+            name = re.sub(r"[\s\"']", "", found[2])
+            dotted = name if found[1] else f"{table}.{name}".lstrip(".")
+            table = name if found[1] else table
+            if f"{dotted}.".startswith(f"{wanted}."):
+                return Origin(self.path, number)
+            if f"{wanted}.".startswith(f"{dotted}."):
+                nearest = number
+        return Origin(self.path, nearest)

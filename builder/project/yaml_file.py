@@ -1,0 +1,124 @@
+"""YAML files together with the line of each of their values, safe to read whatever they hold."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from builder.errors import Origin, ProjectError
+
+if TYPE_CHECKING:
+    import yaml
+
+_MOST_VALUES: Final = 100_000
+"""With all aliases followed; a workspace of a thousand locations has fewer."""
+
+
+@dataclass(frozen=True, slots=True)
+class YamlFile:
+    """A YAML file together with the line of each of its nodes."""
+
+    path: Path
+    node: yaml.Node
+    data: object
+
+    @classmethod
+    def load(cls, path: Path) -> YamlFile:
+        import yaml  # noqa: PLC0415  (start-up time)
+
+        try:
+            text = path.read_text(encoding="utf-8-sig")
+        except FileNotFoundError:
+            raise ProjectError(
+                f"`{path}` does not exist", remedy="Give the path of your dagster_cloud.yaml"
+            ) from None
+        except IsADirectoryError:
+            remedy = f"Give the path of the file, such as `{path / 'dagster_cloud.yaml'}`"
+            raise ProjectError(f"`{path}` is a directory, not a dagster_cloud.yaml", remedy=remedy) from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise ProjectError(
+                f"`{path}` cannot be read: {error}", remedy="Make it a readable UTF-8 text file"
+            ) from error
+        try:
+            loader = yaml.SafeLoader(text)
+            node = loader.get_single_node()
+            if node is not None:
+                _check_aliases(node, path)
+            data = loader.construct_document(node) if node is not None else None
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            where = Origin(path, mark.line + 1 if mark else None)
+            problem = re.sub(r"\s+", " ", error.problem or "it cannot be parsed")
+            raise ProjectError(
+                f"the file is not valid YAML: {problem}", where=where, remedy="Correct that line"
+            ) from error
+        except (yaml.YAMLError, ValueError, RecursionError, LookupError, AttributeError) as error:
+            problem = str(error).splitlines()[0] if str(error) else type(error).__name__
+            if isinstance(error, RecursionError):
+                problem = "it is nested too deeply"
+            elif isinstance(error, LookupError | AttributeError):
+                # How PyYAML fails at values such as `!!bool x`.
+                problem = "a value does not fit the tag that is written before it"
+            raise ProjectError(
+                f"the file is not valid YAML: {problem}", where=Origin(path), remedy="Correct it"
+            ) from error
+        if node is None:
+            raise ProjectError("the workspace file is empty", where=Origin(path), remedy=_EXAMPLE)
+        return cls(path, node, data)
+
+    def mapping(self, key: tuple[str | int, ...], what: str) -> Mapping[str, object]:
+        """The mapping at `key`; raises ProjectError if there is something else."""
+        found = self.data
+        for part in key:
+            found = found[part]  # type: ignore[index]  # callers have checked the levels above
+        if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
+            where = self.origin(*key)
+            raise ProjectError(f"{what} is not a mapping of names to values", where=where, remedy=_EXAMPLE)
+        return found
+
+    def origin(self, *key: str | int) -> Origin:
+        """The line of the node at `key`, or of the deepest one on the way to it that exists."""
+        import yaml  # noqa: PLC0415  (start-up time)
+
+        node = self.node
+        line = node.start_mark.line + 1
+        for part in key:
+            if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+                node = node.value[part]
+                line = node.start_mark.line + 1
+                continue
+            pairs = node.value if isinstance(node, yaml.MappingNode) else ()
+            match = next(((name, value) for name, value in pairs if name.value == part), None)
+            if match is None:
+                break
+            line, node = match[0].start_mark.line + 1, match[1]
+        return Origin(self.path, line)
+
+
+def _check_aliases(root: yaml.Node, path: Path) -> None:
+    """Refuse aliases that lead round in a circle, or multiply a short file to more than a machine can hold."""
+    sizes: dict[int, int | None] = {}
+
+    def size(node: yaml.Node) -> int:
+        if id(node) in sizes:
+            known = sizes[id(node)]
+            if known is None:
+                where = Origin(path, node.start_mark.line + 1)
+                raise ProjectError("a value in the file contains itself", where=where, remedy="Remove its alias")
+            return known
+        sizes[id(node)] = None
+        children = node.value if isinstance(node.value, list) else ()
+        pairs = (child if isinstance(child, tuple) else (child,) for child in children)
+        total = 1 + sum(size(child) for pair in pairs for child in pair)
+        sizes[id(node)] = total
+        return total
+
+    if size(root) > _MOST_VALUES:
+        raise ProjectError(
+            f"the aliases in the file multiply it to more than {_MOST_VALUES} values",
+            where=Origin(path),
+            remedy="Write the values where they are needed, or use fewer aliases",
+        )
