@@ -68,7 +68,7 @@ def main(output: Path) -> None:
         writer.add(stored("targets/text", builder_targets.TEXT.encode()))
         for target, (early, late) in groups.items():
             names = [[_PACKAGE, *(wheel.name for wheel in early)], [wheel.name for wheel in late]]
-            manifest = [_manifest([archives[name] for name in group]) for group in names]
+            manifest = [_group([archives[name] for name in group]) for group in names]
             writer.add(stored(f"targets/{target.name}.json", json.dumps(manifest).encode()))
         for name in sorted(contents):
             writer.add(stored(name, contents[name]))
@@ -111,21 +111,18 @@ def _groups(target: Target, wheels: Sequence[Path]) -> tuple[list[Path], list[Pa
     return sorted(early.values()), sorted(set(needed.values()) - set(early.values()))
 
 
-def _manifest(archives: Sequence[_Archive]) -> boot.Group:
+def _group(archives: Sequence[_Archive]) -> boot.Group:
     files = Counter(file for archive in archives for file in archive.files)
     if twice := [file for file, count in files.items() if count > 1]:
         raise ToolError(f"`{twice[0]}` is in two wheels")
     identity = hashlib.sha256(repr([(archive.name, archive.sha256) for archive in archives]).encode())
-    tops = {file.partition("/")[0].partition(".")[0] for file in files if not _is_metadata(file)}
+    # Not all modules: httpx, for one, tries to import rich and does without it.
+    modules = [root.replace("-", "_") for root in LATE]
     return {
         "identity": identity.hexdigest()[:32],
         "wheels": [archive.name for archive in archives],
-        "modules": sorted(tops),
+        "modules": sorted(module for module in modules if f"{module}/__init__.py" in files),
     }
-
-
-def _is_metadata(file: str) -> bool:
-    return file.partition("/")[0].endswith(".dist-info")
 
 
 def _package(pex: Path) -> bytes:

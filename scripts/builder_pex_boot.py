@@ -29,7 +29,7 @@ _DAMAGED = ".damaged"
 class Group(TypedDict):
     """Wheels that are unpacked together.
 
-    identity: of their content; wheels: their names in the archive; modules: the top-level names that they hold.
+    identity: of their content; wheels: their names in the archive; modules: the top-level names that ask for them.
     """
 
     identity: str

@@ -50,7 +50,8 @@ def builder_pex(pytestconfig: pytest.Config) -> Path:
     with storage.exclusive(directory / ".lock"):
         built = directory / _identity_of_sources() / "builder.pex"
         if not built.exists():
-            for old in directory.glob("*/"):
+            # Each has 100 MB, but another run may still be using the latest ones.
+            for old in sorted(directory.glob("*/"), key=lambda path: path.stat().st_mtime)[:-2]:
                 shutil.rmtree(old)
             build_builder(sys.executable, REPOSITORY, built.parent)
     return built
