@@ -1,7 +1,7 @@
 """What a project asks for, from all that it declares, each requirement with the file and line it came from.
 
-The order: a lock of the project's own (`uv.lock`, `pylock.toml`) is obeyed and nothing else is read; without one,
-requirements.txt and the package's metadata (pyproject.toml, setup.py) are taken together, as
+The order: a lock of the project's own (`uv.lock`, `poetry.lock`, `pylock.toml`) is obeyed and nothing else is
+read; without one, requirements.txt and the package's metadata (pyproject.toml, setup.py) are taken together, as
 `pip install -r requirements.txt .` would. Local packages that these name are followed, and so is what those name.
 """
 
@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from builder.errors import Notice, Origin, ProjectError
 from builder.project.declared import read_groups, read_metadata
 from builder.project.metadata import Metadata, MetadataBuilder, applicable, is_package, locate
+from builder.project.poetry import uses_poetry
 from builder.project.requirement_lines import (
     ARCHIVES,
     LOCAL,
@@ -83,19 +84,30 @@ def read_requirements(
     """
     directory = directory.absolute()
     lock = find_lock(directory)
-    if lock is not None:
-        ignored = directory / "requirements.txt"
-        text = f"`{lock.name}` is obeyed; `requirements.txt` beside it is not read"
-        notices = (Notice(text, Origin(ignored)),) if ignored.is_file() else ()
+    notices = _not_read(directory, lock)
+    if lock is not None and lock.name != "poetry.lock":
         return Requirements(directory, lock=lock, wanted=wanted, notices=notices)
     collector = _Collector(directory, markers, build)
     collector.add_package(directory, frozenset(wanted.extras), Origin(directory))
     collector.check_extras(wanted.extras)
     collector.add_groups(wanted.groups)
-    if (directory / "requirements.txt").is_file():
+    if lock is None and (directory / "requirements.txt").is_file():
         collector.add_requirements_txt(directory / "requirements.txt")
     collector.follow()
-    return collector.result(wanted)
+    found = collector.result(wanted)
+    if lock is None:
+        return found
+    # Of a poetry project only the local packages are taken from here: poetry.lock does not install the project.
+    return replace(found, lines=(), constraints=(), options=(), lock=lock, notices=notices)
+
+
+def _not_read(directory: Path, lock: Path | None) -> tuple[Notice, ...]:
+    """What the user may expect to be read, but a lock, or poetry, takes the place of."""
+    path = directory / ("requirements.txt" if lock else "setup.py")
+    if not path.is_file() or (lock is None and not uses_poetry(directory)):
+        return ()
+    instead = f"`{lock.name}` is obeyed" if lock else "the project is poetry's"
+    return (Notice(f"{instead}; `{path.name}` beside it is not read", Origin(path)),)
 
 
 def find_lock(directory: Path) -> Path | None:
@@ -104,6 +116,8 @@ def find_lock(directory: Path) -> Path | None:
         root = workspace_root(directory) or directory
         if (root / "uv.lock").is_file():
             return root / "uv.lock"
+    if (directory / "poetry.lock").is_file() and uses_poetry(directory):
+        return directory / "poetry.lock"
     lock = directory / "pylock.toml"
     return lock if lock.is_file() else None
 
@@ -230,7 +244,7 @@ class _Collector:
             local_packages=tuple(directory for directory in self.seen if is_package(directory)),
             local_names=names,
             wanted=wanted,
-            notices=tuple(self.notices),
+            notices=(*_not_read(self.project, None), *self.notices),
         )
 
     def _add(self, requirement: Requirement, directory: Path, origin: Origin) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os.path
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from builder.errors import Origin, ResolutionError
+from builder.project.requirements import NOTHING, Wanted
 from builder.resolution.target import Target
 
 if TYPE_CHECKING:
@@ -86,12 +88,15 @@ class Lock:
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:40]
 
 
-def read_lock(text: str, target: Target, *, base: Path, origin: Origin, hashes: Hashes) -> Lock:
+def read_lock(
+    text: str, target: Target, *, base: Path, origin: Origin, hashes: Hashes, wanted: Wanted = NOTHING
+) -> Lock:
     """Choose what a `pylock.toml` holds for a target.
 
     :param base: the directory that relative paths in the lock are relative to.
     :param origin: the file to name if something is wrong.
     :param hashes: what the user allows for each name, or an empty mapping for everything.
+    :param wanted: extras and dependency groups of the lock to take besides its default groups.
 
     Raises ResolutionError if the lock is not one, or holds nothing for the target.
     """
@@ -108,25 +113,36 @@ def read_lock(text: str, target: Target, *, base: Path, origin: Origin, hashes: 
         raise ResolutionError(
             f"the lock is not a valid pylock.toml: {error}", where=origin, remedy=remedy
         ) from error
-    selected = _select(_only_allowed(pylock, hashes), target, origin)
+    selected = _select(_only_allowed(pylock, hashes), target, origin, wanted)
     chosen = [(package, choice) for package, choice in selected if not isinstance(choice, PackageDirectory)]
     distributions = [_distribution(package, choice, base) for package, choice in chosen]
     distributions.sort(key=lambda found: found.name)
     return Lock(target, tuple(distributions), _write(pylock, chosen, base))
 
 
-def _select(pylock: Pylock, target: Target, origin: Origin) -> list[tuple[Package, AnyChoice]]:
-    from packaging.pylock import PylockSelectError  # noqa: PLC0415  (start-up time)
+def _select(pylock: Pylock, target: Target, origin: Origin, wanted: Wanted) -> list[tuple[Package, AnyChoice]]:
+    from packaging.pylock import Pylock, PylockSelectError  # noqa: PLC0415  (start-up time)
 
-    environment = dict(target.markers)
+    known = {*(pylock.extras or ()), *(pylock.dependency_groups or ())}
+    for name in (*wanted.extras, *wanted.groups):
+        if name not in known:
+            remedy = f"Choose from {', '.join(sorted(known))}" if known else "Lock it, or do not ask for it"
+            raise ResolutionError(f"the lock has no extra or group `{name}`", where=origin, remedy=remedy)
+    choose = functools.partial(
+        Pylock.select,
+        environment=dict(target.markers),  # type: ignore[arg-type]
+        tags=target.tags,
+        extras=wanted.extras,
+        dependency_groups=(*(pylock.default_groups or ()), *wanted.groups),
+    )
     try:
-        return list(pylock.select(environment=environment, tags=target.tags))  # type: ignore[arg-type]
+        return list(choose(pylock))
     except PylockSelectError as error:
         # The library stops at the first problem; the user wants to know them all.
         problems = {str(error): None}
         for package in pylock.packages:
             try:
-                list(replace(pylock, packages=[package]).select(environment=environment, tags=target.tags))  # type: ignore[arg-type]
+                list(choose(replace(pylock, packages=[package])))
             except PylockSelectError as other:
                 problems[str(other)] = None
         raise ResolutionError(

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from builder import process, storage
 from builder.errors import FetchError, Origin, ResolutionError, TargetError
-from builder.project.requirements import Requirements
+from builder.project.requirements import NOTHING, Requirements
 from builder.project.requirements_txt import RequirementLine
 from builder.resolution import pythons, recent, uv
 from builder.resolution.lock import Hashes, Lock, read_lock
+from builder.resolution.poetry_lock import locked_requirements
 from builder.resolution.target import Target
 
 _NETWORK = re.compile(
@@ -40,17 +41,19 @@ def resolve(requirements: Requirements, target: Target) -> Resolution:
     """
     if requirements.lock is None:
         resolution = _resolve(requirements, target)
+    elif requirements.lock.name == "poetry.lock":
+        resolution = _resolve(locked_requirements(requirements, requirements.lock), target)
     else:
-        resolution = Resolution(_obey(requirements.directory, requirements.lock, target))
+        resolution = Resolution(_obey(requirements, requirements.lock, target))
     _check_complete(resolution.lock, requirements)
     return resolution
 
 
 def local_packages(requirements: Requirements) -> tuple[Path, ...]:
     """The directories of the user's own packages, the project first; resolves nothing and needs no network."""
-    if requirements.lock is None:
+    if requirements.lock is None or requirements.lock.name == "poetry.lock":
         return requirements.local_packages
-    text = _export(requirements.directory, requirements.lock, "--frozen")
+    text = _export(requirements, requirements.lock, "--frozen")
     paths = (package.get("directory", {}).get("path") for package in tomllib.loads(text).get("packages", []))
     found = (Path(os.path.normpath(requirements.directory / path)) for path in paths if path)
     return tuple(sorted(found, key=lambda path: path != requirements.directory))
@@ -88,17 +91,24 @@ def _ask_uv(requirements: Requirements, target: Target) -> str:
     return finished.stdout
 
 
-def _obey(directory: Path, path: Path, target: Target) -> Lock:
-    return read_lock(_export(directory, path, "--locked"), target, base=directory, origin=Origin(path), hashes={})
+def _obey(requirements: Requirements, path: Path, target: Target) -> Lock:
+    text = _export(requirements, path, "--locked")
+    # An export holds what was asked for; a pylock.toml has markers for it.
+    wanted = NOTHING if path.name == "uv.lock" else requirements.wanted
+    return read_lock(text, target, base=requirements.directory, origin=Origin(path), hashes={}, wanted=wanted)
 
 
-def _export(directory: Path, lock: Path, mode: str) -> str:
+def _export(requirements: Requirements, lock: Path, mode: str) -> str:
     """The project's own lock as a `pylock.toml`; `--locked` refuses one that no longer fits the project."""
     if lock.name != "uv.lock":
         return lock.read_text(encoding="utf-8")
     arguments = ["export", mode, "--format", "pylock.toml", "--no-default-groups", "--no-header", "--no-annotate"]
+    for extra in requirements.wanted.extras:
+        arguments += ["--extra", extra]
+    for group in requirements.wanted.groups:
+        arguments += ["--group", group]
     try:
-        return uv.run([*arguments, "--no-python-downloads", "--quiet"], cwd=directory).stdout
+        return uv.run([*arguments, "--no-python-downloads", "--quiet"], cwd=requirements.directory).stdout
     except process.ProcessFailed as error:
         words = _shorten(error.stderr)
         if _NETWORK.search(words):
@@ -171,7 +181,7 @@ def _shorten(words: str) -> str:
     for line in words.splitlines():
         if line.startswith("hint:"):
             break
-        text = re.sub(r"^\s*(error|cause):\s*", "", line).rstrip()
+        text = re.sub(r"^\s*(error|cause):\s*", "", line).strip()
         if text and not text.startswith("No solution found when resolving"):
             kept.append(re.sub(r"://[^/@\s]+@", "://", text))
     return "\n".join(kept)

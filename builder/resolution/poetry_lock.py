@@ -1,0 +1,81 @@
+"""poetry.lock, obeyed through poetry's own export plugin, which uv fetches and runs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from builder import process, storage
+from builder.errors import FetchError, Origin, ResolutionError
+from builder.project.requirement_lines import local_part, name_of
+from builder.project.requirements import Requirements
+from builder.project.requirements_txt import read_requirements_txt
+from builder.resolution import uv
+
+_TOOLS = ("poetry>=2.1,<3", "poetry-plugin-export>=1.9,<2")
+_TIME_LIMIT = 300.0
+
+
+def locked_requirements(requirements: Requirements, lock: Path) -> Requirements:
+    """What poetry.lock pins, with hashes, as requirements that leave a resolver no choice.
+
+    Raises ResolutionError in poetry's words if the lock does not fit pyproject.toml.
+    """
+    with storage.scratch_directory() as scratch:
+        exported = scratch / lock.name
+        exported.write_text(_export(requirements, lock), encoding="utf-8")
+        found = read_requirements_txt(exported)
+    lines = [
+        replace(line, origin=Origin(lock))
+        for line in found.lines
+        if local_part(line) is None and name_of(line.text) not in requirements.local_names
+    ]
+    return replace(requirements, lines=tuple(lines), options=found.options, lock=None)
+
+
+def _export(requirements: Requirements, lock: Path) -> str:
+    """The export, kept for as long as nothing that it is made of changes."""
+    parts = [path.read_text(encoding="utf-8") for path in (lock, requirements.directory / "pyproject.toml")]
+    key = json.dumps([_TOOLS, requirements.wanted.extras, requirements.wanted.groups, *parts])
+    kept = storage.cache_directory() / "exports" / f"{hashlib.sha256(key.encode()).hexdigest()}.txt"
+    if not kept.is_file():
+        text = _run(requirements, lock)
+        with storage.atomic_write(kept) as stream:
+            stream.write(text.encode())
+    return kept.read_text(encoding="utf-8")
+
+
+def _run(requirements: Requirements, lock: Path) -> str:
+    arguments = ["run", "--no-project", "--isolated", "--no-python-downloads", "--quiet"]
+    for tool in _TOOLS:
+        arguments += ["--with", tool]
+    arguments += ["poetry", "export", "--no-interaction", "--format", "requirements.txt", "--only"]
+    arguments += [",".join(("main", *requirements.wanted.groups))]
+    for extra in requirements.wanted.extras:
+        arguments += ["--extras", extra]
+    with storage.scratch_directory() as scratch:
+        output = scratch / "requirements.txt"
+        env = {"POETRY_VIRTUALENVS_CREATE": "false", "POETRY_CACHE_DIR": str(scratch / "cache")}
+        try:
+            uv.run(
+                [*arguments, "--output", output], cwd=requirements.directory, extra_env=env, timeout=_TIME_LIMIT
+            )
+        except process.ProcessFailed as error:
+            words = re.sub(r"://[^/@\s]+@", "://", (error.stderr + error.stdout).strip())
+            if re.search(r"error sending request|failed to fetch|dns error", words, re.IGNORECASE):
+                raise FetchError(
+                    "poetry, which reads poetry.lock, could not be fetched",
+                    detail=words,
+                    remedy="Check the network and the index settings, then run it again",
+                ) from error
+            raise ResolutionError(
+                "poetry.lock cannot be used",
+                where=Origin(lock),
+                detail=words,
+                remedy="Run `poetry lock` and commit poetry.lock",
+            ) from error
+        text = output.read_text(encoding="utf-8")
+    return text
