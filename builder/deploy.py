@@ -1,4 +1,4 @@
-"""`python -m builder.deploy DAGSTER_CLOUD_YAML OUT_DIR`: both PEX files of every location of a workspace."""
+"""`python -m builder.deploy WORKSPACE OUT_DIR`: both PEX files of every location of a workspace."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from builder.steps import (
 )
 
 if TYPE_CHECKING:
+    from builder.project.location import Location, SourceTree, Workspace
     from builder.project.requirements import Wanted
-    from builder.project.workspace import Location, Workspace
     from builder.resolution.target import Target
     from builder.storage import Artefact
 
@@ -37,7 +37,7 @@ _PARALLEL: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class ProjectBuild:
-    """Both artefacts of a build directory.
+    """Both artefacts of a source tree.
 
     :param seconds: by step.
     """
@@ -65,17 +65,17 @@ class _WorkspaceBuild:
     _deps: dict[str, Future[DepsBuild]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def build(self, directory: Path, name: str) -> ProjectBuild:
+    def build(self, tree: SourceTree, name: str) -> ProjectBuild:
         """Build one project; the source PEX is packed while the requirements are resolved."""
         from builder.resolution.resolve import local_packages  # noqa: PLC0415  (start-up time)
 
         about = f"{name}: " if self.several else ""
         requirements = read_project(
-            directory, self.target, lambda package: metadata_of(package, self.target, self.out_dir), self.wanted
+            tree.project, self.target, lambda package: metadata_of(package, self.target, self.out_dir), self.wanted
         )
         packages = local_packages(requirements)
         source = self.sources.submit(
-            build_source, directory, packages, self.target, self.out_dir, include=self.include, about=about
+            build_source, tree, packages, self.target, self.out_dir, include=self.include, about=about
         )
         try:
             lock, step = resolve_project(requirements, self.target, about=about)
@@ -102,19 +102,19 @@ class _WorkspaceBuild:
 
 def build_workspace(
     workspace: Workspace, target: Target, out_dir: Path, *, include: Sequence[str], wanted: Wanted
-) -> dict[Path, ProjectBuild | BuilderError]:
-    """Build every project of a workspace, by build directory, in parallel.
+) -> dict[SourceTree, ProjectBuild | BuilderError]:
+    """Build every source tree of a workspace in parallel.
 
-    Locations of one directory are built once. A project that fails does not stop the others: its error is in the
+    Locations of one tree are built once. A project that fails does not stop the others: its error is in the
     result.
     """
-    names = {location.directory: location.name for location in reversed(workspace.locations)}
+    names = {location.tree: location.name for location in reversed(workspace.locations)}
     with ThreadPoolExecutor(_PARALLEL) as pool, ThreadPoolExecutor(_PARALLEL) as sources:
         work = _WorkspaceBuild(target, out_dir, include, wanted, len(names) > 1, sources)
         warming = pool.submit(_warm_up)
-        futures = {directory: pool.submit(work.build, directory, name) for directory, name in names.items()}
+        futures = {tree: pool.submit(work.build, tree, name) for tree, name in names.items()}
         try:
-            results = {directory: _outcome(future) for directory, future in futures.items()}
+            results = {tree: _outcome(future) for tree, future in futures.items()}
             warming.result()
         except BaseException:
             # Stopped, or a defect: start nothing more, wait only for what runs.
@@ -139,7 +139,7 @@ def _warm_up() -> None:
 
 
 def _report(
-    workspace: Workspace, results: dict[Path, ProjectBuild | BuilderError], target: Target
+    workspace: Workspace, results: dict[SourceTree, ProjectBuild | BuilderError], target: Target
 ) -> dict[str, object]:
     """The content of build.json."""
     return {
@@ -147,12 +147,13 @@ def _report(
         "workspace": str(workspace.path),
         "python_version": target.python_version,
         "platform": target.description,
-        "locations": [_location_report(location, results[location.directory]) for location in workspace.locations],
+        "locations": [_location_report(location, results[location.tree]) for location in workspace.locations],
     }
 
 
 def _location_report(location: Location, result: ProjectBuild | BuilderError) -> dict[str, object]:
-    head: dict[str, object] = {"name": location.name, "directory": str(location.directory)}
+    directory, project = location.tree
+    head: dict[str, object] = {"name": location.name, "directory": str(directory), "project": str(project)}
     if isinstance(result, BuilderError):
         where = str(result.where) if result.where else None
         return {**head, "error": {"what": result.what, "where": where, "remedy": result.remedy}}
@@ -176,10 +177,10 @@ def _artefact_report(artefact: Artefact) -> dict[str, object]:
     }
 
 
-def _show(workspace: Workspace, results: dict[Path, ProjectBuild | BuilderError]) -> None:
+def _show(workspace: Workspace, results: dict[SourceTree, ProjectBuild | BuilderError]) -> None:
     rows = []
     for location in workspace.locations:
-        result = results[location.directory]
+        result = results[location.tree]
         if isinstance(result, ProjectBuild):
             deps, source = result.deps, result.source
             contents = f"{deps.distributions} distributions, dagster {deps.dagster_version}"
@@ -191,16 +192,39 @@ def _show(workspace: Workspace, results: dict[Path, ProjectBuild | BuilderError]
         console.table(["location", "file", ">size", "what is in it"], rows)
 
 
+def _choose(path: Path, names: Sequence[str]) -> Workspace:
+    """The workspace with the locations to build, saying what the user should know of it."""
+    from builder.project.workspace import read_workspace  # noqa: PLC0415  (start-up time)
+
+    declared = read_workspace(path)
+    workspace = declared.select(names)
+    console.notices([*workspace.notices, *(notice for chosen in workspace.locations for notice in chosen.notices)])
+    if not names:
+        for location in declared.locations:
+            if location not in workspace.locations:
+                console.note(
+                    f"skipped location `{location.name}`: it runs from a Docker image in `{location.registry}`;"
+                    f" build it with --location '{location.name}'"
+                )
+    return workspace
+
+
 @click.command(short_help="Build the locations of a workspace.")
-@click.argument("dagster_cloud_yaml", type=click.Path(path_type=Path))
+@click.argument("workspace", type=click.Path(path_type=Path))
 @door.out_argument
-@click.option("--location", "names", multiple=True, metavar="NAME", help="Only this location; may be repeated.")
+@click.option(
+    "--location",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    help="Only this location, whatever it runs from; may be repeated.",
+)
 @door.include_option
 @door.wanted_options
 @door.target_options
 @verbose_option
 def main(
-    dagster_cloud_yaml: Path,
+    workspace: Path,
     out_dir: Path,
     names: tuple[str, ...],
     include: tuple[str, ...],
@@ -209,31 +233,33 @@ def main(
     python_version: str | None,
     platform: Path | None,
 ) -> int:
-    """Build the deps PEX and the source PEX of every location in DAGSTER_CLOUD_YAML into OUT_DIR.
+    """Build the deps PEX and the source PEX of every location in WORKSPACE into OUT_DIR.
+
+    WORKSPACE is a dagster_cloud.yaml, or a directory that has one, or a project or workspace of `dg`: its
+    directory, dg.toml or pyproject.toml. A location with a `registry` runs from a Docker image, and is built only
+    if --location names it.
 
     OUT_DIR/build.json says what was built: names, sizes, hashes and the pex tag of each location.
 
     \b
     Examples:
       builder.pex -m builder.deploy dagster_cloud.yaml out
+      builder.pex -m builder.deploy . out
       builder.pex -m builder.deploy dagster_cloud.yaml out --location my-location --python-version 3.12
     """  # noqa: D301  (click's mark for text that it must not wrap)
     from builder.project.requirements import Wanted  # noqa: PLC0415  (start-up time)
-    from builder.project.workspace import read_workspace  # noqa: PLC0415  (start-up time)
     from builder.storage import atomic_write  # noqa: PLC0415  (start-up time)
 
     out = door.output_directory(out_dir)
     target = door.read_target_options(python_version, platform)
-    workspace = read_workspace(dagster_cloud_yaml).select(names)
-    results = build_workspace(workspace, target, out, include=include, wanted=Wanted(extras, groups))
+    chosen = _choose(workspace, names)
+    results = build_workspace(chosen, target, out, include=include, wanted=Wanted(extras, groups))
     with atomic_write(out / "build.json") as stream:
-        stream.write(
-            json.dumps(_report(workspace, results, target), indent=2, ensure_ascii=False).encode() + b"\n"
-        )
-    _show(workspace, results)
+        stream.write(json.dumps(_report(chosen, results, target), indent=2, ensure_ascii=False).encode() + b"\n")
+    _show(chosen, results)
     failed = False
-    for location in workspace.locations:
-        result = results[location.directory]
+    for location in chosen.locations:
+        result = results[location.tree]
         if isinstance(result, BuilderError):
             failed = True
             console.error(result, about=f"location `{location.name}`")

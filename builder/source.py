@@ -33,6 +33,7 @@ def main(
     Example:
       builder.pex -m builder.source . out
     """  # noqa: D301  (click's mark for text that it must not wrap)
+    from builder.project.location import SourceTree  # noqa: PLC0415  (start-up time)
     from builder.project.requirements import Wanted  # noqa: PLC0415  (start-up time)
     from builder.resolution.resolve import local_packages  # noqa: PLC0415  (start-up time)
 
@@ -43,7 +44,7 @@ def main(
         project, target, lambda directory: metadata_of(directory, target, out), Wanted(extras, groups)
     )
     packages = local_packages(requirements)
-    built = build_source(project, packages, target, out, include=include)
+    built = build_source(SourceTree(project, project), packages, target, out, include=include)
     names = ", ".join(f"`{directory.name}`" for directory in built.packages)
     what = f"{built.files} files" + (f"; installed: {names}" if names else "")
     console.table(

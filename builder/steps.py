@@ -12,6 +12,7 @@ from builder.console import Step, console
 
 if TYPE_CHECKING:
     from builder.assembly.deps_pex import Assembled
+    from builder.project.location import SourceTree
     from builder.project.metadata import Metadata, MetadataBuilder
     from builder.project.requirements import Requirements, Wanted
     from builder.resolution.lock import Lock
@@ -78,6 +79,7 @@ def resolve_project(requirements: Requirements, target: Target, *, about: str = 
         how = "resolved" if requirements.lock is None else f"{requirements.lock.name}:"
         ago = "" if resolution.age is None else f" ({resolution.age} s ago)"
         step.title = f"{about}{how} {len(resolution.lock.distributions)} distributions{ago}"
+    console.notices(resolution.notices)
     return resolution.lock, step
 
 
@@ -120,7 +122,7 @@ def metadata_of(directory: Path, target: Target, out_dir: Path) -> Metadata:
 
 
 def build_source(
-    project: Path,
+    tree: SourceTree,
     packages: Sequence[Path],
     target: Target,
     out_dir: Path,
@@ -128,20 +130,25 @@ def build_source(
     include: Sequence[str] = (),
     about: str = "",
 ) -> SourceBuild:
-    """Install a project's local packages and pack its files, showing the step; `about` names it among others."""
+    """Install a project's local packages and pack its files, showing the step; `about` names it among others.
+
+    The settings are those of the build directory, or of the project where the former has no pyproject.toml.
+    """
     from builder.assembly.source_pex import assemble_source_pex  # noqa: PLC0415  (start-up time)
     from builder.assembly.source_tree import source_entries  # noqa: PLC0415  (start-up time)
     from builder.project.files import select_files  # noqa: PLC0415  (start-up time)
+    from builder.project.lifecycle import lifecycle_notices  # noqa: PLC0415  (start-up time)
     from builder.project.settings import read_settings  # noqa: PLC0415  (start-up time)
     from builder.resolution.backend import LocalPackage, local_wheel  # noqa: PLC0415  (start-up time)
 
     with console.step(f"{about}packed") as step:
-        settings = read_settings(project)
+        own = (tree.directory / "pyproject.toml").is_file()
+        settings = read_settings(tree.directory if own else tree.project)
         with ThreadPoolExecutor() as pool:
             local = [LocalPackage(directory, target.python_version, out_dir) for directory in packages]
             wheels = list(pool.map(local_wheel, local))
         selection = select_files(
-            project,
+            tree.directory,
             include=[*settings.include, *include],
             respect_gitignore=settings.respect_gitignore,
             out_dir=out_dir,
@@ -149,7 +156,7 @@ def build_source(
         entries, notices = source_entries(selection, wheels)
         artefact = assemble_source_pex(entries, python_version=target.python_version, out_dir=out_dir)
         step.title = f"{about}packed {artefact.name}"
-    console.notices([*selection.notices, *notices])
+    console.notices([*lifecycle_notices(tree), *selection.notices, *notices])
     for secret in selection.secrets:
         console.note(f"  left out, it looks like a secret: {secret}")
     if selection.git_ignored:

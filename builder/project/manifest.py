@@ -30,8 +30,8 @@ def find_manifest(directory: Path) -> Path | None:
 def source_tree(name: str, directory: Path, workspace: Path) -> tuple[SourceTree, tuple[Notice, ...]]:
     """The tree of a location, with its project: the build directory, or the nearest above that has a manifest.
 
-    It is looked for no higher than the directory of the workspace file, or the root of the git repository where the
-    build directory lies outside the former. Where there is none, the build directory is the project.
+    It is looked for no higher than the directory of the workspace file, or, where the build directory lies outside
+    that, the root of the git repository. Where there is none, the build directory is the project.
 
     :param name: of the location.
     :param directory: the build directory, absolute.
@@ -41,10 +41,8 @@ def source_tree(name: str, directory: Path, workspace: Path) -> tuple[SourceTree
         manifest = find_manifest(candidate)
         if manifest is None:
             continue
-        notices = ()
-        if candidate != directory:
-            text = f"location `{name}` takes its requirements from here: `{directory}` declares none"
-            notices = (Notice(text, Origin(manifest)),)
+        text = f"location `{name}` takes its requirements from here: `{directory}` declares none"
+        notices = () if candidate == directory else (Notice(text, Origin(manifest)),)
         return SourceTree(directory, candidate), notices
     return SourceTree(directory, directory), ()
 

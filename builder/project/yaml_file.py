@@ -19,14 +19,18 @@ _MOST_VALUES: Final = 100_000
 
 @dataclass(frozen=True, slots=True)
 class YamlFile:
-    """A YAML file together with the line of each of its nodes."""
+    """A YAML file that was read.
+
+    :param node: the parsed text; None where the file is empty.
+    """
 
     path: Path
-    node: yaml.Node
+    node: yaml.Node | None
     data: object
 
     @classmethod
     def load(cls, path: Path) -> YamlFile:
+        """Read a file; raises ProjectError, with the line, for one that is unreadable, no YAML, or harmful."""
         import yaml  # noqa: PLC0415  (start-up time)
 
         try:
@@ -35,9 +39,6 @@ class YamlFile:
             raise ProjectError(
                 f"`{path}` does not exist", remedy="Give the path of your dagster_cloud.yaml"
             ) from None
-        except IsADirectoryError:
-            remedy = f"Give the path of the file, such as `{path / 'dagster_cloud.yaml'}`"
-            raise ProjectError(f"`{path}` is a directory, not a dagster_cloud.yaml", remedy=remedy) from None
         except (OSError, UnicodeDecodeError) as error:
             raise ProjectError(
                 f"`{path}` cannot be read: {error}", remedy="Make it a readable UTF-8 text file"
@@ -65,18 +66,20 @@ class YamlFile:
             raise ProjectError(
                 f"the file is not valid YAML: {problem}", where=Origin(path), remedy="Correct it"
             ) from error
-        if node is None:
-            raise ProjectError("the workspace file is empty", where=Origin(path), remedy=_EXAMPLE)
         return cls(path, node, data)
 
-    def mapping(self, key: tuple[str | int, ...], what: str) -> Mapping[str, object]:
-        """The mapping at `key`; raises ProjectError if there is something else."""
+    def mapping(self, key: tuple[str | int, ...], what: str, remedy: str) -> Mapping[str, object]:
+        """The mapping at `key`; raises ProjectError if there is something else.
+
+        :param what: to call it in the error.
+        :param remedy: of the error.
+        """
         found = self.data
         for part in key:
             found = found[part]  # type: ignore[index]  # callers have checked the levels above
         if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
             where = self.origin(*key)
-            raise ProjectError(f"{what} is not a mapping of names to values", where=where, remedy=_EXAMPLE)
+            raise ProjectError(f"{what} is not a mapping of names to values", where=where, remedy=remedy)
         return found
 
     def origin(self, *key: str | int) -> Origin:
@@ -84,7 +87,7 @@ class YamlFile:
         import yaml  # noqa: PLC0415  (start-up time)
 
         node = self.node
-        line = node.start_mark.line + 1
+        line = node.start_mark.line + 1 if node else None
         for part in key:
             if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
                 node = node.value[part]

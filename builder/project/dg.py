@@ -1,0 +1,206 @@
+"""The layout of `dg`: dg.toml, or `[tool.dg]` in pyproject.toml; build.yaml and container_context.yaml beside it.
+
+Locations are what `dg plus deploy` makes of it (`dagster_dg_cli.cli.utils`, `dagster_dg_core.context`), but that
+without a `directory` in build.yaml a location is built from the project's own directory, never from the root of
+the uv workspace that it is a member of.
+"""
+
+from __future__ import annotations
+
+import os.path
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from builder.errors import Origin, ProjectError
+from builder.project.defaults import merge
+from builder.project.location import Location, SourceTree, Workspace, distinct
+from builder.project.manifest import source_tree
+from builder.project.toml_file import TomlFile
+from builder.project.workspace_file import build_directory, image_notice, registry_of, unknown_key, unknown_keys
+from builder.project.yaml_file import YamlFile
+
+_EXAMPLE: Final = """Write at least:
+[tool.dg]
+directory_type = "project"
+[tool.dg.project]
+root_module = "my_project\""""
+
+
+def find_dg_config(directory: Path) -> Origin | None:
+    """Where a directory is declared to be a project or workspace of `dg`; dg.toml hides pyproject.toml."""
+    for name in ("dg.toml", "pyproject.toml"):
+        if (directory / name).is_file():
+            config = _Config.load(directory / name)
+            if config.file.table(*config.prefix):
+                return config.origin()
+    return None
+
+
+def read_dg_workspace(path: Path) -> Workspace:
+    """Read the location of a `dg` project, or those of a `dg` workspace.
+
+    :param path: a dg.toml, or a pyproject.toml with a `[tool.dg]`; absolute.
+
+    Raises ProjectError, with file and line, for anything in it that cannot be right.
+    """
+    config = _Config.load(path)
+    if not config.file.table(*config.prefix):
+        raise ProjectError(f"`{path.name}` has no `[tool.dg]`", where=Origin(path), remedy=_EXAMPLE)
+    kind = config.kind()
+    if kind == "project":
+        return Workspace(path, (_location(config, None),))
+    if kind == "workspace":
+        projects = _projects(config)
+        return Workspace(path, distinct(_location(project, path.parent) for project in projects))
+    raise ProjectError(
+        f"`{config.key('directory_type')}` is neither `project` nor `workspace`",
+        where=config.origin("directory_type"),
+        remedy=_EXAMPLE,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Config:
+    """What `dg` reads of a TOML file.
+
+    :param prefix: the keys of its table.
+    """
+
+    file: TomlFile
+    prefix: tuple[str, ...]
+
+    @classmethod
+    def load(cls, path: Path) -> _Config:
+        return cls(TomlFile.load(path), () if path.name == "dg.toml" else ("tool", "dg"))
+
+    @property
+    def directory(self) -> Path:
+        return self.file.path.parent
+
+    def kind(self) -> object:
+        return self.file.table(*self.prefix).get("directory_type")
+
+    def origin(self, *keys: str) -> Origin:
+        return self.file.origin(*self.prefix, *keys)
+
+    def key(self, *keys: str) -> str:
+        return ".".join((*self.prefix, *keys))
+
+    def text(self, key: str) -> str | None:
+        """A text of the table `project`; None if it is not there."""
+        value = self.file.table(*self.prefix, "project").get(key)
+        if value is None or (isinstance(value, str) and value.strip()):
+            return value
+        raise ProjectError(
+            f"`{self.key('project', key)}` is not a text",
+            where=self.origin("project", key),
+            remedy=f'Write {key} = "…"',
+        )
+
+
+def _projects(workspace: _Config) -> list[_Config]:
+    """The projects of a workspace in the order of their declaration."""
+    declared = workspace.file.table(*workspace.prefix, "workspace").get("projects")
+    key, where = workspace.key("workspace", "projects"), workspace.origin("workspace", "projects")
+    remedy = f'Write for each project:\n[[{key}]]\npath = "projects/my-project"'
+    if not isinstance(declared, list) or not declared:
+        raise ProjectError(f"`{key}` is not a list of projects", where=where, remedy=remedy)
+    found = []
+    for index, entry in enumerate(declared):
+        path = entry.get("path") if isinstance(entry, dict) else None
+        if not isinstance(path, str):
+            raise ProjectError(f"`{key}[{index}]` has no `path`", where=where, remedy=remedy)
+        found.append(_project(workspace, path, where))
+    return found
+
+
+def _project(workspace: _Config, path: str, where: Origin) -> _Config:
+    directory = Path(os.path.normpath(workspace.directory / path))
+    if not directory.is_dir():
+        kind = "is not a directory" if directory.exists() else "does not exist"
+        pattern = "; `dg` takes no patterns" if "*" in path else ""
+        raise ProjectError(
+            f"the project `{directory}` of the workspace {kind}",
+            where=_line_of(workspace, path, where),
+            remedy=f"Correct `{path}`; it is relative to `{workspace.directory}`{pattern}",
+        )
+    declared = find_dg_config(directory)
+    project = _Config.load(declared.path) if declared else None
+    if project is None or project.kind() != "project":
+        raise ProjectError(
+            f"`{directory}` is listed as a project of the workspace, but does not declare itself one",
+            where=declared or _line_of(workspace, path, where),
+            remedy=_EXAMPLE,
+        )
+    return project
+
+
+def _line_of(config: _Config, text: str, nearest: Origin) -> Origin:
+    """The first line that has the text in quotes: entries of a list have no keys to look for."""
+    lines = config.file.text.splitlines()
+    hits = (number for number, line in enumerate(lines, 1) if f'"{text}"' in line or f"'{text}'" in line)
+    return Origin(nearest.path, next(hits, nearest.line))
+
+
+def _location(project: _Config, workspace: Path | None) -> Location:
+    """The location of a project; of one that is deployed by itself, the workspace's settings do not matter."""
+    name = project.text("code_location_name") or project.directory.name
+    builds = [_read_build(directory, name) for directory in (workspace, project.directory) if directory]
+    build = {key: value for below in builds for key, (value, _) in below.items()}
+    origins = {key: origin for below in builds for key, (_, origin) in below.items()}
+    source = _code_source(project)
+    settings: dict[str, object] = {"location_name": name, "code_source": dict([source])}
+    settings |= _container_context(project.directory, workspace)
+    settings |= {key: value for key in ("agent_queue", "image") if (value := project.text(key)) is not None}
+    where = project.origin("project")
+    here, notices = source_tree(name, project.directory, workspace or project.directory)
+    directory = Path(str(build.get("directory", project.directory)))
+    registry = registry_of(build, name, origins.get("registry", where))
+    if registry is None and "image" in settings:
+        notices += (image_notice(name, project.origin("project", "image")),)
+    notices += tuple(unknown_key(key, name, origins[key]) for key in unknown_keys(build))
+    return Location(name, SourceTree(directory, here.project), source, settings, where, registry, notices)
+
+
+def _code_source(project: _Config) -> tuple[str, str]:
+    root = project.text("root_module")
+    if root is None:
+        raise ProjectError(
+            f"`{project.key('project')}` has no `root_module`", where=project.origin("project"), remedy=_EXAMPLE
+        )
+    target = project.text("code_location_target_module")
+    # Earlier releases of dg knew it; the later ones refuse it.
+    autoload = project.file.table(*project.prefix, "project").get("autoload_defs")
+    if autoload is True and target is None:
+        return "autoload_defs_module_name", project.text("defs_module") or f"{root}.defs"
+    return "module_name", target or f"{root}.definitions"
+
+
+def _read_build(directory: Path, name: str) -> dict[str, tuple[object, Origin]]:
+    """The values of a build.yaml with their lines, its `directory` absolute; empty where there is none."""
+    document = _read_yaml(directory / "build.yaml")
+    if document is None:
+        return {}
+    values = document.mapping((), "build.yaml", "Write `directory: .` or `registry: example.org/images`")
+    found = {key: (value, document.origin(key)) for key, value in values.items() if value is not None}
+    if "directory" in found:
+        value, where = found["directory"]
+        found["directory"] = (build_directory(value, directory, name, where), where)
+    return found
+
+
+def _container_context(directory: Path, workspace: Path | None) -> Mapping[str, object]:
+    merged: dict[str, object] = {}
+    for place in (workspace, directory):
+        document = _read_yaml(place / "container_context.yaml") if place else None
+        if document is not None:
+            values = document.mapping((), "container_context.yaml", "Write it as a mapping, such as `k8s: {}`")
+            merged = merge(merged, {"container_context": values})
+    return merged
+
+
+def _read_yaml(path: Path) -> YamlFile | None:
+    document = YamlFile.load(path) if path.is_file() else None
+    return document if document and document.node else None

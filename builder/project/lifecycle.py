@@ -1,0 +1,18 @@
+"""Scripts that Dagster Cloud's Docker builds run, and that a PEX build cannot run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from builder.errors import Notice, Origin
+
+_SCRIPTS: Final = ("dagster_cloud_pre_install.sh", "dagster_cloud_post_install.sh")
+
+
+def lifecycle_notices(directories: Iterable[Path]) -> tuple[Notice, ...]:
+    """What to say of the scripts in these directories; each directory is looked at once."""
+    found = (directory / name for directory in dict.fromkeys(directories) for name in _SCRIPTS)
+    text = "this script is not run: a PEX build installs nothing on the server and runs no scripts of the project"
+    return tuple(Notice(text, Origin(path)) for path in found if path.is_file())

@@ -1,0 +1,164 @@
+"""A workspace file: `dagster_cloud.yaml`, or a `build.yaml` that has `locations`."""
+
+from __future__ import annotations
+
+import os.path
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from builder.errors import Notice, Origin, ProjectError
+from builder.project.defaults import merge
+from builder.project.location import CODE_SOURCES, Location, Workspace, distinct
+from builder.project.manifest import source_tree
+from builder.project.yaml_file import YamlFile
+
+_EXAMPLE: Final = """Write at least:
+locations:
+  - location_name: my-location
+    code_source:
+      package_name: my_package"""
+
+_Key = tuple[str | int, ...]
+
+
+def read_workspace_file(path: Path) -> Workspace:
+    """Read a `dagster_cloud.yaml`; raises ProjectError, with the line, for anything in it that cannot be right."""
+    document = YamlFile.load(path)
+    if document.node is None:
+        raise ProjectError("the workspace file is empty", where=Origin(path), remedy=_EXAMPLE)
+    root = document.mapping((), "the workspace file", _EXAMPLE)
+    has_defaults = root.get("defaults") is not None
+    defaults = document.mapping(("defaults",), "`defaults`", _EXAMPLE) if has_defaults else {}
+    entries = root.get("locations")
+    if not isinstance(entries, list) or not entries:
+        where = document.origin("locations")
+        remedy = _EXAMPLE
+        if path.name == "build.yaml" and "locations" not in root:
+            remedy = f"Give the directory of your project, `{path.parent}`, whose `[tool.dg]` says what to build"
+        raise ProjectError("`locations` is not a list of code locations", where=where, remedy=remedy)
+    return Workspace(path, distinct(_location(document, index, defaults) for index in range(len(entries))))
+
+
+def _location(document: YamlFile, index: int, defaults: Mapping[str, object]) -> Location:
+    key = ("locations", index)
+    entry = document.mapping(key, f"location {index + 1}", _EXAMPLE)
+    where = document.origin(*key)
+    name = _name(entry.get("location_name"), index, document.origin(*key, "location_name"))
+    merged = merge(defaults, entry)
+    build = merged.pop("build", None)
+    if build is None:
+        build = {}
+    if not isinstance(build, dict):
+        here = document.origin(*key, "build")
+        raise ProjectError(
+            f"`build` of location `{name}` is not a mapping", where=here, remedy="Write `directory: .` under it"
+        )
+    directory = build_directory(
+        build.get("directory"), document.path.parent, name, document.origin(*key, "build", "directory")
+    )
+    tree, notices = source_tree(name, directory, document.path.parent)
+    source = _code_source(document, key, name, merged.get("code_source"))
+    registry = registry_of(build, name, document.origin(*key, "build", "registry"))
+    if registry is None:
+        _check_python_file(document, key, name, source, directory, merged)
+        if merged.get("image") is not None:
+            notices += (image_notice(name, document.origin(*key, "image")),)
+    notices += tuple(unknown_key(part, name, document.origin(*key, "build", part)) for part in unknown_keys(build))
+    return Location(name, tree, source, merged, where, registry, notices)
+
+
+def build_directory(value: object, base: Path, name: str, where: Origin) -> Path:
+    """The directory that `directory` of a `build` means; raises ProjectError if there is none.
+
+    :param value: as declared; None means `base`, the directory of the file.
+    :param name: of the location.
+    """
+    if value is None:
+        value = "."
+    if not isinstance(value, str):
+        raise ProjectError(
+            f"`build.directory` of location `{name}` is not a text", where=where, remedy="Write a path"
+        )
+    directory = Path(os.path.normpath(base / value))
+    if not directory.is_dir():
+        kind = "is not a directory" if directory.exists() else "does not exist"
+        raise ProjectError(
+            f"the build directory of location `{name}`, `{directory}`, {kind}",
+            where=where,
+            remedy=f"Correct `build.directory: {value}`; it is relative to `{base}`",
+        )
+    return directory
+
+
+def registry_of(build: Mapping[str, object], name: str, where: Origin) -> str | None:
+    """The `registry` of a `build`; raises ProjectError for one that is no text."""
+    registry = build.get("registry")
+    if registry is not None and not isinstance(registry, str):
+        what = f"`build.registry` of location `{name}` is not a text"
+        raise ProjectError(what, where=where, remedy="Write the name of a registry, such as example.org/images")
+    return registry or None
+
+
+def unknown_keys(build: Mapping[str, object]) -> list[str]:
+    """The keys of a `build` that mean nothing, such as hooks."""
+    return [str(key) for key in build if key not in {"directory", "registry"}]
+
+
+def unknown_key(key: str, name: str, where: Origin) -> Notice:
+    """What to say of one of them."""
+    text = f"`build.{key}` of location `{name}` has no effect: a PEX build knows `directory` and runs no scripts"
+    return Notice(text, where)
+
+
+def image_notice(name: str, where: Origin) -> Notice:
+    """What to say of an `image` without a registry."""
+    text = (
+        f"location `{name}` has an `image` of its own: its PEX files will run there, so it must be made for them"
+    )
+    return Notice(text, where)
+
+
+def _name(value: object, index: int, where: Origin) -> str:
+    if isinstance(value, str) and value.strip():
+        return value
+    if value is None or isinstance(value, str):
+        raise ProjectError(f"location {index + 1} has no `location_name`", where=where, remedy=_EXAMPLE)
+    what = f"the `location_name` of location {index + 1}, `{value}`, is not a text"
+    raise ProjectError(what, where=where, remedy=f'Put it in quotes: location_name: "{value}"')
+
+
+def _code_source(document: YamlFile, key: _Key, name: str, value: object) -> tuple[str, str]:
+    where = document.origin(*key, "code_source")
+    remedy = f"Write one of {', '.join(CODE_SOURCES)} under `code_source`"
+    if not isinstance(value, dict):
+        raise ProjectError(f"location `{name}` has no `code_source`", where=where, remedy=remedy)
+    found = [(source, value[source]) for source in CODE_SOURCES if value.get(source)]
+    if len(found) != 1 or not isinstance(found[0][1], str):
+        what = " and ".join(f"`{source}`" for source, _ in found) if len(found) > 1 else "none that can be used"
+        raise ProjectError(
+            f"location `{name}` must have exactly one code source, but has {what}", where=where, remedy=remedy
+        )
+    return found[0]
+
+
+def _check_python_file(
+    document: YamlFile,
+    key: _Key,
+    name: str,
+    source: tuple[str, str],
+    directory: Path,
+    settings: Mapping[str, object],
+) -> None:
+    """Refuse a `python_file` that is not there; an absolute path is the server's own affair."""
+    kind, value = source
+    working_directory = settings.get("working_directory")
+    base = directory / working_directory if isinstance(working_directory, str) else directory
+    path = Path(os.path.normpath(base / value))
+    if kind != "python_file" or path.is_file() or not path.is_relative_to(directory):
+        return
+    raise ProjectError(
+        f"the `python_file` of location `{name}`, `{path}`, does not exist",
+        where=document.origin(*key, "code_source", kind),
+        remedy=f"Correct `python_file: {value}`; it is relative to `{base}`",
+    )
