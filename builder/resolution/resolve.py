@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
 import tomllib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from builder import process, storage
-from builder.errors import FetchError, Origin, ResolutionError, TargetError
+from builder.errors import FetchError, Notice, Origin, ResolutionError, TargetError
 from builder.project.requirements import NOTHING, Requirements
 from builder.project.requirements_txt import RequirementLine
 from builder.resolution import pythons, recent, uv
 from builder.resolution.lock import Hashes, Lock, read_lock
 from builder.resolution.poetry_lock import locked_requirements
+from builder.resolution.sanity import oddities
 from builder.resolution.target import Target
+
+_NOTICE = "# notice: "
+_LONGEST = 5
 
 _NETWORK = re.compile(
     r"error sending request|failed to fetch|could not connect|dns error|failed to lookup|timed out",
@@ -27,10 +32,11 @@ _NETWORK = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """A lock, and how many seconds ago it was resolved if that was in an earlier build."""
+    """A lock, how many seconds ago it was resolved if that was in an earlier build, and what is odd about it."""
 
     lock: Lock
     age: int | None = None
+    notices: tuple[Notice, ...] = ()
 
 
 def resolve(requirements: Requirements, target: Target) -> Resolution:
@@ -62,33 +68,71 @@ def local_packages(requirements: Requirements) -> tuple[Path, ...]:
 def _resolve(requirements: Requirements, target: Target) -> Resolution:
     place = recent.place(requirements, target)
     known = recent.recall(place) if place else None
-    text, age = known or (_ask_uv(requirements, target), None)
+    text, age = known or (_resolve_anew(requirements, target), None)
     origin = requirements.lines[0].origin if requirements.lines else Origin(requirements.directory)
     hashes = _hashes(requirements.lines)
     lock = read_lock(text, target, base=requirements.directory, origin=origin, hashes=hashes)
     if place and not known:
         recent.remember(place, text)
-    return Resolution(lock, age)
+    return Resolution(lock, age, _written_notices(text))
 
 
-def _ask_uv(requirements: Requirements, target: Target) -> str:
+def _resolve_anew(requirements: Requirements, target: Target) -> str:
+    """The lock, headed by comments that hold what the user should know of it."""
+    finished = _ask_uv(requirements, target)
+    warnings = re.findall(r"^warning: (`.* is yanked.*)$", finished.stderr, re.MULTILINE)
+
+    def explain(constraints: list[str]) -> str | None:
+        try:
+            _ask_uv(requirements, target, constraints)
+        except ResolutionError as error:
+            return error.detail
+        return None
+
+    def newest(names: list[str]) -> dict[str, str]:
+        bare = replace(requirements, lines=tuple(RequirementLine(name, Origin(Path())) for name in names))
+        found = tomllib.loads(_ask_uv(bare, target, with_dependencies=False).stdout)
+        return {package["name"]: package["version"] for package in found["packages"]}
+
+    notices = [Notice(text) for text in warnings]
+    notices += oddities(finished.stdout, requirements.lines, newest, explain)
+    heads = [[notice.text, *_place(notice.where)] for notice in notices]
+    return "".join(f"{_NOTICE}{json.dumps(head)}\n" for head in heads) + finished.stdout
+
+
+def _place(where: Origin | None) -> list[str | int | None]:
+    return [str(where.path), where.line] if where else [None, None]
+
+
+def _written_notices(text: str) -> tuple[Notice, ...]:
+    heads = (json.loads(line.removeprefix(_NOTICE)) for line in text.splitlines() if line.startswith(_NOTICE))
+    return tuple(Notice(said, Origin(Path(path), line) if path else None) for said, path, line in heads)
+
+
+def _ask_uv(
+    requirements: Requirements, target: Target, constraints: Sequence[str] = (), *, with_dependencies: bool = True
+) -> process.Finished:
+    """Have uv resolve; its stdout is a `pylock.toml`, its stderr warnings."""
     options = [option for option in requirements.options if option not in {"--pre", "--require-hashes"}]
     with storage.scratch_directory() as scratch:
         asked = _write(scratch / "requirements.in", [*options, *(line.text for line in requirements.lines)])
-        limits = _write(scratch / "constraints.txt", (line.text for line in requirements.constraints))
+        limits = _write(
+            scratch / "constraints.txt", [*(line.text for line in requirements.constraints), *constraints]
+        )
         excluded = _write(scratch / "local-packages.txt", sorted(requirements.local_names))
         arguments: list[str | Path] = ["pip", "compile", asked, "--format", "pylock.toml", "--constraints", limits]
         # A name that the project declares as local is never looked up, whoever else asks for it.
         arguments += ["--excludes", excluded, "--python-version", target.python_version]
         arguments += ["--python-platform", target.uv_platform, "--python", _interpreter(target)]
-        arguments += ["--no-header", "--no-annotate", "--no-python-downloads", "--quiet"]
+        arguments += ["--no-header", "--no-annotate", "--no-python-downloads"]
+        arguments += [] if with_dependencies else ["--no-deps"]
         if "--pre" in requirements.options:
             arguments += ["--prerelease", "allow"]
         try:
             finished = uv.run(arguments, cwd=requirements.directory)
         except process.ProcessFailed as error:
             raise _explain(error, requirements, scratch) from error
-    return finished.stdout
+    return finished
 
 
 def _obey(requirements: Requirements, path: Path, target: Target) -> Lock:
@@ -182,9 +226,10 @@ def _shorten(words: str) -> str:
         if line.startswith("hint:"):
             break
         text = re.sub(r"^\s*(error|cause):\s*", "", line).strip()
-        if text and not text.startswith("No solution found when resolving"):
+        if text and not text.startswith(("No solution found when resolving", "warning:")):
             kept.append(re.sub(r"://[^/@\s]+@", "://", text))
-    return "\n".join(kept)
+    # The chain of a long explanation only leads to its end.
+    return "\n".join(kept if len(kept) <= _LONGEST else ["…", *kept[-_LONGEST:]])
 
 
 def _unreachable(words: str) -> FetchError:

@@ -1,0 +1,76 @@
+"""What is odd about a resolution that satisfies every requirement."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from builder.errors import Notice, Origin
+from builder.project.requirements_txt import RequirementLine
+from builder.resolution.sanity import oddities
+
+PLACE = Path("requirements.txt")
+
+
+def locked(**versions: tuple[str, int]) -> str:
+    text = 'lock-version = "1.0"\ncreated-by = "uv"\n'
+    for name, (version, year) in versions.items():
+        dashed = name.replace("_", "-")
+        url = f"https://host.invalid/{name}-{version}-py3-none-any.whl"
+        text += f'[[packages]]\nname = "{dashed}"\nversion = "{version}"\n'
+        text += f'wheels = [{{ url = "{url}", upload-time = {year}-01-01T00:00:00Z, hashes = {{ sha256 = "{"a" * 64}" }} }}]\n'
+    return text
+
+
+def asked(*texts: str) -> list[RequirementLine]:
+    return [RequirementLine(text, Origin(PLACE, number)) for number, text in enumerate(texts, 1)]
+
+
+def look(text: str, *lines: str, newest: dict[str, str] | None = None, words: str = "") -> list[Notice]:
+    return oddities(
+        text, asked(*lines), lambda names: {n: (newest or {})[n] for n in names}, lambda _limits: words
+    )
+
+
+def test_a_resolution_without_anything_odd() -> None:
+    text = locked(dagster=("1.13.27", 2026), dagster_cloud=("1.13.27", 2026), pytz=("2018.1", 2018))
+    assert look(text, "dagster", "dagster-cloud", "pytz==2018.1") == []
+
+
+def test_going_back_years_names_the_requirement_that_forced_it() -> None:
+    text = locked(dagster=("0.14.17", 2022), tool=("2.0", 2026))
+    words = (
+        "Because tool==2.0 depends on x, ….\nAnd because you require dagster>=1.13 and tool==2.0, we can conclude"
+    )
+    (notice,) = look(text, "dagster", "tool==2.0", newest={"dagster": "1.13.27"}, words=words)
+    assert notice.text == (
+        "the resolution went back years, to dagster 0.14.17 (newest: 1.13.27), because of `tool==2.0`"
+    )
+    assert notice.where == Origin(PLACE, 2)
+
+
+def test_an_old_version_that_is_the_newest_there_is_means_nothing() -> None:
+    text = locked(toposort=("1.10", 2022), dagster=("1.13.27", 2026))
+    assert look(text, "toposort", newest={"toposort": "1.10"}) == []
+
+
+@pytest.mark.parametrize(
+    "requirement", ["tool==1.0", "tool<2", "tool~=1.0", "tool @ https://host.invalid/tool.whl"]
+)
+def test_an_old_version_that_was_asked_for_means_nothing(requirement: str) -> None:
+    text = locked(tool=("1.0", 2019), dagster=("1.13.27", 2026))
+    assert look(text, requirement, newest={"tool": "9.0"}) == []
+
+
+def test_prereleases_that_nobody_asked_for() -> None:
+    text = locked(tool=("2.0rc1", 2026), other=("3.0b2", 2026))
+    (notice,) = look(text, "tool>=1", "other>=3.0b1")
+    assert notice.text.startswith("tool 2.0rc1 is a prerelease")
+
+
+def test_dagster_and_dagster_cloud_of_different_versions() -> None:
+    text = locked(dagster=("1.13.27", 2026), dagster_cloud=("1.13.20", 2026))
+    (notice,) = look(text, "dagster", "dagster-cloud")
+    assert "1.13.27" in notice.text
+    assert "1.13.20" in notice.text
