@@ -19,7 +19,8 @@ def locked(**versions: tuple[str, int]) -> str:
         dashed = name.replace("_", "-")
         url = f"https://host.invalid/{name}-{version}-py3-none-any.whl"
         text += f'[[packages]]\nname = "{dashed}"\nversion = "{version}"\n'
-        text += f'wheels = [{{ url = "{url}", upload-time = {year}-01-01T00:00:00Z, hashes = {{ sha256 = "{"a" * 64}" }} }}]\n'
+        hashes = f'{{ sha256 = "{"a" * 64}" }}'
+        text += f'wheels = [{{ url = "{url}", upload-time = {year}-01-01T00:00:00Z, hashes = {hashes} }}]\n'
     return text
 
 
