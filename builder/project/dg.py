@@ -56,7 +56,7 @@ def read_dg_workspace(path: Path) -> Workspace:
         return Workspace(path, distinct(_location(project, path.parent) for project in projects))
     raise ProjectError(
         f"`{config.key('directory_type')}` is neither `project` nor `workspace`",
-        where=config.origin("directory_type"),
+        where=config.origin() if kind is None else config.origin("directory_type"),
         remedy=_EXAMPLE,
     )
 

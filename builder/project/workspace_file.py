@@ -61,7 +61,8 @@ def _location(document: YamlFile, index: int, defaults: Mapping[str, object]) ->
     source = _code_source(document, key, name, merged.get("code_source"))
     registry = registry_of(build, name, document.origin(*key, "build", "registry"))
     if registry is None:
-        _check_python_file(document, key, name, source, directory, merged)
+        if source[0] == "python_file":
+            _check_python_file(source[1], directory, name, document.origin(*key, "code_source", "python_file"))
         if merged.get("image") is not None:
             notices += (image_notice(name, document.origin(*key, "image")),)
     notices += tuple(unknown_key(part, name, document.origin(*key, "build", part)) for part in unknown_keys(build))
@@ -142,23 +143,17 @@ def _code_source(document: YamlFile, key: _Key, name: str, value: object) -> tup
     return found[0]
 
 
-def _check_python_file(
-    document: YamlFile,
-    key: _Key,
-    name: str,
-    source: tuple[str, str],
-    directory: Path,
-    settings: Mapping[str, object],
-) -> None:
-    """Refuse a `python_file` that is not there; an absolute path is the server's own affair."""
-    kind, value = source
-    working_directory = settings.get("working_directory")
-    base = directory / working_directory if isinstance(working_directory, str) else directory
-    path = Path(os.path.normpath(base / value))
-    if kind != "python_file" or path.is_file() or not path.is_relative_to(directory):
+def _check_python_file(value: str, directory: Path, name: str, where: Origin) -> None:
+    """Refuse a `python_file` that will not be where the server looks; an absolute path is the server's own affair.
+
+    It runs the file from the build directory, whatever `working_directory` says (`dagster._core.code_pointer`).
+    """
+    path = Path(os.path.normpath(directory / value))
+    if Path(value).is_absolute() or (path.is_file() and path.is_relative_to(directory)):
         return
+    kind = "lies outside the build directory" if path.is_file() else "does not exist"
     raise ProjectError(
-        f"the `python_file` of location `{name}`, `{path}`, does not exist",
-        where=document.origin(*key, "code_source", kind),
-        remedy=f"Correct `python_file: {value}`; it is relative to `{base}`",
+        f"the `python_file` of location `{name}`, `{path}`, {kind}",
+        where=where,
+        remedy=f"Correct `python_file: {value}`; it is relative to the build directory, `{directory}`",
     )
