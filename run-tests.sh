@@ -20,7 +20,7 @@ make_environment() {
         installer=(.venv/bin/python -m pip)
     fi
     "$python" scripts/pipfile_lock.py default develop >.venv/requirements.txt &&
-        "${installer[@]}" install --quiet --disable-pip-version-check --no-deps --only-binary :all: --no-compile \
+        "${installer[@]}" install --quiet --quiet --disable-pip-version-check --no-deps --only-binary :all: --no-compile \
             --require-hashes --requirement .venv/requirements.txt &&
         echo "$state" >.venv/state
 }
