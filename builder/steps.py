@@ -138,6 +138,11 @@ def build_source(
     from builder.assembly.source_tree import source_entries  # noqa: PLC0415  (start-up time)
     from builder.project.files import select_files  # noqa: PLC0415  (start-up time)
     from builder.project.lifecycle import lifecycle_notices  # noqa: PLC0415  (start-up time)
+    from builder.project.outside import (  # noqa: PLC0415  (start-up time)
+        paths_named_outside,
+        select_outside,
+        split_include,
+    )
     from builder.project.settings import read_settings  # noqa: PLC0415  (start-up time)
     from builder.resolution.backend import LocalPackage, local_wheel  # noqa: PLC0415  (start-up time)
 
@@ -147,18 +152,19 @@ def build_source(
         with ThreadPoolExecutor() as pool:
             local = [LocalPackage(directory, target.python_version, out_dir) for directory in packages]
             wheels = list(pool.map(local_wheel, local))
-        selection = select_files(
-            tree.directory,
-            include=[*settings.include, *include],
-            respect_gitignore=settings.respect_gitignore,
-            out_dir=out_dir,
-        )
-        entries, notices = source_entries(selection, wheels)
+        inside, outside = split_include([*settings.include, *include])
+        ignoring = settings.respect_gitignore
+        selection = select_files(tree.directory, include=inside, respect_gitignore=ignoring, out_dir=out_dir)
+        others = select_outside(tree.directory, outside, respect_gitignore=ignoring, out_dir=out_dir)
+        entries, notices = source_entries(selection, wheels, others)
         artefact = assemble_source_pex(entries, python_version=target.python_version, out_dir=out_dir)
         step.title = f"{about}packed {artefact.name}"
-    console.notices([*lifecycle_notices(tree), *selection.notices, *notices])
-    for secret in selection.secrets:
+    selections = [selection, *(other.selection for other in others)]
+    console.notices([*lifecycle_notices(tree), *paths_named_outside(tree.directory, selection, outside)])
+    console.notices([notice for each in selections for notice in each.notices] + notices)
+    for secret in (secret for each in selections for secret in each.secrets):
         console.note(f"  left out, it looks like a secret: {secret}")
-    if selection.git_ignored:
-        console.note(f"  packed although git ignores them: {selection.git_ignored} files")
-    return SourceBuild(artefact, len(selection.files), tuple(packages), {"source": step.seconds})
+    if ignored := sum(each.git_ignored for each in selections):
+        console.note(f"  packed although git ignores them: {ignored} files")
+    files = sum(len(each.files) for each in selections)
+    return SourceBuild(artefact, files, tuple(packages), {"source": step.seconds})

@@ -16,6 +16,7 @@ from typing import Final
 from builder.assembly.source_pex import SourceEntry
 from builder.errors import AssemblyError, Notice, ProjectError
 from builder.project.files import ProjectFile, Selection
+from builder.project.outside import Outside
 
 _ROOT: Final = "working_directory/root"
 _MARKER: Final = SourceEntry(
@@ -30,11 +31,14 @@ _PATH_REQUIREMENT: Final = re.compile(rb"(?m)^(Requires-Dist: [^@;\n]*?) *@ *fil
 _SCHEMES: Final = {"purelib": "", "platlib": "", "data": "", "scripts": "bin/"}
 
 
-def source_entries(selection: Selection, wheels: Sequence[Path]) -> tuple[list[SourceEntry], list[Notice]]:
+def source_entries(
+    selection: Selection, wheels: Sequence[Path], outside: Sequence[Outside] = ()
+) -> tuple[list[SourceEntry], list[Notice]]:
     """The entries of a source PEX.
 
     :param wheels: of the local packages, the project's own first; where two install the same file with different
         content the first wins, and a notice says so.
+    :param outside: what belongs from outside the build directory; it goes to the same place relative to `root`.
 
     Raises AssemblyError for a wheel that holds what a PEX keeps for itself, ProjectError for a symlink that leads
     round in a circle.
@@ -53,8 +57,25 @@ def source_entries(selection: Selection, wheels: Sequence[Path]) -> tuple[list[S
             "a local package installs `working_directory`, which Dagster Cloud keeps for the project's files",
             remedy="Give that package another name",
         )
-    working_directory = [_MARKER, *_project_entries(selection.files)]
-    return [*entries.values(), *working_directory], notices
+    entries[_MARKER.name] = _MARKER
+    for place, files in [(_ROOT, selection.files), *((_place_of(each), each.selection.files) for each in outside)]:
+        for entry in _project_entries(place, files):
+            if entries.setdefault(entry.name, entry) is not entry and entry.content is not None:
+                raise AssemblyError(
+                    f"two files would be `{entry.name}` in the source PEX",
+                    remedy="Take the path that leads there out of `include`",
+                )
+    return list(entries.values()), notices
+
+
+def _place_of(outside: Outside) -> str:
+    place = posixpath.normpath(f"{_ROOT}/{outside.name}")
+    if place.startswith("../") or place in {".", ".."}:
+        raise ProjectError(
+            f"`include` names `{outside.name}`, which is too far above the build directory to have a place",
+            remedy="Choose a build directory further up, with `build.directory` in dagster_cloud.yaml",
+        )
+    return place
 
 
 def _installed(path: Path) -> Iterator[SourceEntry]:
@@ -79,11 +100,13 @@ def _place(name: str) -> str | None:
     return None if re.fullmatch(r"[^/]+\.dist-info/RECORD(\.jws|\.p7s)?", name) else name
 
 
-def _project_entries(files: Sequence[ProjectFile]) -> Iterator[SourceEntry]:
+def _project_entries(place: str, files: Sequence[ProjectFile]) -> Iterator[SourceEntry]:
+    """The files under `place`; a file without a name of its own is `place` itself."""
     by_name = {file.name: file for file in files}
-    yield SourceEntry(_ROOT, 0o755, None)
+    if "" not in by_name:
+        yield SourceEntry(place, 0o755, None)
     for file in files:
-        yield from _entries(file, f"{_ROOT}/{file.name}", by_name, ())
+        yield from _entries(file, f"{place}/{file.name}".rstrip("/"), by_name, ())
 
 
 def _entries(

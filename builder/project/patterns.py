@@ -117,12 +117,19 @@ def check_include(pattern: str, where: Origin | None = None) -> bool:
             where=where,
             remedy="Give a path or a pattern in gitignore syntax, such as `config/*.pem`",
         )
-    if ".." in pattern.split("/"):
+    climbing, _, rest = pattern.rpartition("../")
+    if (
+        climbing.replace("../", "")
+        or ".." in rest.split("/")
+        or (pattern.startswith("../") and set("*?[") & set(rest))
+    ):
         raise ProjectError(
             f"include pattern `{pattern}` leaves the build directory",
             where=where,
-            remedy="Include files of the build directory only; a symlink in it may point elsewhere",
+            remedy="Write a path outside it without wildcards, and with `../` only at the beginning",
         )
+    if pattern.startswith("../"):
+        return True
     _compile(pattern, where)
     return True
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import email.parser
 import hashlib
 import json
+import re
 import sys
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,7 @@ from builder import process, storage
 from builder.errors import Origin, SdistBuildError, TargetError
 from builder.project.files import Selection, content_key, copy_tree, select_files
 from builder.project.metadata import Metadata, read_pyproject
+from builder.project.outside import split_include
 from builder.project.settings import read_settings
 from builder.resolution import pythons, uv
 
@@ -56,7 +58,7 @@ class LocalPackage:
         settings = read_settings(self.directory)
         return select_files(
             self.directory,
-            include=settings.include,
+            include=split_include(settings.include)[0],
             respect_gitignore=settings.respect_gitignore,
             out_dir=self.out_dir,
         )
@@ -99,7 +101,8 @@ def local_wheel(package: LocalPackage) -> Path:
 def wheel_metadata(wheel: Path, directory: Path) -> Metadata:
     """The metadata of the local package in `directory`, out of its wheel."""
     with zipfile.ZipFile(wheel) as archive:
-        member = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        # Not that of a distribution which the package brings along in a directory of its own.
+        member = next(name for name in archive.namelist() if re.fullmatch(r"[^/]+\.dist-info/METADATA", name))
         return _parse(archive.read(member).decode("utf-8"), directory)
 
 
@@ -207,7 +210,9 @@ def _manifest(directory: Path) -> Path:
 
 def _failed(about: str, error: process.ProcessFailed, manifest: Path | None = None) -> SdistBuildError:
     # The end of a backend's output says what went wrong; the beginning is its progress.
-    lines = [line for line in (error.stderr + error.stdout).splitlines() if line.strip()]
+    # What uv adds says where in a scratch directory the build failed, and hints at options that the user has not.
+    output = re.sub(r"(?m)^(error: Failed to build `.*|  cause: .*|hint: .*)$", "", error.stderr) + error.stdout
+    lines = [line for line in output.splitlines() if line.strip()] or error.stderr.splitlines()
     how = f"took longer than {_TIME_LIMIT:.0f} s" if error.code is None else "failed"
     return SdistBuildError(
         f"building `{about}` {how}",

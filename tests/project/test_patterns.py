@@ -141,7 +141,7 @@ class TestInclude:
         selection = select(project, "*.csv", "data.csv", "target/", "target/mainfest.json", "!x", "empty/")
         assert texts(selection) == [f"include pattern `target/mainfest.json` matches nothing in `{project}`"]
 
-    @pytest.mark.parametrize("pattern", ["../secret", "a/../../b", "", "  ", "# comment", "!"])
+    @pytest.mark.parametrize("pattern", ["../*.pem", "../a/../b", "a/../../b", "", "  ", "# comment", "!"])
     def test_one_that_cannot_be_right_is_an_error(self, project: Path, pattern: str) -> None:
         with pytest.raises(ProjectError, match="pattern"):
             select(project, pattern)

@@ -1,0 +1,105 @@
+"""Files outside the build directory: those that the project takes in on purpose, and those that its code names."""
+
+from __future__ import annotations
+
+import os.path
+import posixpath
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from builder.errors import Notice, Origin, ProjectError
+from builder.project.files import ProjectFile, Selection, select_files
+
+_UP: Final = "../"
+
+# Paths that climb, as code writes them: "../../dbt_project", and joinpath("..", "..", "dbt_project").
+_LITERAL: Final = re.compile(r"""["']((?:\.\./)+[\w./ -]*[\w-])["']""")
+_JOINED: Final = re.compile(r"""["']\.\.["']\s*,\s*(?:["']\.\.["']\s*,\s*)*["'][\w./ -]+["']""")
+_LARGEST_CODE: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """A directory or file outside the build directory that belongs all the same.
+
+    :param name: where it is, relative to the build directory, such as `../dbt_project`; the unpacked source PEX
+        has it in the same place relative to the project's files.
+    """
+
+    name: str
+    selection: Selection
+
+
+def split_include(include: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Include patterns for the build directory, and paths outside it."""
+    patterns = list(include)
+    return [text for text in patterns if not text.startswith(_UP)], [
+        posixpath.normpath(text) for text in patterns if text.startswith(_UP)
+    ]
+
+
+def select_outside(
+    directory: Path, names: Sequence[str], *, respect_gitignore: bool, out_dir: Path | None
+) -> list[Outside]:
+    """Apply the rule of what belongs to paths outside a build directory; raises ProjectError if one is missing."""
+    found = []
+    for name in names:
+        path = Path(os.path.normpath(directory / name))
+        if path.is_dir():
+            selection = select_files(path, include=(), respect_gitignore=respect_gitignore, out_dir=out_dir)
+        elif path.is_file():
+            mode = 0o755 if os.access(path, os.X_OK) else 0o644
+            selection = Selection((ProjectFile("", path, mode),), (), 0)
+        else:
+            raise ProjectError(
+                f"`include` names `{name}`, but `{path}` does not exist",
+                remedy=f"Correct the path; it is relative to `{directory}`",
+            )
+        found.append(Outside(name, selection))
+    return found
+
+
+def paths_named_outside(directory: Path, selection: Selection, included: Sequence[str]) -> Iterator[Notice]:
+    """A notice for each path in the project's code that leads out of the build directory to something that exists.
+
+    It will not be there at run time unless it is included.
+    """
+    taken = {Path(os.path.normpath(directory / name)) for name in included}
+    for file in selection.files:
+        if file.path is None or file.link or not file.name.endswith(".py"):
+            continue
+        for line, text in _climbing(file.path):
+            # Relative to the file, as `Path(__file__).parent` has it (or one more, without `.parent`), or to the
+            # working directory.
+            bases = (file.path.parent, file.path, directory)
+            targets = (Path(os.path.normpath(base / text)) for base in bases)
+            outside = next(
+                (path for path in targets if path.exists() and not path.is_relative_to(directory)), None
+            )
+            if outside is None or directory.is_relative_to(outside) or taken & {outside, *outside.parents}:
+                continue
+            wanted = posixpath.normpath(os.path.relpath(outside, directory))
+            yield Notice(
+                f"the code names `{text}`, which is outside the build directory and will not be there at run time;"
+                f' if it is needed, write include = ["{wanted}"] under [tool.builder]',
+                Origin(file.path, line),
+            )
+
+
+def _climbing(path: Path) -> Iterator[tuple[int, str]]:
+    try:
+        if path.stat().st_size > _LARGEST_CODE:
+            return
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return
+    if ".." not in text:
+        return
+    for number, line in enumerate(text.splitlines(), 1):
+        for match in _LITERAL.finditer(line):
+            yield number, match[1]
+        for match in _JOINED.finditer(line):
+            yield number, "/".join(re.findall(r"""["']([^"']+)["']""", match[0]))
