@@ -23,7 +23,7 @@ _SECRET_WORDS = re.compile(
     re.IGNORECASE,
 )
 # Index credentials: uv and pip cannot do their work without them.
-_INDEX_PREFIXES = ("UV_", "PIP_")
+_INDEX_VARIABLES = re.compile(r"(PIP|UV(?!_PUBLISH))_")
 
 _children: set[subprocess.Popen[str]] = set()
 _children_lock = threading.RLock()
@@ -134,7 +134,7 @@ def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     kept = {
         name: value
         for name, value in os.environ.items()
-        if name.startswith(_INDEX_PREFIXES)
+        if _INDEX_VARIABLES.match(name)
         or not (
             name.startswith((*_SECRET_PREFIXES, "PYTHON", "PEX_", "__PEX"))
             or name in {"VIRTUAL_ENV", "CONDA_PREFIX"}

@@ -25,6 +25,7 @@ from builder.project.metadata import Metadata, read_pyproject
 from builder.project.outside import split_include
 from builder.project.settings import read_settings
 from builder.resolution import pythons, uv
+from builder.resolution.indexes import Indexes, read_indexes
 
 _TIME_LIMIT: Final = 900.0
 """Seconds that one build may take; compiling a large extension takes minutes."""
@@ -94,7 +95,8 @@ def local_wheel(package: LocalPackage) -> Path:
         copy = scratch / "above" / package.directory.name
         copy_tree(selection, copy)
         out_dir = _kept(package, selection, "wheel")
-        wheel = build_wheel(copy, package.python_version, out_dir, about=str(package.directory))
+        indexes = read_indexes(package.directory)
+        wheel = build_wheel(copy, package.python_version, out_dir, about=str(package.directory), indexes=indexes)
     return wheel
 
 
@@ -106,10 +108,11 @@ def wheel_metadata(wheel: Path, directory: Path) -> Metadata:
         return _parse(archive.read(member).decode("utf-8"), directory)
 
 
-def build_wheel(source: Path, python_version: str, out_dir: Path, *, about: str) -> Path:
+def build_wheel(source: Path, python_version: str, out_dir: Path, *, about: str, indexes: Indexes) -> Path:
     """Build a wheel from a package's directory with uv; returns its path in `out_dir`.
 
     :param about: what to call the source in an error.
+    :param indexes: where what the backend needs comes from.
 
     Raises SdistBuildError with the end of the backend's output, TargetError without a Python for the target.
     """
@@ -117,7 +120,8 @@ def build_wheel(source: Path, python_version: str, out_dir: Path, *, about: str)
         arguments: list[str | Path] = ["build", "--wheel", "--python", _python_for(source, python_version)]
         arguments += ["--no-python-downloads", "--no-create-gitignore", "--out-dir", scratch / "out", source]
         try:
-            uv.run(arguments, cwd=scratch, extra_env=_REPRODUCIBLE, timeout=_TIME_LIMIT)
+            variables = {**indexes.variables_outside(scratch), **_REPRODUCIBLE}
+            uv.run(arguments, cwd=scratch, extra_env=variables, timeout=_TIME_LIMIT)
         except process.ProcessFailed as error:
             raise _failed(about, error) from error
         wheel = next((scratch / "out").glob("*.whl"))
@@ -150,6 +154,7 @@ def _ask_backend(package: LocalPackage, copy: Path, scratch: Path) -> str:
     script.write_text(hook.read_text(encoding="utf-8"), encoding="utf-8")
     output = scratch / "answer.json"
     needs: Sequence[str] = requires
+    variables = {**read_indexes(package.directory).variables_outside(scratch), **_REPRODUCIBLE}
     # The backend may want more installed once it has seen the project (PEP 517), but not for ever.
     for _round in range(3):
         arguments: list[str | Path] = ["run", "--no-project", "--isolated", "--no-python-downloads", "--quiet"]
@@ -159,7 +164,7 @@ def _ask_backend(package: LocalPackage, copy: Path, scratch: Path) -> str:
         arguments += ["python", script]
         arguments += [json.dumps(value) for value in (backend, list(path), str(output), list(needs))]
         try:
-            uv.run(arguments, cwd=copy, extra_env=_REPRODUCIBLE, timeout=_TIME_LIMIT)
+            uv.run(arguments, cwd=copy, extra_env=variables, timeout=_TIME_LIMIT)
         except process.ProcessFailed as error:
             raise _failed(str(package.directory), error, manifest=_manifest(package.directory)) from error
         answer: Mapping[str, object] = json.loads(output.read_text(encoding="utf-8"))

@@ -43,7 +43,9 @@ def metadata(backend: object) -> str:
                 return stream.read()
         name = backend.build_wheel(directory)  # type: ignore[attr-defined]  # every PEP 517 backend has this hook
         with zipfile.ZipFile(os.path.join(directory, name)) as wheel:  # noqa: PTH118
-            (member,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
+            (member,) = (
+                name for name in wheel.namelist() if name.endswith(".dist-info/METADATA") and name.count("/") == 1
+            )
             return wheel.read(member).decode("utf-8")
 
 
