@@ -71,6 +71,9 @@ class Console:
 
     def error(self, error: BuilderError, *, about: str | None = None) -> None:
         """Show an error: what, where, the words of the program that failed, and what to do."""
+        if process.stopping.is_set():
+            # What fails now fails because it was stopped.
+            return
         subject = f"{about}: " if about else ""
         lines = [f"error: {subject}{error.what}"]
         if error.where:
@@ -81,6 +84,12 @@ class Console:
             lines.append("")
             lines.append(f"hint: {error.remedy}")
         self._say("\n".join(lines), colour="red", head=len("error:"))
+
+    def stopped(self, signal_name: str) -> None:
+        """Say that a signal ended the run."""
+        self._say(
+            f"error: stopped by {signal_name}; nothing half-made was left behind", colour="red", head=len("error:")
+        )
 
     def result(self, text: str) -> None:
         """Write a result to stdout."""
@@ -107,6 +116,9 @@ class Console:
 
 
 _STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+_received: list[int] = []
+"""The signals that have come."""
 
 _GRACE: Final = 2.0
 """Seconds that an orderly end may take after a signal."""
@@ -137,12 +149,18 @@ def run_door(command: click.Command, module: str) -> NoReturn:
 
     Exit codes: 0 done, 1 failed, 2 wrong usage, 128 + n stopped by signal n.
     """
+    notes, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    threading.Thread(target=_see_to_the_end, args=(notes,), daemon=True).start()
     for number in _STOPPING:
         signal.signal(number, _interrupt)
-    code = _exit_code(command, module)
+    code = 0
+    with contextlib.suppress(Interrupted):
+        code = _exit_code(command, module)
     # The work is over: a signal has nothing left to stop, and Python could not handle it while it shuts down.
     _ignore_signals()
-    sys.exit(code)
+    sys.exit(_say_stopped(_received[0]) if _received else code)
 
 
 def _exit_code(command: click.Command, module: str) -> int:
@@ -151,8 +169,6 @@ def _exit_code(command: click.Command, module: str) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except Interrupted as error:
-        return _say_stopped(error.signal_number)
     except BuilderError as error:
         if console.verbose:
             traceback.print_exc()
@@ -168,9 +184,6 @@ def _exit_code(command: click.Command, module: str) -> int:
 
 
 def _unforeseen(error: Exception) -> int:
-    # Up to Python 3.11, whatever is raised while a class is being made becomes a RuntimeError.
-    if isinstance(error.__cause__, Interrupted):
-        return _say_stopped(error.__cause__.signal_number)
     if console.verbose:
         traceback.print_exc()
     console.error(
@@ -185,9 +198,13 @@ def _unforeseen(error: Exception) -> int:
 def _interrupt(number: int, _frame: FrameType | None) -> None:
     # A second signal must not interrupt the cleaning up after the first.
     _ignore_signals()
-    process.stop_everything()
-    threading.Thread(target=_leave_anyway, args=(number,), daemon=True).start()
+    _stop(number)
     raise Interrupted(number)
+
+
+def _stop(number: int) -> None:
+    _received.append(number)
+    process.stop_everything()
 
 
 def _ignore_signals() -> None:
@@ -195,9 +212,19 @@ def _ignore_signals() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def _leave_anyway(number: int) -> None:
-    """End the process although a thread hangs in something that nothing can interrupt, such as a transfer."""
-    time.sleep(_GRACE)
+def _see_to_the_end(notes: int) -> None:
+    """Once a signal has come, see to it that the process ends, whatever its threads hang in.
+
+    :param notes: the file descriptor from which the numbers of signals can be read.
+    """
+    number = os.read(notes, 1)[0]
+    _stop(number)
+    started = time.monotonic()
+    while time.monotonic() - started < _GRACE:
+        time.sleep(_GRACE / 20)
+        # The main thread sleeps through a signal that comes just before it begins to wait for another thread.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.pthread_kill(threading.main_thread().ident or 0, number)
     from builder import storage  # noqa: PLC0415  (start-up time)
 
     storage.remove_temporaries()
@@ -205,7 +232,7 @@ def _leave_anyway(number: int) -> None:
 
 
 def _say_stopped(number: int) -> int:
-    console.error(BuilderError(f"stopped by {signal.Signals(number).name}; nothing half-made was left behind"))
+    console.stopped(signal.Signals(number).name)
     return 128 + number
 
 
