@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -67,9 +68,17 @@ class Running:
     def send(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
 
-    def children(self) -> list[int]:
-        """The programs that it has started and that still run."""
-        return [int(child) for task in Path(f"/proc/{self.pid}/task").iterdir() for child in _children(task)]
+    @contextmanager
+    def programs(self) -> Iterator[list[int]]:
+        """Those that it has started, and that those have started: for `have_ended`."""
+        found = [self.pid]
+        for pid in found:
+            for task in Path(f"/proc/{pid}/task").iterdir():
+                found += [int(child) for child in (task / "children").read_text().split()]
+        descriptors = [os.pidfd_open(pid) for pid in found[1:]]
+        yield descriptors
+        for descriptor in descriptors:
+            os.close(descriptor)
 
     def finish(self, timeout: float = SECONDS) -> Ran:
         """Wait for its end; fails if that takes longer than `timeout` seconds."""
@@ -152,7 +161,9 @@ class Workshop:
     def assert_clean(self) -> None:
         """Nothing half-made lies about anywhere."""
         assert not list(self.root.rglob(f"{storage.TEMPORARY_PREFIX}*"))
-        assert not list(self.temporary.iterdir())
+        # uv leaves the lock files of its builds.
+        left = [path for path in self.temporary.iterdir() if not path.match("uv-*.lock")]
+        assert not left, left
 
 
 @contextmanager
@@ -198,12 +209,13 @@ def make_sdist(directory: Path, files: Mapping[str, str], *, name: str, version:
     return path
 
 
+def have_ended(programs: list[int]) -> bool:
+    """Whether all of them have, or do so within a moment: a program that is killed takes one to be gone."""
+    return all(select.select([program], [], [], 10)[0] for program in programs)
+
+
 def write_tree(directory: Path, files: Mapping[str, str]) -> None:
     for name, text in files.items():
         path = directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-
-
-def _children(task: Path) -> list[str]:
-    return (task / "children").read_text().split()
