@@ -20,7 +20,7 @@ from typing import Final, NoReturn
 import click
 
 from builder import __version__, process
-from builder.errors import BuilderError, Interrupted, Notice, Origin
+from builder.errors import BuilderError, Interrupted, Notice, Origin, without_credentials
 
 
 @dataclass(slots=True)
@@ -85,6 +85,11 @@ class Console:
             lines.append(f"hint: {error.remedy}")
         self._say("\n".join(lines), colour="red", head=len("error:"))
 
+    def traceback(self) -> None:
+        """Show where the exception that is being handled was raised, if the user wants to know."""
+        if self.verbose:
+            self._say(traceback.format_exc().rstrip())
+
     def stopped(self, signal_name: str) -> None:
         """Say that a signal ended the run."""
         self._say(
@@ -109,7 +114,8 @@ class Console:
             self.result("  ".join(padded).rstrip())
 
     def _say(self, text: str, *, colour: str | None = None, head: int = 0) -> None:
-        """Write to stderr; only the first `head` characters are coloured."""
+        """Write to stderr, without credentials in URLs; only the first `head` characters are coloured."""
+        text = without_credentials(text)
         coloured = False if "NO_COLOR" in os.environ else None
         with self._lock:
             click.echo(click.style(text[:head], fg=colour) + text[head:], err=True, color=coloured)
@@ -155,6 +161,8 @@ def run_door(command: click.Command, module: str) -> NoReturn:
     threading.Thread(target=_see_to_the_end, args=(notes,), daemon=True).start()
     for number in _STOPPING:
         signal.signal(number, _interrupt)
+    # Where Python cannot raise, such as in the callback of a weak reference, it would show a traceback.
+    sys.unraisablehook = lambda what: None if what.exc_type is Interrupted else sys.__unraisablehook__(what)
     code = 0
     with contextlib.suppress(Interrupted):
         code = _exit_code(command, module)
@@ -170,8 +178,7 @@ def _exit_code(command: click.Command, module: str) -> int:
         error.show()
         return error.exit_code
     except BuilderError as error:
-        if console.verbose:
-            traceback.print_exc()
+        console.traceback()
         console.error(error)
         return error.exit_code
     except BrokenPipeError:
@@ -184,8 +191,7 @@ def _exit_code(command: click.Command, module: str) -> int:
 
 
 def _unforeseen(error: Exception) -> int:
-    if console.verbose:
-        traceback.print_exc()
+    console.traceback()
     console.error(
         BuilderError(
             f"the builder itself failed (version {__version__}): {type(error).__name__}: {error}",

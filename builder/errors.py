@@ -19,6 +19,7 @@ they become words on the screen and an exit code.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -47,6 +48,11 @@ class Notice:
     where: Origin | None = None
 
 
+def without_credentials(text: str) -> str:
+    """A text whose URLs name neither user nor password."""
+    return re.sub(r"://[^/@\s]+@", "://", text)
+
+
 class BuilderError(Exception):
     """What happened, where, and what to do about it.
 
@@ -54,6 +60,8 @@ class BuilderError(Exception):
     :param where: the file and line that the user should look at.
     :param detail: lines from another program, already shortened to what matters.
     :param remedy: what to do next, as an imperative sentence.
+
+    Credentials in URLs are left out of all of them.
     """
 
     exit_code: ClassVar[int] = 1
@@ -66,11 +74,11 @@ class BuilderError(Exception):
         detail: str | None = None,
         remedy: str | None = None,
     ) -> None:
-        super().__init__(what)
-        self.what = what
+        self.what = without_credentials(what)
         self.where = where
-        self.detail = detail
-        self.remedy = remedy
+        self.detail = without_credentials(detail) if detail else None
+        self.remedy = without_credentials(remedy) if remedy else None
+        super().__init__(self.what)
 
 
 class UsageError(BuilderError):
