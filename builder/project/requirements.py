@@ -29,7 +29,7 @@ from builder.project.requirement_lines import (
     same_requirement,
 )
 from builder.project.requirements_txt import RequirementLine, read_requirements_txt
-from builder.project.sources import LocalSource, source_of, workspace_root
+from builder.project.sources import IndexSource, LocalSource, source_of, workspace_root
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
@@ -234,7 +234,9 @@ class _Collector:
         names = frozenset(_canonical(metadata.name) for metadata in self.metadata.values() if metadata)
         # The same requirement is often declared twice; which of the two comes first does not matter to a resolver.
         lines = {
-            (line.text, line.hashes): line for line in reversed(self.lines) if name_of(line.text) not in names
+            (line.text, line.hashes, str((line.index or {}).get("url", ""))): line
+            for line in reversed(self.lines)
+            if name_of(line.text) not in names
         }
         return Requirements(
             self.project,
@@ -253,6 +255,8 @@ class _Collector:
         match source:
             case LocalSource(path):
                 self._add_path(path, frozenset(requirement.extras), origin)
+            case IndexSource(table):
+                self.lines.append(RequirementLine(str(requirement), origin, index=table))
             case str(url) if url.startswith("file:"):
                 self._add_path(path_of_url(url, directory), frozenset(requirement.extras), origin)
             case str(text) if requirement.url is None:

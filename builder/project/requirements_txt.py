@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -27,6 +27,7 @@ class RequirementLine:
     :param hashes: as `sha256:…`; if there are any in a file, pip demands them of every requirement.
     :param editable: written with `-e`.
     :param constraint: written in a `-c` file: it limits a version, but asks for nothing.
+    :param index: the index that `[tool.uv.sources]` takes it from, as an entry of `[[tool.uv.index]]`.
     """
 
     text: str
@@ -34,6 +35,7 @@ class RequirementLine:
     hashes: tuple[str, ...] = ()
     editable: bool = False
     constraint: bool = False
+    index: Mapping[str, object] | None = field(default=None, hash=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

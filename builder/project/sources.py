@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -23,10 +23,23 @@ class LocalSource:
     path: Path
 
 
-def source_of(requirement: Requirement, directory: Path, markers: Mapping[str, str]) -> LocalSource | str | None:
+@dataclass(frozen=True, slots=True)
+class IndexSource:
+    """A requirement that comes by name, but from this index only.
+
+    :param table: its entry of `[[tool.uv.index]]`, the URL perhaps with credentials, which are never to be shown.
+    """
+
+    table: Mapping[str, object] = field(repr=False)
+
+
+Source = LocalSource | IndexSource | str
+
+
+def source_of(requirement: Requirement, directory: Path, markers: Mapping[str, str]) -> Source | None:
     """Where `[tool.uv.sources]` of the project in `directory` takes a requirement from.
 
-    A local path; or a PEP 508 direct reference to use instead; or None, which means by name from the index.
+    A local path; or one index; or a PEP 508 direct reference to use instead; or None, which means by name.
     Raises ProjectError for a source that cannot be found, or that the builder does not know.
     """
     from packaging.utils import canonicalize_name  # noqa: PLC0415  (start-up time)
@@ -73,7 +86,7 @@ def _for_target(value: object, markers: Mapping[str, str]) -> Mapping[str, objec
     return None
 
 
-def _resolve(requirement: Requirement, source: Mapping[str, object], base: Path, root: Path) -> LocalSource | str:
+def _resolve(requirement: Requirement, source: Mapping[str, object], base: Path, root: Path) -> Source:
     extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
     match source:
         case {"path": str(path)}:
@@ -86,11 +99,28 @@ def _resolve(requirement: Requirement, source: Mapping[str, object], base: Path,
             reference = next((f"@{source[key]}" for key in _GIT_REFERENCES if source.get(key)), "")
             inside = f"#subdirectory={source['subdirectory']}" if source.get("subdirectory") else ""
             return f"{requirement.name}{extras} @ git+{url}{reference}{inside}"
+        case {"index": str(name)}:
+            return IndexSource(_index(name, requirement, base, root))
     where = locate(requirement.name, base / "pyproject.toml")
     raise ProjectError(
         f"the source of `{requirement.name}` in `[tool.uv.sources]` is of a kind that the builder does not read",
         where=where,
         remedy="Run `uv lock` and commit uv.lock: a lock is obeyed whatever its sources are",
+    )
+
+
+def _index(name: str, requirement: Requirement, base: Path, root: Path) -> Mapping[str, object]:
+    """The index that a project or its workspace declares by this name, with its URL made absolute."""
+    for directory in dict.fromkeys([base, root]):
+        tables = _uv_table(directory).get("index")
+        for table in tables if isinstance(tables, list) else []:
+            if isinstance(table, dict) and table.get("name") == name and isinstance(table.get("url"), str):
+                url = str(table["url"])
+                return {**table, "url": url if "://" in url else (directory / url).resolve().as_uri()}
+    raise ProjectError(
+        f"`{requirement.name}` is to come from the index `{name}`, which no `[[tool.uv.index]]` declares",
+        where=locate(requirement.name, base / "pyproject.toml"),
+        remedy=f'Add `[[tool.uv.index]]` with `name = "{name}"` and its `url`',
     )
 
 

@@ -9,12 +9,13 @@ import os.path
 import tomllib
 import urllib.parse
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from builder.errors import Origin, ResolutionError
 from builder.project.requirements import NOTHING, Wanted
+from builder.resolution.indexes import Indexes, local_path
 from builder.resolution.target import Target
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class Distribution:
     :param name: normalised.
     :param version: empty where only building tells (a git repository).
     :param kind: a wheel, or something to build one from.
-    :param location: a URL, perhaps with credentials (never to be shown), or a local path.
+    :param location: a URL, perhaps with credentials (never to be shown), or the path of a local file.
     :param filename: the wheel's or sdist's own name; for git the repository's.
     :param digest: sha256, or the commit for git.
     :param size: in bytes, where the lock tells.
@@ -66,11 +67,13 @@ class Lock:
 
     :param distributions: one of each name, sorted by name; the user's own packages are not among them.
     :param text: the lock as a `pylock.toml` that holds these distributions and no others.
+    :param indexes: how the distributions are reached, which is no part of what the lock is.
     """
 
     target: Target
     distributions: tuple[Distribution, ...]
     text: str
+    indexes: Indexes = field(default_factory=Indexes, compare=False)
 
     def version_of(self, name: str) -> str | None:
         """The version of a distribution by its normalised name; None if it is not in the lock."""
@@ -187,6 +190,8 @@ def _distribution(package: Package, choice: Choice, base: Path) -> Distribution:
             package.name, version, "git", url, repository, choice.commit_id, None, choice.subdirectory
         )
     location: str | Path = choice.url or base / (choice.path or "")
+    if choice.url and choice.url.startswith("file:"):
+        location = local_path(choice.url) or base
     filename = _filename(choice, location)
     digest = choice.hashes.get("sha256")
     if digest is None:
@@ -250,9 +255,11 @@ def _write(pylock: Pylock, chosen: Iterable[tuple[Package, Choice]], base: Path)
 
 def _portable(file: _File, base: Path) -> _File:
     """Without credentials, upload times and this machine's paths."""
-    url = _without_credentials(file.url) if file.url else None
-    path = Path(os.path.relpath(base / file.path, base)).as_posix() if file.path else None
-    return replace(file, url=url, path=path, upload_time=None)
+    local = local_path(file.url) if file.url and file.url.startswith("file:") else None
+    path = local or (base / file.path if file.path else None)
+    url = _without_credentials(file.url) if file.url and not local else None
+    relative = Path(os.path.relpath(path, base)).as_posix() if path else None
+    return replace(file, url=url, path=relative, upload_time=None)
 
 
 def _without_credentials(url: str) -> str:

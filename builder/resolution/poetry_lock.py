@@ -14,6 +14,7 @@ from builder.project.requirement_lines import local_part, name_of
 from builder.project.requirements import Requirements
 from builder.project.requirements_txt import read_requirements_txt
 from builder.resolution import uv
+from builder.resolution.indexes import read_indexes
 
 _TOOLS = ("poetry>=2.1,<3", "poetry-plugin-export>=1.9,<2")
 _TIME_LIMIT = 300.0
@@ -58,7 +59,11 @@ def _run(requirements: Requirements, lock: Path) -> str:
         arguments += ["--extras", extra]
     with storage.scratch_directory() as scratch:
         output = scratch / "requirements.txt"
-        env = {"POETRY_VIRTUALENVS_CREATE": "false", "POETRY_CACHE_DIR": str(scratch / "cache")}
+        env = {
+            **read_indexes(requirements.directory).variables_outside(scratch),
+            "POETRY_VIRTUALENVS_CREATE": "false",
+            "POETRY_CACHE_DIR": str(scratch / "cache"),
+        }
         try:
             uv.run(
                 [*arguments, "--output", output], cwd=requirements.directory, extra_env=env, timeout=_TIME_LIMIT

@@ -20,22 +20,27 @@ from builder import storage
 from builder.project.metadata import read_pyproject
 from builder.project.requirements import Requirements
 from builder.resolution import uv
+from builder.resolution.indexes import Indexes, is_index_option
 from builder.resolution.target import Target
 
 _SECONDS: Final = 600
 """What the public index says in `Cache-Control: max-age` of its pages."""
 
 # Where the user can give uv other indexes, constraints, or a date to stop at.
-_SETTINGS: Final = re.compile(r"UV_(?!CACHE_DIR$|NO_PROGRESS$|PYTHON)\w+|PIP_\w*INDEX\w*")
+_SETTINGS: Final = re.compile(r"UV_(?!CACHE_DIR$|NO_PROGRESS$|PYTHON)\w+")
 _HARMLESS_TABLES: Final = {"sources", "workspace", "package", "dev-dependencies", "managed", "build-backend"}
 
 
-def place(requirements: Requirements, target: Target) -> Path | None:
+def place(requirements: Requirements, target: Target, indexes: Indexes) -> Path | None:
     """Where the resolution of these requirements is remembered; None if it must not be."""
-    if any(_SETTINGS.fullmatch(name) for name in os.environ) or _configured(requirements.directory):
+    if (
+        indexes.remote
+        or any(_SETTINGS.fullmatch(name) for name in os.environ)
+        or _configured(requirements.directory)
+    ):
         return None
     lines = [line.text for line in requirements.lines]
-    if any("://" in line or "@" in line for line in lines) or any(map(_names_index, requirements.options)):
+    if any("://" in line.text or "@" in line.text or line.index for line in requirements.lines):
         return None
     key = json.dumps(
         [
@@ -44,7 +49,9 @@ def place(requirements: Requirements, target: Target) -> Path | None:
             target.uv_platform,
             sorted(lines),
             sorted(line.text for line in requirements.constraints),
-            requirements.options,
+            [option for option in requirements.options if not is_index_option(option)],
+            indexes.options,
+            [_state(directory) for directory in indexes.local],
             sorted(requirements.local_names),
         ]
     )
@@ -78,5 +85,11 @@ def _configured(directory: Path) -> bool:
     return any((place / "uv.toml").exists() for place in places)
 
 
-def _names_index(option: str) -> bool:
-    return option.startswith(("--index", "--extra-index", "--find-links", "--no-index"))
+def _state(directory: Path) -> list[tuple[str, int, int]]:
+    """What changes when a distribution is added to a local index, or to a directory of distributions."""
+    found = []
+    for pattern in ("*", "*/index.html"):
+        for path in directory.glob(pattern):
+            state = path.stat()
+            found.append((path.name, state.st_mtime_ns, state.st_size))
+    return sorted(found)

@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,10 +16,12 @@ from builder.errors import FetchError, Notice, Origin, ResolutionError, TargetEr
 from builder.project.requirements import NOTHING, Requirements
 from builder.project.requirements_txt import RequirementLine
 from builder.resolution import pythons, recent, uv
+from builder.resolution.indexes import Indexes, is_index_option, read_indexes
 from builder.resolution.lock import Hashes, Lock, read_lock
 from builder.resolution.poetry_lock import locked_requirements
 from builder.resolution.sanity import oddities
 from builder.resolution.target import Target
+from builder.resolution.transport import without_credentials
 
 _NOTICE = "# notice: "
 _LONGEST = 5
@@ -27,6 +29,10 @@ _LONGEST = 5
 _NETWORK = re.compile(
     r"error sending request|failed to fetch|could not connect|dns error|failed to lookup|timed out",
     re.IGNORECASE,
+)
+_REFUSED = re.compile(r"An index URL \((\S+)\) could not be queried .* credentials \((40[13] \w+)\)")
+_SHADOWED = re.compile(
+    r"`(\S+)` was found on (\S+), but not at the requested version .* on a subsequent index \(e\.g\., (\S+)\)\."
 )
 
 
@@ -50,7 +56,7 @@ def resolve(requirements: Requirements, target: Target) -> Resolution:
     elif requirements.lock.name == "poetry.lock":
         resolution = _resolve(locked_requirements(requirements, requirements.lock), target)
     else:
-        resolution = Resolution(_obey(requirements, requirements.lock, target))
+        resolution = _obey(requirements, requirements.lock, target)
     _check_complete(resolution.lock, requirements)
     return resolution
 
@@ -66,32 +72,35 @@ def local_packages(requirements: Requirements) -> tuple[Path, ...]:
 
 
 def _resolve(requirements: Requirements, target: Target) -> Resolution:
-    place = recent.place(requirements, target)
+    indexes = read_indexes(requirements.directory, requirements.options)
+    place = recent.place(requirements, target, indexes)
     known = recent.recall(place) if place else None
-    text, age = known or (_resolve_anew(requirements, target), None)
+    text, age = known or (_resolve_anew(requirements, target, indexes), None)
     origin = requirements.lines[0].origin if requirements.lines else Origin(requirements.directory)
     hashes = _hashes(requirements.lines)
     lock = read_lock(text, target, base=requirements.directory, origin=origin, hashes=hashes)
     if place and not known:
         recent.remember(place, text)
-    return Resolution(lock, age, _written_notices(text))
+    return Resolution(replace(lock, indexes=indexes), age, (*indexes.notices, *_written_notices(text)))
 
 
-def _resolve_anew(requirements: Requirements, target: Target) -> str:
+def _resolve_anew(requirements: Requirements, target: Target, indexes: Indexes) -> str:
     """The lock, headed by comments that hold what the user should know of it."""
-    finished = _ask_uv(requirements, target)
+    finished = _ask_uv(requirements, target, indexes)
     warnings = re.findall(r"^warning: (`.* is yanked.*)$", finished.stderr, re.MULTILINE)
 
     def explain(constraints: list[str]) -> str | None:
         try:
-            _ask_uv(requirements, target, constraints)
+            _ask_uv(requirements, target, indexes, constraints)
         except ResolutionError as error:
             return error.detail
         return None
 
     def newest(names: list[str]) -> dict[str, str]:
-        bare = replace(requirements, lines=tuple(RequirementLine(name, Origin(Path())) for name in names))
-        found = tomllib.loads(_ask_uv(bare, target, with_dependencies=False).stdout)
+        indexed = {_spelling(line.text): line.index for line in requirements.lines if line.index}
+        lines = (RequirementLine(name, Origin(Path()), index=indexed.get(name)) for name in names)
+        bare = replace(requirements, lines=tuple(lines))
+        found = tomllib.loads(_ask_uv(bare, target, indexes, with_dependencies=False).stdout)
         return {package["name"]: package["version"] for package in found["packages"]}
 
     notices = [Notice(text) for text in warnings]
@@ -110,39 +119,81 @@ def _written_notices(text: str) -> tuple[Notice, ...]:
 
 
 def _ask_uv(
-    requirements: Requirements, target: Target, constraints: Sequence[str] = (), *, with_dependencies: bool = True
+    requirements: Requirements,
+    target: Target,
+    indexes: Indexes,
+    constraints: Sequence[str] = (),
+    *,
+    with_dependencies: bool = True,
 ) -> process.Finished:
     """Have uv resolve; its stdout is a `pylock.toml`, its stderr warnings."""
-    options = [option for option in requirements.options if option not in {"--pre", "--require-hashes"}]
+    options = [option for option in requirements.options if not is_index_option(option)] + list(indexes.options)
+    # Indexes are told in a file, not on the command line: their URLs may hold credentials.
+    lines = [option for option in options if option not in {"--pre", "--require-hashes"}]
+    lines += [line.text for line in requirements.lines if not line.index]
     with storage.scratch_directory() as scratch:
-        asked = _write(scratch / "requirements.in", [*options, *(line.text for line in requirements.lines)])
+        asked = [_write(scratch / "requirements.in", lines), *_write_projects(scratch, requirements.lines)]
         limits = _write(
             scratch / "constraints.txt", [*(line.text for line in requirements.constraints), *constraints]
         )
         excluded = _write(scratch / "local-packages.txt", sorted(requirements.local_names))
-        arguments: list[str | Path] = ["pip", "compile", asked, "--format", "pylock.toml", "--constraints", limits]
+        arguments: list[str | Path] = [
+            "pip",
+            "compile",
+            *asked,
+            "--format",
+            "pylock.toml",
+            "--constraints",
+            limits,
+        ]
         # A name that the project declares as local is never looked up, whoever else asks for it.
         arguments += ["--excludes", excluded, "--python-version", target.python_version]
         arguments += ["--python-platform", target.uv_platform, "--python", _interpreter(target)]
         arguments += ["--no-header", "--no-annotate", "--no-python-downloads"]
         arguments += [] if with_dependencies else ["--no-deps"]
-        if "--pre" in requirements.options:
+        if "--pre" in options:
             arguments += ["--prerelease", "allow"]
         try:
-            finished = uv.run(arguments, cwd=requirements.directory)
+            finished = uv.run(arguments, cwd=requirements.directory, extra_env=indexes.variables())
         except process.ProcessFailed as error:
             raise _explain(error, requirements, scratch) from error
     return finished
 
 
-def _obey(requirements: Requirements, path: Path, target: Target) -> Lock:
-    text = _export(requirements, path, "--locked")
+def _write_projects(scratch: Path, lines: Iterable[RequirementLine]) -> Iterator[Path]:
+    """Requirements that come from one index only, one pyproject.toml for each index.
+
+    uv obeys `[tool.uv.sources]` of a project that it compiles, but there is nothing like it for requirements.in.
+    """
+    import tomli_w  # noqa: PLC0415  (start-up time)
+
+    by_index: dict[str, tuple[Mapping[str, object], list[str]]] = {}
+    for line in lines:
+        if line.index:
+            by_index.setdefault(repr(line.index), (line.index, []))[1].append(line.text)
+    for number, (index, texts) in enumerate(by_index.values()):
+        path = scratch / f"from-index-{number}" / "pyproject.toml"
+        path.parent.mkdir()
+        sources = {_spelling(text): {"index": index["name"]} for text in texts}
+        document = {
+            "project": {"name": "the-project", "version": "0", "dependencies": texts},
+            "tool": {"uv": {"index": [{**index, "explicit": True}], "sources": sources}},
+        }
+        path.write_text(tomli_w.dumps(document), encoding="utf-8")
+        yield path
+
+
+def _obey(requirements: Requirements, path: Path, target: Target) -> Resolution:
+    # A lock says itself where its files are; what was configured only says how to get there.
+    indexes = read_indexes(requirements.directory)
+    text = _export(requirements, path, "--locked", indexes.transport.variables())
     # An export holds what was asked for; a pylock.toml has markers for it.
     wanted = NOTHING if path.name == "uv.lock" else requirements.wanted
-    return read_lock(text, target, base=requirements.directory, origin=Origin(path), hashes={}, wanted=wanted)
+    lock = read_lock(text, target, base=requirements.directory, origin=Origin(path), hashes={}, wanted=wanted)
+    return Resolution(replace(lock, indexes=indexes))
 
 
-def _export(requirements: Requirements, lock: Path, mode: str) -> str:
+def _export(requirements: Requirements, lock: Path, mode: str, variables: Mapping[str, str] | None = None) -> str:
     """The project's own lock as a `pylock.toml`; `--locked` refuses one that no longer fits the project."""
     if lock.name != "uv.lock":
         return lock.read_text(encoding="utf-8")
@@ -152,7 +203,8 @@ def _export(requirements: Requirements, lock: Path, mode: str) -> str:
     for group in requirements.wanted.groups:
         arguments += ["--group", group]
     try:
-        return uv.run([*arguments, "--no-python-downloads", "--quiet"], cwd=requirements.directory).stdout
+        arguments += ["--no-python-downloads", "--quiet"]
+        return uv.run(arguments, cwd=requirements.directory, extra_env=variables).stdout
     except process.ProcessFailed as error:
         words = _shorten(error.stderr)
         if _NETWORK.search(words):
@@ -195,6 +247,8 @@ def _explain(
 ) -> ResolutionError | FetchError:
     """The complaint of uv, shortened, with the requirement that started it."""
     words = _shorten(error.stderr).replace(f"{scratch}{os.sep}", "")
+    if refused := _REFUSED.search(error.stderr):
+        return _credentials_refused(without_credentials(refused[1]), refused[2])
     if _NETWORK.search(words):
         return _unreachable(words)
     line = _culprit(words, requirements.lines)
@@ -202,7 +256,29 @@ def _explain(
         "the requirements cannot be resolved",
         where=line.origin if line else Origin(requirements.directory),
         detail=words,
-        remedy="Change the requirement, or what conflicts with it" if line else None,
+        remedy=_other_index(error.stderr)
+        or ("Change the requirement, or what conflicts with it" if line else None),
+    )
+
+
+def _other_index(words: str) -> str | None:
+    """What to do where another index than the first that has a name might have the version."""
+    # uv breaks no lines of a hint.
+    found = _SHADOWED.search(words)
+    if found is None:
+        return None
+    name, first, other = found[1], *map(without_credentials, found.group(2, 3))
+    return (
+        f"`{name}` is taken from {first} only, the first index that has it, so that nobody can put another"
+        f" in its place; if you trust {other} as much, set UV_INDEX_STRATEGY=unsafe-best-match"
+    )
+
+
+def _credentials_refused(url: str, status: str) -> FetchError:
+    return FetchError(
+        f"the package index {url} refuses its user name or password, or wants one ({status})",
+        remedy="Correct them where your index is configured (its URL, pip.conf, ~/.netrc, or for an index of uv"
+        " with a name UV_INDEX_NAME_USERNAME and UV_INDEX_NAME_PASSWORD)",
     )
 
 
@@ -210,7 +286,8 @@ def _culprit(words: str, lines: Iterable[RequirementLine]) -> RequirementLine | 
     """The declared requirement that uv's explanation rests on."""
     by_name = {_spelling(line.text): line for line in lines}
     # uv names what the user asked for as `you require X`; other names in the text are dependencies.
-    named = re.findall(r"you require ([A-Za-z0-9._-]+)", words) + re.findall(r"`?([A-Za-z0-9._-]+)", words)
+    named = re.findall(r"(?:you require|the-project depends on) ([A-Za-z0-9._-]+)", words)
+    named += re.findall(r"`?([A-Za-z0-9._-]+)", words)
     return next((by_name[_spelling(name)] for name in named if _spelling(name) in by_name), None)
 
 
@@ -227,7 +304,7 @@ def _shorten(words: str) -> str:
             break
         text = re.sub(r"^\s*(error|cause):\s*", "", line).strip()
         if text and not text.startswith(("No solution found when resolving", "warning:")):
-            kept.append(re.sub(r"://[^/@\s]+@", "://", text))
+            kept.append(without_credentials(text))
     # The chain of a long explanation only leads to its end.
     return "\n".join(kept if len(kept) <= _LONGEST else ["…", *kept[-_LONGEST:]])
 

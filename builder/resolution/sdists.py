@@ -33,7 +33,7 @@ def fetch_wheels(lock: Lock) -> Mapping[str, StoredFile]:
     archives = [found for found in lock.distributions if found.kind != "git"]
     sources = [found for found in lock.distributions if found.kind != "wheel"]
     _check_python(lock, sources)
-    files = dict(fetch(archives))
+    files = dict(fetch(archives, lock.indexes.transport))
     files.update(_build_all(lock, sources, files))
     return files
 
@@ -91,7 +91,7 @@ def _build(lock: Lock, found: Distribution, files: Mapping[str, StoredFile]) -> 
         else:
             source = _unpack(files[found.name].path, scratch / "source")
         subdirectory = source / (found.subdirectory or "")
-        wheel = build_wheel(subdirectory, lock.target.python_version, directory, about=about)
+        wheel = build_wheel(subdirectory, lock.target.python_version, directory, about=about, indexes=lock.indexes)
     return wheel
 
 

@@ -17,6 +17,7 @@ from typing import IO, TYPE_CHECKING, Final
 from builder import process, storage
 from builder.errors import FetchError
 from builder.resolution.lock import Distribution
+from builder.resolution.transport import Credentials, Transport
 
 if TYPE_CHECKING:
     import httpx
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _CONNECTIONS: Final = 16
 _ATTEMPTS: Final = 4
 _TRANSIENT: Final = frozenset({408, 429, 500, 502, 503, 504})
+_REFUSED: Final = frozenset({401, 403, 407})
 _CHUNK: Final = 1 << 18
 
 
@@ -41,16 +43,18 @@ def store_path(distribution: Distribution) -> Path:
     return storage.cache_directory() / "sha256" / digest[:2] / digest / distribution.filename
 
 
-def fetch(distributions: Sequence[Distribution]) -> Mapping[str, StoredFile]:
+def fetch(distributions: Sequence[Distribution], transport: Transport) -> Mapping[str, StoredFile]:
     """Have all these wheels and sdists in the store; return them by distribution name.
 
     What the store already holds is checked, the rest is fetched in parallel, each against its hash. Raises
     FetchError naming everything that is not to be had, StorageError if the disk is full.
+
+    :param transport: how the hosts are reached.
     """
     with ThreadPoolExecutor(_CONNECTIONS) as pool:
         whole = list(pool.map(_is_whole, distributions))
         missing = [found for found, there in zip(distributions, whole, strict=True) if not there]
-        _fetch_missing(missing, pool)
+        _fetch_missing(missing, pool, transport)
     return {found.name: StoredFile(store_path(found), found.digest) for found in distributions}
 
 
@@ -64,17 +68,18 @@ def _is_whole(distribution: Distribution) -> bool:
         raise storage.storage_error(error, path) from error
 
 
-def _fetch_missing(missing: Sequence[Distribution], pool: ThreadPoolExecutor) -> None:
+def _fetch_missing(missing: Sequence[Distribution], pool: ThreadPoolExecutor, transport: Transport) -> None:
     if not missing:
         return
     import httpx  # noqa: PLC0415  (start-up time)
 
     limits = httpx.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS)
     timeout = httpx.Timeout(30, connect=10)
-    with httpx.Client(follow_redirects=True, limits=limits, timeout=timeout) as client:
+    credentials = _credentials(missing, transport)
+    with transport.client(limits, timeout) as client:
         # Large ones first: the last to start should not be the last to finish by far.
         ordered = sorted(missing, key=lambda found: -(found.size or 0))
-        futures = [pool.submit(_fetch_one, client, found) for found in ordered]
+        futures = [pool.submit(_fetch_one, client, found, credentials.get(found.name)) for found in ordered]
         try:
             failures = [failure for failure in (future.result() for future in futures) if failure is not None]
         except BaseException:
@@ -88,11 +93,26 @@ def _fetch_missing(missing: Sequence[Distribution], pool: ThreadPoolExecutor) ->
         raise FetchError(
             f"{count} could not be fetched",
             detail=shown,
-            remedy="Check the network and the proxy, then run it again; what did arrive is kept",
+            remedy="Check the network, the proxy and the credentials, then run it again; what did arrive is kept",
         )
 
 
-def _fetch_one(client: httpx.Client, distribution: Distribution) -> str | None:
+def _credentials(missing: Iterable[Distribution], transport: Transport) -> Mapping[str, Credentials]:
+    """What to present for each distribution, by its name; each place is looked up once: a keyring is slow."""
+    by_place: dict[str, Credentials | None] = {}
+    found = {}
+    for distribution in missing:
+        if isinstance(distribution.location, Path):
+            continue
+        place = distribution.location.rpartition("/")[0]
+        if place not in by_place:
+            by_place[place] = transport.credentials(distribution.location)
+        if credentials := by_place[place]:
+            found[distribution.name] = credentials
+    return found
+
+
+def _fetch_one(client: httpx.Client, distribution: Distribution, credentials: Credentials | None) -> str | None:
     """Fetch one file into the store; return what went wrong, in words, if it is not to be had."""
     import httpx  # noqa: PLC0415  (start-up time)
 
@@ -107,11 +127,11 @@ def _fetch_one(client: httpx.Client, distribution: Distribution) -> str | None:
             return f"{distribution.filename}: stopped"
         try:
             with storage.atomic_write(store_path(distribution)) as stream:
-                _copy(client, distribution, stream)
+                _copy(client, distribution, credentials, stream)
         except _WrongContent as error:
             problem = str(error)
         except httpx.HTTPStatusError as error:
-            problem = f"the index answers {error.response.status_code}"
+            problem = _answer(error.response.status_code, credentials)
             if error.response.status_code not in _TRANSIENT:
                 break
         except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -121,14 +141,23 @@ def _fetch_one(client: httpx.Client, distribution: Distribution) -> str | None:
     return f"{distribution.filename}: {problem}"
 
 
+def _answer(status: int, credentials: Credentials | None) -> str:
+    said = f"the index answers {status}"
+    if status not in _REFUSED:
+        return said
+    return f"{said}: it refuses the credentials" if credentials else f"{said}: it wants credentials"
+
+
 class _WrongContent(Exception):
     """Makes atomic_write throw away what arrived."""
 
 
-def _copy(client: httpx.Client, distribution: Distribution, stream: IO[bytes]) -> None:
+def _copy(
+    client: httpx.Client, distribution: Distribution, credentials: Credentials | None, stream: IO[bytes]
+) -> None:
     """Copy a distribution's bytes to a stream; raises _WrongContent if they are not what the lock says."""
     digest = hashlib.sha256()
-    for chunk in _chunks(client, distribution):
+    for chunk in _chunks(client, distribution, credentials):
         if process.stopping.is_set():
             raise _WrongContent("stopped")
         digest.update(chunk)
@@ -137,13 +166,15 @@ def _copy(client: httpx.Client, distribution: Distribution, stream: IO[bytes]) -
         raise _WrongContent(f"its sha256 is {digest.hexdigest()}, the lock says {distribution.digest}")
 
 
-def _chunks(client: httpx.Client, distribution: Distribution) -> Iterable[bytes]:
+def _chunks(client: httpx.Client, distribution: Distribution, credentials: Credentials | None) -> Iterable[bytes]:
     if isinstance(distribution.location, Path):
         with distribution.location.open("rb") as source:
             while chunk := source.read(_CHUNK):
                 yield chunk
         return
     # A wheel is compressed already; asking for it as it is lets the content be hashed as it arrives.
-    with client.stream("GET", distribution.location, headers={"Accept-Encoding": "identity"}) as response:
+    headers = {"Accept-Encoding": "identity"}
+    # httpx presents them to this host only, not to another one that it may redirect to.
+    with client.stream("GET", distribution.location, headers=headers, auth=credentials) as response:
         response.raise_for_status()
         yield from response.iter_raw(_CHUNK)

@@ -59,6 +59,9 @@ def run(
 ) -> process.Finished:
     """Run uv quietly, without the caller's secrets.
 
+    pip's variables are left out too: uv does not read them, and they may hold credentials that the build backends
+    which it runs have no use for.
+
     Raises process.ProcessFailed with uv's own words, but StorageError where they are about a full disk.
     """
     cache = storage.make_directory(storage.cache_directory() / "uv")
@@ -68,10 +71,10 @@ def run(
         "UV_CACHE_DIR": str(cache),
         **(extra_env or {}),
     }
+    environment = process.clean_environment(settings)
+    environment = {name: value for name, value in environment.items() if not name.startswith("PIP_")}
     try:
-        return process.run(
-            [executable(), *arguments], env=process.clean_environment(settings), cwd=cwd, timeout=timeout
-        )
+        return process.run([executable(), *arguments], env=environment, cwd=cwd, timeout=timeout)
     except process.ProcessFailed as error:
         if full := _full_disk(error.stderr, cache):
             raise full from error

@@ -246,11 +246,25 @@ elsewhere = [{ path = "../missing", marker = "sys_platform == 'win32'" }]
 
 
 def test_a_source_of_an_unknown_kind_is_refused_rather_than_asked_of_the_index(tmp_path: Path) -> None:
-    package(tmp_path, "app", "private", more='[tool.uv.sources]\nprivate = { index = "ours" }\n')
+    package(tmp_path, "app", "private", more='[tool.uv.sources]\nprivate = { registry = "ours" }\n')
     with pytest.raises(ProjectError, match="`private`") as caught:
         read(tmp_path)
     assert caught.value.remedy
     assert "uv.lock" in caught.value.remedy
+
+
+def test_a_source_that_names_an_index_which_is_not_declared_is_refused(tmp_path: Path) -> None:
+    package(tmp_path, "app", "private", more='[tool.uv.sources]\nprivate = { index = "ours" }\n')
+    with pytest.raises(ProjectError, match=r"`private` is to come from the index `ours`"):
+        read(tmp_path)
+
+
+def test_a_source_that_names_an_index_keeps_it_with_the_requirement(tmp_path: Path) -> None:
+    index = '[[tool.uv.index]]\nname = "ours"\nurl = "https://example.invalid/simple"\nexplicit = true\n'
+    package(tmp_path, "app", "private", more=f'[tool.uv.sources]\nprivate = {{ index = "ours" }}\n{index}')
+    (line,) = read(tmp_path).lines
+    assert line.text == "private"
+    assert line.index == {"name": "ours", "url": "https://example.invalid/simple", "explicit": True}
 
 
 def test_workspace_members_are_found_by_the_name_that_they_declare(tmp_path: Path) -> None:

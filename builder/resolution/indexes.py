@@ -1,0 +1,215 @@
+"""Where distributions come from: what pip, uv and the project's requirements file were told, as one view.
+
+1. Index options of the requirements file stand above both configurations, as with pip: `--index-url` replaces
+   what is configured, all else is added to it.
+2. If the user has told uv of any index, uv's configuration counts, and pip's only says how hosts are reached
+   (proxy, certificates).
+3. Otherwise pip's configuration is translated.
+
+Of several indexes the first that has a name serves it, whatever versions the others have: extra indexes in their
+order, then the default one, and the public one after all others. So nobody can publish a higher version of a
+private package where all can publish. Directories of this machine (`--find-links`, and extra indexes that are
+`file:` URLs) only add to what the index has, and the best version is taken, as with pip.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import urllib.parse
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from builder.errors import Notice
+from builder.resolution.pip_configuration import PipConfiguration, read_pip_configuration
+from builder.resolution.transport import Transport
+from builder.resolution.uv_configuration import (
+    ENVIRONMENT,
+    NamedIndex,
+    UvConfiguration,
+    read_uv_configuration,
+)
+
+_OPTIONS: Final = ("--index-url", "--extra-index-url", "--find-links", "--no-index")
+
+
+@dataclass(frozen=True, slots=True)
+class Indexes:
+    """Where the distributions of a project come from, and how they are reached.
+
+    :param options: lines of a requirements file for uv: what it does not find out by itself.
+    :param environment: variables for uv where it resolves or builds; an empty one takes back the user's.
+    :param settings: a `uv.toml` for runs of uv outside the project, which build wheels.
+    :param remote: something else than the public index and this machine has a say.
+    :param local: directories of this machine that have a say.
+    """
+
+    options: tuple[str, ...] = field(default=(), repr=False)
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    settings: Mapping[str, object] = field(default_factory=dict, repr=False)
+    transport: Transport = field(default_factory=Transport)
+    remote: bool = False
+    local: tuple[Path, ...] = ()
+    notices: tuple[Notice, ...] = ()
+
+    def variables(self) -> Mapping[str, str]:
+        """The environment for uv where it resolves."""
+        return {**self.transport.variables(), **self.environment}
+
+    def variables_outside(self, scratch: Path) -> Mapping[str, str]:
+        """The environment for uv where it builds, outside the project: `scratch` is to hold its settings."""
+        import tomli_w  # noqa: PLC0415  (start-up time)
+
+        path = scratch / "uv.toml"
+        path.write_text(tomli_w.dumps(self.settings), encoding="utf-8")
+        return {**self.variables(), "UV_CONFIG_FILE": str(path)}
+
+
+def is_index_option(option: str) -> bool:
+    """Whether an option of a requirements file is about indexes, so that `Indexes` has it."""
+    return option.partition(" ")[0] in _OPTIONS
+
+
+def read_indexes(directory: Path, options: Sequence[str] = ()) -> Indexes:
+    """Read where the distributions of the project in `directory` come from.
+
+    :param options: of its requirements file, one per text.
+
+    Raises ToolError or ProjectError for a configuration file that cannot be read.
+    """
+    uv = read_uv_configuration(directory)
+    pip = read_pip_configuration()
+    places = _places(options, PipConfiguration() if uv.decides else pip, uv)
+    replaced = any(option.startswith("--index-url ") for option in options)
+    environment = {name: "" for name in ENVIRONMENT[:4] if replaced and name in os.environ}
+    remote = uv.decides
+    lines = tuple(places.lines())
+    if not uv.decides:
+        lines += pip.options
+        remote = bool(pip.options or pip.uploaded_before) or any(map(_is_remote, places.all))
+        if pip.uploaded_before and not (os.environ.get("UV_EXCLUDE_NEWER") or "exclude-newer" in uv.settings):
+            environment["UV_EXCLUDE_NEWER"] = pip.uploaded_before
+    if places.merged and not (os.environ.get("UV_INDEX_STRATEGY") or "index-strategy" in uv.settings):
+        environment["UV_INDEX_STRATEGY"] = "unsafe-best-match"
+    return Indexes(
+        options=lines,
+        environment=environment,
+        settings=_settings(uv, places),
+        transport=_transport(uv, pip, places),
+        remote=remote,
+        local=tuple(path for place in places.all if (path := local_path(place)) is not None),
+        notices=() if uv.decides else pip.notices,
+    )
+
+
+def local_path(place: str) -> Path | None:
+    """The directory of a `file:` URL, or of a path; None for what another machine serves."""
+    parts = urllib.parse.urlsplit(place)
+    if parts.scheme == "file":
+        return Path(urllib.parse.unquote(parts.path))
+    return None if parts.scheme else Path(place)
+
+
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """Indexes and find-links locations that uv has to be told of.
+
+    :param default: empty for what uv takes by itself.
+    """
+
+    default: str
+    extra: tuple[str, ...]
+    find_links: tuple[str, ...]
+    no_index: bool
+    merged: bool
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        return (*self.extra, *((self.default,) if self.default else ()), *self.find_links)
+
+    def lines(self) -> Iterator[str]:
+        if self.no_index:
+            yield "--no-index"
+        yield from (f"--extra-index-url {shlex.quote(url)}" for url in self.extra)
+        if self.default:
+            yield f"--index-url {shlex.quote(self.default)}"
+        yield from (f"--find-links {shlex.quote(link)}" for link in self.find_links)
+
+
+def _places(options: Sequence[str], pip: PipConfiguration, uv: UvConfiguration) -> _Places:
+    said: dict[str, list[str]] = {name: [] for name in _OPTIONS}
+    for option in filter(is_index_option, options):
+        name, _, value = option.partition(" ")
+        said[name] += shlex.split(value) if name == "--find-links" else [value]
+    find_links = tuple(dict.fromkeys([*said["--find-links"], *pip.find_links]))
+    if said["--no-index"] or (pip.no_index and not said["--index-url"]):
+        return _Places("", (), find_links, no_index=True, merged=False)
+    own = next(reversed(said["--index-url"]), "")
+    default = own or pip.index_url
+    extra = tuple(dict.fromkeys([*said["--extra-index-url"], *(() if own else pip.extra_index_urls)]))
+    if not uv.decides or own:
+        default, extra = _public_last(default, extra)
+    merged = bool(extra) and not any(map(_is_remote, extra)) and (not uv.decides or bool(own))
+    return _Places(default, extra, find_links, no_index=False, merged=merged)
+
+
+def _public_last(default: str, extra: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+    """The default index and the others, so that the public one comes last; it is what uv takes by itself."""
+    others = tuple(url for url in extra if not _is_public(url))
+    if _is_public(default):
+        return "", others
+    if default and len(others) < len(extra):
+        return "", (*others, default)
+    return default, others
+
+
+def _is_public(url: str) -> bool:
+    from pip._internal.models.index import PyPI  # noqa: PLC0415  (start-up time)
+
+    return urllib.parse.urlsplit(url).hostname == PyPI.netloc
+
+
+def _is_remote(place: str) -> bool:
+    return local_path(place) is None
+
+
+def _settings(uv: UvConfiguration, places: _Places) -> Mapping[str, object]:
+    """What uv's files say, with what the requirements file and pip's configuration add."""
+    settings = dict(uv.settings)
+    for key, added in (("extra-index-url", places.extra), ("find-links", places.find_links)):
+        known = settings.get(key)
+        if added:
+            settings[key] = [*added, *(known if isinstance(known, list) else [])]
+    if places.default:
+        settings.setdefault("index-url", places.default)
+    if places.no_index:
+        settings["no-index"] = True
+    return settings
+
+
+def _transport(uv: UvConfiguration, pip: PipConfiguration, places: _Places) -> Transport:
+    told = [] if uv.decides else list(pip.trusted_hosts)
+    listed = uv.settings.get("allow-insecure-host")
+    insecure = [
+        *os.environ.get("UV_INSECURE_HOST", "").split(),
+        *(listed if isinstance(listed, list) else []),
+        *told,
+    ]
+    provider = os.environ.get("UV_KEYRING_PROVIDER") or uv.settings.get("keyring-provider")
+    pip_certificates = pip.certificates or os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+    certificates = [os.environ.get("SSL_CERT_FILE", ""), pip_certificates or ""]
+    # requests, and so pip, takes directories too; uv and httpx do not.
+    certificates = [file for file in certificates if file and not Path(file).is_dir()]
+    system = [os.environ.get(name, "") for name in ("UV_SYSTEM_CERTS", "UV_NATIVE_TLS")]
+    return Transport(
+        indexes=(*(NamedIndex("", url) for url in places.all if _is_remote(url)), *uv.indexes),
+        keyring=provider == "subprocess" if provider else pip.keyring and not uv.decides,
+        certificates=tuple(dict.fromkeys(certificates)),
+        system_certificates=any(value.lower() in {"1", "true", "yes", "on"} for value in system)
+        or bool(uv.settings.get("system-certs") or uv.settings.get("native-tls")),
+        client_certificate=os.environ.get("SSL_CLIENT_CERT", "") or pip.client_certificate,
+        proxy=pip.proxy,
+        insecure_hosts=tuple(dict.fromkeys(map(str, insecure))),
+    )

@@ -1,0 +1,138 @@
+"""pip's configuration (files and environment), read by the bundled pip: what decides what is installed."""
+
+from __future__ import annotations
+
+import os.path
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from builder.errors import Notice, Origin, ToolError
+
+_SECTIONS: Final = ("global", "install", ":env:")
+"""In the order in which pip lets a later one win."""
+
+# They change what `pip install` would choose, and uv has nothing that means the same.
+_WITHOUT_EQUIVALENT: Final = frozenset(
+    {
+        *("abi", "all-releases", "build-constraint", "config-settings", "group", "ignore-requires-python"),
+        *("implementation", "no-build-isolation", "no-deps", "only-deps", "only-final", "platform"),
+        *("prefer-binary", "python-version", "require-hashes", "requirement", "requirements-from-script"),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PipConfiguration:
+    """What the user has told pip; URLs may hold credentials, which are never to be shown.
+
+    :param index_url: the default index, or empty for the public one.
+    :param find_links: URLs and absolute paths.
+    :param options: the binary options, constraints and `--pre`, as lines of a requirements file.
+    :param uploaded_before: a date or a duration; nothing uploaded later is taken.
+    :param proxy: a URL, or empty.
+    :param certificates: a file of certificate authorities to trust, or empty.
+    :param client_certificate: a file with a private key and its certificate, or empty.
+    """
+
+    index_url: str = ""
+    extra_index_urls: tuple[str, ...] = ()
+    find_links: tuple[str, ...] = ()
+    no_index: bool = False
+    options: tuple[str, ...] = ()
+    uploaded_before: str = ""
+    trusted_hosts: tuple[str, ...] = ()
+    keyring: bool = False
+    proxy: str = ""
+    certificates: str = ""
+    client_certificate: str = ""
+    notices: tuple[Notice, ...] = ()
+
+
+def read_pip_configuration() -> PipConfiguration:
+    """Read what `pip install` would obey; raises ToolError if pip could not read its configuration either."""
+    values = _values()
+
+    def words(name: str) -> tuple[str, ...]:
+        return tuple(values.get(name, "").split())
+
+    return PipConfiguration(
+        index_url=values.get("index-url", values.get("pypi-url", "")),
+        extra_index_urls=words("extra-index-url"),
+        find_links=tuple(_absolute(link) for link in words("find-links")),
+        no_index=_is_true(values, "no-index"),
+        options=tuple(_options(values)),
+        uploaded_before=values.get("uploaded-prior-to", ""),
+        trusted_hosts=words("trusted-host"),
+        keyring=values.get("keyring-provider") in {"import", "subprocess"},
+        proxy=_with_scheme(values.get("proxy", "")),
+        certificates=_absolute(values.get("cert", "")),
+        client_certificate=_absolute(values.get("client-cert", "")),
+        notices=tuple(_notices(values)),
+    )
+
+
+def _values() -> Mapping[str, str]:
+    """Long option names with their values, by the rules of pip's own option parser."""
+    from pip._internal.configuration import Configuration  # noqa: PLC0415  (start-up time)
+    from pip._internal.exceptions import ConfigurationError  # noqa: PLC0415  (start-up time)
+
+    configuration = Configuration(isolated=False)
+    try:
+        configuration.load()
+    except (ConfigurationError, OSError) as error:
+        raise _unreadable(error) from error
+    sections: dict[str, dict[str, str]] = {section: {} for section in _SECTIONS}
+    for values in dict(configuration.items()).values():
+        for key, value in values.items():
+            section, _, name = key.partition(".")
+            if section in sections:
+                sections[section][name] = value
+    return {name: value for section in sections.values() for name, value in section.items() if value}
+
+
+def _unreadable(error: Exception) -> ToolError:
+    # pip's message quotes the line at fault, which may be a URL with a password: only the place is told.
+    path = re.search(r"(?:file: |in )'?([^'\n]+?)'?(?:,|$| \[line|\.?\n)", str(error))
+    line = re.search(r"\bline:?\s+(\d+)", str(error))
+    return ToolError(
+        "pip's configuration cannot be read",
+        where=Origin(Path(path[1]), int(line[1]) if line else None) if path else None,
+        remedy="Correct it: `pip config debug` lists the files that pip reads",
+    )
+
+
+def _options(values: Mapping[str, str]) -> Iterator[str]:
+    for option in ("no-binary", "only-binary"):
+        # `:none:` takes back what was said before it.
+        names = re.split(r"[\s,]+", values.get(option, "").rpartition(":none:")[2])
+        yield from (f"--{option} {name}" for name in names if name)
+    for constraints in values.get("constraint", "").split():
+        yield f"--constraint {_absolute(constraints)}"
+    if _is_true(values, "pre"):
+        yield "--pre"
+
+
+def _notices(values: Mapping[str, str]) -> Iterator[Notice]:
+    ignored = sorted(_WITHOUT_EQUIVALENT.intersection(values))
+    if ignored:
+        names = ", ".join(f"`{name}`" for name in ignored)
+        yield Notice(f"pip's configuration sets {names}, which has no effect on what is built here")
+
+
+def _is_true(values: Mapping[str, str], name: str) -> bool:
+    return values.get(name, "").lower() in {"y", "yes", "t", "true", "on", "1"}
+
+
+def _absolute(place: str) -> str:
+    """A path that does not depend on where uv runs; pip's are relative to where the builder was started."""
+    if not place or "://" in place or place.startswith("file:"):
+        return place
+    return os.path.abspath(os.path.expanduser(place))  # noqa: PTH100, PTH111  (also for what is no path yet)
+
+
+def _with_scheme(proxy: str) -> str:
+    """Pip takes `[user:password@]host:port` for an HTTP proxy."""
+    return f"http://{proxy}" if proxy and "://" not in proxy else proxy

@@ -1,0 +1,195 @@
+"""How hosts are reached: credentials, certificates, proxy; the same for uv and for our own transfers."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import netrc
+import os
+import posixpath
+import re
+import urllib.parse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from builder import process, storage
+from builder.errors import FetchError, ToolError
+from builder.resolution.uv_configuration import NamedIndex
+
+if TYPE_CHECKING:
+    import ssl
+
+    import httpx
+
+
+class Credentials(NamedTuple):
+    """A user name and a password, which are never to be shown."""
+
+    username: str
+    password: str
+
+
+@dataclass(frozen=True, slots=True)
+class Transport:
+    """How hosts are reached.
+
+    :param indexes: whose credentials hold for the files that their hosts serve.
+    :param keyring: passwords may be asked of the program `keyring`.
+    :param certificates: files of certificate authorities to trust instead of the built-in ones.
+    :param system_certificates: trust what the operating system trusts.
+    :param client_certificate: a file with a private key and its certificate, or empty.
+    :param proxy: a URL, perhaps with credentials, or empty for what the environment says.
+    :param insecure_hosts: `host` or `host:port` whose certificates are not checked.
+    """
+
+    indexes: tuple[NamedIndex, ...] = ()
+    keyring: bool = False
+    certificates: tuple[str, ...] = ()
+    system_certificates: bool = False
+    client_certificate: str = ""
+    proxy: str = field(default="", repr=False)
+    insecure_hosts: tuple[str, ...] = ()
+
+    def variables(self) -> Mapping[str, str]:
+        """The environment that makes uv reach hosts in this way."""
+        found = {"UV_INSECURE_HOST": " ".join(self.insecure_hosts)} if self.insecure_hosts else {}
+        if self.keyring:
+            found["UV_KEYRING_PROVIDER"] = "subprocess"
+        if self.certificates:
+            found["SSL_CERT_FILE"] = _bundle(self.certificates)
+        if self.client_certificate:
+            found["SSL_CLIENT_CERT"] = self.client_certificate
+        if self.proxy:
+            names = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
+            # Pip's own proxy setting is for every host.
+            found.update({**dict.fromkeys(names, self.proxy), "NO_PROXY": "", "no_proxy": ""})
+        if os.environ.get("NETRC"):
+            found["NETRC"] = os.environ["NETRC"]
+        return found
+
+    def credentials(self, url: str) -> Credentials | None:
+        """What to present to the host of a URL: its own, its index's, those in `~/.netrc`, or the keyring's."""
+        own = _split(url)
+        if own and own.password:
+            return own
+        serving = sorted(
+            (index for index in self.indexes if _origin(index.url) == _origin(url)),
+            key=lambda index: -len(posixpath.commonprefix([_bare(index.url), _bare(url)])),
+        )
+        known = [found for index in serving if (found := _of_index(index))]
+        if complete := next((found for found in known if found.password), None):
+            return complete
+        if written := _netrc(urllib.parse.urlsplit(url).hostname or ""):
+            return written
+        if self.keyring:
+            for index in serving:
+                if (found := _of_index(index)) and (password := _ask_keyring(index.url, found.username)):
+                    return Credentials(found.username, password)
+        return next(iter(known), own)
+
+    def client(self, limits: httpx.Limits, timeout: httpx.Timeout) -> httpx.Client:
+        """An HTTP client that reaches hosts in this way; raises FetchError for certificates that are none."""
+        import httpx  # noqa: PLC0415  (start-up time)
+
+        insecure = {
+            f"all://{host}": httpx.HTTPTransport(verify=False, limits=limits, proxy=self.proxy or None)
+            for host in self.insecure_hosts
+        }
+        return httpx.Client(
+            follow_redirects=True,
+            limits=limits,
+            timeout=timeout,
+            verify=self._context() or True,
+            proxy=self.proxy or None,
+            mounts=insecure,
+        )
+
+    def _context(self) -> ssl.SSLContext | None:
+        if not (self.certificates or self.client_certificate or self.system_certificates):
+            return None
+        import ssl  # noqa: PLC0415  (start-up time)
+
+        try:
+            context = ssl.create_default_context(cafile=self.certificates[0] if self.certificates else None)
+            for file in self.certificates[1:]:
+                context.load_verify_locations(file)
+            if self.client_certificate:
+                context.load_cert_chain(self.client_certificate)
+        except OSError as error:
+            names = ", ".join(f"`{file}`" for file in (*self.certificates, self.client_certificate) if file)
+            raise FetchError(
+                f"the certificates cannot be read: {error.strerror or error}",
+                detail=names,
+                remedy="Correct SSL_CERT_FILE, or `cert` and `client-cert` of pip's configuration",
+            ) from error
+        return context
+
+
+def without_credentials(text: str) -> str:
+    """A text, such as another program's words, whose URLs show neither user nor password."""
+    return re.sub(r"://[^/@\s]+@", "://", text)
+
+
+def _bundle(certificates: Sequence[str]) -> str:
+    """One file with all these certificates: uv takes only one."""
+    if len(certificates) == 1:
+        return certificates[0]
+    content = b"\n".join(Path(file).read_bytes() for file in certificates if Path(file).is_file())
+    path = storage.cache_directory() / "certificates" / f"{hashlib.sha256(content).hexdigest()}.pem"
+    if not path.exists():
+        with storage.atomic_write(path) as stream:
+            stream.write(content)
+    return str(path)
+
+
+def _of_index(index: NamedIndex) -> Credentials | None:
+    """What a URL holds, completed by `UV_INDEX_NAME_USERNAME` and `…_PASSWORD`."""
+    prefix = "UV_INDEX_" + re.sub(r"[^A-Z0-9]", "_", index.name.upper())
+    in_url = _split(index.url)
+    username = os.environ.get(f"{prefix}_USERNAME") if index.name else None
+    password = os.environ.get(f"{prefix}_PASSWORD") if index.name else None
+    if username is None and password is None:
+        return in_url
+    return Credentials(username or "", password or "")
+
+
+def _netrc(host: str) -> Credentials | None:
+    named = os.environ.get("NETRC")
+    for path in [Path(named)] if named else [Path.home() / ".netrc", Path.home() / "_netrc"]:
+        # What is no netrc file holds no credentials; the host will say that it wants some.
+        with contextlib.suppress(OSError, UnicodeDecodeError, netrc.NetrcParseError):
+            if found := netrc.netrc(str(path)).authenticators(host):
+                return Credentials(found[0], found[2] or "")
+    return None
+
+
+def _ask_keyring(url: str, username: str) -> str:
+    """The password that the program `keyring` knows for an index, asked as uv asks it: by URL, then by host."""
+    parts = urllib.parse.urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    for service in (urllib.parse.urlunsplit(parts._replace(netloc=host)), host):
+        with contextlib.suppress(ToolError):
+            finished = process.run(["keyring", "get", service, username], env=os.environ, timeout=30)
+            if password := finished.stdout.rstrip("\r\n"):
+                return password
+    return ""
+
+
+def _split(url: str) -> Credentials | None:
+    userinfo, _, _ = urllib.parse.urlsplit(url).netloc.rpartition("@")
+    if not userinfo:
+        return None
+    username, _, password = userinfo.partition(":")
+    return Credentials(urllib.parse.unquote(username), urllib.parse.unquote(password))
+
+
+def _origin(url: str) -> tuple[str, str]:
+    parts = urllib.parse.urlsplit(url)
+    host = parts.netloc.rpartition("@")[2].lower()
+    return parts.scheme, host.removesuffix({"http": ":80", "https": ":443"}.get(parts.scheme, ":"))
+
+
+def _bare(url: str) -> str:
+    return urllib.parse.urlsplit(url).path

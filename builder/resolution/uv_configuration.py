@@ -1,0 +1,139 @@
+"""uv's own configuration: what its files and environment say of indexes, found as uv finds them.
+
+See uv's documentation, "Configuration files" and "Package indexes".
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from builder.errors import ProjectError
+from builder.project.metadata import read_pyproject
+from builder.project.sources import workspace_root
+from builder.project.toml_file import TomlFile
+
+ENVIRONMENT: Final = ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS")
+
+# What uv has to know where it runs outside the project, to build a wheel there.
+_LISTS: Final = ("index", "extra-index-url", "find-links", "allow-insecure-host", "build-constraint-dependencies")
+_SCALARS: Final = (
+    *("index-url", "no-index", "index-strategy", "keyring-provider", "system-certs", "native-tls"),
+    *("exclude-newer", "exclude-newer-package", "config-settings", "config-settings-package"),
+    *("extra-build-dependencies", "extra-build-variables"),
+)
+_INDEXES: Final = ("index", "index-url", "extra-index-url", "find-links", "no-index")
+
+
+@dataclass(frozen=True, slots=True)
+class NamedIndex:
+    """An index and the name that the user gave it, which is empty if there is none.
+
+    :param url: perhaps with credentials, which are never to be shown.
+    """
+
+    name: str
+    url: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class UvConfiguration:
+    """What uv's files and environment say.
+
+    :param settings: of the files, as one `uv.toml`: what a run of uv outside the project has to be given.
+    :param indexes: every index that is named anywhere, explicit ones included.
+    :param decides: the user has told uv which indexes to use, so that what pip was told does not count.
+    """
+
+    settings: Mapping[str, object] = field(default_factory=dict, repr=False)
+    indexes: tuple[NamedIndex, ...] = ()
+    decides: bool = False
+
+
+def read_uv_configuration(directory: Path) -> UvConfiguration:
+    """What uv would find when it is run in a project; raises ProjectError for a file that is not TOML."""
+    settings = _combined(directory)
+    listed = [entry for entry in _list(settings.get("index")) if isinstance(entry, dict)]
+    files = [NamedIndex(str(entry.get("name", "")), str(entry.get("url", ""))) for entry in listed]
+    files += [
+        NamedIndex("", str(url)) for key in ("index-url", "extra-index-url") for url in _list(settings.get(key))
+    ]
+    # An index that only serves what is taken from it by name says nothing of where all else comes from.
+    general = any(key in settings for key in _INDEXES[1:]) or not all(entry.get("explicit") for entry in listed)
+    in_environment = any(os.environ.get(name) for name in ENVIRONMENT)
+    return UvConfiguration(settings, (*_environment(), *files), general or in_environment)
+
+
+def _environment() -> Iterator[NamedIndex]:
+    for variable in ENVIRONMENT:
+        values = os.environ.get(variable, "")
+        for value in values.split("," if variable == "UV_FIND_LINKS" else None):
+            named = re.fullmatch(r"([\w.-]+)=(.+)", value)
+            yield NamedIndex(named[1], named[2]) if named else NamedIndex("", value)
+
+
+def _combined(directory: Path) -> dict[str, object]:
+    """The settings of all files: lists add up, for all else the nearest file decides."""
+    combined: dict[str, object] = {}
+    for base, table in _tables(directory):
+        of_pip = table.get("pip")
+        found = {**(of_pip if isinstance(of_pip, dict) else {}), **table}
+        for key in _LISTS:
+            if key in found:
+                combined[key] = [
+                    *_list(combined.get(key)),
+                    *(_placed(key, item, base) for item in _list(found[key])),
+                ]
+        for key in _SCALARS:
+            if key in found:
+                combined.setdefault(key, _placed(key, found[key], base))
+    return combined
+
+
+def _tables(directory: Path) -> Iterator[tuple[Path, Mapping[str, object]]]:
+    """The configuration files that uv reads, the one that decides first, each with its directory."""
+    if chosen := os.environ.get("UV_CONFIG_FILE"):
+        yield Path(chosen).absolute().parent, TomlFile.load(Path(chosen)).data
+        return
+    if os.environ.get("UV_NO_CONFIG", "").lower() in {"1", "true", "yes", "on", "t", "y"}:
+        return
+    start = workspace_root(directory) or directory
+    nearest = next(filter(None, map(_project_table, (start, *start.parents))), None)
+    if nearest:
+        yield nearest
+    home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    system = [Path(place) for place in os.environ.get("XDG_CONFIG_DIRS", "/etc/xdg").split(":") if place]
+    for places in ([home / "uv"], [*(place / "uv" for place in system), Path("/etc/uv")]):
+        file = next((place / "uv.toml" for place in places if (place / "uv.toml").is_file()), None)
+        if file:
+            yield file.parent, TomlFile.load(file).data
+
+
+def _project_table(directory: Path) -> tuple[Path, Mapping[str, object]] | None:
+    """What a directory's `uv.toml` says, or else `[tool.uv]` of its pyproject.toml; None if it has neither."""
+    file = directory / "uv.toml"
+    if file.is_file():
+        return directory, TomlFile.load(file).data
+    try:
+        tool = read_pyproject(directory).get("tool")
+    except ProjectError:
+        return None  # as uv does: it may lie in any directory above the project
+    table = tool.get("uv") if isinstance(tool, dict) else None
+    return (directory, table) if isinstance(table, dict) else None
+
+
+def _placed(key: str, value: object, base: Path) -> object:
+    """A value with its paths made absolute: relative ones are relative to the file that holds them."""
+    if isinstance(value, dict) and key == "index":
+        return {**value, "url": _placed("find-links", value.get("url", ""), base)}
+    if isinstance(value, str) and key in _INDEXES and value and "://" not in value:
+        return os.path.normpath(base / value)
+    return value
+
+
+def _list(value: object) -> list[object]:
+    return value if isinstance(value, list) else [] if value is None else [value]
