@@ -6,7 +6,7 @@ from copy import deepcopy
 from typing import Any
 
 from dagster_cloud_cli.config import DagsterCloudConfigDefaultsMerger
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from builder.project.defaults import merge
@@ -46,7 +46,12 @@ _ENTRIES = _table(
 )
 
 
+def _arguments(*values: str) -> dict[str, Any]:
+    return {"container_context": {"k8s": {"run_k8s_config": {"container_config": {"args": list(values)}}}}}
+
+
 @given(_ENTRIES, _ENTRIES)
+@example(_arguments("a", "b"), _arguments("c"))
 def test_defaults_are_merged_as_dagster_clouds_own_tools_do(
     defaults: dict[str, Any], entry: dict[str, Any]
 ) -> None:
