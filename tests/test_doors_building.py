@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import os
 import re
@@ -14,9 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.doors import SECONDS, Workshop, have_ended, make_sdist, workshop
+from tests.support.doors import SECONDS, Workshop, have_ended, make_sdist, put_setuptools, workshop
 from tests.support.index import Fault
-from tests.support.wheels import make_wheel
 
 RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
 PASSWORD = "p4ssw0rd-of-the-index"
@@ -66,22 +64,9 @@ def place(tmp_path: Path) -> Iterator[Workshop]:
         made.assert_clean()
 
 
-@pytest.fixture(scope="session")
-def setuptools_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The setuptools of this environment as a wheel."""
-    distribution = importlib.metadata.distribution("setuptools")
-    installed = {
-        str(file): Path(str(file.locate())).read_bytes()
-        for file in distribution.files or ()
-        if "__pycache__" not in file.parts and file.name not in {"RECORD", "INSTALLER", "REQUESTED"}
-    }
-    directory = tmp_path_factory.mktemp("setuptools")
-    return make_wheel(directory, installed, name="setuptools", version=distribution.version).path
-
-
 @pytest.fixture
-def setup_project(place: Workshop, setuptools_wheel: Path) -> Path:
-    (place.index.directory / setuptools_wheel.name).symlink_to(setuptools_wheel)
+def setup_project(place: Workshop) -> Path:
+    put_setuptools(place.index.directory)
     files = {
         "requirements.txt": "",
         "setup.py": _SETUP.format(seen=str(place.root / "seen.json")),

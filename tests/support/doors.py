@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import io
 import os
 import select
@@ -10,7 +11,8 @@ import signal
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterator, Mapping
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -124,12 +126,20 @@ class Workshop:
         return path
 
     def start(
-        self, door: str, *arguments: str | Path, env: Mapping[str, str] | None = None, cwd: Path | None = None
+        self,
+        door: str,
+        *arguments: str | Path,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        umask: int = -1,
+        python: Sequence[str | Path] = (sys.executable,),
     ) -> Running:
+        """Start a door, with another umask perhaps, or by another Python or `builder.pex`."""
         process = subprocess.Popen(
-            [sys.executable, "-m", f"builder.{door}", *arguments],
+            [*python, "-m", f"builder.{door}", *arguments],
             env={**self.environment, **(env or {})},
             cwd=cwd or self.root,
+            umask=umask,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -193,6 +203,17 @@ def workshop(root: Path, *, password: str = "") -> Iterator[Workshop]:
         )
         place.new_cache()
         yield place
+
+
+def put_setuptools(shelf: Path) -> None:
+    """Put the setuptools of this environment on a shelf, as a wheel: projects with a setup.py need it."""
+    distribution = importlib.metadata.distribution("setuptools")
+    installed = {
+        str(file): Path(str(file.locate())).read_bytes()
+        for file in distribution.files or ()
+        if "__pycache__" not in file.parts and file.name not in {"RECORD", "INSTALLER", "REQUESTED"}
+    }
+    make_wheel(shelf, installed, name="setuptools", version=distribution.version, compression=zipfile.ZIP_STORED)
 
 
 def make_sdist(directory: Path, files: Mapping[str, str], *, name: str, version: str = "1.0") -> Path:
