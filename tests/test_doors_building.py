@@ -226,15 +226,16 @@ def without_password(place: Workshop, *texts: str) -> None:
 
 
 @pytest.mark.parametrize("options", [[], ["--verbose"]])
-def test_the_password_of_an_index_is_never_told(tmp_path: Path, options: list[str]) -> None:
+def test_the_password_of_an_index_is_used_and_never_told(tmp_path: Path, options: list[str]) -> None:
     with workshop(tmp_path, password=PASSWORD) as place:
         put_sdist(place, "homemade")
         project = needing(place, "homemade")
         workspace = place.workspace(
             "locations:\n  - {location_name: a, build: {directory: project}, code_source: {package_name: x}}\n"
         )
-        ran = place.run("deploy", workspace, place.out, "--python-version", RUNNING, *options)
+        ran = place.run("deploy", workspace, place.out, "--python-version", RUNNING, *options).succeeded()
         without_password(place, ran.stdout, ran.stderr)
+        assert len(list(place.out.iterdir())) == 4
         (project / "requirements.txt").write_text("dagster\ndagster-cloud\nunknown-thing\n")
         ran = place.run("deploy", workspace, place.out, "--python-version", RUNNING, *options)
         assert ran.code == 1
@@ -242,13 +243,15 @@ def test_the_password_of_an_index_is_never_told(tmp_path: Path, options: list[st
 
 
 @pytest.mark.parametrize("options", [[], ["--verbose"]])
-def test_the_password_of_an_index_in_requirements_txt_is_never_told(tmp_path: Path, options: list[str]) -> None:
+def test_the_password_of_an_index_in_requirements_txt_is_used_and_never_told(
+    tmp_path: Path, options: list[str]
+) -> None:
     with workshop(tmp_path, password=PASSWORD) as place:
         url = place.index.url.replace(PASSWORD, "${INDEX_PASSWORD}")
         del place.environment["UV_DEFAULT_INDEX"]
         secret = {"INDEX_PASSWORD": PASSWORD}
         project = place.project({"requirements.txt": f"--index-url {url}\ndagster\ndagster-cloud\n"})
-        ran = place.build(project, *options, env=secret)
+        ran = place.build(project, *options, env=secret).succeeded()
         without_password(place, ran.stdout, ran.stderr)
         for line in ("unknown-thing", f"-r {place.index.url}more.txt", f"x @ {place.index.url}x.tar.gz", "a b c"):
             (project / "requirements.txt").write_text(f"--index-url {url}\ndagster\ndagster-cloud\n{line}\n")
@@ -270,3 +273,11 @@ def test_the_password_of_an_index_is_not_told_when_it_fails(tmp_path: Path, faul
         ran = place.build(place.project(), "--verbose", env={"UV_DEFAULT_INDEX": index})
         assert ran.code == 1
         without_password(place, ran.stdout, ran.stderr)
+
+
+def test_a_wrong_password_is_told_as_such(tmp_path: Path) -> None:
+    with workshop(tmp_path, password=PASSWORD) as place:
+        index = place.index.url.replace(PASSWORD, "wr0ng")
+        error = place.build(place.project(), env={"UV_DEFAULT_INDEX": index}).failed()
+        assert re.search("401|credentials", error)
+        assert "wr0ng" not in error
