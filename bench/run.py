@@ -205,7 +205,8 @@ def table(bench: Bench) -> str:
         for tool in tools[1:]:
             measured = bench.seconds[tool].get(scenario)
             median = statistics.median(measured) if measured else 0
-            cells.append(f"{median:.1f} s ({median / own:.0f} times)" if measured else "")
+            ratio = f"{median / own:.0f}" if median > 10 * own else f"{median / own:.1f}"
+            cells.append(f"{median:.1f} s ({ratio} times)" if measured else "")
         lines.append([scenario, *cells])
     lines.append(["built", *(bench.built[tool] for tool in tools)])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
@@ -228,9 +229,10 @@ def main() -> None:
     )
     results = REPOSITORY / "bench" / "results"
     results.mkdir(exist_ok=True)
-    report = {"machine": machine, "load_before": load, "seconds": bench.seconds, "built": bench.built}
+    loads = f"load {load:.1f} before, {os.getloadavg()[0]:.1f} after"
+    report = {"machine": machine, "load": loads, "seconds": bench.seconds, "built": bench.built}
     (results / time.strftime("%Y%m%dT%H%M%S.json")).write_text(json.dumps(report, indent=2) + "\n")
-    print(f"{machine}; load before: {load:.1f}\n\n{table(bench)}")
+    print(f"{machine}; {loads}\n\n{table(bench)}")
 
 
 if __name__ == "__main__":
