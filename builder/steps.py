@@ -87,6 +87,7 @@ def build_deps(lock: Lock, out_dir: Path, *, about: str = "") -> DepsBuild:
     """Fetch the wheels of a lock and assemble them, showing the steps; `about` names it among others."""
     from builder.assembly.deps_pex import LAYOUT_VERSION, assemble_deps_pex  # noqa: PLC0415  (start-up time)
     from builder.assembly.wheels import WheelFile  # noqa: PLC0415  (start-up time)
+    from builder.resolution.sanity import importing_setuptools  # noqa: PLC0415  (start-up time)
     from builder.resolution.sdists import fetch_wheels  # noqa: PLC0415  (start-up time)
     from builder.storage import atomic_write  # noqa: PLC0415  (start-up time)
 
@@ -101,7 +102,7 @@ def build_deps(lock: Lock, out_dir: Path, *, about: str = "") -> DepsBuild:
             out_dir=out_dir,
         )
         assembling.title = f"{about}assembled {assembled.artefact.name}"
-    console.notices(assembled.notices)
+    console.notices([*importing_setuptools(lock, files), *assembled.notices])
     path = assembled.artefact.path.with_suffix(".pylock.toml")
     with atomic_write(path) as stream:
         stream.write(lock.text.encode())

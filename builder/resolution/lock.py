@@ -10,6 +10,7 @@ import tomllib
 import urllib.parse
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
@@ -49,6 +50,7 @@ class Distribution:
     :param digest: sha256, or the commit for git.
     :param size: in bytes, where the lock tells.
     :param subdirectory: where the package is inside a repository or an archive.
+    :param uploaded: when the index got it, where the lock tells; no part of what the lock is.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Distribution:
     digest: str
     size: int | None = None
     subdirectory: str | None = None
+    uploaded: datetime | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +203,15 @@ def _distribution(package: Package, choice: Choice, base: Path) -> Distribution:
     subdirectory = choice.subdirectory if isinstance(choice, PackageArchive) else None
     kind: Literal["wheel", "sdist"] = "wheel" if filename.endswith(".whl") else "sdist"
     return Distribution(
-        package.name, version or _version(filename), kind, location, filename, digest, choice.size, subdirectory
+        package.name,
+        version or _version(filename),
+        kind,
+        location,
+        filename,
+        digest,
+        choice.size,
+        subdirectory,
+        choice.upload_time,
     )
 
 

@@ -21,7 +21,6 @@ from builder.resolution.lock import Hashes, Lock, read_lock
 from builder.resolution.poetry_lock import locked_requirements
 from builder.resolution.sanity import oddities
 from builder.resolution.target import Target
-from builder.resolution.transport import without_credentials
 
 _NOTICE = "# notice: "
 _LONGEST = 5
@@ -30,7 +29,9 @@ _NETWORK = re.compile(
     r"error sending request|failed to fetch|could not connect|dns error|failed to lookup|timed out",
     re.IGNORECASE,
 )
-_REFUSED = re.compile(r"An index URL \((\S+)\) could not be queried .* credentials \((40[13] \w+)\)")
+_REFUSED = re.compile(
+    r"An index (?:URL )?\((\S+)\) (?:could not be queried .* credentials \(|returned a )(40[13] \w+)"
+)
 _SHADOWED = re.compile(
     r"`(\S+)` was found on (\S+), but not at the requested version .* on a subsequent index \(e\.g\., (\S+)\)\."
 )
@@ -104,7 +105,7 @@ def _resolve_anew(requirements: Requirements, target: Target, indexes: Indexes) 
         return {package["name"]: package["version"] for package in found["packages"]}
 
     notices = [Notice(text) for text in warnings]
-    notices += oddities(finished.stdout, requirements.lines, newest, explain)
+    notices += oddities(finished.stdout, requirements.lines, target, newest, explain)
     heads = [[notice.text, *_place(notice.where)] for notice in notices]
     return "".join(f"{_NOTICE}{json.dumps(head)}\n" for head in heads) + finished.stdout
 
@@ -248,7 +249,7 @@ def _explain(
     """The complaint of uv, shortened, with the requirement that started it."""
     words = _shorten(error.stderr).replace(f"{scratch}{os.sep}", "")
     if refused := _REFUSED.search(error.stderr):
-        return _credentials_refused(without_credentials(refused[1]), refused[2])
+        return _credentials_refused(*refused.groups())
     if _NETWORK.search(words):
         return _unreachable(words)
     line = _culprit(words, requirements.lines)
@@ -267,7 +268,7 @@ def _other_index(words: str) -> str | None:
     found = _SHADOWED.search(words)
     if found is None:
         return None
-    name, first, other = found[1], *map(without_credentials, found.group(2, 3))
+    name, first, other = found.groups()
     return (
         f"`{name}` is taken from {first} only, the first index that has it, so that nobody can put another"
         f" in its place; if you trust {other} as much, set UV_INDEX_STRATEGY=unsafe-best-match"
@@ -304,7 +305,7 @@ def _shorten(words: str) -> str:
             break
         text = re.sub(r"^\s*(error|cause):\s*", "", line).strip()
         if text and not text.startswith(("No solution found when resolving", "warning:")):
-            kept.append(without_credentials(text))
+            kept.append(text)
     # The chain of a long explanation only leads to its end.
     return "\n".join(kept if len(kept) <= _LONGEST else ["…", *kept[-_LONGEST:]])
 

@@ -4,19 +4,31 @@ from __future__ import annotations
 
 import re
 import tomllib
+import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from builder.errors import Notice
 from builder.project.requirement_lines import name_of
 from builder.project.requirements_txt import RequirementLine
+from builder.resolution.lock import Lock
+from builder.resolution.store import StoredFile
+from builder.resolution.target import Target
 
 if TYPE_CHECKING:
     from packaging.pylock import Pylock
 
 _YEARS: Final = timedelta(days=730)
 """A version that is this much older than the newest thing in the lock was hardly chosen on purpose."""
+
+_LEFT_BEHIND: Final = {"3.9"}
+"""Pythons that there are serverless images of, but no newer dagster."""
+
+_WITHOUT_PKG_RESOURCES: Final = 82
+_RECENT: Final = 2023
+_PKG_RESOURCES: Final = re.compile(rb"^(import|from)\s+pkg_resources\b", re.MULTILINE)
 
 _LIMITING: Final = {"==", "===", "~=", "<", "<="}
 
@@ -27,7 +39,9 @@ Newest = Callable[[list[str]], Mapping[str, str]]
 """The newest version of each of these distributions that the target can have, other requirements aside."""
 
 
-def oddities(text: str, lines: Iterable[RequirementLine], newest: Newest, explain: Explain) -> list[Notice]:
+def oddities(
+    text: str, lines: Iterable[RequirementLine], target: Target, newest: Newest, explain: Explain
+) -> list[Notice]:
     """What the user should know of a resolution.
 
     :param text: the resolver's `pylock.toml`, with upload times.
@@ -37,10 +51,49 @@ def oddities(text: str, lines: Iterable[RequirementLine], newest: Newest, explai
 
     pylock = Pylock.from_dict(tomllib.loads(text))
     asked = {name: line for line in lines if (name := name_of(line.text))}
-    return [*versions_apart(pylock), *_prereleases(pylock, asked), *_gone_back(pylock, asked, newest, explain)]
+    return [
+        *_versions_apart(pylock),
+        *_left_behind(pylock, target, newest),
+        *_prereleases(pylock, asked),
+        *_gone_back(pylock, asked, newest, explain),
+    ]
 
 
-def versions_apart(pylock: Pylock) -> list[Notice]:
+def importing_setuptools(lock: Lock, wheels: Mapping[str, StoredFile]) -> list[Notice]:
+    """A notice for each old distribution that imports `pkg_resources`, if nothing brings that along.
+
+    setuptools took it out in version 82, and environments of Python 3.12 and later have none of their
+    own.
+    """
+    setuptools = lock.version_of("setuptools")
+    if setuptools is not None and int(setuptools.partition(".")[0]) < _WITHOUT_PKG_RESOURCES:
+        return []
+    old = [found for found in lock.distributions if found.uploaded and found.uploaded.year < _RECENT]
+    return [
+        Notice(
+            f"{found.name} {found.version} imports pkg_resources, which is not there: take a newer version of it,"
+            " or require `setuptools<82`"
+        )
+        for found in old
+        if _imports_pkg_resources(wheels[found.name].path)
+    ]
+
+
+def _imports_pkg_resources(wheel: Path) -> bool:
+    with zipfile.ZipFile(wheel) as archive:
+        names = (name for name in archive.namelist() if name.endswith(".py") and "/tests/" not in name)
+        return any(_PKG_RESOURCES.search(archive.read(name)) for name in names)
+
+
+def _left_behind(pylock: Pylock, target: Target, newest: Newest) -> list[Notice]:
+    """A notice that dagster is the newest that the target's Python allows, where newer ones do not."""
+    found = next((str(package.version) for package in pylock.packages if package.name == "dagster"), None)
+    if target.python_version not in _LEFT_BEHIND or found is None or newest(["dagster"]).get("dagster") != found:
+        return []
+    return [Notice(f"dagster {found} is the newest that allows Python {target.python_version}")]
+
+
+def _versions_apart(pylock: Pylock) -> list[Notice]:
     """A notice if `dagster` and `dagster-cloud` are not of one version, as they are released and tested."""
     found = {str(package.name): str(package.version) for package in pylock.packages}
     dagster, cloud = found.get("dagster"), found.get("dagster-cloud")

@@ -8,7 +8,11 @@ import pytest
 
 from builder.errors import Notice, Origin
 from builder.project.requirements_txt import RequirementLine
-from builder.resolution.sanity import oddities
+from builder.resolution.lock import read_lock
+from builder.resolution.sanity import importing_setuptools, oddities
+from builder.resolution.store import StoredFile
+from builder.resolution.target import serverless_target
+from tests.support.wheels import make_wheel
 
 PLACE = Path("requirements.txt")
 
@@ -28,10 +32,13 @@ def asked(*texts: str) -> list[RequirementLine]:
     return [RequirementLine(text, Origin(PLACE, number)) for number, text in enumerate(texts, 1)]
 
 
-def look(text: str, *lines: str, newest: dict[str, str] | None = None, words: str = "") -> list[Notice]:
-    return oddities(
-        text, asked(*lines), lambda names: {n: (newest or {})[n] for n in names}, lambda _limits: words
-    )
+def look(
+    text: str, *lines: str, newest: dict[str, str] | None = None, words: str = "", python: str = "3.11"
+) -> list[Notice]:
+    def known(names: list[str]) -> dict[str, str]:
+        return {name: (newest or {})[name] for name in names}
+
+    return oddities(text, asked(*lines), serverless_target(python), known, lambda _limits: words)
 
 
 def test_a_resolution_without_anything_odd() -> None:
@@ -75,3 +82,30 @@ def test_dagster_and_dagster_cloud_of_different_versions() -> None:
     (notice,) = look(text, "dagster", "dagster-cloud")
     assert "1.13.27" in notice.text
     assert "1.13.20" in notice.text
+
+
+def test_the_newest_dagster_that_an_old_python_allows_is_said() -> None:
+    text = locked(dagster=("1.12.1", 2026))
+    (notice,) = look(text, "dagster", newest={"dagster": "1.12.1"}, python="3.9")
+    assert notice.text == "dagster 1.12.1 is the newest that allows Python 3.9"
+    assert look(text, "dagster<1.12.2", newest={"dagster": "1.12.3"}, python="3.9") == []
+
+
+@pytest.mark.parametrize(
+    "others, year, code, warnings",
+    [
+        ({}, 2018, "import pkg_resources\n", 1),
+        ({"setuptools": ("84.0", 2026)}, 2018, "from pkg_resources import x\n", 1),
+        ({"setuptools": ("80.0", 2025)}, 2018, "import pkg_resources\n", 0),
+        ({}, 2026, "import pkg_resources\n", 0),
+        ({}, 2018, "import json\n", 0),
+    ],
+)
+def test_old_distributions_that_need_setuptools(
+    tmp_path: Path, others: dict[str, tuple[str, int]], year: int, code: str, warnings: int
+) -> None:
+    wheel = make_wheel(tmp_path, {"tool/__init__.py": code}, name="tool", version="1.0")
+    text = locked(tool=("1.0", year), **others)
+    lock = read_lock(text, serverless_target("3.12"), base=tmp_path, origin=Origin(PLACE), hashes={})
+    notices = importing_setuptools(lock, {"tool": StoredFile(wheel.path, wheel.sha256)})
+    assert [notice.text.startswith("tool 1.0 imports pkg_resources") for notice in notices] == [True] * warnings
