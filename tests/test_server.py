@@ -35,17 +35,15 @@ Build = Callable[[Path], Built]
 
 
 @pytest.fixture
-def build(tmp_path: Path, pytestconfig: pytest.Config) -> Build:
+def build(tmp_path: Path) -> Build:
     """Build a workspace through the command line."""
-    assert pytestconfig.cache is not None
-    cache = pytestconfig.cache.mkdir("builder")
 
     def run(workspace: Path) -> Built:
         out = tmp_path / "out"
         finished = subprocess.run(
             [sys.executable, "-m", "builder.deploy", workspace, out],
             cwd=REPOSITORY,
-            env=process.clean_environment({"BUILDER_CACHE_DIR": str(cache)}),
+            env=process.clean_environment(),
             capture_output=True,
             encoding="utf-8",
             check=False,
