@@ -202,7 +202,8 @@ def _kept_wheel(package: LocalPackage, selection: Selection) -> Path | None:
 def _parse(text: str, directory: Path) -> Metadata:
     message = email.parser.HeaderParser().parsestr(text.replace(_PARENT, str(directory.parent)))
     requires = tuple(" ".join(value.split()) for value in message.get_all("Requires-Dist", []))
-    return Metadata(message["Name"], requires, message.get("Requires-Python", ""), _manifest(directory))
+    extras = tuple(message.get_all("Provides-Extra", []))
+    return Metadata(message["Name"], requires, message.get("Requires-Python", ""), _manifest(directory), extras)
 
 
 def _manifest(directory: Path) -> Path:

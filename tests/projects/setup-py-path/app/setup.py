@@ -1,0 +1,10 @@
+import os
+
+from setuptools import setup
+
+setup(
+    name="app",
+    version="1.0",
+    packages=["app"],
+    install_requires=["dagster", "dagster-cloud", f"shared @ file://{os.getcwd()}/../shared"],
+)
