@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from builder.errors import Origin, ProjectError
+from builder.project.toml_file import TomlFile
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
@@ -40,22 +40,9 @@ class MetadataBuilder(Protocol):
         """Return the metadata of the package in `directory`."""
 
 
-def read_pyproject(directory: Path) -> dict[str, object]:
+def read_pyproject(directory: Path) -> Mapping[str, object]:
     """The pyproject.toml of a directory, or an empty mapping; raises ProjectError if it is not TOML."""
-    path = directory / "pyproject.toml"
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except tomllib.TOMLDecodeError as error:
-        line = re.search(r"line (\d+)", str(error))
-        where = Origin(path, int(line[1]) if line else None)
-        raise ProjectError(
-            f"pyproject.toml is not valid TOML: {error}", where=where, remedy="Correct it"
-        ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        remedy = "Make it a readable UTF-8 text file"
-        raise ProjectError(f"`{path}` cannot be read: {error}", remedy=remedy) from error
+    return TomlFile.pyproject(directory).data
 
 
 def is_package(directory: Path) -> bool:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import difflib
-import re
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
 from builder.errors import Origin, ProjectError
 from builder.project.patterns import check_include
+from builder.project.toml_file import TomlFile
 
 _KNOWN = ("extras", "groups", "include", "respect-gitignore")
 
@@ -35,41 +34,26 @@ def read_settings(project_directory: Path) -> Settings:
 
     Raises ProjectError, with file and line, for what is not TOML and for keys and values that cannot be right.
     """
-    path = project_directory / "pyproject.toml"
-    try:
-        text = path.read_bytes().decode()
-        document = tomllib.loads(text)
-    except FileNotFoundError:
-        return Settings()
-    except OSError as error:
-        raise ProjectError(f"could not read `{path}`: {error.strerror}", remedy="Make it readable") from error
-    except UnicodeDecodeError as error:
+    file = TomlFile.pyproject(project_directory)
+    tool = file.table("tool")
+    if not isinstance(tool.get("builder", {}), dict):
+        where = file.origin("tool", "builder")
         raise ProjectError(
-            "`pyproject.toml` is not UTF-8 text", where=Origin(path), remedy="Save it as UTF-8"
-        ) from error
-    except tomllib.TOMLDecodeError as error:
-        found = re.search(r"at line (\d+)", str(error))
-        where = Origin(path, int(found[1]) if found else None)
-        raise ProjectError(
-            f"`pyproject.toml` is not valid TOML: {error}", where=where, remedy="Correct it"
-        ) from error
-    tool = document.get("tool", {})
-    table = tool.get("builder", {}) if isinstance(tool, dict) else {}
-    if not isinstance(table, dict):
-        what = "`tool.builder` is not a table"
-        raise ProjectError(
-            what, where=_line(path, text, "tool.builder"), remedy="Write it as a table: [tool.builder]"
+            "`tool.builder` is not a table", where=where, remedy="Write it as a table: [tool.builder]"
         )
+    table = file.table("tool", "builder")
+
+    def value(key: str, default: object) -> tuple[object, Origin]:
+        return table.get(key, default), file.origin("tool", "builder", key)
+
     for key in table:
         if key not in _KNOWN:
-            raise _unknown(key, _line(path, text, f"tool.builder.{key}"))
+            raise _unknown(key, file.origin("tool", "builder", key))
     return Settings(
-        include=_include(table.get("include", []), _line(path, text, "tool.builder.include")),
-        respect_gitignore=_flag(
-            table.get("respect-gitignore", False), _line(path, text, "tool.builder.respect-gitignore")
-        ),
-        extras=_names(table.get("extras", []), "extras", _line(path, text, "tool.builder.extras")),
-        groups=_names(table.get("groups", []), "groups", _line(path, text, "tool.builder.groups")),
+        include=_include(*value("include", [])),
+        respect_gitignore=_flag(*value("respect-gitignore", default=False)),
+        extras=_names("extras", *value("extras", [])),
+        groups=_names("groups", *value("groups", [])),
     )
 
 
@@ -87,7 +71,7 @@ def _include(value: object, where: Origin) -> tuple[str, ...]:
     return tuple(patterns)
 
 
-def _names(value: object, key: str, where: Origin) -> tuple[str, ...]:
+def _names(key: str, value: object, where: Origin) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
         what = f"`tool.builder.{key}` is not a list of names"
         raise ProjectError(what, where=where, remedy=f'Write it as in {key} = ["aws"]')
@@ -108,25 +92,3 @@ def _unknown(key: str, where: Origin) -> ProjectError:
         f"Write `{close[0]}`; the known keys are {known}" if close else f"Remove it; the known keys are {known}"
     )
     return ProjectError(f"`tool.builder.{key}` is not a setting of the builder", where=where, remedy=remedy)
-
-
-def _line(path: Path, text: str, key: str) -> Origin:
-    """Where the dotted `key` is written, or the table that it belongs to; the file alone if neither can be found.
-
-    `tomllib` does not tell positions, so the text is searched for the common ways of writing a key.
-    """
-    table, nearest = "", None
-    for number, line in enumerate(text.splitlines(), start=1):
-        found = re.match(r"\s*(\[?)\s*([\w.\s\"'-]+?)\s*[\]=]", line)
-        if not found:
-            continue
-        name = re.sub(r"[\s\"']", "", found[2])
-        if found[1]:
-            table = dotted = name
-        else:
-            dotted = f"{table}.{name}".lstrip(".")
-        if f"{dotted}.".startswith(f"{key}."):
-            return Origin(path, number)
-        if f"{key}.".startswith(f"{dotted}."):
-            nearest = number
-    return Origin(path, nearest)

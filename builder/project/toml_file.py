@@ -20,6 +20,12 @@ class TomlFile:
     data: Mapping[str, object]
 
     @classmethod
+    def pyproject(cls, directory: Path) -> TomlFile:
+        """The pyproject.toml of a directory; an empty one where there is none."""
+        path = directory / "pyproject.toml"
+        return cls.load(path) if path.exists() else cls(path, "", {})
+
+    @classmethod
     def load(cls, path: Path) -> TomlFile:
         """Read a file; raises ProjectError, with the line, for one that is missing, unreadable or no TOML."""
         try:
@@ -27,8 +33,9 @@ class TomlFile:
         except FileNotFoundError:
             raise ProjectError(f"`{path}` does not exist", remedy="Correct the path") from None
         except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
             raise ProjectError(
-                f"`{path}` cannot be read: {error}", remedy="Make it a readable UTF-8 text file"
+                f"`{path}` cannot be read: {reason}", remedy="Make it a readable UTF-8 text file"
             ) from error
         try:
             return cls(path, text, tomllib.loads(text))
