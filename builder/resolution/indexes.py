@@ -88,7 +88,9 @@ def read_indexes(directory: Path, options: Sequence[str] = ()) -> Indexes:
     lines = tuple(places.lines())
     if not uv.decides:
         lines += pip.options
-        remote = bool(pip.options or pip.uploaded_before) or any(map(_is_remote, places.all))
+        remote = bool(pip.options or pip.uploaded_before) or any(
+            _is_remote(place) and not _is_public(place) for place in places.all
+        )
         if pip.uploaded_before and not (os.environ.get("UV_EXCLUDE_NEWER") or "exclude-newer" in uv.settings):
             environment["UV_EXCLUDE_NEWER"] = pip.uploaded_before
     if places.merged and not (os.environ.get("UV_INDEX_STRATEGY") or "index-strategy" in uv.settings):
@@ -152,6 +154,9 @@ def _places(options: Sequence[str], pip: PipConfiguration, uv: UvConfiguration) 
     if not uv.decides or own:
         default, extra = _public_last(default, extra)
     merged = bool(extra) and not any(map(_is_remote, extra)) and (not uv.decides or bool(own))
+    if merged:
+        # Of equal versions uv takes that of the first index: a lock should rather name a URL than a path.
+        default, extra = extra[-1], (default or _public_index(), *extra[:-1])
     return _Places(default, extra, find_links, no_index=False, merged=merged)
 
 
@@ -165,10 +170,15 @@ def _public_last(default: str, extra: tuple[str, ...]) -> tuple[str, tuple[str, 
     return default, others
 
 
-def _is_public(url: str) -> bool:
+def _public_index() -> str:
+    """What pip and uv take where nothing is configured."""
     from pip._internal.models.index import PyPI  # noqa: PLC0415  (start-up time)
 
-    return urllib.parse.urlsplit(url).hostname == PyPI.netloc
+    return PyPI.simple_url
+
+
+def _is_public(url: str) -> bool:
+    return urllib.parse.urlsplit(url).hostname == urllib.parse.urlsplit(_public_index()).hostname
 
 
 def _is_remote(place: str) -> bool:

@@ -127,11 +127,6 @@ class Transport:
         return context
 
 
-def without_credentials(text: str) -> str:
-    """A text, such as another program's words, whose URLs show neither user nor password."""
-    return re.sub(r"://[^/@\s]+@", "://", text)
-
-
 def _bundle(certificates: Sequence[str]) -> str:
     """One file with all these certificates: uv takes only one."""
     if len(certificates) == 1:
