@@ -99,6 +99,10 @@ def test_setup_py_is_run_by_the_targets_python_without_secrets_and_leaves_no_tra
     before = everything(setup_project)
     place.run("deploy", workspace, place.out, "--python-version", RUNNING, env=SECRETS).succeeded()
     assert everything(setup_project) == before
+    # For deps alone the backend is asked for metadata only.
+    cold = {"BUILDER_CACHE_DIR": str(place.root / "cold")}
+    place.build(setup_project, "--python-version", RUNNING, env=cold).succeeded()
+    assert everything(setup_project) == before
     environment, version, directory = json.loads((place.root / "seen.json").read_text())
     assert ".".join(map(str, version)) == RUNNING
     assert not Path(directory).is_relative_to(setup_project)

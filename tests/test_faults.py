@@ -119,6 +119,7 @@ def test_a_damaged_wheel_in_the_store_is_fetched_again(place: Workshop, damage: 
 
 
 def test_an_index_of_ones_own_is_asked_again_by_each_build(place: Workshop) -> None:
+    del place.environment["UV_HTTP_RETRIES"]
     project = place.project({"requirements.txt": "dagster\ndagster-cloud\ntool\n"})
     make_wheel(place.index.directory, {"tool.py": ""}, name="tool", version="1.0")
     place.build(project).succeeded()

@@ -20,7 +20,8 @@ _FILES = {
         "from setuptools import find_packages, setup\n"
         "setup(name='shop', version='1.0', packages=find_packages(), package_data={'shop': ['data/*']},\n"
         "      entry_points={'console_scripts': ['shop = shop:main']},\n"
-        "      install_requires=list({'dagster', 'dagster-cloud', 'homemade', 'many-parts', 'tool'}))\n"
+        "      keywords=list(set('abcdefghijkl')),\n"
+        "      install_requires=['dagster', 'dagster-cloud', 'homemade', 'many-parts', 'tool'])\n"
     ),
     "shop/__init__.py": "def main(): pass\n",
     "shop/data/prices.csv": "1,2\n",
@@ -45,6 +46,9 @@ def build_wheel(directory, config_settings=None, metadata_directory=None):
         wheel.writestr("homemade.py", "x = 1\\n" * 1000)
     return "homemade-1.0-py3-none-any.whl"
 """
+
+Written = dict[str, tuple[int, bytes]]
+"""Mode and content of files, by name."""
 
 
 @pytest.fixture
@@ -85,19 +89,23 @@ def build(
     env: dict[str, str] | None = None,
     umask: int = 0o22,
     python: tuple[str | Path, ...] = (sys.executable,),
-) -> dict[str, bytes]:
+) -> Written:
     """What `builder.deploy` writes, but for its report of this run."""
     out = place.root / f"out of {name}"
     options = ("--python-version", RUNNING)
     workspace = project / "dagster_cloud.yaml"
     ran: Ran = place.start("deploy", workspace, out, *options, env=env, umask=umask, python=python).finish()
     ran.succeeded()
-    written = {path.name: path.read_bytes() for path in out.iterdir() if path.name != "build.json"}
+    written = {
+        path.name: (path.stat().st_mode, path.read_bytes()) for path in out.iterdir() if path.name != "build.json"
+    }
     assert sorted(name.partition("-")[0] for name in written) == ["deps", "deps", "source"]
+    modes = {Path(name).suffix: mode & 0o777 for name, (mode, _) in written.items()}
+    assert modes == {".pex": 0o755, ".toml": 0o644}
     return written
 
 
-def assert_equal(one: dict[str, bytes], other: dict[str, bytes]) -> None:
+def assert_equal(one: Written, other: Written) -> None:
     # Names first: they tell more than bytes that differ.
     assert sorted(one) == sorted(other)
     assert not [name for name in one if one[name] != other[name]]
