@@ -260,18 +260,20 @@ def test_directories_of_this_machine_add_to_what_the_index_has(place: Place, how
     put(place.public, "lib", "2.0")
     put(directory, "lib", "1.5")
     put(directory, "acme", "1.0")
+    put(place.public, "tool", "1.0")
+    put(directory, "tool", "1.1")
     for where in (place.public, directory):
         put(where, "both", "1.0")
-    for name in ("lib", "acme", "both"):
+    for name in ("lib", "acme", "tool", "both"):
         links = "".join(f'<a href="../{wheel.name}">{wheel.name}</a>' for wheel in directory.glob(f"{name}-*.whl"))
         write_tree(directory / name, {"index.html": f"<!DOCTYPE html><html><body>{links}</body></html>"})
     place.configure(PIP_INDEX_URL=place.public.url)
-    requirements = f"--find-links '{directory}'\nacme\nlib\n"
+    requirements = f"--find-links '{directory}'\nacme\nlib\ntool\n"
     if how == "extra index":
         place.configure(PIP_EXTRA_INDEX_URL=directory.as_uri())
-        requirements = "acme\nlib\nboth\n"
+        requirements = "acme\nlib\ntool\nboth\n"
     versions = place.versions(requirements)
-    assert (versions["acme"], versions["lib"]) == ("1.0", "2.0")
+    assert (versions["acme"], versions["lib"], versions["tool"]) == ("1.0", "2.0", "1.1")
     text = place.resolve(requirements).text
     assert 'path = "../räder und mehr/acme-1.0-py3-none-any.whl"' in text
     assert "räder und mehr/both" not in text
@@ -353,7 +355,7 @@ def build_wheel(directory, settings=None, metadata=None):
 """
 
 
-@pytest.mark.parametrize("how", ["pip.conf", "pyproject.toml", "requirements.txt"])
+@pytest.mark.parametrize("how", ["environment", "pip.conf", "pyproject.toml", "requirements.txt"])
 def test_what_builds_need_comes_from_the_same_indexes(place: Place, how: str) -> None:
     make_wheel(place.private.directory, {"ourbackend.py": BACKEND}, name="ourbackend", version="1.0")
     build_system = '[build-system]\nrequires = ["ourbackend"]\nbuild-backend = "ourbackend"\n'
@@ -361,7 +363,9 @@ def test_what_builds_need_comes_from_the_same_indexes(place: Place, how: str) ->
     put(place.public, "ourbackend", "99.0")
     put_dagster(place.private)
     files, options = {}, ""
-    if how == "pip.conf":
+    if how == "environment":
+        place.configure(PIP_INDEX_URL=place.public.url, PIP_EXTRA_INDEX_URL=place.private.full_url)
+    elif how == "pip.conf":
         place.pip_conf(f"index-url = {place.public.url}\nextra-index-url = {place.private.full_url}")
     elif how == "pyproject.toml":
         files = project_of("", index_table(place.private.full_url, "default = true"))
