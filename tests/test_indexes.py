@@ -214,6 +214,14 @@ def test_the_public_index_comes_last_although_it_is_the_extra_one(place: Place, 
     assert read_indexes(place.root, options).options == (f"--extra-index-url {ours}",)
 
 
+def test_the_public_index_comes_last_although_requirements_txt_adds_it_to_one_of_uv(place: Place) -> None:
+    place.configure(UV_DEFAULT_INDEX="ours=https://pypi.example.invalid/simple")
+    found = read_indexes(place.root, [f"--extra-index-url {PyPI.simple_url}"])
+    assert found.options == ()
+    assert found.environment["UV_INDEX"] == "ours=https://pypi.example.invalid/simple"
+    assert found.environment["UV_DEFAULT_INDEX"] == ""
+
+
 def test_what_only_another_index_has_is_an_error_that_names_the_setting(place: Place) -> None:
     put(place.public, "lib", "2.0")
     put(place.private, "lib", "1.5")

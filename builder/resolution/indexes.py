@@ -84,6 +84,10 @@ def read_indexes(directory: Path, options: Sequence[str] = ()) -> Indexes:
     places = _places(options, PipConfiguration() if uv.decides else pip, uv)
     replaced = any(option.startswith("--index-url ") for option in options)
     environment = {name: "" for name in ENVIRONMENT[:4] if replaced and name in os.environ}
+    if not replaced and _default_of_uv() and any(map(_is_public, _extra_indexes(options))):
+        # The public index is to come last, so that it has to be the default one; see `_public_last`.
+        indexes = f"{os.environ.get('UV_INDEX', '')} {_default_of_uv()}".strip()
+        environment |= {"UV_INDEX": indexes, "UV_DEFAULT_INDEX": "", "UV_INDEX_URL": ""}
     remote = uv.decides
     lines = tuple(places.lines())
     if not uv.decides:
@@ -151,13 +155,21 @@ def _places(options: Sequence[str], pip: PipConfiguration, uv: UvConfiguration) 
     own = next(reversed(said["--index-url"]), "")
     default = own or pip.index_url
     extra = tuple(dict.fromkeys([*said["--extra-index-url"], *(() if own else pip.extra_index_urls)]))
-    if not uv.decides or own:
+    if not uv.decides or own or _default_of_uv():
         default, extra = _public_last(default, extra)
     merged = bool(extra) and not any(map(_is_remote, extra)) and (not uv.decides or bool(own))
     if merged:
         # Of equal versions uv takes that of the first index: a lock should rather name a URL than a path.
         default, extra = extra[-1], (default or _public_index(), *extra[:-1])
     return _Places(default, extra, find_links, no_index=False, merged=merged)
+
+
+def _default_of_uv() -> str:
+    return os.environ.get("UV_DEFAULT_INDEX") or os.environ.get("UV_INDEX_URL") or ""
+
+
+def _extra_indexes(options: Sequence[str]) -> Iterator[str]:
+    return (option.partition(" ")[2] for option in options if option.startswith("--extra-index-url "))
 
 
 def _public_last(default: str, extra: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
