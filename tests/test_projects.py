@@ -137,9 +137,14 @@ def outdated_uv_lock(shop: Shop, project: Path) -> None:
     manifest.write_text(manifest.read_text().replace('"dagster",', '"dagster", "tool",'))
 
 
+def where_poetry_is(shop: Shop, _project: Path) -> Mapping[str, str]:
+    """The index that this machine uses; the project's distributions come from the one that it names."""
+    return {**os.environ, **shop.place.environment, "UV_DEFAULT_INDEX": ""}
+
+
 def poetry_lock(shop: Shop, project: Path) -> Mapping[str, str]:
-    """Such a lock by poetry, which comes from the index that this machine uses."""
-    environment = {**os.environ, **shop.place.environment, "UV_DEFAULT_INDEX": ""}
+    """Such a lock by poetry."""
+    environment = where_poetry_is(shop, project)
     uv_run = [
         environment["BUILDER_UV"],
         "run",
@@ -163,6 +168,7 @@ PREPARE: Mapping[str, Preparation] = {
     "dbt-target": ignored_by_git,
     "notebooks": notebook_checkpoints,
     "poetry-lock": poetry_lock,
+    "poetry-lock-outdated": where_poetry_is,
     "poetry-path": local_wheel,
     "requirements-archives": local_archives,
     "requirements-find-links": local_wheel,
