@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import sys
 import threading
@@ -99,7 +100,7 @@ class Console:
     def result(self, text: str) -> None:
         """Write a result to stdout."""
         with self._lock:
-            sys.stdout.write(text + "\n")
+            sys.stdout.write(_printable(text) + "\n")
             sys.stdout.flush()
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -115,7 +116,7 @@ class Console:
 
     def _say(self, text: str, *, colour: str | None = None, head: int = 0) -> None:
         """Write to stderr, without credentials in URLs; only the first `head` characters are coloured."""
-        text = without_credentials(text)
+        text = _printable(without_credentials(text))
         coloured = False if "NO_COLOR" in os.environ else None
         with self._lock:
             click.echo(click.style(text[:head], fg=colour) + text[head:], err=True, color=coloured)
@@ -240,6 +241,11 @@ def _see_to_the_end(notes: int) -> None:
 def _say_stopped(number: int) -> int:
     console.stopped(signal.Signals(number).name)
     return 128 + number
+
+
+def _printable(text: str) -> str:
+    """Without control characters, which names of the user's may have and a terminal would obey."""
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "\ufffd", text)
 
 
 def _relative(where: Origin) -> str:

@@ -143,6 +143,23 @@ def exclusive(lock_file: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def keep(directory: Path, name: str, content: bytes) -> Path:
+    """Put what can be made again into a directory of the cache of its own, under the hash of its content."""
+    path = directory / hashlib.sha256(content).hexdigest() / name
+    with atomic_write(path) as stream:
+        stream.write(content)
+    return path
+
+
+def kept(directory: Path) -> Path | None:
+    """What `keep` put into a directory; None if it has to be made (again), because it is missing or corrupt."""
+    for path in sorted(directory.glob("*/*")):
+        with contextlib.suppress(OSError):
+            if not path.name.startswith(TEMPORARY_PREFIX) and sha256_of(path) == path.parent.name:
+                return path
+    return None
+
+
 def sha256_of(path: Path) -> str:
     """The sha256 of a file's bytes, hexadecimal; raises OSError as `open` does."""
     with path.open("rb") as stream:

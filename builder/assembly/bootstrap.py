@@ -119,11 +119,15 @@ def _shipped() -> bytes | None:
 
 
 def _cached() -> bytes:
-    path = storage.cache_directory() / f"bootstrap-{PEX_VERSION}-{_FORMAT}.pex"
-    with storage.exclusive(path.with_suffix(".lock")):
-        if not path.exists():
-            make_bootstrap(path)
-    return path.read_bytes()
+    place = storage.cache_directory() / f"bootstrap-{PEX_VERSION}-{_FORMAT}"
+    with storage.exclusive(place.parent / f"{place.name}.lock"):
+        kept = storage.kept(place)
+        if kept is None:
+            with storage.scratch_directory() as scratch:
+                made = scratch / "bootstrap.pex"
+                make_bootstrap(made)
+                kept = storage.keep(place, made.name, made.read_bytes())
+    return kept.read_bytes()
 
 
 if __name__ == "__main__":

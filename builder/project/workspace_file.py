@@ -82,8 +82,8 @@ def build_directory(value: object, base: Path, name: str, where: Origin) -> Path
             f"`build.directory` of location `{name}` is not a text", where=where, remedy="Write a path"
         )
     directory = Path(os.path.normpath(base / value))
-    if not directory.is_dir():
-        kind = "is not a directory" if directory.exists() else "does not exist"
+    if not os.path.isdir(directory):  # noqa: PTH112  (a path too long to exist is no exception to it)
+        kind = "is not a directory" if os.path.exists(directory) else "does not exist"  # noqa: PTH110  (the same)
         raise ProjectError(
             f"the build directory of location `{name}`, `{directory}`, {kind}",
             where=where,

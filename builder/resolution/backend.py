@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import email.parser
 import hashlib
+import io
 import json
 import re
 import sys
@@ -30,7 +31,7 @@ from builder.resolution.indexes import Indexes, read_indexes
 _TIME_LIMIT: Final = 900.0
 """Seconds that one build may take; compiling a large extension takes minutes."""
 
-_FORMAT: Final = "2"
+_FORMAT: Final = "3"
 """Bump it when what is kept in the cache changes its form."""
 
 _LEGACY: Final = ("setuptools.build_meta:__legacy__", ("setuptools>=40.8.0",), ())
@@ -71,32 +72,32 @@ def local_metadata(package: LocalPackage) -> Metadata:
     Only metadata is made, unless a wheel of the very same files is there already.
     """
     selection = package.selection()
-    wheel = _kept_wheel(package, selection)
+    wheel = storage.kept(_place(package, selection, "wheel"))
     if wheel is not None:
         return wheel_metadata(wheel, package.directory)
-    kept = _kept(package, selection, "metadata") / "METADATA"
-    if not kept.is_file():
+    place = _place(package, selection, "metadata")
+    kept = storage.kept(place)
+    if kept is None:
         with storage.scratch_directory() as scratch:
             copy = scratch / "above" / package.directory.name
             copy_tree(selection, copy)
             text = _ask_backend(package, copy, scratch).replace(str(copy.parent), _PARENT)
-        with storage.atomic_write(kept) as stream:
-            stream.write(text.encode())
+        kept = storage.keep(place, "METADATA", text.encode())
     return _parse(kept.read_text(encoding="utf-8"), package.directory)
 
 
 def local_wheel(package: LocalPackage) -> Path:
     """A wheel of a local package; raises SdistBuildError in the backend's words."""
     selection = package.selection()
-    kept = _kept_wheel(package, selection)
+    place = _place(package, selection, "wheel")
+    kept = storage.kept(place)
     if kept is not None:
         return kept
     with storage.scratch_directory() as scratch:
         copy = scratch / "above" / package.directory.name
         copy_tree(selection, copy)
-        out_dir = _kept(package, selection, "wheel")
         indexes = read_indexes(package.directory)
-        wheel = build_wheel(copy, package.python_version, out_dir, about=str(package.directory), indexes=indexes)
+        wheel = build_wheel(copy, package.python_version, place, about=str(package.directory), indexes=indexes)
     return wheel
 
 
@@ -108,9 +109,10 @@ def wheel_metadata(wheel: Path, directory: Path) -> Metadata:
         return _parse(archive.read(member).decode("utf-8"), directory)
 
 
-def build_wheel(source: Path, python_version: str, out_dir: Path, *, about: str, indexes: Indexes) -> Path:
-    """Build a wheel from a package's directory with uv; returns its path in `out_dir`.
+def build_wheel(source: Path, python_version: str, place: Path, *, about: str, indexes: Indexes) -> Path:
+    """Build a wheel from a package's directory with uv.
 
+    :param place: the directory of the cache to keep it in.
     :param about: what to call the source in an error.
     :param indexes: where what the backend needs comes from.
 
@@ -125,8 +127,8 @@ def build_wheel(source: Path, python_version: str, out_dir: Path, *, about: str,
         except process.ProcessFailed as error:
             raise _failed(about, error) from error
         wheel = next((scratch / "out").glob("*.whl"))
-        _store_canonically(wheel, out_dir / wheel.name, built_in=source)
-    return out_dir / wheel.name
+        kept = storage.keep(place, wheel.name, _canonical(wheel, built_in=source))
+    return kept
 
 
 def _python_for(source: Path, python_version: str) -> Path:
@@ -189,14 +191,10 @@ def _build_system(directory: Path) -> tuple[str, tuple[str, ...], tuple[str, ...
     return str(backend), tuple(map(str, requires)), tuple(map(str, path))
 
 
-def _kept(package: LocalPackage, selection: Selection, what: str) -> Path:
+def _place(package: LocalPackage, selection: Selection, what: str) -> Path:
     """The cache's place for something made of a local package: it changes with any file of it."""
     key = hashlib.sha256(f"{_FORMAT} {package.python_version} {content_key(selection)}".encode()).hexdigest()
     return storage.cache_directory() / "local" / what / key[:2] / key
-
-
-def _kept_wheel(package: LocalPackage, selection: Selection) -> Path | None:
-    return next(iter(sorted(_kept(package, selection, "wheel").glob("*.whl"))), None)
 
 
 def _parse(text: str, directory: Path) -> Metadata:
@@ -228,21 +226,19 @@ def _failed(about: str, error: process.ProcessFailed, manifest: Path | None = No
     )
 
 
-def _store_canonically(wheel: Path, path: Path, *, built_in: Path) -> None:
-    """Keep a wheel that was built here in one form: sorted, undated, uncompressed, so independent of zlib.
+def _canonical(wheel: Path, *, built_in: Path) -> bytes:
+    """A wheel that was built here, in one form: sorted, undated, uncompressed, so independent of zlib.
 
     Requirements of its metadata that are paths beside the package name the place of the copy, which is taken out.
     """
-    with (
-        zipfile.ZipFile(wheel) as source,
-        storage.atomic_write(path) as stream,
-        zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as target,
-    ):
+    content = io.BytesIO()
+    with zipfile.ZipFile(wheel) as source, zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as target:
         for name in sorted(source.namelist()):
             entry = zipfile.ZipInfo(name)
             entry.external_attr = source.getinfo(name).external_attr
             entry.create_system = 3
-            content = source.read(name)
+            data = source.read(name)
             if name.endswith(".dist-info/METADATA"):
-                content = content.replace(str(built_in.parent).encode(), _PARENT.encode())
-            target.writestr(entry, content)
+                data = data.replace(str(built_in.parent).encode(), _PARENT.encode())
+            target.writestr(entry, data)
+    return content.getvalue()

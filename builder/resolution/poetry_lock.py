@@ -41,11 +41,8 @@ def _export(requirements: Requirements, lock: Path) -> str:
     """The export, kept for as long as nothing that it is made of changes."""
     parts = [path.read_text(encoding="utf-8") for path in (lock, requirements.directory / "pyproject.toml")]
     key = json.dumps([_TOOLS, requirements.wanted.extras, requirements.wanted.groups, *parts])
-    kept = storage.cache_directory() / "exports" / f"{hashlib.sha256(key.encode()).hexdigest()}.txt"
-    if not kept.is_file():
-        text = _run(requirements, lock)
-        with storage.atomic_write(kept) as stream:
-            stream.write(text.encode())
+    place = storage.cache_directory() / "exports" / hashlib.sha256(key.encode()).hexdigest()
+    kept = storage.kept(place) or storage.keep(place, "requirements.txt", _run(requirements, lock).encode())
     return kept.read_text(encoding="utf-8")
 
 

@@ -63,15 +63,20 @@ def recall(path: Path) -> tuple[str, int] | None:
     """A remembered resolution and its age in seconds; None if there is none, or none recent enough."""
     try:
         age = time.time() - path.stat().st_mtime
-        return (path.read_text(encoding="utf-8"), int(age)) if 0 <= age < _SECONDS else None
+        head, _, text = path.read_text(encoding="utf-8").partition("\n")
     except (OSError, UnicodeDecodeError):
         return None
+    return (text, int(age)) if 0 <= age < _SECONDS and head == _digest(text) else None
 
 
 def remember(path: Path, text: str) -> None:
     """Keep a resolution for the next build."""
     with storage.atomic_write(path) as stream:
-        stream.write(text.encode())
+        stream.write(f"{_digest(text)}\n{text}".encode())
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _configured(directory: Path) -> bool:

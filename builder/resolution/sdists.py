@@ -40,7 +40,7 @@ def fetch_wheels(lock: Lock) -> Mapping[str, StoredFile]:
 
 def _check_python(lock: Lock, sources: Sequence[Distribution]) -> None:
     """Without the target's Python nothing can be built: say so before anything is fetched."""
-    unbuilt = [found for found in sources if _kept(lock, found) is None]
+    unbuilt = [found for found in sources if storage.kept(_place(lock, found)) is None]
     if not unbuilt:
         return
     try:
@@ -61,7 +61,7 @@ def _build_all(
 
     def build(found: Distribution) -> StoredFile | BuilderError:
         try:
-            wheel = _kept(lock, found) or _build(lock, found, files)
+            wheel = storage.kept(_place(lock, found)) or _build(lock, found, files)
             _check_fits(lock, found, wheel)
             return StoredFile(wheel, storage.sha256_of(wheel))
         except BuilderError as error:
@@ -83,7 +83,7 @@ def _build_all(
 
 
 def _build(lock: Lock, found: Distribution, files: Mapping[str, StoredFile]) -> Path:
-    directory = _directory(lock, found)
+    place = _place(lock, found)
     about = f"{found.name}=={found.version}" if found.version else found.name
     with storage.scratch_directory() as scratch:
         if found.kind == "git":
@@ -91,7 +91,7 @@ def _build(lock: Lock, found: Distribution, files: Mapping[str, StoredFile]) -> 
         else:
             source = _unpack(files[found.name].path, scratch / "source")
         subdirectory = source / (found.subdirectory or "")
-        wheel = build_wheel(subdirectory, lock.target.python_version, directory, about=about, indexes=lock.indexes)
+        wheel = build_wheel(subdirectory, lock.target.python_version, place, about=about, indexes=lock.indexes)
     return wheel
 
 
@@ -142,11 +142,7 @@ def _needed_glibc(wheel: Path) -> tuple[int, int] | None:
     return max(((int(major), int(minor)) for major, minor in found), default=None)
 
 
-def _kept(lock: Lock, found: Distribution) -> Path | None:
-    return next(iter(sorted(_directory(lock, found).glob("*.whl"))), None)
-
-
-def _directory(lock: Lock, found: Distribution) -> Path:
+def _place(lock: Lock, found: Distribution) -> Path:
     """Where a wheel built of this source for this target is kept."""
     parts = (found.digest, found.subdirectory or "", lock.target.tag_names[0], uv.pinned_version())
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()

@@ -34,7 +34,7 @@ def test_same_bytes_on_every_python_and_machine(newest_reader: Reader, tmp_path:
 
 
 def test_holds_nothing_compressed_and_nothing_of_this_machine(bootstrap_cache: Path) -> None:
-    (template,) = bootstrap_cache.glob("bootstrap-*.pex")
+    (template,) = bootstrap_cache.glob("bootstrap-*/*/bootstrap.pex")
     with zipfile.ZipFile(template) as archive:
         assert {info.compress_type for info in archive.infolist()} == {zipfile.ZIP_STORED}
         boot = archive.read("__pex__/__init__.py").decode()

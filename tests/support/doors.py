@@ -161,8 +161,8 @@ class Workshop:
         shutil.rmtree(self.cache, ignore_errors=True)
         self.cache.mkdir()
         bootstrap()
-        for file in storage.cache_directory().glob("bootstrap-*"):
-            shutil.copy2(file, self.cache)
+        for directory in storage.cache_directory().glob("bootstrap-*/"):
+            shutil.copytree(directory, self.cache / directory.name)
 
     def artefacts(self) -> list[str]:
         """The names of what is in the output directory, hidden names included."""
