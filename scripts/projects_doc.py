@@ -18,7 +18,7 @@ DOCUMENT = REPOSITORY / "docs" / "projects.md"
 
 HEAD = """# What is read of a project
 
-Each row is a small project in `tests/projects`, which the tests read or build. The rule behind all of them: what the
+Each row is a small project in `tests/projects`, which the tests read or build. The rule behind them all: what the
 project's own tools (pip, uv, poetry, setuptools) would install for running it is what goes in; where two
 declarations disagree, that is said, and the order here decides; a name that the project declares as local is never
 asked of an index.
