@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from builder.errors import Origin, ProjectError
-from builder.project.metadata import Metadata, read_pyproject, table
+from builder.project.metadata import Metadata, locate, read_pyproject, table
 
 if TYPE_CHECKING:
     from poetry.core.packages.dependency import Dependency
     from poetry.core.packages.project_package import ProjectPackage
+
+
+_PRIMARY: Final = {"primary", "default"}
 
 
 def uses_poetry(directory: Path) -> bool:
@@ -46,6 +49,60 @@ def read_poetry_groups(directory: Path) -> Mapping[str, tuple[str, ...]]:
     package = _package(directory)
     names = package.dependency_group_names(include_optional=True) - {"main"}
     return {name: tuple(_pep508(found) for found in package.dependency_group(name).dependencies) for name in names}
+
+
+def poetry_index_of(name: str, directory: Path) -> Mapping[str, object] | None:
+    """The entry of `[[tool.poetry.source]]` that a dependency names as its only source; None if it names none."""
+    from packaging.utils import canonicalize_name  # noqa: PLC0415  (start-up time)
+
+    poetry = table(table(read_pyproject(directory), "tool"), "poetry")
+    groups = [table(group, "dependencies") for group in _tables(table(poetry, "group").values())]
+    for dependencies in (table(poetry, "dependencies"), *groups):
+        for declared, value in dependencies.items():
+            entries = _tables(value if isinstance(value, list) else [value])
+            wanted = next((entry["source"] for entry in entries if entry.get("source")), None)
+            if wanted is None or canonicalize_name(declared) != canonicalize_name(name):
+                continue
+            for source in _sources(poetry):
+                if source.get("name") == wanted:
+                    return {"name": wanted, "url": source.get("url")} if source.get("url") else None
+            raise ProjectError(
+                f"`{declared}` names the source `{wanted}`, which is not declared",
+                where=locate(declared, directory / "pyproject.toml"),
+                remedy=f'Declare it: `[[tool.poetry.source]]` with `name = "{wanted}"` and its `url`',
+            )
+    return None
+
+
+def poetry_index_options(directory: Path) -> list[str]:
+    """The sources of a poetry project that serve every name, as index options of pip, the first to ask first.
+
+    Primary sources take the place of the public index; supplemental ones come after them. Explicit ones serve only
+    what names them.
+    """
+    sources = _sources(table(table(read_pyproject(directory), "tool"), "poetry"))
+    primary, others = (
+        [str(source["url"]) for source in sources if "url" in source and _priority(source) in wanted]
+        for wanted in (_PRIMARY, {"supplemental"})
+    )
+    public = any("url" not in source and _priority(source) in _PRIMARY for source in sources)
+    if not primary or public:
+        return [f"--extra-index-url {url}" for url in (*primary, *others)]
+    *extra, last = (*primary, *others)
+    return [*(f"--extra-index-url {url}" for url in extra), f"--index-url {last}"]
+
+
+def _priority(source: Mapping[str, object]) -> str:
+    return str(source.get("priority", "primary")).lower()
+
+
+def _sources(poetry: Mapping[str, object]) -> list[Mapping[str, object]]:
+    found = poetry.get("source")
+    return _tables(found if isinstance(found, list) else [])
+
+
+def _tables(values: Iterable[object]) -> list[Mapping[str, object]]:
+    return [value for value in values if isinstance(value, dict)]
 
 
 def _package(directory: Path) -> ProjectPackage:

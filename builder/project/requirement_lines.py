@@ -22,9 +22,10 @@ def local_part(line: RequirementLine) -> str | None:
     text = line.text
     named = re.fullmatch(r"[\w.-]+\s*(\[[^\]]*\])?\s*@\s*(?P<url>.+)", text)
     if named:
-        url = named["url"]
+        url, separator, marker = named["url"].partition(";")
         extras = named[1] or ""
-        return f"{url}{extras}" if url.startswith(("file:", "./", "../", "/")) else None
+        local = url.startswith(("file:", "./", "../", "/"))
+        return f"{url.rstrip()}{extras}{separator}{marker}" if local else None
     if text.startswith("file:"):
         return text.partition("#")[0]
     if _URL.match(text):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from builder.errors import Notice, Origin, ProjectError
 from builder.project.declared import read_groups, read_metadata
 from builder.project.metadata import Metadata, MetadataBuilder, applicable, is_package, locate
-from builder.project.poetry import uses_poetry
+from builder.project.poetry import poetry_index_options, uses_poetry
 from builder.project.requirement_lines import (
     ARCHIVES,
     LOCAL,
@@ -91,6 +91,8 @@ def read_requirements(
     collector.add_package(directory, frozenset(wanted.extras), Origin(directory))
     collector.check_extras(wanted.extras)
     collector.add_groups(wanted.groups)
+    if uses_poetry(directory):
+        collector.options.extend(poetry_index_options(directory))
     if lock is None and (directory / "requirements.txt").is_file():
         collector.add_requirements_txt(directory / "requirements.txt")
     collector.follow()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from builder.errors import ProjectError
 from builder.project.metadata import locate, read_pyproject
+from builder.project.poetry import poetry_index_of, uses_poetry
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
@@ -37,13 +38,16 @@ Source = LocalSource | IndexSource | str
 
 
 def source_of(requirement: Requirement, directory: Path, markers: Mapping[str, str]) -> Source | None:
-    """Where `[tool.uv.sources]` of the project in `directory` takes a requirement from.
+    """Where `[tool.uv.sources]`, or poetry, of the project in `directory` takes a requirement from.
 
     A local path; or one index; or a PEP 508 direct reference to use instead; or None, which means by name.
     Raises ProjectError for a source that cannot be found, or that the builder does not know.
     """
     from packaging.utils import canonicalize_name  # noqa: PLC0415  (start-up time)
 
+    if uses_poetry(directory):
+        index = poetry_index_of(requirement.name, directory)
+        return IndexSource(index) if index else None
     root = workspace_root(directory)
     for base in dict.fromkeys([directory, root or directory]):
         for name, value in _table(_uv_table(base), "sources").items():

@@ -483,3 +483,41 @@ def test_setup_cfg_is_read_as_it_stands(tmp_path: Path) -> None:
     found = read_requirements(tmp_path, MARKERS, no_backend, Wanted(extras=("fast",)))
     assert texts(found) == ["dagster", "orjson", "six"]
     assert str(found.lines[0].origin) == f"{tmp_path / 'setup.cfg'}:7"
+
+
+def test_poetry_sources(tmp_path: Path) -> None:
+    text = """
+[tool.poetry]
+name = "app"
+version = "1"
+description = ""
+authors = []
+[tool.poetry.dependencies]
+python = ">=3.10"
+dagster = "*"
+private = { version = "^1", source = "ours" }
+[[tool.poetry.source]]
+name = "ours"
+url = "https://ours.invalid/simple"
+priority = "explicit"
+"""
+    write(tmp_path / "pyproject.toml", text)
+    found = read(tmp_path)
+    assert [(line.text, line.index) for line in found.lines] == [
+        ("dagster", None),
+        ("private<2,>=1", {"name": "ours", "url": "https://ours.invalid/simple"}),
+    ]
+    assert found.options == ()
+
+    more = '[[tool.poetry.source]]\nname = "{0}"\nurl = "https://{0}.invalid/simple"\npriority = "{1}"\n'
+    write(
+        tmp_path / "pyproject.toml", text + more.format("first", "primary") + more.format("second", "supplemental")
+    )
+    assert read(tmp_path).options == (
+        "--extra-index-url https://first.invalid/simple",
+        "--index-url https://second.invalid/simple",
+    )
+
+    write(tmp_path / "pyproject.toml", text.replace('name = "ours"', 'name = "theirs"'))
+    with pytest.raises(ProjectError, match="`private` names the source `ours`"):
+        read(tmp_path)
