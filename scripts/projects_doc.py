@@ -32,7 +32,7 @@ FAMILIES = {
     "uv": r"uv-",
     "requirements.txt": r"requirements-",
     "setup.py and setup.cfg": r"setup-",
-    "pylock.toml, and several declarations at once": r"pylock|several-",
+    "Several declarations at once, and other locks": r"pylock|several-|local-",
     "Source trees": r"",
 }
 

@@ -79,6 +79,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) 
             make_wheel(shelf, {f"{name}.py": ""}, name=name)
         make_wheel(shelf, {"bag.py": ""}, name="bag", requires=["bag-more; extra == 'more'"])
         make_wheel(shelf, {"needy.py": ""}, name="needy", requires=["tool>=2"])
+        make_wheel(shelf, {"clingy.py": ""}, name="clingy", requires=["shared"])
         for name in LOCAL_NAMES:
             make_wheel(shelf, {f"{name}_decoy.py": ""}, name=name, version="99.0")
             make_wheel(private, {f"{name}_decoy.py": ""}, name=name, version="99.0")
