@@ -133,9 +133,9 @@ def requirements_files(draw: st.DrawFn) -> str:
     # Pip takes hashes of an editable requirement, and forgets them.
     words = [requirement, *(() if requirement.startswith("-") else draw(hashes))]
     line = words[0] + "".join(draw(gaps) + word for word in words[1:])
-    text = draw(noise) + draw(spaces) + line + draw(comments)
+    text: str = draw(noise) + draw(spaces) + line + draw(comments)
     text += draw(st.sampled_from(["", "\n", "\n# the end \\", "\n\n", "\n   # the end\n"]))
-    mark: str = draw(st.sampled_from(["", "\ufeff"]))
+    mark = draw(st.sampled_from(["", "\ufeff"]))
     return mark + text.replace("\n", draw(st.sampled_from(["\n", "\r\n"])))
 
 
