@@ -48,7 +48,9 @@ def test_the_server_finds_the_code(tmp_path: Path, pytestconfig: pytest.Config) 
     assert len(list(out.glob("deps-*.pex"))) == 1
 
     with CodeServer(out) as server, ThreadPoolExecutor(2) as pool:
-        found = list(pool.map(lambda trait: load(server, trait, tags[trait.name]), traits))
+        # The first alone: dagster's database is made at the first use, and breaks if two make it at once.
+        found = [load(server, traits[0], tags[traits[0].name])]
+        found += pool.map(lambda trait: load(server, trait, tags[trait.name]), traits[1:])
     assert dict(zip(tags, found, strict=True)) == {trait.name: trait.assets for trait in traits}
 
 
