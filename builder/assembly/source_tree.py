@@ -26,6 +26,16 @@ _MARKER: Final = SourceEntry(
 # A requirement that is a path says where packages lay on the machine that built; here they are installed.
 _PATH_REQUIREMENT: Final = re.compile(rb"(?m)^(Requires-Dist: [^@;\n]*?) *@ *file:[^\s;]*")
 
+# What an editable installation of a package in the `src` layout does: its modules are those of the working
+# directory, so that code which looks for what lies around it, like dagster's `load_from_defs_folder`, finds it.
+# The installed copies are for those who do not read this file. `sitedir` is a variable of `site.addpackage`.
+_PATHS: Final = "working_directory.pth"
+_PATH_LINE: Final = (
+    "import os, sys; sys.path.insert(sys.path.index(sitedir) if sitedir in sys.path else 0,"
+    " os.path.join(sitedir, *{parts!r}))\n"
+)
+_MANIFESTS: Final = ("pyproject.toml", "setup.py", "setup.cfg")
+
 # A receiver installs no wheels out of a source PEX: what a wheel would spread over an environment is put where
 # `pip install --target` puts it. Headers are of no use at run time.
 _SCHEMES: Final = {"purelib": "", "platlib": "", "data": "", "scripts": "bin/"}
@@ -58,6 +68,9 @@ def source_entries(
             remedy="Give that package another name",
         )
     entries[_MARKER.name] = _MARKER
+    if roots := sorted(filter(None, {_module_root(wheel, selection.files) for wheel in wheels})):
+        lines = (_PATH_LINE.format(parts=(*_ROOT.split("/"), *root.split("/"))) for root in roots)
+        entries.setdefault(_PATHS, SourceEntry(_PATHS, 0o644, "".join(lines).encode()))
     for place, files in [(_ROOT, selection.files), *((_place_of(each), each.selection.files) for each in outside)]:
         for entry in _project_entries(place, files):
             if entries.setdefault(entry.name, entry) is not entry and entry.content is not None:
@@ -66,6 +79,25 @@ def source_entries(
                     remedy="Take the path that leads there out of `include`",
                 )
     return list(entries.values()), notices
+
+
+def _module_root(path: Path, files: Sequence[ProjectFile]) -> str | None:
+    """The directory of the project, such as `src`, that has all that a wheel installs, just as it installs it.
+
+    None if there is none, or if it is the package's own directory: a build directory is on the path at run time
+    anyway, and another package's would bring its tests along.
+    """
+    with zipfile.ZipFile(path) as wheel:
+        names = [name for name in wheel.namelist() if not re.match(r"[^/]+\.(dist-info|data)/", name)]
+        by_name = {file.name: file.path for file in files if file.path is not None and file.link is None}
+        ends = tuple(f"/{name}" for name in names[:1])
+        for found in sorted(name for name in by_name if name.endswith(ends)):
+            root = found.removesuffix(ends[0])
+            if not any(f"{root}/{manifest}" in by_name for manifest in _MANIFESTS) and all(
+                (file := by_name.get(f"{root}/{name}")) and file.read_bytes() == wheel.read(name) for name in names
+            ):
+                return root
+    return None
 
 
 def _place_of(outside: Outside) -> str:
