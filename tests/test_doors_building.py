@@ -15,6 +15,7 @@ import pytest
 
 from tests.support.doors import SECONDS, Workshop, have_ended, make_sdist, put_setuptools, workshop
 from tests.support.index import Fault
+from tests.support.wheels import make_wheel
 
 RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
 PASSWORD = "p4ssw0rd-of-the-index"
@@ -285,3 +286,16 @@ def test_a_wrong_password_is_told_as_such(tmp_path: Path) -> None:
         error = place.build(place.project(), env={"UV_DEFAULT_INDEX": index}).failed()
         assert re.search("401|credentials", error)
         assert "wr0ng" not in error
+
+
+def test_no_binary_has_a_distribution_built_although_there_is_a_wheel(place: Workshop) -> None:
+    put_sdist(place, "homemade")
+    make_wheel(place.index.directory, {"homemade.py": "bought = True\n"}, name="homemade", version="1.0")
+    project = needing(place, "homemade", "--no-binary homemade")
+    place.build(project, "--python-version", RUNNING).succeeded()
+    (pex,) = place.out.glob("deps-*.pex")
+    with zipfile.ZipFile(pex) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith("/homemade.py"))
+        assert b"bought" not in archive.read(name)
+    (lock,) = place.out.glob("*.pylock.toml")
+    assert "homemade-1.0.tar.gz" in lock.read_text()
