@@ -207,7 +207,7 @@ def test_a_public_package_is_shadowed_by_a_private_one(place: Place) -> None:
 
 @pytest.mark.parametrize("how", ["configured", "requirements.txt"])
 def test_the_public_index_comes_last_although_it_is_the_extra_one(place: Place, how: str) -> None:
-    ours = "https://pypi.example.invalid/simple"
+    ours = "https://index.example.invalid/simple"
     options = [f"--index-url {ours}", f"--extra-index-url {PyPI.simple_url}/"] if how != "configured" else []
     if not options:
         place.configure(PIP_INDEX_URL=ours, PIP_EXTRA_INDEX_URL=PyPI.simple_url)
@@ -215,10 +215,10 @@ def test_the_public_index_comes_last_although_it_is_the_extra_one(place: Place, 
 
 
 def test_the_public_index_comes_last_although_requirements_txt_adds_it_to_one_of_uv(place: Place) -> None:
-    place.configure(UV_DEFAULT_INDEX="ours=https://pypi.example.invalid/simple")
+    place.configure(UV_DEFAULT_INDEX="ours=https://index.example.invalid/simple")
     found = read_indexes(place.root, [f"--extra-index-url {PyPI.simple_url}"])
     assert found.options == ()
-    assert found.environment["UV_INDEX"] == "ours=https://pypi.example.invalid/simple"
+    assert found.environment["UV_INDEX"] == "ours=https://index.example.invalid/simple"
     assert found.environment["UV_DEFAULT_INDEX"] == ""
 
 
@@ -312,7 +312,7 @@ def test_a_resolution_is_used_again_only_while_nothing_but_the_public_index_and_
     assert before == remembered() != plain
     put(place.public, "lib", "1.0")
     assert remembered() not in {None, plain, before}
-    place.configure(PIP_EXTRA_INDEX_URL="https://pypi.example.invalid/simple")
+    place.configure(PIP_EXTRA_INDEX_URL="https://index.example.invalid/simple")
     assert remembered() is None
 
 

@@ -3,50 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 
 from builder.errors import ProjectError
 from builder.project.metadata import Metadata
-from builder.project.requirements import Requirements, Wanted, read_requirements
-from builder.resolution.target import serverless_target
-
-MARKERS = serverless_target("3.11").markers
-
-PACKAGE = """
-[build-system]
-requires = ["hatchling"]
-build-backend = "hatchling.build"
-
-[project]
-name = "{name}"
-version = "1.0"
-dependencies = {dependencies}
-"""
-
-
-def no_backend(directory: Path) -> NoReturn:
-    pytest.fail(f"static metadata of {directory} was asked of a build backend")
-
-
-def read(directory: Path) -> Requirements:
-    return read_requirements(directory, MARKERS, no_backend)
-
-
-def texts(requirements: Requirements) -> list[str]:
-    return [line.text for line in requirements.lines]
-
-
-def write(path: Path, text: str) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
-    return path
-
-
-def package(directory: Path, name: str, *dependencies: str, more: str = "") -> Path:
-    write(directory / "pyproject.toml", PACKAGE.format(name=name, dependencies=list(dependencies)) + more)
-    return directory
+from builder.project.requirements import Wanted, read_requirements
+from tests.support.requirements import MARKERS, package, read, texts, write
 
 
 def test_requirements_txt_in_pips_syntax(tmp_path: Path) -> None:
@@ -326,142 +289,6 @@ def test_everything_else_is_asked_of_the_build_backend(tmp_path: Path) -> None:
     assert found.local_packages == (tmp_path,)
 
 
-EXTRAS = """
-[project.optional-dependencies]
-aws = ["boto3"]
-all = ["app[aws]", "orjson"]
-[dependency-groups]
-base = ["ruff"]
-dev = ["pytest", {include-group = "base"}]
-"""
-
-
-@pytest.mark.parametrize(
-    "wanted, expected",
-    [
-        (Wanted(), []),
-        (Wanted(extras=("aws",)), ["boto3"]),
-        (Wanted(extras=("all",)), ["boto3", "orjson"]),
-        (Wanted(groups=("dev",)), ["pytest", "ruff"]),
-    ],
-)
-def test_extras_and_groups_go_in_only_when_asked_for(tmp_path: Path, wanted: Wanted, expected: list[str]) -> None:
-    package(tmp_path, "app", "dagster", more=EXTRAS)
-    found = read_requirements(tmp_path, MARKERS, no_backend, wanted)
-    assert sorted(texts(found)) == sorted(["dagster", *expected])
-
-
-@pytest.mark.parametrize(
-    "wanted, what, remedy",
-    [
-        (Wanted(extras=("azure",)), "no extra `azure`", "`aws`, `all`"),
-        (Wanted(groups=("test",)), "no dependency group `test`", "`base`, `dev`"),
-    ],
-)
-def test_an_unknown_extra_or_group_is_refused(tmp_path: Path, wanted: Wanted, what: str, remedy: str) -> None:
-    package(tmp_path, "app", "dagster", more=EXTRAS)
-    with pytest.raises(ProjectError, match=what) as caught:
-        read_requirements(tmp_path, MARKERS, no_backend, wanted)
-    assert remedy in str(caught.value.remedy)
-
-
-def test_extras_asked_by_name_of_a_local_package(tmp_path: Path) -> None:
-    package(tmp_path / "shared", "shared", "pytz", more='[project.optional-dependencies]\nfast = ["orjson"]\n')
-    package(tmp_path / "app", "app", "shared[fast]")
-    write(tmp_path / "app" / "requirements.txt", "-e ../shared\n")
-    assert texts(read(tmp_path / "app")) == ["orjson", "pytz"]
-
-
-def test_what_two_declarations_say_differently_is_named(tmp_path: Path) -> None:
-    package(tmp_path, "app", "dagster", "pandas>=2", "six")
-    write(tmp_path / "requirements.txt", "-e .\npandas<3\ndagster\npytz\n")
-    (notice,) = read(tmp_path).notices
-    assert notice.text == (
-        "pyproject.toml and requirements.txt differ, and both are taken together: only in pyproject.toml: `six`;"
-        " only in requirements.txt: `pytz`; different: `pandas>=2` and `pandas<3`"
-    )
-
-
-def test_a_requirements_txt_that_only_installs_the_project_is_no_disagreement(tmp_path: Path) -> None:
-    package(tmp_path, "app", "dagster")
-    write(tmp_path / "requirements.txt", "-e .\n")
-    assert read(tmp_path).notices == ()
-
-
-POETRY = """
-[tool.poetry]
-name = "app"
-version = "0.1.0"
-description = ""
-authors = []
-
-[tool.poetry.dependencies]
-python = ">=3.10,<3.13"
-dagster = "^1.9"
-requests = "~2.31"
-anything = "*"
-several = [{version = "<2", python = "<3.11"}, {version = ">=2", python = ">=3.11"}]
-orjson = {version = "^3", optional = true}
-httpx = {version = ">=0.2", extras = ["http2"], markers = "sys_platform == 'linux'"}
-pywin32 = {version = "*", platform = "win32"}
-shared = {path = "../shared", develop = true}
-tool = {git = "https://example.invalid/x.git", tag = "v1", subdirectory = "py"}
-direct = {url = "https://example.invalid/direct-1.0-py3-none-any.whl"}
-
-[tool.poetry.extras]
-fast = ["orjson"]
-
-[tool.poetry.group.dev.dependencies]
-pytest = "*"
-"""
-POETRY_BACKEND = '\n[build-system]\nrequires = ["poetry-core"]\nbuild-backend = "poetry.core.masonry.api"\n'
-
-
-@pytest.mark.parametrize("backend", [POETRY_BACKEND, ""], ids=["build-system", "no build-system"])
-def test_poetry(tmp_path: Path, backend: str) -> None:
-    package(tmp_path / "shared", "shared", "pytz")
-    write(tmp_path / "app" / "pyproject.toml", POETRY + backend)
-    found = read(tmp_path / "app")
-    assert texts(found) == [
-        "anything",
-        "dagster<2.0,>=1.9",
-        "direct @ https://example.invalid/direct-1.0-py3-none-any.whl",
-        "httpx[http2]>=0.2",
-        "pytz",
-        "requests<2.32,>=2.31",
-        "several>=2",
-        "tool @ git+https://example.invalid/x.git@v1#subdirectory=py",
-    ]
-    assert found.local_packages == ((tmp_path / "app",) if backend else ()) + (tmp_path / "shared",)
-
-
-def test_poetry_extras_and_groups(tmp_path: Path) -> None:
-    package(tmp_path / "shared", "shared")
-    write(tmp_path / "app" / "pyproject.toml", POETRY + POETRY_BACKEND)
-    found = read_requirements(tmp_path / "app", MARKERS, no_backend, Wanted(("fast",), ("dev",)))
-    assert {"orjson<4,>=3", "pytest"} <= set(texts(found))
-
-
-def test_poetry_that_does_not_allow_the_target(tmp_path: Path) -> None:
-    package(tmp_path / "shared", "shared")
-    write(tmp_path / "app" / "pyproject.toml", POETRY + POETRY_BACKEND)
-    markers = serverless_target("3.13").markers
-    with pytest.raises(ProjectError, match=r"`app` does not allow Python 3\.13: it requires `>=3\.10,<3\.13`"):
-        read_requirements(tmp_path / "app", markers, no_backend)
-
-
-def test_a_poetry_table_of_a_backend_that_is_not_in_use_is_not_read(tmp_path: Path) -> None:
-    package(tmp_path, "app", "dagster", more='[tool.poetry.dependencies]\nrequests = "^2"\n')
-    assert texts(read(tmp_path)) == ["dagster"]
-
-
-def test_a_poetry_table_that_poetry_refuses(tmp_path: Path) -> None:
-    write(tmp_path / "pyproject.toml", '[tool.poetry]\nname = "app"\n' + POETRY_BACKEND)
-    with pytest.raises(ProjectError, match="not what poetry expects") as caught:
-        read(tmp_path)
-    assert "version" in str(caught.value.detail)
-
-
 SETUP_CFG = """
 [metadata]
 name = app
@@ -480,44 +307,6 @@ def test_setup_cfg_is_read_as_it_stands(tmp_path: Path) -> None:
     write(tmp_path / "setup.cfg", SETUP_CFG)
     write(tmp_path / "pyproject.toml", '[build-system]\nrequires = ["setuptools"]\n')
     assert texts(read(tmp_path)) == ["dagster"]
-    found = read_requirements(tmp_path, MARKERS, no_backend, Wanted(extras=("fast",)))
+    found = read(tmp_path, Wanted(extras=("fast",)))
     assert texts(found) == ["dagster", "orjson", "six"]
     assert str(found.lines[0].origin) == f"{tmp_path / 'setup.cfg'}:7"
-
-
-def test_poetry_sources(tmp_path: Path) -> None:
-    text = """
-[tool.poetry]
-name = "app"
-version = "1"
-description = ""
-authors = []
-[tool.poetry.dependencies]
-python = ">=3.10"
-dagster = "*"
-private = { version = "^1", source = "ours" }
-[[tool.poetry.source]]
-name = "ours"
-url = "https://ours.invalid/simple"
-priority = "explicit"
-"""
-    write(tmp_path / "pyproject.toml", text)
-    found = read(tmp_path)
-    assert [(line.text, line.index) for line in found.lines] == [
-        ("dagster", None),
-        ("private<2,>=1", {"name": "ours", "url": "https://ours.invalid/simple"}),
-    ]
-    assert found.options == ()
-
-    more = '[[tool.poetry.source]]\nname = "{0}"\nurl = "https://{0}.invalid/simple"\npriority = "{1}"\n'
-    write(
-        tmp_path / "pyproject.toml", text + more.format("first", "primary") + more.format("second", "supplemental")
-    )
-    assert read(tmp_path).options == (
-        "--extra-index-url https://first.invalid/simple",
-        "--index-url https://second.invalid/simple",
-    )
-
-    write(tmp_path / "pyproject.toml", text.replace('name = "ours"', 'name = "theirs"'))
-    with pytest.raises(ProjectError, match="`private` names the source `ours`"):
-        read(tmp_path)

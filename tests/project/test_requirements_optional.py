@@ -1,0 +1,72 @@
+"""Extras, dependency groups, and what two declarations say differently."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from builder.errors import ProjectError
+from builder.project.requirements import Wanted
+from tests.support.requirements import package, read, texts, write
+
+EXTRAS = """
+[project.optional-dependencies]
+aws = ["boto3"]
+all = ["app[aws]", "orjson"]
+[dependency-groups]
+base = ["ruff"]
+dev = ["pytest", {include-group = "base"}]
+"""
+
+
+@pytest.mark.parametrize(
+    "wanted, expected",
+    [
+        (Wanted(), []),
+        (Wanted(extras=("aws",)), ["boto3"]),
+        (Wanted(extras=("all",)), ["boto3", "orjson"]),
+        (Wanted(groups=("dev",)), ["pytest", "ruff"]),
+    ],
+)
+def test_extras_and_groups_go_in_only_when_asked_for(tmp_path: Path, wanted: Wanted, expected: list[str]) -> None:
+    package(tmp_path, "app", "dagster", more=EXTRAS)
+    found = read(tmp_path, wanted)
+    assert sorted(texts(found)) == sorted(["dagster", *expected])
+
+
+@pytest.mark.parametrize(
+    "wanted, what, remedy",
+    [
+        (Wanted(extras=("azure",)), "no extra `azure`", "`aws`, `all`"),
+        (Wanted(groups=("test",)), "no dependency group `test`", "`base`, `dev`"),
+    ],
+)
+def test_an_unknown_extra_or_group_is_refused(tmp_path: Path, wanted: Wanted, what: str, remedy: str) -> None:
+    package(tmp_path, "app", "dagster", more=EXTRAS)
+    with pytest.raises(ProjectError, match=what) as caught:
+        read(tmp_path, wanted)
+    assert remedy in str(caught.value.remedy)
+
+
+def test_extras_asked_by_name_of_a_local_package(tmp_path: Path) -> None:
+    package(tmp_path / "shared", "shared", "pytz", more='[project.optional-dependencies]\nfast = ["orjson"]\n')
+    package(tmp_path / "app", "app", "shared[fast]")
+    write(tmp_path / "app" / "requirements.txt", "-e ../shared\n")
+    assert texts(read(tmp_path / "app")) == ["orjson", "pytz"]
+
+
+def test_what_two_declarations_say_differently_is_named(tmp_path: Path) -> None:
+    package(tmp_path, "app", "dagster", "pandas>=2", "six")
+    write(tmp_path / "requirements.txt", "-e .\npandas<3\ndagster\npytz\n")
+    (notice,) = read(tmp_path).notices
+    assert notice.text == (
+        "pyproject.toml and requirements.txt differ, and both are taken together: only in pyproject.toml: `six`;"
+        " only in requirements.txt: `pytz`; different: `pandas>=2` and `pandas<3`"
+    )
+
+
+def test_a_requirements_txt_that_only_installs_the_project_is_no_disagreement(tmp_path: Path) -> None:
+    package(tmp_path, "app", "dagster")
+    write(tmp_path / "requirements.txt", "-e .\n")
+    assert read(tmp_path).notices == ()
