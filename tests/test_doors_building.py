@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.doors import SECONDS, Workshop, have_ended, make_sdist, put_setuptools, workshop
+from tests.support.doors import DAGSTER, SECONDS, Workshop, have_ended, make_sdist, put_setuptools, workshop
 from tests.support.index import Fault
 from tests.support.wheels import make_wheel
 
@@ -299,3 +299,12 @@ def test_no_binary_has_a_distribution_built_although_there_is_a_wheel(place: Wor
         assert b"bought" not in archive.read(name)
     (lock,) = place.out.glob("*.pylock.toml")
     assert "homemade-1.0.tar.gz" in lock.read_text()
+
+
+def test_a_dagster_cloud_that_cannot_run_the_dagster_is_refused(place: Workshop) -> None:
+    make_wheel(place.index.directory, {"dagster/__init__.py": ""}, name="dagster", version="2.0.0")
+    error = place.build(place.project()).failed()
+    assert f"dagster 2.0.0 and dagster-cloud {DAGSTER} cannot work together" in error
+    assert "where: project/requirements.txt:1" in error
+    assert place.index.downloads() == []
+    assert place.artefacts() == []

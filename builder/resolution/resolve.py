@@ -19,7 +19,7 @@ from builder.resolution import pythons, recent, uv
 from builder.resolution.indexes import Indexes, is_index_option, read_indexes
 from builder.resolution.lock import Hashes, Lock, read_lock
 from builder.resolution.poetry_lock import locked_requirements
-from builder.resolution.sanity import oddities
+from builder.resolution.sanity import oddities, series
 from builder.resolution.target import Target
 
 _NOTICE = "# notice: "
@@ -59,6 +59,7 @@ def resolve(requirements: Requirements, target: Target) -> Resolution:
     else:
         resolution = _obey(requirements, requirements.lock, target)
     _check_complete(resolution.lock, requirements)
+    _check_versions(resolution, requirements)
     return resolution
 
 
@@ -231,6 +232,21 @@ def _check_complete(lock: Lock, requirements: Requirements) -> None:
         f"{names} not among what the project requires; Dagster Cloud cannot run the code without",
         where=Origin(place),
         remedy=f"Add to `{place.name}`: {lines}",
+    )
+
+
+def _check_versions(resolution: Resolution, requirements: Requirements) -> None:
+    """A `dagster-cloud` of another series than `dagster` cannot run it: say so before the server does."""
+    dagster, cloud = (resolution.lock.version_of(name) for name in ("dagster", "dagster-cloud"))
+    if dagster is None or cloud is None or series(dagster) == series(cloud):
+        return
+    asked = next((line.origin for line in requirements.lines if _spelling(line.text) == "dagster"), None)
+    where = next((notice.where for notice in reversed(resolution.notices) if notice.where), asked)
+    raise ResolutionError(
+        f"dagster {dagster} and dagster-cloud {cloud} cannot work together",
+        where=where or Origin(requirements.lock or requirements.directory),
+        detail="\n".join(notice.text for notice in resolution.notices) or None,
+        remedy="Require one version of both, such as `dagster==X.Y.Z` and `dagster-cloud==X.Y.Z`, that both have",
     )
 
 

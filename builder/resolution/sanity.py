@@ -136,10 +136,10 @@ def _gone_back(
     ]
     current = newest(old) if old else {}
     # An old version that is the newest there is means nothing.
-    back = [name for name in old if name in current and _series(current[name]) != _series(versions[name])]
+    back = [name for name in old if name in current and series(current[name]) != series(versions[name])]
     if not back:
         return []
-    words = explain([f"{name}>={_series(current[name])}" for name in back]) or ""
+    words = explain([f"{name}>={series(current[name])}" for name in back]) or ""
     forcing = [asked[name] for name in _required(words) if name in asked and name not in back]
     shown = ", ".join(f"{name} {versions[name]} (newest: {current[name]})" for name in back)
     because = f", because of `{forcing[0].text}`" if forcing else ""
@@ -166,5 +166,6 @@ def _limited(text: str) -> bool:
     return requirement.url is not None or any(each.operator in _LIMITING for each in requirement.specifier)
 
 
-def _series(version: str) -> str:
+def series(version: str) -> str:
+    """The first two numbers of a version."""
     return ".".join(version.split(".")[:2])
