@@ -27,6 +27,7 @@ from builder.project.outside import split_include
 from builder.project.settings import read_settings
 from builder.resolution import pythons, uv
 from builder.resolution.indexes import Indexes, read_indexes
+from builder.resolution.scm_version import VARIABLE, scm_version
 
 _TIME_LIMIT: Final = 900.0
 """Seconds that one build may take; compiling a large extension takes minutes."""
@@ -97,7 +98,8 @@ def local_wheel(package: LocalPackage) -> Path:
         copy = scratch / "above" / package.directory.name
         copy_tree(selection, copy)
         indexes = read_indexes(package.directory)
-        wheel = build_wheel(copy, package.python_version, place, about=str(package.directory), indexes=indexes)
+        about, version = str(package.directory), _version(package.directory)
+        wheel = build_wheel(copy, package.python_version, place, about=about, indexes=indexes, version=version)
     return wheel
 
 
@@ -109,12 +111,15 @@ def wheel_metadata(wheel: Path, directory: Path) -> Metadata:
         return _parse(archive.read(member).decode("utf-8"), directory)
 
 
-def build_wheel(source: Path, python_version: str, place: Path, *, about: str, indexes: Indexes) -> Path:
+def build_wheel(
+    source: Path, python_version: str, place: Path, *, about: str, indexes: Indexes, version: str = ""
+) -> Path:
     """Build a wheel from a package's directory with uv.
 
     :param place: the directory of the cache to keep it in.
     :param about: what to call the source in an error.
     :param indexes: where what the backend needs comes from.
+    :param version: by the package's repository, if it takes its version from there.
 
     Raises SdistBuildError with the end of the backend's output, TargetError without a Python for the target.
     """
@@ -122,7 +127,7 @@ def build_wheel(source: Path, python_version: str, place: Path, *, about: str, i
         arguments: list[str | Path] = ["build", "--wheel", "--python", _python_for(source, python_version)]
         arguments += ["--no-python-downloads", "--no-create-gitignore", "--out-dir", scratch / "out", source]
         try:
-            variables = {**indexes.variables_outside(scratch), **_REPRODUCIBLE}
+            variables = {**indexes.variables_outside(scratch), **_REPRODUCIBLE, **_pretended(version)}
             uv.run(arguments, cwd=scratch, extra_env=variables, timeout=_TIME_LIMIT)
         except process.ProcessFailed as error:
             raise _failed(about, error) from error
@@ -157,6 +162,7 @@ def _ask_backend(package: LocalPackage, copy: Path, scratch: Path) -> str:
     output = scratch / "answer.json"
     needs: Sequence[str] = requires
     variables = {**read_indexes(package.directory).variables_outside(scratch), **_REPRODUCIBLE}
+    variables |= _pretended(_version(package.directory))
     # The backend may want more installed once it has seen the project (PEP 517), but not for ever.
     for _round in range(3):
         arguments: list[str | Path] = ["run", "--no-project", "--isolated", "--no-python-downloads", "--quiet"]
@@ -191,9 +197,20 @@ def _build_system(directory: Path) -> tuple[str, tuple[str, ...], tuple[str, ...
     return str(backend), tuple(map(str, requires)), tuple(map(str, path))
 
 
+def _version(directory: Path) -> str:
+    return scm_version(directory, _build_system(directory)[1])
+
+
+def _pretended(version: str) -> dict[str, str]:
+    return {VARIABLE: version} if version else {}
+
+
 def _place(package: LocalPackage, selection: Selection, what: str) -> Path:
     """The cache's place for something made of a local package: it changes with any file of it."""
-    key = hashlib.sha256(f"{_FORMAT} {package.python_version} {content_key(selection)}".encode()).hexdigest()
+    version = _version(package.directory)
+    key = hashlib.sha256(
+        f"{_FORMAT} {package.python_version} {version} {content_key(selection)}".encode()
+    ).hexdigest()
     return storage.cache_directory() / "local" / what / key[:2] / key
 
 
@@ -222,7 +239,11 @@ def _failed(about: str, error: process.ProcessFailed, manifest: Path | None = No
         f"building `{about}` {how}",
         where=Origin(manifest) if manifest else None,
         detail="\n".join(lines[-15:]),
-        remedy="Correct what the build complains about; it ran without tokens and other secrets",
+        remedy=(
+            f"Set {VARIABLE}, since the package is built in a copy without version control"
+            if re.search(r"setuptools[-_]scm", output)
+            else "Correct what the build complains about; it ran without tokens and other secrets"
+        ),
     )
 
 
