@@ -13,15 +13,17 @@ import sys
 import tomllib
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from builder import process, storage
-from tests.support.doors import DAGSTER, Ran, Workshop, make_sdist, workshop, write_tree
+from tests.support.doors import DAGSTER, REPOSITORY, Ran, Workshop, make_sdist, workshop, write_tree
 from tests.support.index import Index, serving
 from tests.support.projects import Trait, load_traits
+from tests.support.server import CodeServer, ServerRefusedError
 from tests.support.wheels import download_wheels, make_wheel
 
 RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -31,6 +33,18 @@ BACKENDS = (
     *("packaging==26.3", "pathspec==1.1.1", "pluggy==1.7.0", "tomlkit==0.15.2", "trove-classifiers==2026.9.21.13"),
 )
 FLIT = '[build-system]\nrequires = ["flit_core"]\nbuild-backend = "flit_core.buildapi"\n'
+# Hidden, so that no build backend takes it for a part of the package.
+DEFINITIONS = ".loaded/definitions.py"
+LOADED = """
+import importlib.metadata
+import dagster
+
+for name in {packages!r}:
+    importlib.metadata.distribution(name)
+
+@dagster.asset(name={asset!r})
+def loaded() -> None: ...
+"""
 SERVERLESS = {f"dagster=={DAGSTER}", f"dagster-cloud=={DAGSTER}"}
 LOCAL_NAMES = {text.partition("==")[0] for trait in TRAITS for text in trait.local}
 
@@ -205,16 +219,21 @@ class Built:
         return zipfile.ZipFile(path)
 
 
-def build(shop: Shop, trait: Trait, root: Path) -> Built:
+def build(shop: Shop, trait: Trait, root: Path, *, definitions: str | None = None) -> Built:
+    """Build a trait with `builder.deploy`; `definitions`, if given, is the code that it runs."""
     tree, out = root / "tree", root / "out"
     trait.copy(tree, shop.values(tree))
     project = tree / trait.project
     prepare = PREPARE.get(trait.name)
     environment = prepare(shop, project) if prepare else None
+    code_source = trait.code_source
+    if definitions is not None:
+        write_tree(project, {DEFINITIONS: definitions})
+        code_source = {"python_file": DEFINITIONS}
     location = {
         "location_name": trait.name,
         "build": {"directory": str(project)},
-        "code_source": trait.code_source,
+        "code_source": code_source,
     }
     (root / "dagster_cloud.yaml").write_text(json.dumps({"locations": [dict(location)]}))
     version = [] if "--python-version" in trait.options else ["--python-version", RUNNING]
@@ -267,3 +286,52 @@ def test_the_index_would_have_served_a_decoy(shop: Shop, tmp_path: Path) -> None
     assert asked
     # The other tests look at the whole log.
     shop.place.index.requests[:] = [path for path in shop.place.index.requests if path not in asked]
+
+
+def loadable() -> list[Trait]:
+    """Those that can be built for the Python that runs the tests, and have no code of their own for the server."""
+    return [
+        trait
+        for trait in TRAITS
+        if not trait.refused
+        and not trait.assets
+        and ("--python-version" not in trait.options or RUNNING in trait.options)
+    ]
+
+
+def test_the_real_server_loads_every_project_that_can_be_built(
+    shop: Shop, tmp_path: Path, pytestconfig: pytest.Config
+) -> None:
+    """Each source PEX beside one deps PEX of the real dagster; what the projects need besides are empty wheels."""
+    assert pytestconfig.cache is not None
+    pex_files = tmp_path / "pex"
+    write_tree(tmp_path / "project", {"requirements.txt": "dagster\ndagster-cloud\n"})
+    environment = process.clean_environment({"BUILDER_CACHE_DIR": str(pytestconfig.cache.mkdir("builder"))})
+    command = [sys.executable, "-m", "builder.deps", str(tmp_path / "project"), str(pex_files)]
+    subprocess.run([*command, "--python-version", RUNNING], check=True, cwd=REPOSITORY, env=environment)
+    (deps,) = pex_files.glob("deps-*.pex")
+
+    def make(trait: Trait) -> str:
+        asset = trait.name.replace("-", "_")
+        packages = sorted(text.partition("==")[0] for text in trait.local)
+        definitions = LOADED.format(packages=packages, asset=asset)
+        built = build(shop, trait, tmp_path / trait.name, definitions=definitions)
+        built.ran.succeeded()
+        (source,) = built.out.glob("source-*.pex")
+        source.rename(pex_files / source.name)
+        return f"files={deps.name}:{source.name}"
+
+    def load(trait: Trait) -> tuple[str, ...] | str:
+        try:
+            source = {"python_file": DEFINITIONS}
+            return server.create_location(trait.name, pex_tag=tags[trait.name], code_source=source).assets
+        except ServerRefusedError as error:
+            return error.error
+
+    traits = loadable()
+    with ThreadPoolExecutor(2) as pool:
+        tags = dict(zip((trait.name for trait in traits), pool.map(make, traits), strict=True))
+        with CodeServer(pex_files) as server:
+            # The first alone: dagster's database is made at the first use, and breaks if two make it at once.
+            found = [load(traits[0]), *pool.map(load, traits[1:])]
+    assert dict(zip(tags, found, strict=True)) == {name: (name.replace("-", "_"),) for name in tags}
