@@ -67,6 +67,7 @@ class _WorkspaceBuild:
 
     def build(self, tree: SourceTree, name: str) -> ProjectBuild:
         """Build one project; the source PEX is packed while the requirements are resolved."""
+        from builder.assembly.deps_pex import LAYOUT_VERSION  # noqa: PLC0415  (start-up time)
         from builder.resolution.resolve import local_packages  # noqa: PLC0415  (start-up time)
 
         about = f"{name}: " if self.several else ""
@@ -79,7 +80,7 @@ class _WorkspaceBuild:
         )
         try:
             lock, step = resolve_project(requirements, self.target, about=about)
-            deps = self._once(lock.text, lambda: build_deps(lock, self.out_dir, about=about))
+            deps = self._once(lock.identity(LAYOUT_VERSION), lambda: build_deps(lock, self.out_dir, about=about))
         finally:
             built = source.result()
         return ProjectBuild(deps, built, {"resolve": step.seconds, **deps.seconds, **built.seconds})
