@@ -72,7 +72,9 @@ def test_the_version_is_that_of_the_repository(shop: Workshop, system: str) -> N
 
 def test_without_a_repository_the_hint_says_what_to_set(shop: Workshop) -> None:
     project = shop.project({"pyproject.toml": PROJECT + SETUPTOOLS, "app/__init__.py": ""})
-    error = shop.run("source", project, shop.out).failed()
-    assert "hint: Set SETUPTOOLS_SCM_PRETEND_VERSION" in error
+    # The end of the backend's own traceback may be in it.
+    ran = shop.run("source", project, shop.out)
+    assert ran.code == 1
+    assert "hint: Set SETUPTOOLS_SCM_PRETEND_VERSION" in ran.stderr
     shop.run("source", project, shop.out, env={"SETUPTOOLS_SCM_PRETEND_VERSION": "3.4"}).succeeded()
     assert versions(shop) == ["3.4"]
