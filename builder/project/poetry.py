@@ -10,7 +10,6 @@ from builder.errors import Origin, ProjectError
 from builder.project.metadata import Metadata, locate, read_pyproject, table
 
 if TYPE_CHECKING:
-    from poetry.core.packages.dependency import Dependency
     from poetry.core.packages.project_package import ProjectPackage
 
 
@@ -33,7 +32,7 @@ def uses_poetry(directory: Path) -> bool:
 def read_poetry(directory: Path) -> Metadata:
     """The metadata of a poetry project; runs no code of it. Raises ProjectError in poetry-core's words."""
     package = _package(directory)
-    requires = tuple(_pep508(dependency) for dependency in package.requires)
+    requires = tuple(dependency.to_pep_508() for dependency in package.requires)
     python = package.python_versions
     return Metadata(
         name=package.name,
@@ -48,7 +47,9 @@ def read_poetry_groups(directory: Path) -> Mapping[str, tuple[str, ...]]:
     """The dependency groups of a poetry project, optional ones too, less the main one."""
     package = _package(directory)
     names = package.dependency_group_names(include_optional=True) - {"main"}
-    return {name: tuple(_pep508(found) for found in package.dependency_group(name).dependencies) for name in names}
+    return {
+        name: tuple(found.to_pep_508() for found in package.dependency_group(name).dependencies) for name in names
+    }
 
 
 def poetry_index_of(name: str, directory: Path) -> Mapping[str, object] | None:
@@ -119,7 +120,3 @@ def _package(directory: Path) -> ProjectPackage:
             detail="\n".join(lines),
             remedy="Correct it; `poetry check` says more",
         ) from error
-
-
-def _pep508(dependency: Dependency) -> str:
-    return dependency.to_pep_508()
