@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -82,7 +82,9 @@ class _WorkspaceBuild:
             lock, step = resolve_project(requirements, self.target, about=about)
             deps = self._once(lock.identity(LAYOUT_VERSION), lambda: build_deps(lock, self.out_dir, about=about))
         finally:
-            built = source.result()
+            # Nothing of a project is at work any more when its outcome is known, whichever part failed first.
+            wait([source])
+        built = source.result()
         return ProjectBuild(deps, built, {"resolve": step.seconds, **deps.seconds, **built.seconds})
 
     def _once(self, key: str, make: Callable[[], DepsBuild]) -> DepsBuild:
