@@ -9,6 +9,10 @@ BuilderError                 exit code 1
 ├── SdistBuildError          a source distribution could not be built into a wheel
 ├── AssemblyError            wheels or files that cannot become a PEX file
 ├── ToolError                a program that the builder relies on is missing or misbehaves
+├── PublishError             a file could not be brought into a registry whole
+├── CloudError               Dagster Cloud cannot be reached, or refuses what it is asked
+├── ContextError             it cannot be told for certain where the code is to be deployed
+├── LoadError                a code location does not load, here or on the server
 └── StorageError             a file could not be written: disk full, no permission
 
 Interrupted                  SIGINT, SIGTERM or SIGHUP: exit code 128 + signal number
@@ -113,6 +117,22 @@ class AssemblyError(BuilderError):
 
 class ToolError(BuilderError):
     """A program that the builder relies on is missing or misbehaves."""
+
+
+class PublishError(BuilderError):
+    """A file could not be brought into a registry whole."""
+
+
+class CloudError(BuilderError):
+    """Dagster Cloud cannot be reached, or refuses what it is asked."""
+
+
+class ContextError(BuilderError):
+    """It cannot be told for certain where the code is to be deployed."""
+
+
+class LoadError(BuilderError):
+    """A code location does not load, here or on the server."""
 
 
 class StorageError(BuilderError):
