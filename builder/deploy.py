@@ -3,181 +3,20 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import click
 
-from builder import __version__, door
+from builder import door
+from builder.build_report import build_report
 from builder.console import console, run_door, verbose_option
 from builder.errors import BuilderError
-from builder.steps import (
-    DepsBuild,
-    SourceBuild,
-    build_deps,
-    build_source,
-    metadata_of,
-    read_project,
-    resolve_project,
-)
+from builder.workspace_build import ProjectBuild, build_workspace
 
 if TYPE_CHECKING:
-    from builder.project.location import Location, SourceTree, Workspace
-    from builder.project.requirements import Wanted
-    from builder.resolution.target import Target
-    from builder.storage import Artefact
-
-_PARALLEL: Final = 4
-"""Projects worked on at once; each step is parallel in itself."""
-
-
-@dataclass(frozen=True, slots=True)
-class ProjectBuild:
-    """Both artefacts of a source tree.
-
-    :param seconds: by step.
-    """
-
-    deps: DepsBuild
-    source: SourceBuild
-    seconds: dict[str, float]
-
-    @property
-    def pex_tag(self) -> str:
-        """What Dagster Cloud is told to run: one deps PEX and one source PEX."""
-        return f"files={self.deps.artefact.name}:{self.source.artefact.name}"
-
-
-@dataclass(slots=True)
-class _WorkspaceBuild:
-    """The work on one workspace: what its projects share."""
-
-    target: Target
-    out_dir: Path
-    include: Sequence[str]
-    wanted: Wanted
-    several: bool
-    sources: ThreadPoolExecutor
-    _deps: dict[str, Future[DepsBuild]] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def build(self, tree: SourceTree, name: str) -> ProjectBuild:
-        """Build one project; the source PEX is packed while the requirements are resolved."""
-        from builder.assembly.deps_pex import LAYOUT_VERSION  # noqa: PLC0415  (start-up time)
-        from builder.resolution.resolve import local_packages  # noqa: PLC0415  (start-up time)
-
-        about = f"{name}: " if self.several else ""
-        requirements = read_project(
-            tree.project, self.target, lambda package: metadata_of(package, self.target, self.out_dir), self.wanted
-        )
-        packages = local_packages(requirements)
-        source = self.sources.submit(
-            build_source, tree, packages, self.target, self.out_dir, include=self.include, about=about
-        )
-        try:
-            lock, step = resolve_project(requirements, self.target, about=about)
-            deps = self._once(lock.identity(LAYOUT_VERSION), lambda: build_deps(lock, self.out_dir, about=about))
-        finally:
-            # Nothing of a project is at work any more when its outcome is known, whichever part failed first.
-            wait([source])
-        built = source.result()
-        return ProjectBuild(deps, built, {"resolve": step.seconds, **deps.seconds, **built.seconds})
-
-    def _once(self, key: str, make: Callable[[], DepsBuild]) -> DepsBuild:
-        """What `make` returns, made once for each key: projects with equal locks share one deps PEX."""
-        with self._lock:
-            future = self._deps.get(key)
-            mine = future is None
-            if future is None:
-                future = self._deps[key] = Future()
-        if mine:
-            try:
-                future.set_result(make())
-            except BaseException as error:
-                future.set_exception(error)
-                raise
-        return future.result()
-
-
-def build_workspace(
-    workspace: Workspace, target: Target, out_dir: Path, *, include: Sequence[str], wanted: Wanted
-) -> dict[SourceTree, ProjectBuild | BuilderError]:
-    """Build every source tree of a workspace in parallel.
-
-    Locations of one tree are built once. A project that fails does not stop the others: its error is in the
-    result.
-    """
-    names = {location.tree: location.name for location in reversed(workspace.locations)}
-    with ThreadPoolExecutor(_PARALLEL) as pool, ThreadPoolExecutor(_PARALLEL) as sources:
-        work = _WorkspaceBuild(target, out_dir, include, wanted, len(names) > 1, sources)
-        warming = pool.submit(_warm_up)
-        futures = {tree: pool.submit(work.build, tree, name) for tree, name in names.items()}
-        try:
-            results = {tree: _outcome(future) for tree, future in futures.items()}
-            warming.result()
-        except BaseException:
-            # Stopped, or a defect: start nothing more, wait only for what runs.
-            pool.shutdown(wait=False, cancel_futures=True)
-            sources.shutdown(wait=False, cancel_futures=True)
-            raise
-    return results
-
-
-def _outcome(future: Future[ProjectBuild]) -> ProjectBuild | BuilderError:
-    try:
-        return future.result()
-    except BuilderError as error:
-        return error
-
-
-def _warm_up() -> None:
-    """Do what every assembly needs and nothing waits for yet."""
-    from builder.assembly.bootstrap import bootstrap  # noqa: PLC0415  (start-up time)
-
-    bootstrap()
-
-
-def _report(
-    workspace: Workspace, results: dict[SourceTree, ProjectBuild | BuilderError], target: Target
-) -> dict[str, object]:
-    """The content of build.json."""
-    return {
-        "builder_version": __version__,
-        "workspace": str(workspace.path),
-        "python_version": target.python_version,
-        "platform": target.description,
-        "locations": [_location_report(location, results[location.tree]) for location in workspace.locations],
-    }
-
-
-def _location_report(location: Location, result: ProjectBuild | BuilderError) -> dict[str, object]:
-    directory, project = location.tree
-    head: dict[str, object] = {"name": location.name, "directory": str(directory), "project": str(project)}
-    if isinstance(result, BuilderError):
-        where = str(result.where) if result.where else None
-        return {**head, "error": {"what": result.what, "where": where, "remedy": result.remedy}}
-    return {
-        **head,
-        "pex_tag": result.pex_tag,
-        "deps": {**_artefact_report(result.deps.artefact), "distributions": result.deps.distributions},
-        "source": {**_artefact_report(result.source.artefact), "files": result.source.files},
-        "lock": result.deps.lock.name,
-        "dagster_version": result.deps.dagster_version,
-        "seconds": {step: round(seconds, 3) for step, seconds in result.seconds.items()},
-    }
-
-
-def _artefact_report(artefact: Artefact) -> dict[str, object]:
-    return {
-        "file": artefact.name,
-        "size": artefact.size,
-        "sha256": artefact.sha256,
-        "identity": artefact.identity,
-    }
+    from builder.project.location import SourceTree, Workspace
 
 
 def _show(workspace: Workspace, results: dict[SourceTree, ProjectBuild | BuilderError]) -> None:
@@ -187,7 +26,7 @@ def _show(workspace: Workspace, results: dict[SourceTree, ProjectBuild | Builder
         if isinstance(result, ProjectBuild):
             deps, source = result.deps, result.source
             contents = f"{deps.distributions} distributions, dagster {deps.dagster_version}"
-            rows.append([location.name, deps.artefact.name, door.size(deps.artefact.size), contents])
+            rows.append([location.name, deps.name, door.size(deps.size), contents])
             packages = ", ".join(directory.name for directory in source.packages)
             contents = f"{source.files} files" + (f"; installed: {packages}" if packages else "")
             rows.append(["", source.artefact.name, door.size(source.artefact.size), contents])
@@ -258,7 +97,9 @@ def main(
     chosen = _choose(workspace, names)
     results = build_workspace(chosen, target, out, include=include, wanted=Wanted(extras, groups))
     with atomic_write(out / "build.json") as stream:
-        stream.write(json.dumps(_report(chosen, results, target), indent=2, ensure_ascii=False).encode() + b"\n")
+        stream.write(
+            json.dumps(build_report(chosen, results, target), indent=2, ensure_ascii=False).encode() + b"\n"
+        )
     _show(chosen, results)
     failed = False
     for location in chosen.locations:

@@ -51,8 +51,8 @@ def main(
         ["file", ">size", "what is in it"],
         [
             [
-                built.artefact.name,
-                door.size(built.artefact.size),
+                built.name,
+                door.size(built.size),
                 f"{built.distributions} distributions for {target.description}",
             ],
             [

@@ -22,14 +22,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class DepsBuild:
-    """A deps PEX with the lock that it was made from, beside it.
+    """A deps PEX, and beside where it is or would be the lock that it is made from.
 
+    :param name: its file name, here and in the registry.
+    :param size: in bytes.
+    :param sha256: of its bytes, hexadecimal; None if only the registry has it, and does not know.
+    :param identity: of the lock, hexadecimal.
+    :param artefact: the file; None if the registry has it already, so that it was not built here.
     :param distributions: how many the PEX holds.
     :param dagster_version: of the `dagster` that runs the code; empty where dagster is a local package.
     :param seconds: by step.
     """
 
-    artefact: Artefact
+    name: str
+    size: int
+    sha256: str | None
+    identity: str
+    artefact: Artefact | None
     lock: Path
     distributions: int
     dagster_version: str
@@ -89,7 +98,6 @@ def build_deps(lock: Lock, out_dir: Path, *, about: str = "") -> DepsBuild:
     from builder.assembly.wheels import WheelFile  # noqa: PLC0415  (start-up time)
     from builder.resolution.sanity import importing_setuptools  # noqa: PLC0415  (start-up time)
     from builder.resolution.sdists import fetch_wheels  # noqa: PLC0415  (start-up time)
-    from builder.storage import atomic_write  # noqa: PLC0415  (start-up time)
 
     with console.step(f"{about}fetched {len(lock.distributions)} wheels") as fetching:
         files = fetch_wheels(lock)
@@ -103,16 +111,28 @@ def build_deps(lock: Lock, out_dir: Path, *, about: str = "") -> DepsBuild:
         )
         assembling.title = f"{about}assembled {assembled.artefact.name}"
     console.notices([*importing_setuptools(lock, files), *assembled.notices])
-    path = assembled.artefact.path.with_suffix(".pylock.toml")
-    with atomic_write(path) as stream:
-        stream.write(lock.text.encode())
+    artefact = assembled.artefact
     return DepsBuild(
-        assembled.artefact,
-        path,
+        artefact.name,
+        artefact.size,
+        artefact.sha256,
+        identity,
+        artefact,
+        write_lock(lock, artefact.path),
         len(lock.distributions),
         lock.version_of("dagster") or "",
         {"fetch": fetching.seconds, "assemble": assembling.seconds},
     )
+
+
+def write_lock(lock: Lock, deps: Path) -> Path:
+    """Write a lock beside where its deps PEX is, or would be."""
+    from builder.storage import atomic_write  # noqa: PLC0415  (start-up time)
+
+    path = deps.with_suffix(".pylock.toml")
+    with atomic_write(path) as stream:
+        stream.write(lock.text.encode())
+    return path
 
 
 def metadata_of(directory: Path, target: Target, out_dir: Path) -> Metadata:
