@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from builder import __version__
-from builder.console import console, run_door
+from builder.console import console
+from builder.running import run_door
 
 _DOORS = {
     "builder.deploy": "build both PEX files of every location of a workspace",

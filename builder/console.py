@@ -1,4 +1,4 @@
-"""Words on the screen and exit codes: the only module that prints.
+"""Words on the screen: the only module that prints.
 
 Results go to stdout, everything else to stderr. Text is readable without colour (`NO_COLOR` is obeyed).
 """
@@ -6,22 +6,23 @@ Results go to stdout, everything else to stderr. Text is readable without colour
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import re
-import signal
 import sys
 import threading
 import time
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from types import FrameType
-from typing import Final, NoReturn
+from typing import Final
 
 import click
 
-from builder import __version__, process
-from builder.errors import BuilderError, Interrupted, Notice, Origin, without_credentials
+from builder import github_output, process
+from builder.errors import BuilderError, Notice, Origin
+from builder.progress import Bars, Progress
+from builder.redaction import redacted
 
 
 @dataclass(slots=True)
@@ -33,11 +34,20 @@ class Step:
 
 
 class Console:
-    """What a door says to its user. Safe to use from several threads."""
+    """What a door says to its user. Safe to use from several threads.
+
+    Secrets of the environment, credentials and presigned URLs do not get past it; in GitHub Actions, nothing but
+    what it means as a workflow command is one.
+    """
 
     def __init__(self) -> None:
         self.verbose = False
-        self._lock = threading.Lock()
+        self.quiet = False
+        self._lock = threading.RLock()
+        self._phase: str | None = None
+        self._leaving: str | None = None
+        self._steps: list[Progress] = []
+        self._bars: Bars | None = None
 
     def be_verbose(self) -> None:
         """Echo each program that is run, and show tracebacks."""
@@ -49,6 +59,30 @@ class Console:
             )
         )
 
+    def be_quiet(self) -> None:
+        """Say nothing but warnings, errors and results."""
+        self.quiet = True
+
+    @contextlib.contextmanager
+    def phase(self, title: str) -> Iterator[None]:
+        """A part of the whole work, a group of the log in GitHub Actions: groups cannot be nested there.
+
+        An error ends the group, so that nobody has to unfold it to see why the run failed.
+        """
+        if self.quiet or not github_output.in_actions():
+            yield
+            return
+        with self._alone():
+            self._end_group()
+            self._phase = title
+            self._command(github_output.command("group", _clean(title)))
+        try:
+            yield
+        finally:
+            with self._alone():
+                if self._phase == title:
+                    self._end_group()
+
     @contextlib.contextmanager
     def step(self, title: str) -> Iterator[Step]:
         """Name a step of the work when it is over, with its duration; say nothing of a step that fails."""
@@ -58,17 +92,44 @@ class Console:
             self._say(f"  {title} …", colour="bright_black", head=200)
         yield step
         step.seconds = time.monotonic() - started
-        self._say(f"✓ {step.title}  {step.seconds:.2f}s", colour="green", head=1)
+        if not self.quiet:
+            self._say(f"✓ {step.title}  {step.seconds:.2f}s", colour="green", head=1)
+
+    @contextlib.contextmanager
+    def progress(self, title: str, total_bytes: int | None) -> Iterator[Progress]:
+        """Show how far a step has come, if it takes more than a moment; its end is for `step` to tell.
+
+        :param title: what is being done, such as "uploading".
+        :param total_bytes: of all the files that `update` will name; None if nobody knows.
+        """
+        progress = Progress(_clean(title), total_bytes)
+        over = threading.Event()
+        if not self.quiet:
+            show = self._show_bar if _on_terminal() else self._tell_now_and_then
+            threading.Thread(target=show, args=(progress, over), daemon=True).start()
+        try:
+            yield progress
+        finally:
+            over.set()
+            with self._alone():
+                if progress in self._steps:
+                    self._steps.remove(progress)
 
     def notices(self, notices: Iterable[Notice]) -> None:
         """Show what the user should know although the work goes on."""
         for notice in notices:
             where = f"{notice.where}: " if notice.where else ""
-            self._say(f"warning: {where}{notice.text}", colour="yellow", head=len("warning:"))
+            if github_output.in_actions():
+                message = _clean(f"{where}{notice.text}")
+                with self._alone():
+                    self._command(github_output.annotation("warning", message, where=notice.where))
+            else:
+                self._say(f"warning: {where}{notice.text}", colour="yellow", head=len("warning:"))
 
     def note(self, text: str) -> None:
         """Say something to the user that is neither a result nor a warning."""
-        self._say(text)
+        if not self.quiet:
+            self._say(text)
 
     def error(self, error: BuilderError, *, about: str | None = None) -> None:
         """Show an error: what, where, the words of the program that failed, and what to do."""
@@ -84,23 +145,42 @@ class Console:
         if error.remedy:
             lines.append("")
             lines.append(f"hint: {error.remedy}")
-        self._say("\n".join(lines), colour="red", head=len("error:"))
+        with self._alone():
+            self._end_group()
+            self._say("\n".join(lines), colour="red", head=len("error:"))
+            if github_output.in_actions():
+                message = _clean("\n".join([error.what, *([f"hint: {error.remedy}"] if error.remedy else [])]))
+                title = _clean(about or "")
+                self._command(github_output.annotation("error", message, where=error.where, title=title))
 
     def traceback(self) -> None:
         """Show where the exception that is being handled was raised, if the user wants to know."""
         if self.verbose:
             self._say(traceback.format_exc().rstrip())
 
+    def misused(self, error: click.ClickException) -> None:
+        """Say how a command line is wrong, as click does."""
+        said = io.StringIO()
+        error.show(said)
+        with self._alone():
+            self._end_group()
+            self._say(said.getvalue().rstrip())
+
+    def leaving(self, text: str | None) -> None:
+        """Keep what a stop at this moment leaves, a sentence without a full stop; None: nothing half-made."""
+        self._leaving = text
+
     def stopped(self, signal_name: str) -> None:
-        """Say that a signal ended the run."""
-        self._say(
-            f"error: stopped by {signal_name}; nothing half-made was left behind", colour="red", head=len("error:")
-        )
+        """Say that a signal ended the run, and what it left."""
+        leaving = self._leaving or "nothing half-made was left behind"
+        with self._alone():
+            self._end_group()
+            self._say(f"error: stopped by {signal_name}; {leaving}", colour="red", head=len("error:"))
 
     def result(self, text: str) -> None:
         """Write a result to stdout."""
-        with self._lock:
-            sys.stdout.write(_printable(text) + "\n")
+        with self._alone():
+            sys.stdout.write(_harmless(text) + "\n")
             sys.stdout.flush()
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -114,138 +194,79 @@ class Console:
             )
             self.result("  ".join(padded).rstrip())
 
+    def _show_bar(self, progress: Progress, over: threading.Event) -> None:
+        if over.wait(_MOMENT):
+            return
+        with self._alone():
+            # Where it is over by now, nobody would take the bar away again.
+            if not over.is_set():
+                self._steps.append(progress)
+                self._bars = self._bars or Bars(self._steps)
+
+    def _tell_now_and_then(self, progress: Progress, over: threading.Event) -> None:
+        while not over.wait(_NOW_AND_THEN):
+            self._say(f"  … still {progress}")
+
     def _say(self, text: str, *, colour: str | None = None, head: int = 0) -> None:
-        """Write to stderr, without credentials in URLs; only the first `head` characters are coloured."""
-        text = _printable(without_credentials(text))
+        """Write to stderr; only the first `head` characters are coloured."""
+        text = _harmless(text)
         coloured = False if "NO_COLOR" in os.environ else None
-        with self._lock:
+        with self._alone():
             click.echo(click.style(text[:head], fg=colour) + text[head:], err=True, color=coloured)
 
+    def _command(self, line: str) -> None:
+        """Write a workflow command to stderr: the runner reads both streams."""
+        with self._alone():
+            click.echo(line, err=True)
 
-_STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    def _end_group(self) -> None:
+        if self._phase is not None:
+            self._phase = None
+            self._command(github_output.command("endgroup"))
 
-_received: list[int] = []
-"""The signals that have come."""
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Have the screen for oneself, without the bars."""
+        # The last word must be said even if a thread hangs in the midst of a line.
+        held = self._lock.acquire(timeout=PATIENCE if process.stopping.is_set() else -1)
+        try:
+            if self._bars:
+                self._bars.hide()
+            yield
+        finally:
+            if self._bars and self._steps and not process.stopping.is_set():
+                self._bars.show()
+            if held:
+                self._lock.release()
 
-_GRACE: Final = 2.0
-"""Seconds that an orderly end may take after a signal."""
+
+_MOMENT: Final = 1.0
+"""Seconds that a step may take before it gets a bar."""
+
+_NOW_AND_THEN: Final = 15.0
+"""Seconds between two lines on a step that takes long, where there is no terminal."""
+
+PATIENCE: Final = 1.0
+"""Seconds that the last word waits for the screen."""
+
 
 console = Console()
 """One process has one screen; doors share this object so that lines of parallel steps do not mix."""
 
 
-def verbose_option(command: click.decorators.FC) -> click.decorators.FC:
-    """Give a door the option `--verbose`."""
-
-    def turn_on(_context: click.Context, _option: click.Parameter, value: bool) -> None:  # noqa: FBT001
-        if value:
-            console.be_verbose()
-
-    return click.option(
-        "--verbose",
-        is_flag=True,
-        expose_value=False,
-        is_eager=True,
-        callback=turn_on,
-        help="Echo each program that is run; show tracebacks.",
-    )(command)
+def _clean(text: str) -> str:
+    """Without secrets, and without control characters, which a terminal would obey."""
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "\ufffd", redacted(text))
 
 
-def run_door(command: click.Command, module: str) -> NoReturn:
-    """Run a door to its exit code: the one place where errors become words.
-
-    Exit codes: 0 done, 1 failed, 2 wrong usage, 128 + n stopped by signal n.
-    """
-    notes, writer = os.pipe()
-    os.set_blocking(writer, False)
-    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    threading.Thread(target=_see_to_the_end, args=(notes,), daemon=True).start()
-    for number in _STOPPING:
-        signal.signal(number, _interrupt)
-    # Where Python cannot raise, such as in the callback of a weak reference, it would show a traceback.
-    sys.unraisablehook = lambda what: None if what.exc_type is Interrupted else sys.__unraisablehook__(what)
-    code = 0
-    with contextlib.suppress(Interrupted):
-        code = _exit_code(command, module)
-    # The work is over: a signal has nothing left to stop, and Python could not handle it while it shuts down.
-    _ignore_signals()
-    sys.exit(_say_stopped(_received[0]) if _received else code)
+def _harmless(text: str) -> str:
+    """Clean, and no workflow command where those are obeyed."""
+    text = _clean(text)
+    return github_output.neutralised(text) if github_output.in_actions() else text
 
 
-def _exit_code(command: click.Command, module: str) -> int:
-    try:
-        code = command.main(prog_name=f"builder.pex -m {module}", standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except BuilderError as error:
-        console.traceback()
-        console.error(error)
-        return error.exit_code
-    except BrokenPipeError:
-        # The reader of our output went away, as `| head` does; do not complain at shutdown either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except Exception as error:  # noqa: BLE001  (the last line of defence: one clear message instead of a traceback)
-        return _unforeseen(error)
-    return code if isinstance(code, int) else 0
-
-
-def _unforeseen(error: Exception) -> int:
-    console.traceback()
-    console.error(
-        BuilderError(
-            f"the builder itself failed (version {__version__}): {type(error).__name__}: {error}",
-            remedy="Run it again with --verbose and report what it prints; it is a defect of the builder",
-        ),
-    )
-    return 1
-
-
-def _interrupt(number: int, _frame: FrameType | None) -> None:
-    # A second signal must not interrupt the cleaning up after the first.
-    _ignore_signals()
-    _stop(number)
-    raise Interrupted(number)
-
-
-def _stop(number: int) -> None:
-    _received.append(number)
-    process.stop_everything()
-
-
-def _ignore_signals() -> None:
-    for number in _STOPPING:
-        signal.signal(number, signal.SIG_IGN)
-
-
-def _see_to_the_end(notes: int) -> None:
-    """Once a signal has come, see to it that the process ends, whatever its threads hang in.
-
-    :param notes: the file descriptor from which the numbers of signals can be read.
-    """
-    number = os.read(notes, 1)[0]
-    _stop(number)
-    started = time.monotonic()
-    while time.monotonic() - started < _GRACE:
-        time.sleep(_GRACE / 20)
-        # The main thread sleeps through a signal that comes just before it begins to wait for another thread.
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.pthread_kill(threading.main_thread().ident or 0, number)
-    from builder import storage  # noqa: PLC0415  (start-up time)
-
-    storage.remove_temporaries()
-    os._exit(_say_stopped(number))
-
-
-def _say_stopped(number: int) -> int:
-    console.stopped(signal.Signals(number).name)
-    return 128 + number
-
-
-def _printable(text: str) -> str:
-    """Without control characters, which names of the user's may have and a terminal would obey."""
-    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "\ufffd", text)
+def _on_terminal() -> bool:
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def _relative(where: Origin) -> str:

@@ -11,8 +11,9 @@ import click
 
 from builder import door
 from builder.build_report import build_report
-from builder.console import console, run_door, verbose_option
+from builder.console import console
 from builder.errors import BuilderError
+from builder.running import run_door, verbosity_options
 from builder.workspace_build import ProjectBuild, build_workspace
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def _choose(path: Path, names: Sequence[str]) -> Workspace:
 @door.include_option
 @door.wanted_options
 @door.target_options
-@verbose_option
+@verbosity_options
 def main(
     workspace: Path,
     out_dir: Path,

@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from builder import door
-from builder.console import console, run_door, verbose_option
+from builder.console import console
+from builder.running import run_door, verbosity_options
 from builder.steps import build_deps, read_project, resolve_project
 
 
@@ -16,7 +17,7 @@ from builder.steps import build_deps, read_project, resolve_project
 @door.out_argument
 @door.wanted_options
 @door.target_options
-@verbose_option
+@verbosity_options
 def main(
     project_dir: Path,
     out_dir: Path,

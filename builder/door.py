@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import click
 
+from builder import words
 from builder.errors import ProjectError, UsageError
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ _R = TypeVar("_R")
 
 project_argument = click.argument("project_dir", type=click.Path(path_type=Path))
 out_argument = click.argument("out_dir", type=click.Path(path_type=Path))
+size = words.size
 
 
 def target_options(command: Callable[_P, _R]) -> Callable[_P, _R]:
@@ -94,13 +96,3 @@ def output_directory(path: Path) -> Path:
     if absolute.exists() and not absolute.is_dir():
         raise UsageError(f"the output directory `{absolute}` is a file", remedy="Give another directory")
     return absolute
-
-
-def size(count: int) -> str:
-    """A number of bytes for people, in decimal units."""
-    value, unit = float(count), "B"
-    for larger in ("kB", "MB", "GB"):
-        if value < 1000:  # noqa: PLR2004  (SI)
-            break
-        value, unit = value / 1000, larger
-    return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"

@@ -17,7 +17,7 @@ BuilderError                 exit code 1
 
 Interrupted                  SIGINT, SIGTERM or SIGHUP: exit code 128 + signal number
 
-Code below the doors raises these and never prints or exits; `builder.console.run_door` is the one place where
+Code below the doors raises these and never prints or exits; `builder.running.run_door` is the one place where
 they become words on the screen and an exit code.
 """
 

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from builder import process, storage
-from builder.console import console, run_door, verbose_option
+from builder.console import console
 from builder.errors import BuilderError, ToolError
+from builder.running import run_door, verbosity_options
 
 if TYPE_CHECKING:
     from builder.assembly.wheels import WheelFile
@@ -48,7 +49,7 @@ class Check:
 @click.command(short_help="Check that this builder works here.")
 @click.option("--offline", is_flag=True, help="Do not ask the package index.")
 @click.option("--json", "as_json", is_flag=True, help="Print the checks as JSON, for machines.")
-@verbose_option
+@verbosity_options
 def main(*, offline: bool, as_json: bool) -> int:
     """Start everything that the builder relies on, and build, unpack and import a PEX of one package.
 

@@ -1,0 +1,103 @@
+"""How far a long step has come: bars at the bottom of a terminal, a line now and then where there is none."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from builder import words
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.live import Live
+    from rich.progress import TaskID
+
+
+class Progress:
+    """The bytes of a step that are done. Safe to use from several threads."""
+
+    def __init__(self, title: str, total_bytes: int | None) -> None:
+        self.title = title
+        self.total_bytes = total_bytes
+        self._done: dict[str, int] = {}
+        self._latest = ""
+        self._lock = threading.Lock()
+
+    def update(self, name: str, done: int) -> None:
+        """Of the file `name` so many bytes are done in all; less than before if it had to start again."""
+        with self._lock:
+            self._done[name] = done
+            self._latest = name
+
+    @property
+    def done(self) -> int:
+        """The bytes of all files that are done."""
+        with self._lock:
+            return sum(self._done.values())
+
+    def __str__(self) -> str:
+        done = words.size(self.done)
+        if self.total_bytes is not None:
+            done = f"{done} of {words.size(self.total_bytes)}"
+        return f"{self.title} {self._latest}".rstrip() + f", {done}"
+
+
+class Bars:
+    """The bars of several steps; they vanish when hidden. Used by one thread at a time."""
+
+    def __init__(self, steps: Sequence[Progress]) -> None:
+        from rich.console import Console  # noqa: PLC0415  (start-up time)
+        from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+        from rich.progress import Progress as RichProgress  # noqa: PLC0415
+        from rich.table import Column  # noqa: PLC0415
+
+        self._steps = steps
+        self._console = Console(file=sys.stderr, highlight=False)
+        self._rich = RichProgress(
+            TextColumn(
+                "  {task.description}",
+                markup=False,
+                table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"),
+            ),
+            BarColumn(bar_width=20),
+            DownloadColumn(),
+            TimeRemainingColumn(compact=True),
+            console=self._console,
+            expand=True,
+        )
+        self._tasks: dict[int, TaskID] = {}
+        self._live: Live | None = None
+
+    def show(self) -> None:
+        """Draw the bars below what was written, and keep drawing them until they are hidden."""
+        from rich.live import Live  # noqa: PLC0415  (start-up time)
+
+        if self._live is None:
+            # A new one each time: a stopped one believes that its lines are still there.
+            self._live = Live(
+                console=self._console,
+                get_renderable=self._current,
+                refresh_per_second=10,
+                transient=True,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
+            self._live.start(refresh=True)
+
+    def hide(self) -> None:
+        """Take the bars away."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _current(self) -> RenderableType:
+        for step in tuple(self._steps):
+            if id(step) not in self._tasks:
+                self._tasks[id(step)] = self._rich.add_task(step.title, total=step.total_bytes)
+            self._rich.update(self._tasks[id(step)], completed=step.done)
+        running = {self._tasks[id(step)] for step in tuple(self._steps)}
+        for task in self._rich.task_ids:
+            self._rich.update(task, visible=task in running)
+        return self._rich.get_renderable()
