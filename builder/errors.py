@@ -13,6 +13,7 @@ BuilderError                 exit code 1
 ├── CloudError               Dagster Cloud cannot be reached, or refuses what it is asked
 ├── ContextError             it cannot be told for certain where the code is to be deployed
 ├── LoadError                a code location does not load, here or on the server
+├── PackagesError            the packages of a repository cannot be found, versioned, built or checked as asked
 └── StorageError             a file could not be written: disk full, no permission
 
 Interrupted                  SIGINT, SIGTERM or SIGHUP: exit code 128 + signal number
@@ -133,6 +134,10 @@ class ContextError(BuilderError):
 
 class LoadError(BuilderError):
     """A code location does not load, here or on the server."""
+
+
+class PackagesError(BuilderError):
+    """The packages of a repository cannot be found, versioned, built or checked as asked."""
 
 
 class StorageError(BuilderError):

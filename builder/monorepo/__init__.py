@@ -1,0 +1,1 @@
+"""The packages of a repository: discovered, versioned, built once, locked and checked."""

@@ -1,0 +1,180 @@
+"""A wheelhouse: a directory of wheels built together, with `wheelhouse.json`, `SHA256SUMS` and `locks/`."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final, cast
+
+from builder import storage
+from builder.errors import Origin, PackagesError, UsageError
+from builder.monorepo.versions import FAMILIES, Family
+
+SCHEMA: Final = 1
+
+INDEX_FILE: Final = "wheelhouse.json"
+SUMS_FILE: Final = "SHA256SUMS"
+LOCKS: Final = "locks"
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltPackage:
+    """A package as its wheel describes it.
+
+    :param name: normalised (PEP 503).
+    :param version: normalised (PEP 440).
+    :param import_names: top-level modules and packages that the wheel installs, in its own spelling.
+    :param console_scripts: names of the programs that it installs.
+    :param wheel: file name.
+    :param sha256: of the wheel, hexadecimal.
+    :param size: of the wheel, in bytes.
+    :param requires: normalised names of the repository's packages that it needs in order to run.
+    :param family: None for a package with a version of its own.
+    :param has_webapp: whether the wheel contains a web application.
+    :param summary: one line that says what the package is; may be empty.
+    """
+
+    name: str
+    version: str
+    import_names: tuple[str, ...]
+    console_scripts: tuple[str, ...]
+    wheel: str
+    sha256: str
+    size: int
+    requires: tuple[str, ...]
+    family: Family | None
+    has_webapp: bool
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wheelhouse:
+    """The wheels of one build of a repository.
+
+    :param directory: absolute.
+    :param commit: full hash of the repository's commit; None outside git.
+    :param source_date_epoch: seconds since 1970: no file in the wheels is younger.
+    :param packages: by name.
+    """
+
+    directory: Path
+    commit: str | None
+    source_date_epoch: int
+    packages: tuple[BuiltPackage, ...]
+
+    def package(self, name: str) -> BuiltPackage:
+        """The package of that name, however spelt; raises UsageError, with the nearest names, if there is none."""
+        from packaging.utils import canonicalize_name  # noqa: PLC0415  (start-up time)
+
+        wanted = canonicalize_name(name)
+        for package in self.packages:
+            if package.name == wanted:
+                return package
+        raise unknown_names([name], [package.name for package in self.packages], f"wheelhouse `{self.directory}`")
+
+    def wheel_path(self, package: BuiltPackage) -> Path:
+        """Where the wheel of a package lies."""
+        return self.directory / package.wheel
+
+    def lock_path(self, package: BuiltPackage) -> Path:
+        """Where the lock of a package lies, once `builder.packages lock` has written it."""
+        return self.directory / LOCKS / f"{package.name}.txt"
+
+    def check_wheels(self) -> None:
+        """See that each wheel is there with the bytes that were built; raises PackagesError that names it."""
+        for package in self.packages:
+            path = self.wheel_path(package)
+            if not path.is_file() or storage.sha256_of(path) != package.sha256:
+                what = "differs from what was built" if path.is_file() else "is missing"
+                raise PackagesError(f"wheel `{path}` {what}", remedy="Build the wheelhouse again")
+
+
+def unknown_names(names: Iterable[str], known: Sequence[str], where: str) -> UsageError:
+    """The error of names that nothing has, with the nearest ones that something has."""
+    lines = []
+    for name in names:
+        nearest = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+        lines.append(f"`{name}`" + (f": perhaps {', '.join(nearest)}" if nearest else ""))
+    return UsageError(
+        f"there is no such package in {where}",
+        detail="\n".join(lines),
+        remedy="Correct the name; `builder.packages discover` lists all",
+    )
+
+
+def write_wheelhouse(wheelhouse: Wheelhouse) -> None:
+    """Write `SHA256SUMS` and, last, `wheelhouse.json` beside the wheels: with it the wheelhouse is whole."""
+    sums = "".join(
+        f"{package.sha256}  {package.wheel}\n" for package in sorted(wheelhouse.packages, key=lambda p: p.wheel)
+    )
+    document = {
+        "schema": SCHEMA,
+        "repository": {"commit": wheelhouse.commit, "source_date_epoch": wheelhouse.source_date_epoch},
+        "packages": [asdict(package) for package in wheelhouse.packages],
+    }
+    for name, text in ((SUMS_FILE, sums), (INDEX_FILE, json.dumps(document, indent=2) + "\n")):
+        with storage.atomic_write(wheelhouse.directory / name) as stream:
+            stream.write(text.encode())
+
+
+def read_wheelhouse(directory: Path) -> Wheelhouse:
+    """Read `wheelhouse.json` in a directory; raises PackagesError if there is none or it is not what it should be.
+
+    The wheels themselves are not looked at: see `Wheelhouse.check_wheels`.
+    """
+    path = directory / INDEX_FILE
+    remedy = "Give a directory that `builder.packages build` has written"
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        if document["schema"] != SCHEMA:
+            raise PackagesError(
+                f"wheelhouse has schema {document['schema']}, not {SCHEMA}", where=Origin(path), remedy=remedy
+            )
+        repository = document["repository"]
+        packages = tuple(_package(entry) for entry in document["packages"])
+        return Wheelhouse(
+            directory.absolute(), repository["commit"], int(repository["source_date_epoch"]), packages
+        )
+    except FileNotFoundError:
+        raise PackagesError(f"`{directory}` is not a wheelhouse: it has no {INDEX_FILE}", remedy=remedy) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        what = f"the wheelhouse cannot be read: {type(error).__name__}: {error}"
+        raise PackagesError(what, where=Origin(path), remedy=remedy) from error
+
+
+def _package(entry: Mapping[str, object]) -> BuiltPackage:
+    """One entry of `packages`; raises KeyError, TypeError or ValueError for what is not one."""
+
+    def text(key: str) -> str:
+        value = entry[key]
+        if not isinstance(value, str):
+            raise TypeError(f"`{key}` of a package must be a text")
+        return value
+
+    def texts(key: str) -> tuple[str, ...]:
+        value = entry[key]
+        if not isinstance(value, list):
+            raise TypeError(f"`{key}` of package {text('name')} must be a list")
+        return tuple(map(str, value))
+
+    family = entry["family"]
+    if family is not None and family not in FAMILIES:
+        raise ValueError(f"there is no family {family!r}")
+    if Path(text("wheel")).name != text("wheel"):
+        raise ValueError(f"`wheel` of package {text('name')} must be a file name")
+    return BuiltPackage(
+        name=text("name"),
+        version=text("version"),
+        import_names=texts("import_names"),
+        console_scripts=texts("console_scripts"),
+        wheel=text("wheel"),
+        sha256=text("sha256"),
+        size=int(str(entry["size"])),
+        requires=texts("requires"),
+        family=cast("Family | None", family),
+        has_webapp=bool(entry["has_webapp"]),
+        summary=text("summary"),
+    )
