@@ -8,6 +8,7 @@ BuilderError                 exit code 1
 ├── FetchError               a distribution could not be downloaded, or is not what the lock promises
 ├── SdistBuildError          a source distribution could not be built into a wheel
 ├── AssemblyError            wheels or files that cannot become a PEX file
+├── ImageError               a container image could not be built, or is damaged
 ├── ToolError                a program that the builder relies on is missing or misbehaves
 ├── PublishError             a file could not be brought into a registry whole
 ├── CloudError               Dagster Cloud cannot be reached, or refuses what it is asked
@@ -114,6 +115,10 @@ class SdistBuildError(BuilderError):
 
 class AssemblyError(BuilderError):
     """Wheels or files that cannot become a PEX file."""
+
+
+class ImageError(BuilderError):
+    """A container image could not be built, or is damaged."""
 
 
 class ToolError(BuilderError):
