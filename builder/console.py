@@ -195,7 +195,7 @@ class Console:
             self.result("  ".join(padded).rstrip())
 
     def _show_bar(self, progress: Progress, over: threading.Event) -> None:
-        if over.wait(_MOMENT):
+        if over.wait(MOMENT):
             return
         with self._alone():
             # Where it is over by now, nobody would take the bar away again.
@@ -204,7 +204,7 @@ class Console:
                 self._bars = self._bars or Bars(self._steps)
 
     def _tell_now_and_then(self, progress: Progress, over: threading.Event) -> None:
-        while not over.wait(_NOW_AND_THEN):
+        while not over.wait(NOW_AND_THEN):
             self._say(f"  … still {progress}")
 
     def _say(self, text: str, *, colour: str | None = None, head: int = 0) -> None:
@@ -240,10 +240,10 @@ class Console:
                 self._lock.release()
 
 
-_MOMENT: Final = 1.0
+MOMENT: Final = 1.0
 """Seconds that a step may take before it gets a bar."""
 
-_NOW_AND_THEN: Final = 15.0
+NOW_AND_THEN: Final = 15.0
 """Seconds between two lines on a step that takes long, where there is no terminal."""
 
 PATIENCE: Final = 1.0

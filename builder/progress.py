@@ -67,7 +67,7 @@ class Bars:
             console=self._console,
             expand=True,
         )
-        self._tasks: dict[int, TaskID] = {}
+        self._tasks: dict[Progress, TaskID] = {}
         self._live: Live | None = None
 
     def show(self) -> None:
@@ -93,11 +93,10 @@ class Bars:
             self._live = None
 
     def _current(self) -> RenderableType:
-        for step in tuple(self._steps):
-            if id(step) not in self._tasks:
-                self._tasks[id(step)] = self._rich.add_task(step.title, total=step.total_bytes)
-            self._rich.update(self._tasks[id(step)], completed=step.done)
-        running = {self._tasks[id(step)] for step in tuple(self._steps)}
-        for task in self._rich.task_ids:
-            self._rich.update(task, visible=task in running)
+        steps = tuple(self._steps)
+        for step in steps:
+            if step not in self._tasks:
+                self._tasks[step] = self._rich.add_task(step.title, total=step.total_bytes)
+        for step, task in self._tasks.items():
+            self._rich.update(task, completed=step.done, visible=step in steps)
         return self._rich.get_renderable()

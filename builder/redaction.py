@@ -30,7 +30,9 @@ _SHORTEST_USER: Final = 20
 """The same where a URL has a user alone, which is a name more often than a token."""
 
 # Amazon's, Google's and Azure's; whoever has such a URL may read or write the file.
-_SIGNATURE: Final = r"(?:X-Amz-[A-Za-z-]+|X-Goog-[A-Za-z-]+|Signature|AWSAccessKeyId|sig)=[^\s\"'`<>&]*"
+_SIGNATURE: Final = (
+    r"(?:(?:X-Amz-[A-Za-z-]+|X-Goog-[A-Za-z-]+|Signature|AWSAccessKeyId)=[^\s\"'`<>&]*|sig=[^\s\"'`<>&]{20,})"
+)
 _SIGNED_QUERY: Final = re.compile(rf"\?[^\s\"'`<>?]*?\b{_SIGNATURE}[^\s\"'`<>]*", re.IGNORECASE)
 _SIGNED_PARAMETER: Final = re.compile(rf"\b{_SIGNATURE}", re.IGNORECASE)
 

@@ -1,0 +1,195 @@
+"""One comment on a pull request, kept up to date: GitHub's REST API for issue comments.
+
+By httpx and not by github3.py, which puts `/api/v3` behind any Enterprise host (those of ghe.com have none), limits
+the time of a read but not of a request, and takes a third of a second to import.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+
+from builder import process
+from builder.errors import Notice
+from builder.redaction import redacted
+
+if TYPE_CHECKING:
+    import httpx
+
+_SECONDS: Final = 5.0
+_SECONDS_WHEN_STOPPING: Final = 1.5
+_PAGE: Final = 100
+_PAUSE: Final = 0.5
+_PERMISSION: Final = (
+    "add `permissions: pull-requests: write` to the job (a pull request from a fork cannot have it)"
+)
+
+
+class PullRequestComment:
+    """A comment that is found again by a hidden marker at its start, whoever wrote it.
+
+    :param repository: `OWNER/NAME`.
+    :param number: of the pull request.
+    :param token: `GITHUB_TOKEN`; None or empty where the job does not have it.
+    :param api_url: `GITHUB_API_URL`, of github.com or of any GitHub Enterprise.
+    :param key: what the comment is about; a repository with two workspaces needs two.
+    """
+
+    def __init__(self, repository: str, number: str, token: str | None, api_url: str, *, key: str) -> None:
+        self._repository = f"{api_url.rstrip('/')}/repos/{quote(repository, safe='/')}"
+        self._number = quote(number, safe="")
+        self._token = token
+        # Two hyphens would end an HTML comment.
+        self._marker = f"<!-- dagster-builder: {quote(key, safe=' /.').replace('--', '%2D%2D')} -->"
+        self._id: int | None = None
+        self._hopeless = False
+        self._told = False
+        self._lock = threading.Lock()
+
+    def update(self, body: str) -> Notice | None:
+        """Give the comment this body of markdown, making it if there is none.
+
+        Never fails: what is in the way is a Notice, the first time. Takes 5 seconds for each request, and 1.5 for
+        all once the builder is being stopped.
+        """
+        import httpx  # noqa: PLC0415  (start-up time)
+
+        with self._lock:
+            if self._hopeless:
+                return None
+            try:
+                self._update(f"{self._marker}\n{redacted(body)}")
+            except _Refused as error:
+                self._hopeless = error.hopeless
+                problem = str(error)
+            except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
+                problem = f"{type(error).__name__}: {error}".rstrip(": ")
+            else:
+                return None
+            if self._told:
+                return None
+            self._told = True
+            return Notice(f"the comment on pull request {self._number} could not be written: {problem}")
+
+    def _update(self, text: str) -> None:
+        import httpx  # noqa: PLC0415  (start-up time)
+
+        if not self._token:
+            raise _Refused(
+                f"there is no GITHUB_TOKEN; pass `${{{{ github.token }}}}` and {_PERMISSION}", hopeless=True
+            )
+        headers = {"Accept": "application/vnd.github+json", "Authorization": f"Bearer {self._token}"}
+        with httpx.Client(headers=headers, follow_redirects=True) as client:
+            api = _Api(client)
+            if self._id is None:
+                self._id = self._find(api)
+            if self._id is not None:
+                try:
+                    api.ask("PATCH", f"{self._repository}/issues/comments/{self._id}", {"body": text})
+                except _Gone:
+                    # Somebody deleted it.
+                    self._id = None
+                else:
+                    return
+            made = api.ask("POST", f"{self._repository}/issues/{self._number}/comments", {"body": text})
+            self._id = _id_of(made)
+
+    def _find(self, api: _Api) -> int | None:
+        page = 1
+        while True:
+            url = f"{self._repository}/issues/{self._number}/comments?per_page={_PAGE}&page={page}"
+            comments = api.ask("GET", url)
+            if not isinstance(comments, list):
+                raise _Refused("GitHub's answer is no list of comments")
+            for comment in comments:
+                if str(comment.get("body") if isinstance(comment, dict) else "").startswith(self._marker):
+                    return _id_of(comment)
+            if len(comments) < _PAGE:
+                return None
+            page += 1
+
+
+class _Refused(Exception):
+    """GitHub does not do what it is asked; `hopeless` if it never will."""
+
+    def __init__(self, problem: str, *, hopeless: bool = False) -> None:
+        super().__init__(problem)
+        self.hopeless = hopeless
+
+
+class _Gone(_Refused):
+    """What is asked for does not exist, or may not be seen."""
+
+
+class _Api:
+    """The requests of one update."""
+
+    def __init__(self, client: httpx.Client) -> None:
+        self._client = client
+        self._stopping = process.stopping.is_set()
+        self._end = time.monotonic() + _SECONDS_WHEN_STOPPING
+
+    def ask(self, method: str, url: str, content: object = None) -> object:
+        """The JSON of an answer; a question that can be asked twice is, if GitHub stumbles over the first.
+
+        Raises _Refused, and what httpx raises.
+        """
+        import httpx  # noqa: PLC0415  (start-up time)
+
+        if method != "POST" and not self._stopping:
+            try:
+                status, answer = self._once(method, url, content)
+            except httpx.TransportError:
+                status, answer = 0, b""
+            if status and status < 500:  # noqa: PLR2004  (HTTP)
+                return _understood(status, answer)
+            process.stopping.wait(_PAUSE)
+        return _understood(*self._once(method, url, content))
+
+    def _once(self, method: str, url: str, content: object) -> tuple[int, bytes]:
+        import httpx  # noqa: PLC0415  (start-up time)
+
+        end = self._end if self._stopping else time.monotonic() + _SECONDS
+        left = max(end - time.monotonic(), 0.01)
+        with self._client.stream(method, url, json=content, timeout=left) as response:
+            chunks = []
+            for chunk in response.iter_bytes():
+                chunks.append(chunk)
+                if time.monotonic() > end:
+                    raise httpx.ReadTimeout("it answers too slowly")
+        if response.status_code in {403, 429} and (
+            response.headers.get("x-ratelimit-remaining") == "0" or "retry-after" in response.headers
+        ):
+            return 429, b""
+        return response.status_code, b"".join(chunks)
+
+
+def _understood(status: int, answer: bytes) -> object:
+    if status < 300:  # noqa: PLR2004  (HTTP)
+        return json.loads(answer)
+    try:
+        said = str(json.loads(answer)["message"])
+    except (ValueError, KeyError, TypeError):
+        said = ""
+    problem = f"GitHub answers {status}" + (f" ({said})" if said else "")
+    match status:
+        case 429:
+            raise _Refused(f"{problem}: its rate limit is reached")
+        case 401:
+            raise _Refused(f"{problem}: it refuses the GITHUB_TOKEN", hopeless=True)
+        case 403:
+            raise _Refused(f"{problem}; {_PERMISSION}", hopeless=True)
+        case 404 | 410:
+            raise _Gone(f"{problem}; {_PERMISSION}", hopeless=True)
+        case _:
+            raise _Refused(problem)
+
+
+def _id_of(comment: object) -> int:
+    number = comment.get("id") if isinstance(comment, dict) else None
+    if not isinstance(number, int):
+        raise _Refused("GitHub's answer is no comment")
+    return number

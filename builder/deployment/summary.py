@@ -1,0 +1,264 @@
+"""What a run did to a deployment, as markdown: for the job's summary and for the comment on a pull request."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, TypeVar
+from urllib.parse import quote, urlsplit
+
+from builder.redaction import redacted
+from builder.words import size
+
+_K = TypeVar("_K")
+
+State = Literal["building", "ready", "failed", "stopped"]
+
+_SHOWN: Final[Mapping[State, str]] = {
+    "building": "⏳ building",
+    "ready": "✅ ready",
+    "failed": "❌ failed",
+    "stopped": "⏹️ stopped",
+}
+_FIRST: Final = ("failed", "stopped", "building", "ready")
+"""What is shown if there is no room for all."""
+
+_LIMIT: Final = 55_000
+"""Bytes: GitHub takes 65 536 characters for a comment, and its marker has to fit too."""
+
+_LISTED: Final = 10
+_LONGEST_NAME: Final = 100
+_LONGEST_ERROR: Final = 1500
+
+
+@dataclass(frozen=True, slots=True)
+class DependencyChanges:
+    """How the distributions of a location differ from those of its last deploy, each sorted by name.
+
+    :param added: names and versions.
+    :param removed: the same.
+    :param changed: names, old and new versions.
+    """
+
+    added: tuple[tuple[str, str], ...]
+    removed: tuple[tuple[str, str], ...]
+    changed: tuple[tuple[str, str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LocationOutcome:
+    """What became of one location; None stands for what is not known (yet).
+
+    :param url: of the location's page.
+    :param deps_size: bytes of the deps PEX; `source_size` likewise.
+    :param sent_bytes: how much of both had to be uploaded.
+    :param seconds: from its start until it was loaded.
+    :param error: why it failed; may have several lines.
+    :param error_where: the file and line to look at.
+    :param changes: None if the last deploy's dependencies are not known.
+    """
+
+    name: str
+    state: State
+    url: str | None = None
+    pex_tag: str | None = None
+    deps_size: int | None = None
+    source_size: int | None = None
+    sent_bytes: int | None = None
+    seconds: float | None = None
+    error: str | None = None
+    error_where: str | None = None
+    changes: DependencyChanges | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run did, or is doing, to a deployment.
+
+    :param run_url: of the run's log.
+    """
+
+    deployment: str
+    deployment_url: str | None
+    commit_hash: str | None
+    commit_url: str | None
+    run_url: str | None
+    locations: tuple[LocationOutcome, ...]
+
+
+def dependency_changes(old: Mapping[str, str], new: Mapping[str, str]) -> DependencyChanges:
+    """Compare versions by project; names are compared in their normalised form (PEP 503)."""
+    before, after = _normalised(old), _normalised(new)
+    return DependencyChanges(
+        tuple(sorted((name, after[name]) for name in after.keys() - before.keys())),
+        tuple(sorted((name, before[name]) for name in before.keys() - after.keys())),
+        tuple(
+            sorted(
+                (name, before[name], after[name])
+                for name in after.keys() & before.keys()
+                if before[name] != after[name]
+            )
+        ),
+    )
+
+
+def job_summary(outcome: Outcome) -> str:
+    """A job's summary: a table of all locations, why some failed, and what changed in their dependencies."""
+    rows = {
+        location: [
+            _link(location.name, location.url),
+            _SHOWN[location.state],
+            _size(location.deps_size),
+            _size(location.source_size),
+            _size(location.sent_bytes),
+            "" if location.seconds is None else f"{location.seconds:.1f}",
+            _counts(location.changes),
+        ]
+        for location in outcome.locations
+    }
+    columns = ["location", "result", ">deps", ">source", ">sent", ">seconds", "dependencies"]
+    parts = [*_failures(outcome), *_changes(outcome), *_pex_tags(outcome)]
+    return _document(outcome, columns, rows, parts)
+
+
+def comment_body(outcome: Outcome) -> str:
+    """A pull request's comment: where the code runs, or what keeps it from running."""
+    rows = {
+        location: [_link(location.name, location.url), _SHOWN[location.state], _counts(location.changes)]
+        for location in outcome.locations
+    }
+    return _document(outcome, ["location", "result", "dependencies"], rows, _failures(outcome))
+
+
+def _document(
+    outcome: Outcome,
+    columns: Sequence[str],
+    rows: Mapping[LocationOutcome, Sequence[str]],
+    parts: Iterable[str],
+) -> str:
+    """Heading, table and parts, as much of them as there is room for."""
+    titles = [column.removeprefix(">") for column in columns]
+    rules = ["--:" if column.startswith(">") else "---" for column in columns]
+    heading = f"{_heading(outcome)}\n\n{_row(titles)}\n{_row(rules)}\n"
+    room = _LIMIT - len(heading.encode())
+    lines = {location: _row(cells) + "\n" for location, cells in rows.items()}
+    shown = set(_fitting(sorted(lines, key=lambda each: _FIRST.index(each.state)), lines, room // 2))
+    table = "".join(line for location, line in lines.items() if location in shown)
+    room -= len(table.encode())
+    if left := len(lines) - len(shown):
+        table += f"\nand {left} more locations\n"
+    texts = dict(enumerate(f"\n{part}\n" for part in parts))
+    fitting = _fitting(texts, texts, room)
+    more = "\nThe rest is in the log.\n" if len(fitting) < len(texts) else ""
+    return heading + table + "".join(texts[key] for key in fitting) + more
+
+
+def _fitting(keys: Iterable[_K], texts: Mapping[_K, str], room: int) -> list[_K]:
+    """The first of `keys` whose texts have no more than `room` bytes together."""
+    fitting = []
+    for key in keys:
+        room -= len(texts[key].encode())
+        if room < 0:
+            break
+        fitting.append(key)
+    return fitting
+
+
+def _heading(outcome: Outcome) -> str:
+    counts = {state: sum(location.state == state for location in outcome.locations) for state in _FIRST}
+    listed = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+    facts = [f"**Dagster Cloud**: deployment {_link(outcome.deployment, outcome.deployment_url)}"]
+    if outcome.commit_hash:
+        facts.append(f"commit {_link(outcome.commit_hash[:10], outcome.commit_url)}")
+    if run := _address(outcome.run_url):
+        facts.append(f"[log]({run})")
+    return f"{', '.join(facts)}\n\nLocations: {listed or 'none'}"
+
+
+def _failures(outcome: Outcome) -> Iterable[str]:
+    for location in outcome.locations:
+        if location.error:
+            where = f" (at {_code(location.error_where)})" if location.error_where else ""
+            text = _shortened(redacted(location.error).strip(), _LONGEST_ERROR)
+            yield f"{_code(location.name)} {location.state}{where}:\n\n{_block(text)}"
+
+
+def _changes(outcome: Outcome) -> Iterable[str]:
+    for location in outcome.locations:
+        if location.changes is None or location.changes == DependencyChanges((), (), ()):
+            continue
+        changes = location.changes
+        kinds = {
+            "added": [f"{_code(name)} {_code(version)}" for name, version in changes.added],
+            "removed": [f"{_code(name)} {_code(version)}" for name, version in changes.removed],
+            "changed": [f"{_code(name)} {_code(old)} → {_code(new)}" for name, old, new in changes.changed],
+        }
+        lines = [f"- {kind}: {_first(entries)}" for kind, entries in kinds.items() if entries]
+        yield f"Dependencies of {_code(location.name)} since the last deploy:\n\n" + "\n".join(lines)
+
+
+def _first(entries: Sequence[str]) -> str:
+    more = len(entries) - _LISTED
+    return ", ".join(entries[:_LISTED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _pex_tags(outcome: Outcome) -> Iterable[str]:
+    tags = [f"- {_code(each.name)}: {_code(each.pex_tag, 1000)}" for each in outcome.locations if each.pex_tag]
+    if tags:
+        lines = "\n".join(tags)
+        yield f"<details><summary>PEX tags</summary>\n\n{lines}\n\n</details>"
+
+
+def _counts(changes: DependencyChanges | None) -> str:
+    if changes is None:
+        return ""
+    counts = {"added": changes.added, "removed": changes.removed, "changed": changes.changed}
+    return ", ".join(f"{len(names)} {kind}" for kind, names in counts.items() if names) or "unchanged"
+
+
+def _size(count: int | None) -> str:
+    return "" if count is None else size(count)
+
+
+def _row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _link(text: str, url: str | None) -> str:
+    address = _address(url)
+    return f"[{_code(text)}]({address})" if address else _code(text)
+
+
+def _address(url: str | None) -> str | None:
+    """A URL that cannot leave the parentheses of its link, and only one of the web."""
+    if url is None or urlsplit(url).scheme not in {"http", "https"}:
+        return None
+    return quote(url, safe=":/?#@!$&+,;=%~-._")
+
+
+def _code(text: str, longest: int = _LONGEST_NAME) -> str:
+    """Anyone's words in one line, for a table too: no markup of theirs has an effect, and nobody is mentioned.
+
+    As HTML, because markdown has no way to write a backquote or a pipe in code inside a table.
+    """
+    line = _shortened(re.sub(r"\s+", " ", redacted(text)), longest)
+    escaped = re.sub(r"[!-,/:-@\[-`{-~]", lambda found: f"&#{ord(found[0])};", line)
+    return f"<code>{escaped}</code>"
+
+
+def _block(text: str) -> str:
+    """Anyone's words in several lines."""
+    runs = re.findall("`+", text)
+    fence = "`" * max([3, *(len(run) + 1 for run in runs)])
+    return f"{fence}\n{text}\n{fence}"
+
+
+def _shortened(text: str, longest: int) -> str:
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def _normalised(versions: Mapping[str, str]) -> dict[str, str]:
+    from packaging.utils import canonicalize_name  # noqa: PLC0415  (start-up time)
+
+    return {canonicalize_name(name): version for name, version in versions.items()}
