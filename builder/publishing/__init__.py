@@ -1,0 +1,1 @@
+"""Finished files become files of a registry: sent, read back, and remembered."""

@@ -1,0 +1,384 @@
+"""The PEX registry: files under names that promise their content, and records of which file serves which lock.
+
+A location that names a file which is not there, or not whole, is down. So nothing counts as published before it
+was read back, and no record is trusted before what it names was looked at.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final, Literal, Protocol, Self, TypeVar
+
+from builder import process
+from builder.errors import CloudError, Notice, PublishError
+from builder.publishing.remote_zip import DistributionSize, central_directory, distribution_sizes
+from builder.publishing.transfer import (
+    TAIL,
+    Deadline,
+    Link,
+    Stored,
+    Transfers,
+    changed,
+    file_content,
+    unreadable,
+)
+from builder.publishing.trouble import TransferError
+from builder.storage import Artefact
+
+Method = Literal["PUT", "GET"]
+
+_AT_ONCE: Final = 4
+_SENDINGS: Final = 2
+_ASKING: Final = 0.25
+"""The part of a file's time that it may take to find out whether it has to be sent at all."""
+_RECORD_LIMIT: Final = 1 << 16
+_DIRECTORY_LIMIT: Final = 1 << 26
+# Ours and the existing tool's have 40 digits. The name goes into the pex tag, where a colon would separate files.
+_DEPS_NAME: Final = re.compile(r"deps-[0-9a-f]{8,64}\.pex")
+_VERSION: Final = re.compile(r"[0-9A-Za-z.!+_-]{1,64}")
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+_AGAIN: Final = "Run it again; what has arrived is not sent again"
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class UrlSource(Protocol):
+    """Gives presigned URLs in the order of the names; raises CloudError."""
+
+    def __call__(self, names: Sequence[str], method: Method) -> Sequence[str]:
+        """The URLs that allow one method on each of these files."""
+
+
+class Check(Enum):
+    """How a file in the registry is compared with what it should be: by size and tail, or byte by byte."""
+
+    TAIL = "tail"
+    FULL = "full"
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A file that is in the registry whole.
+
+    :param size: in bytes.
+    :param sent: it was sent now; otherwise it was there already.
+    :param seconds: that it took.
+    """
+
+    name: str
+    size: int
+    sent: bool
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class CachedDeps:
+    """A deps PEX of the registry that a record names.
+
+    :param name: the file's name in the registry, `deps-….pex`.
+    :param size: in bytes.
+    :param dagster_version: that it brings.
+    :param sha256: of its bytes, hexadecimal; the existing tool's records do not have it.
+    """
+
+    name: str
+    size: int
+    dagster_version: str
+    sha256: str | None
+
+
+class PexRegistry:
+    """The PEX registry of a deployment. To be used as a context manager.
+
+    :param urls: where presigned URLs come from.
+    :param timeout: seconds that each file may take in all.
+
+    Raises FetchError or PublishError if the environment's certificates or its proxy are none.
+    """
+
+    def __init__(self, urls: UrlSource, *, check: Check = Check.TAIL, timeout: float = 600) -> None:
+        self._urls = urls
+        self._urls_lock = threading.Lock()
+        self._whole = check is Check.FULL
+        self._timeout = timeout
+        self._transfers = Transfers(_AT_ONCE)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._transfers.__exit__()
+
+    def publish(
+        self, artefacts: Sequence[Artefact], progress: Callable[[str, int], None]
+    ) -> dict[str, Published | PublishError]:
+        """Have these files in the registry, several at once; return by name what became of each.
+
+        A file that is there whole already is not sent. Raises CloudError if there are no URLs to be had.
+
+        :param progress: gets a file's name and the number of its bytes that were sent; begins anew at 0 with each
+            try; is called from several threads.
+        """
+        # Large ones first: the last to start should not be the last to finish by far.
+        files = sorted({file.name: file for file in artefacts}.values(), key=lambda file: -file.size)
+        if not files:
+            return {}
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            links = self._links([file.name for file in files], "GET")
+            asked = _each(pool, lambda file: self._ask(file, links[file.name]), files)
+            done = {each.name: each for each in asked if isinstance(each, Published)}
+            failed = {each.file.name: each.error for each in asked if isinstance(each, _Failed)}
+            missing = {each.file.name: each for each in asked if isinstance(each, _Missing)}
+            if missing and not process.stopping.is_set():
+                targets = self._links(list(missing), "PUT")
+                sent = _each(
+                    pool,
+                    lambda each: self._send(each, links[each.file.name], targets[each.file.name], progress),
+                    missing.values(),
+                )
+            else:
+                sent = [_Failed(each.file, _error(each.file.name, "it was stopped")) for each in missing.values()]
+        for each in sent:
+            if isinstance(each, Published):
+                done[each.name] = each
+            else:
+                failed[each.file.name] = each.error
+        return {file.name: done.get(file.name) or failed[file.name] for file in artefacts}
+
+    def find_deps(self, identity: str, tag: str) -> tuple[CachedDeps | None, tuple[Notice, ...]]:
+        """The deps PEX that was recorded for a lock's identity under a cache tag, if it is there whole.
+
+        The notice says why a record that exists is of no use.
+        """
+        name = _record_name(identity, tag)
+        deadline = Deadline(self._timeout)
+        try:
+            [link] = self._links([name], "GET").values()
+            content = self._transfers.read(link, _RECORD_LIMIT, deadline)
+            if content is None:
+                return None, ()
+            record = _parse_record(content)
+            return self._checked(record, deadline), ()
+        except CloudError as error:
+            reason = error.what
+        except (TransferError, _Unusable) as error:
+            reason = str(error)
+        return None, (Notice(f"the record of cached dependencies `{name}` is not used: {reason}"),)
+
+    def record_deps(self, identity: str, tag: str, deps: CachedDeps) -> None:
+        """Record which deps PEX serves a lock under a cache tag; raises PublishError.
+
+        To be called only once that file is in the registry whole.
+        """
+        name = _record_name(identity, tag)
+        fields = {"deps_pex_name": deps.name, "dagster_version": deps.dagster_version, "size": deps.size}
+        content = json.dumps({**fields, **({"sha256": deps.sha256} if deps.sha256 else {})}).encode()
+        deadline = Deadline(self._timeout)
+        try:
+            [source] = self._links([name], "GET").values()
+            [target] = self._links([name], "PUT").values()
+            for _ in range(_SENDINGS):
+                self._transfers.put(target, lambda: [content], len(content), deadline)
+                if self._transfers.read(source, _RECORD_LIMIT, deadline, renewals=1) == content:
+                    return
+        except CloudError as error:
+            raise _error(name, error.what, remedy=error.remedy) from error
+        except TransferError as error:
+            raise _error(name, str(error), remedy=error.remedy) from error
+        raise _error(name, "it was sent twice, but the registry does not have it as it was sent")
+
+    def distributions(self, deps_name: str) -> dict[str, DistributionSize] | None:
+        """What a deps PEX of the registry is made of, by normalised project name; None if that cannot be told."""
+        deadline = Deadline(self._timeout)
+        try:
+            [link] = self._links([deps_name], "GET").values()
+            stored = self._transfers.look(link, deadline)
+            where = central_directory(stored.tail, stored.size) if stored else None
+            if where is None or where.size > _DIRECTORY_LIMIT:
+                return None
+            return distribution_sizes(self._transfers.read_range(link, where.start, where.size, deadline))
+        except (CloudError, TransferError, ValueError):
+            return None
+
+    def _links(self, names: Sequence[str], method: Method) -> dict[str, Link]:
+        urls = self._presign(names, method)
+        return {
+            name: Link(url, lambda name=name: self._presign([name], method)[0])  # type: ignore[misc]
+            for name, url in zip(names, urls, strict=True)
+        }
+
+    def _presign(self, names: Sequence[str], method: Method) -> Sequence[str]:
+        # Threads ask for new URLs too; whoever gives them need not expect several at once.
+        with self._urls_lock:
+            return self._urls(names, method)
+
+    def _ask(self, file: Artefact, link: Link) -> Published | _Missing | _Failed:
+        """Ask whether it is there whole."""
+        started = time.monotonic()
+        try:
+            tail = _local_tail(file)
+        except TransferError as error:
+            return _Failed(file, _error(file.name, str(error), remedy=error.remedy))
+        try:
+            stored = self._look(link, Deadline(self._timeout * _ASKING), file.size)
+        except (TransferError, CloudError):
+            # Sending what is there does no harm.
+            stored = None
+        seconds = time.monotonic() - started
+        if _difference(file, tail, stored):
+            return _Missing(file, tail, seconds)
+        return Published(file.name, file.size, sent=False, seconds=seconds)
+
+    def _send(
+        self, missing: _Missing, source: Link, target: Link, progress: Callable[[str, int], None]
+    ) -> Published | _Failed:
+        """Send it and read it back."""
+        file = missing.file
+        started = time.monotonic()
+        deadline = Deadline(self._timeout, spent=missing.seconds)
+        difference: str | None = None
+
+        def content() -> Iterable[bytes]:
+            return file_content(file.path, file.size, file.sha256, lambda sent: progress(file.name, sent))
+
+        try:
+            for _ in range(_SENDINGS):
+                self._transfers.put(target, content, file.size, deadline)
+                difference = _difference(file, missing.tail, self._read_back(source, deadline, file.size))
+                if difference is None:
+                    seconds = missing.seconds + time.monotonic() - started
+                    return Published(file.name, file.size, sent=True, seconds=seconds)
+        except CloudError as error:
+            return _Failed(file, _error(file.name, error.what, remedy=error.remedy))
+        except TransferError as error:
+            return _Failed(file, _error(file.name, str(error), remedy=error.remedy))
+        return _Failed(file, _error(file.name, f"it was sent {_SENDINGS} times, but {difference}"))
+
+    def _read_back(self, link: Link, deadline: Deadline, size: int) -> Stored | None:
+        try:
+            # Sending may have taken so long that the URL for reading is too old by now.
+            return self._look(link, deadline, size, renewals=1)
+        except TransferError as error:
+            words = f"it was sent, but could not be read back: {error}"
+            raise TransferError(words, remedy=error.remedy) from None
+
+    def _look(self, link: Link, deadline: Deadline, size: int | None, *, renewals: int = 0) -> Stored | None:
+        return self._transfers.look(link, deadline, size=size, whole=self._whole, renewals=renewals)
+
+    def _checked(self, record: _Record, deadline: Deadline) -> CachedDeps:
+        [link] = self._links([record.name], "GET").values()
+        stored = self._look(link, deadline, record.size)
+        if stored is None:
+            raise _Unusable(f"it names `{record.name}`, which the registry does not have")
+        if record.size not in {None, stored.size}:
+            raise _Unusable(f"the registry has {stored.size} bytes of `{record.name}`, not {record.size}")
+        if central_directory(stored.tail, stored.size) is None:
+            raise _Unusable(f"the registry's `{record.name}` is not a whole PEX file")
+        if self._whole and record.sha256 not in {None, stored.sha256}:
+            raise _Unusable(f"the registry's `{record.name}` has another sha256 than was recorded")
+        return CachedDeps(record.name, stored.size, record.dagster_version, record.sha256)
+
+
+@dataclass(frozen=True, slots=True)
+class _Missing:
+    """A file that has to be sent; it took so many seconds to find that out."""
+
+    file: Artefact
+    tail: bytes
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    file: Artefact
+    error: PublishError
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    name: str
+    dagster_version: str
+    size: int | None
+    sha256: str | None
+
+
+class _Unusable(Exception):
+    """Why a record is not used."""
+
+
+def _record_name(identity: str, tag: str) -> str:
+    return f"requirements-{identity}-{base64.urlsafe_b64encode(tag.encode()).decode()}.txt"
+
+
+def _parse_record(content: bytes) -> _Record:
+    """What a record says; raises _Unusable, which quotes nothing of it: anybody who may deploy can write one."""
+    if len(content) >= _RECORD_LIMIT:
+        raise _Unusable("it is far too large")
+    try:
+        fields = json.loads(content)
+    except (ValueError, RecursionError):
+        raise _Unusable("it is not JSON") from None
+    if not isinstance(fields, dict):
+        raise _Unusable("it is not a JSON object")
+    name, version = fields.get("deps_pex_name"), fields.get("dagster_version")
+    size, sha256 = fields.get("size"), fields.get("sha256")
+    if name is None or version is None:
+        raise _Unusable("it is not complete")
+    if not isinstance(name, str) or not _DEPS_NAME.fullmatch(name):
+        raise _Unusable("it does not name a deps PEX")
+    if not isinstance(version, str) or not _VERSION.fullmatch(version):
+        raise _Unusable("its dagster_version is no version")
+    if size is not None and type(size) is not int:
+        raise _Unusable("its size is no number")
+    if sha256 is not None and not (isinstance(sha256, str) and _SHA256.fullmatch(sha256)):
+        raise _Unusable("its sha256 is none")
+    return _Record(name, version, size, sha256)
+
+
+def _local_tail(file: Artefact) -> bytes:
+    """The last bytes of a file on this disk; raises TransferError if it is not what was built."""
+    try:
+        with file.path.open("rb") as stream:
+            if stream.seek(0, 2) != file.size:
+                raise changed(file.path)
+            stream.seek(max(0, file.size - TAIL))
+            return stream.read()
+    except OSError as error:
+        raise unreadable(file.path, error) from None
+
+
+def _difference(file: Artefact, tail: bytes, stored: Stored | None) -> str | None:
+    """In what the registry's file differs from ours, in words."""
+    if stored is None:
+        return "the registry does not have it"
+    if stored.size != file.size:
+        return f"the registry has {stored.size} bytes of {file.size}"
+    if stored.tail != tail:
+        return "its end differs in the registry"
+    if stored.sha256 not in {None, file.sha256}:
+        return "its content differs in the registry"
+    return None
+
+
+def _error(name: str, words: str, *, remedy: str | None = None) -> PublishError:
+    return PublishError(f"`{name}` could not be published: {words}", remedy=remedy or _AGAIN)
+
+
+def _each(pool: ThreadPoolExecutor, work: Callable[[T], R], items: Iterable[T]) -> list[R]:
+    """Do the work for each item, several at once; none is begun any more once this is interrupted."""
+    futures = [pool.submit(work, item) for item in items]
+    try:
+        return [future.result() for future in futures]
+    except BaseException:
+        for future in futures:
+            future.cancel()
+        raise
