@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final, cast
+from typing import Final
 
 from builder import storage
 from builder.errors import Origin, PackagesError, UsageError
@@ -174,7 +174,7 @@ def _package(entry: Mapping[str, object]) -> BuiltPackage:
         sha256=text("sha256"),
         size=int(str(entry["size"])),
         requires=texts("requires"),
-        family=cast("Family | None", family),
+        family=family,
         has_webapp=bool(entry["has_webapp"]),
         summary=text("summary"),
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 from builder import process
 
 # Set while git runs a hook, and then they would redirect our question to another repository.
-_REDIRECTING = {
+REDIRECTING = {
     "GIT_ALTERNATE_OBJECT_DIRECTORIES",
     "GIT_COMMON_DIR",
     "GIT_DIR",
@@ -18,6 +18,7 @@ _REDIRECTING = {
     "GIT_PREFIX",
     "GIT_WORK_TREE",
 }
+"""Variables of git which say that the repository is another."""
 
 _PATIENCE = 60.0
 
@@ -33,7 +34,7 @@ def ignored_by_git(repository: str, paths: Collection[str]) -> frozenset[str]:
     asked = [name for path in paths if ".git" not in (name := path[start:]).split("/")]
     if not asked:
         return frozenset()
-    env = {name: value for name, value in process.clean_environment().items() if name not in _REDIRECTING}
+    env = {name: value for name, value in process.clean_environment().items() if name not in REDIRECTING}
     # In a container the checkout often belongs to another user, which git takes for an attack.
     argv = ["git", "-c", "safe.directory=*", "check-ignore", "--stdin", "-z"]
     finished = process.run(

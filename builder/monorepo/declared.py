@@ -1,0 +1,186 @@
+"""What the project in a directory declares: pyproject.toml (PEP 621, any backend) or setup.py, of both eras."""
+
+from __future__ import annotations
+
+import ast
+import email.parser
+import re
+import sys
+import zipfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from builder.monorepo.setup_py import SetupPy, read_setup_py
+from builder.project.metadata import static_metadata, table
+from builder.project.toml_file import TomlFile
+
+LEGACY_BACKEND: Final = "setuptools.build_meta:__legacy__"
+"""What builds a project that names no backend (PEP 517)."""
+
+_VERSION_FILES: Final = ("version.py", "_version.py", "__about__.py", "__init__.py")
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """A project as its files declare it.
+
+    :param name: as written.
+    :param version: as written; None where the backend finds it out, such as from a tag.
+    :param manifest: pyproject.toml or setup.py.
+    :param version_files: modules whose `__version__` has to be the same.
+    :param requires: what it needs in order to run (PEP 508).
+    :param extras: what its extras ask for.
+    :param build_requires: what the backend needs.
+    """
+
+    name: str
+    version: str | None
+    manifest: Path
+    backend: str
+    classifiers: tuple[str, ...]
+    version_files: tuple[Path, ...]
+    requires: tuple[str, ...]
+    extras: tuple[str, ...]
+    build_requires: tuple[str, ...]
+
+
+def read_declared(directory: Path) -> Declared | None:
+    """What the project in a directory declares; None if its files only configure tools or list dependencies.
+
+    Raises ProjectError or PackagesError, with the line, for files that cannot be right, SdistBuildError if the
+    backend has to be asked and fails.
+    """
+    pyproject = TomlFile.pyproject(directory)
+    setup_py = directory / "setup.py"
+    if "project" in pyproject.data:
+        return _from_pyproject(directory, pyproject)
+    return _from_setup_py(directory, pyproject) if setup_py.is_file() else None
+
+
+def version_literal(text: str) -> tuple[ast.Constant, str] | None:
+    """The literal that a module assigns to `__version__`, and its value; None if there is none."""
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError):
+        return None
+    for statement in tree.body:
+        if isinstance(statement, ast.Assign):
+            targets, value = statement.targets, statement.value
+        elif isinstance(statement, ast.AnnAssign) and statement.value is not None:
+            targets, value = [statement.target], statement.value
+        else:
+            continue
+        named = any(isinstance(target, ast.Name) and target.id == "__version__" for target in targets)
+        if named and isinstance(value, ast.Constant) and isinstance(value.value, str):
+            return value, value.value
+    return None
+
+
+def _from_pyproject(directory: Path, pyproject: TomlFile) -> Declared | None:
+    project = pyproject.table("project")
+    backend, build_requires = _backend(pyproject)
+    name = project.get("name")
+    if not isinstance(name, str) or not ("build-system" in pyproject.data or (directory / "setup.py").is_file()):
+        return None
+    static = static_metadata(directory, project)
+    texts = list(static.requires) if static else _ask_backend(directory)
+    requires, extras = _split(texts)
+    version = project.get("version")
+    files = _version_files(directory, name, _named_in(pyproject))
+    return Declared(
+        name,
+        version if isinstance(version, str) else _version_of(files),
+        pyproject.path,
+        backend,
+        _texts(project.get("classifiers")),
+        files,
+        requires,
+        extras,
+        build_requires,
+    )
+
+
+def _from_setup_py(directory: Path, pyproject: TomlFile) -> Declared | None:
+    path = directory / "setup.py"
+    found: SetupPy = read_setup_py(path)
+    if found.name is None:
+        return None
+    backend, build_requires = _backend(pyproject)
+    if found.complete:
+        requires, extras = found.requires, found.extras
+    else:
+        requires, extras = _split(_ask_backend(directory))
+    files = _version_files(directory, found.name, (text for text in found.texts if text.endswith(".py")))
+    return Declared(
+        found.name,
+        found.version or _version_of(files),
+        path,
+        backend,
+        found.classifiers,
+        files,
+        requires,
+        extras,
+        build_requires,
+    )
+
+
+def _backend(pyproject: TomlFile) -> tuple[str, tuple[str, ...]]:
+    system = pyproject.table("build-system")
+    return str(system.get("build-backend", LEGACY_BACKEND)), _texts(system.get("requires"))
+
+
+def _split(requires: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """`Requires-Dist` apart: what is always needed, and what only extras ask for."""
+    always: list[str] = []
+    extras: list[str] = []
+    for text in requires:
+        (extras if re.search(r"\bextra\s*==", text) else always).append(text)
+    return tuple(always), tuple(extras)
+
+
+def _version_files(directory: Path, name: str, named: Iterable[str]) -> tuple[Path, ...]:
+    """The modules that say the version: those that the manifest names, and those of the package's own import name.
+
+    No others: packages of someone else's that lie about in the tree have versions of their own.
+    """
+    import_name = re.sub(r"[-_.]+", "_", name)
+    own = (f"{place}{import_name}/{file}" for place in ("", "src/") for file in _VERSION_FILES)
+    candidates = dict.fromkeys(directory / path for path in (*named, *own))
+    return tuple(path for path in candidates if path.is_file() and _literal_of(path) is not None)
+
+
+def _named_in(pyproject: TomlFile) -> Iterator[str]:
+    """Files that pyproject.toml tells a backend to take the version from."""
+    path = pyproject.table("tool", "hatch", "version").get("path")
+    if isinstance(path, str):
+        yield path
+    attribute = table(pyproject.table("tool", "setuptools", "dynamic"), "version").get("attr")
+    if isinstance(attribute, str):
+        module = attribute.rpartition(".")[0].replace(".", "/")
+        yield from (f"{place}{module}{ending}" for place in ("", "src/") for ending in (".py", "/__init__.py"))
+
+
+def _version_of(files: Iterable[Path]) -> str | None:
+    return next((_literal_of(path) for path in files), None)
+
+
+def _literal_of(path: Path) -> str | None:
+    found = version_literal(path.read_text(encoding="utf-8", errors="replace"))
+    return found[1] if found else None
+
+
+def _ask_backend(directory: Path) -> list[str]:
+    """The requirements that only a build tells."""
+    from builder.resolution.backend import LocalPackage, local_wheel  # noqa: PLC0415  (start-up time)
+
+    python_version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    with zipfile.ZipFile(local_wheel(LocalPackage(directory, python_version))) as archive:
+        member = next(name for name in archive.namelist() if re.fullmatch(r"[^/]+\.dist-info/METADATA", name))
+        text = archive.read(member).decode("utf-8")
+    return email.parser.HeaderParser().parsestr(text).get_all("Requires-Dist", [])
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    return tuple(map(str, value)) if isinstance(value, list) else ()

@@ -1,0 +1,199 @@
+"""Every package of a repository, by what its own metadata says.
+
+A package is a directory with a pyproject.toml that has `[project]` and a build backend, or with a setup.py that
+calls `setup(name=…)`. Left out, each with its reason:
+
+- what lies inside another package's directory: helpers such as `kitchen-sink`, templates, the projects of tests;
+- what lies in a directory of examples, documentation, tests or scripts (`NOT_SOURCES`), or a hidden one.
+
+A package is not for publishing, and so no part of `all`, but can be asked for by its name, if
+
+- a classifier says `Private :: …`,
+- its name ends in `-test` or `-tests`, or
+- the repository has families and its version is of neither.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from builder.errors import Origin, PackagesError
+from builder.monorepo import git
+from builder.monorepo.declared import Declared, read_declared
+from builder.monorepo.families import families_of
+from builder.monorepo.versions import Family
+from builder.monorepo.webapp import Webapp, find_webapp
+
+NOT_SOURCES: Final = frozenset({"docs", "examples", "integration_tests", "scripts", "templates", "test", "tests"})
+
+_MANIFESTS: Final = ("pyproject.toml", "setup.py")
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A package of the repository.
+
+    :param name: normalised (PEP 503).
+    :param directory: absolute.
+    :param path: the same relative to the repository, with slashes.
+    :param version: as declared; None where the backend finds it out.
+    :param requires: names of the repository's packages that it needs in order to run.
+    :param extra_requires: those that only its extras ask for.
+    :param build_requires: those that have to be there when it is built.
+    :param family: None for a package with a version of its own.
+    :param unpublished: why it is no part of `all`; None for one that is.
+    """
+
+    name: str
+    directory: Path
+    path: str
+    declared: Declared
+    requires: tuple[str, ...] = ()
+    extra_requires: tuple[str, ...] = ()
+    build_requires: tuple[str, ...] = ()
+    family: Family | None = None
+    webapp: Webapp | None = None
+    unpublished: str | None = None
+
+    @property
+    def version(self) -> str | None:
+        """The version that it declares."""
+        return self.declared.version
+
+    @property
+    def siblings(self) -> tuple[str, ...]:
+        """All packages of the repository that it may be installed or built with."""
+        return tuple(sorted({*self.requires, *self.extra_requires, *self.build_requires}))
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A project that is no package of the repository: where it lies, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """A repository of packages.
+
+    :param root: absolute.
+    :param packages: by name.
+    """
+
+    root: Path
+    packages: tuple[Package, ...]
+    left_out: tuple[LeftOut, ...]
+
+    def package(self, name: str) -> Package:
+        """The package of that normalised name."""
+        return next(package for package in self.packages if package.name == name)
+
+    @property
+    def names(self) -> list[str]:
+        """The names of all packages, sorted."""
+        return [package.name for package in self.packages]
+
+
+def discover(root: Path) -> Repository:
+    """Find the packages of a repository.
+
+    Raises PackagesError if there is none, if two have one name, or if a manifest cannot be read.
+    """
+    if not root.is_dir():
+        raise PackagesError(f"the repository `{root}` is not a directory", remedy="Correct the path")
+    root = root.resolve()
+    places = sorted({PurePosixPath(name).parent for name in git.list_files(root) if _is_manifest(name)})
+    found: dict[PurePosixPath, Declared] = {}
+    left_out: list[LeftOut] = []
+    for place in places:
+        reason = _reason(place, found)
+        declared = None if reason else read_declared(root / place)
+        if reason:
+            left_out.append(LeftOut(str(place), reason))
+        elif declared is not None:
+            found[place] = declared
+    if not found:
+        raise PackagesError(
+            f"there is no package in `{root}`",
+            detail="\n".join(f"{each.path}: {each.reason}" for each in left_out) or None,
+            remedy="Give the root of a repository that has a pyproject.toml or setup.py for each package",
+        )
+    return Repository(root, _packages(root, found), tuple(left_out))
+
+
+def _is_manifest(name: str) -> bool:
+    return name.rpartition("/")[2] in _MANIFESTS
+
+
+def _reason(place: PurePosixPath, found: Collection[PurePosixPath]) -> str | None:
+    """Why the project at a place is no package; parents come before what is in them."""
+    for parent in place.parents:
+        # A root that is a package of its own is one among others: a repository may have both.
+        if parent in found and parent != PurePosixPath():
+            return f"inside the package `{parent}`"
+    for part in place.parts:
+        if part in NOT_SOURCES or part.startswith("."):
+            return f"in a directory `{part}`"
+    return None
+
+
+def _packages(root: Path, found: Mapping[PurePosixPath, Declared]) -> tuple[Package, ...]:
+    from packaging.utils import canonicalize_name  # noqa: PLC0415  (start-up time)
+
+    by_name: dict[str, Package] = {}
+    for place, declared in found.items():
+        name = canonicalize_name(declared.name)
+        if name in by_name:
+            raise PackagesError(
+                f"two packages are called `{name}`: `{by_name[name].path}` and `{place}`",
+                where=Origin(declared.manifest),
+                remedy="Rename one of them",
+            )
+        by_name[name] = Package(name, root / place, str(place), declared, webapp=find_webapp(name, root / place))
+    families = families_of({name: package.version for name, package in by_name.items()})
+    has_families = any(families.values())
+    return tuple(
+        _related(package, by_name, families[name], has_families=has_families)
+        for name, package in sorted(by_name.items())
+    )
+
+
+def _related(package: Package, others: Collection[str], family: Family | None, *, has_families: bool) -> Package:
+    declared = package.declared
+    siblings = frozenset(others) - {package.name}
+    requires = _named(declared.requires, siblings)
+    return replace(
+        package,
+        requires=requires,
+        extra_requires=tuple(name for name in _named(declared.extras, siblings) if name not in requires),
+        build_requires=_named(declared.build_requires, siblings),
+        family=family,
+        unpublished=_unpublished(package, family, has_families=has_families),
+    )
+
+
+def _named(texts: Iterable[str], names: Collection[str]) -> tuple[str, ...]:
+    """Those of `names` that the requirements ask for."""
+    return tuple(sorted({name for text in texts if (name := required_name(text)) in names}))
+
+
+def required_name(text: str) -> str:
+    """The normalised name at the beginning of a requirement; empty if there is none."""
+    found = re.match(r"\s*([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)\s*(?=$|[\[(<>=!~;@])", text)
+    return re.sub(r"[-_.]+", "-", found[1]).lower() if found else ""
+
+
+def _unpublished(package: Package, family: Family | None, *, has_families: bool) -> str | None:
+    if any(classifier.startswith("Private ::") for classifier in package.declared.classifiers):
+        return "a classifier says that it is private"
+    if package.name.endswith(("-test", "-tests")):
+        return "by its name it is for tests"
+    if has_families and family is None:
+        return f"its version, {package.version or 'unknown'}, is not one of the repository"
+    return None

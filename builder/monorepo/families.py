@@ -1,0 +1,75 @@
+"""Which packages of a repository share which version.
+
+Neither the directory nor the pins tell: six of the core packages lie in `libraries/`. A released version does,
+1.N.P for the core and 0.(N+16).P for the libraries. Between releases every package has the same placeholder
+(`1!0+dev`), and then only the names do.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Final
+
+from builder.monorepo.versions import Family, line_of
+
+if TYPE_CHECKING:
+    from packaging.version import Version
+
+CORE_NAMES: Final = frozenset(
+    {
+        "create-dagster",
+        "dagit",
+        "dagster",
+        "dagster-airflow",
+        "dagster-cloud",
+        "dagster-cloud-cli",
+        "dagster-dg-cli",
+        "dagster-dg-core",
+        "dagster-graphql",
+        "dagster-pipes",
+        "dagster-shared",
+        "dagster-test",
+        "dagster-webserver",
+    }
+)
+"""Packages that are released as 1.N.P (November 2026), and dagster-test, which goes with them."""
+
+CENTRE: Final = "dagster"
+"""The package whose version is that of the repository."""
+
+
+def families_of(versions: Mapping[str, str | None]) -> dict[str, Family | None]:
+    """The family of each package, by normalised name; None for one that has a version of its own.
+
+    :param versions: what each declares.
+    """
+    line = _line(versions.values())
+    shared = versions.get(CENTRE)
+    return {name: _family(name, version, line, shared) for name, version in versions.items()}
+
+
+def _family(name: str, version: str | None, line: int | None, shared: str | None) -> Family | None:
+    parsed = _parse(version)
+    if parsed is None or version is None:
+        return None
+    if line is not None and line_of(version) == line:
+        return "core" if parsed.major == 1 else "libraries"
+    if parsed.epoch or version == shared:
+        return "core" if name in CORE_NAMES else "libraries"
+    return None
+
+
+def _line(versions: Iterable[str | None]) -> int | None:
+    """The N that most packages have; the newest of several."""
+    lines = Counter(line for version in versions if version and (line := line_of(version)) is not None)
+    return max(lines, key=lambda line: (lines[line], line), default=None)
+
+
+def _parse(version: str | None) -> Version | None:
+    from packaging.version import InvalidVersion, Version  # noqa: PLC0415  (start-up time)
+
+    try:
+        return Version(version or "")
+    except InvalidVersion:
+        return None

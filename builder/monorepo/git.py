@@ -1,0 +1,107 @@
+"""What git knows of a repository: its files, its commit, its tags, what changed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from builder import process
+from builder.errors import PackagesError, UsageError
+from builder.project.git_ignored import REDIRECTING
+
+_PATIENCE: Final = 120.0
+"""Seconds that one question may take."""
+
+_NO_DIRECTORIES: Final = frozenset({"node_modules", "__pycache__", "venv", "site-packages"})
+"""Outside git: directories whose files are nobody's source."""
+
+
+def list_files(root: Path) -> list[str]:
+    """The files of a repository, relative to `root`, sorted: those of git and those that git does not ignore.
+
+    Without git: all but hidden directories and what programs leave. Raises PackagesError if git cannot answer.
+    """
+    if commit_of(root) is None and not _is_repository(root):
+        return sorted(_walk(root))
+    listed = _ask(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    # A file that is in the index may have been removed.
+    return sorted(name for name in set(listed.split("\0")) if name and (root / name).is_file())
+
+
+def commit_of(root: Path) -> str | None:
+    """The full hash of the commit that is checked out; None outside git, or before the first commit."""
+    if not _is_repository(root):
+        return None
+    return _ask(root, "rev-parse", "--verify", "--quiet", "HEAD", check=False).strip() or None
+
+
+def commit_time(root: Path) -> int | None:
+    """When the commit that is checked out was made, in seconds since 1970; None outside git."""
+    if commit_of(root) is None:
+        return None
+    return int(_ask(root, "log", "-1", "--format=%ct", "HEAD"))
+
+
+def tags(root: Path) -> list[str]:
+    """The names of all tags that this clone has; none outside git."""
+    return _ask(root, "tag", "--list").split() if _is_repository(root) else []
+
+
+def changed_files(root: Path, reference: str) -> list[str]:
+    """The files below `root` that differ from where the branch left `reference`, uncommitted ones included.
+
+    Relative to `root`. Raises UsageError if git does not know `reference`, or not what both have in common.
+    """
+    if not _is_repository(root):
+        raise UsageError(
+            f"`{root}` is not in a git repository, so nothing can be said of changes",
+            remedy="Leave out --changed-since",
+        )
+    # `--end-of-options`: a reference that begins with a dash is no option.
+    base = _ask(root, "merge-base", "--end-of-options", reference, "HEAD", check=False).strip()
+    if not base:
+        raise UsageError(
+            f"git does not know `{reference}`, or no commit that it has in common with HEAD",
+            remedy="Fetch it with its history, in GitHub Actions with `fetch-depth: 0` of actions/checkout",
+        )
+    differing = _ask(root, "diff", "-z", "--name-only", "--relative", "--no-renames", base, "--", ".")
+    new = _ask(root, "ls-files", "-z", "--others", "--exclude-standard")
+    return sorted({name for name in (differing + new).split("\0") if name})
+
+
+def _is_repository(root: Path) -> bool:
+    """Whether git takes `root` for part of a repository; raises PackagesError if that cannot be told."""
+    finished = _run(root, "rev-parse", "--is-inside-work-tree")
+    if finished.code == 0:
+        return finished.stdout.strip() == "true"
+    if "not a git repository" in finished.stderr:
+        return False
+    raise _failed(root, finished)
+
+
+def _ask(root: Path, *arguments: str, check: bool = True) -> str:
+    finished = _run(root, *arguments)
+    if check and finished.code != 0:
+        raise _failed(root, finished)
+    return finished.stdout if finished.code == 0 else ""
+
+
+def _run(root: Path, *arguments: str) -> process.Finished:
+    env = {name: value for name, value in process.clean_environment().items() if name not in REDIRECTING}
+    # In a container the checkout often belongs to another user, which git takes for an attack.
+    argv = ["git", "-c", "safe.directory=*", "-c", "core.fsmonitor=false", *arguments]
+    return process.run(argv, env={**env, "LC_ALL": "C"}, cwd=root, timeout=_PATIENCE, check=False)
+
+
+def _failed(root: Path, finished: process.Finished) -> PackagesError:
+    return PackagesError(f"git cannot say what is in `{root}`", detail=finished.stderr.strip() or None)
+
+
+def _walk(root: Path) -> Iterator[str]:
+    for directory, subdirectories, files in os.walk(root):
+        subdirectories[:] = [
+            name for name in subdirectories if not name.startswith(".") and name not in _NO_DIRECTORIES
+        ]
+        yield from (Path(directory, name).relative_to(root).as_posix() for name in files)

@@ -1,0 +1,115 @@
+"""Which of a repository's packages are meant."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from fnmatch import fnmatchcase
+from pathlib import PurePosixPath
+from typing import Final
+
+from builder.errors import PackagesError, UsageError
+from builder.monorepo import git
+from builder.monorepo.discover import Package, Repository
+from builder.monorepo.webapp import SOURCES
+from builder.monorepo.wheelhouse import unknown_names
+
+ALL: Final = "all"
+
+
+def select(repository: Repository, selectors: Iterable[str]) -> tuple[Package, ...]:
+    """The packages of these names, globs, or `all`; several may stand in one text, with commas between.
+
+    `all` and globs mean packages for publishing, a name means any. Raises UsageError for a name or glob that
+    nothing has, with the nearest names, and for a selection of nothing.
+    """
+    wanted = [part.strip() for text in selectors for part in text.split(",") if part.strip()]
+    if not wanted:
+        raise UsageError("no package is selected", remedy="Write --select all, or the names of packages")
+    chosen: set[str] = set()
+    unknown = []
+    for selector in wanted:
+        names = _matching(repository, selector)
+        if not names:
+            unknown.append(selector)
+        chosen.update(names)
+    if unknown:
+        raise unknown_names(unknown, [ALL, *repository.names], f"repository `{repository.root}`")
+    return _in_order(repository, chosen)
+
+
+def with_siblings(repository: Repository, packages: Iterable[Package]) -> tuple[Package, ...]:
+    """The packages and all of the repository that they, or their extras, need; however indirectly."""
+    needs = {package.name: package.siblings for package in repository.packages}
+    return _in_order(repository, _reachable((package.name for package in packages), needs))
+
+
+def changed_since(repository: Repository, reference: str) -> tuple[Package, ...]:
+    """The packages of which a file differs from `reference`, and those that need them, however indirectly.
+
+    The sources of the web applications belong to the packages that ship one. Raises UsageError if git does not
+    know `reference`.
+    """
+    places = {PurePosixPath(package.path): package.name for package in repository.packages}
+    changed: set[str] = set()
+    for file in git.changed_files(repository.root, reference):
+        path = PurePosixPath(file)
+        if path.parts[0] == SOURCES:
+            changed.update(package.name for package in repository.packages if package.webapp)
+        owner = next((places[parent] for parent in path.parents if parent in places), None)
+        changed.update([owner] if owner else [])
+    needed_by: dict[str, set[str]] = {name: set() for name in repository.names}
+    for package in repository.packages:
+        for sibling in package.siblings:
+            needed_by[sibling].add(package.name)
+    return _in_order(repository, _reachable(changed, needed_by))
+
+
+def build_order(packages: Collection[Package]) -> tuple[tuple[Package, ...], ...]:
+    """The packages in stages: what one needs in order to be built is in a stage before it.
+
+    Within a stage all can be built at once. Raises PackagesError for packages that need each other.
+    """
+    names = {package.name for package in packages}
+    waiting = {package.name: set(package.build_requires) & names for package in packages}
+    stages = []
+    while waiting:
+        ready = {name for name, needs in waiting.items() if not needs}
+        if not ready:
+            circle = ", ".join(sorted(waiting))
+            raise PackagesError(
+                f"these packages need each other in order to be built: {circle}",
+                remedy="Take one of them out of `requires` in `[build-system]`",
+            )
+        stages.append(tuple(package for package in packages if package.name in ready))
+        waiting = {name: needs - ready for name, needs in waiting.items() if name not in ready}
+    return tuple(stages)
+
+
+def _matching(repository: Repository, selector: str) -> list[str]:
+    from packaging.utils import canonicalize_name  # noqa: PLC0415  (start-up time)
+
+    if selector == ALL:
+        return [package.name for package in repository.packages if not package.unpublished]
+    if any(character in selector for character in "*?["):
+        pattern = selector.lower().replace("_", "-")
+        return [
+            package.name
+            for package in repository.packages
+            if not package.unpublished and fnmatchcase(package.name, pattern)
+        ]
+    return [name for name in repository.names if name == canonicalize_name(selector)]
+
+
+def _reachable(start: Iterable[str], edges: Mapping[str, Iterable[str]]) -> set[str]:
+    found: set[str] = set()
+    waiting = list(start)
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += edges[name]
+    return found
+
+
+def _in_order(repository: Repository, names: Collection[str]) -> tuple[Package, ...]:
+    return tuple(package for package in repository.packages if package.name in names)

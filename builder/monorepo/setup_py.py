@@ -1,0 +1,187 @@
+"""What a setup.py says, read without running it.
+
+The era of setup.py has thousands of them in thirty shapes; those of dagster's repository compute their version and
+the pins on each other and write everything else out. What is computed by a function is unknown here.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from builder.errors import Origin, PackagesError
+
+
+class _UnknownError(Exception):
+    """The value is known only when the file is run."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetupPy:
+    """The arguments of `setup()` as far as they are written out.
+
+    :param name: as written; None if it is computed, or there is no call of `setup()`.
+    :param version: None if it is computed.
+    :param requires: what it installs with itself; the unknown parts of a text, such as a computed pin, left out.
+    :param extras: the same for all extras.
+    :param complete: whether nothing of `requires` and `extras` is computed as a whole.
+    :param texts: every text in the file, such as the path of the file that has the version.
+    """
+
+    name: str | None
+    version: str | None
+    classifiers: tuple[str, ...]
+    requires: tuple[str, ...]
+    extras: tuple[str, ...]
+    complete: bool
+    texts: tuple[str, ...]
+
+
+def parse_setup_py(text: str, path: Path) -> ast.Module:
+    """The syntax tree of a setup.py; raises PackagesError, with the line, for what is not Python."""
+    try:
+        return ast.parse(text)
+    except (SyntaxError, ValueError) as error:
+        line = error.lineno if isinstance(error, SyntaxError) else None
+        raise PackagesError(
+            f"setup.py cannot be read: {error.args[0]}", where=Origin(path, line), remedy="Correct it"
+        ) from error
+
+
+def setup_call(tree: ast.Module) -> ast.Call | None:
+    """The call of `setup()` or `setuptools.setup()`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            function = node.func
+            name = function.id if isinstance(function, ast.Name) else getattr(function, "attr", None)
+            if name == "setup":
+                return node
+    return None
+
+
+def read_setup_py(path: Path) -> SetupPy:
+    """Read a setup.py; raises PackagesError, with the line, for what is not Python."""
+    tree = parse_setup_py(path.read_text(encoding="utf-8", errors="replace"), path)
+    texts = tuple(
+        node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    )
+    call = setup_call(tree)
+    if call is None:
+        return SetupPy(None, None, (), (), (), complete=False, texts=texts)
+    reader = _Reader(_assignments(tree))
+    arguments = {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}
+    required, required_known = reader.list_of(arguments.get("install_requires"))
+    extras, extras_known = reader.lists_of(arguments.get("extras_require"))
+    classifiers, _ = reader.list_of(arguments.get("classifiers"))
+    return SetupPy(
+        reader.text(arguments.get("name")),
+        reader.text(arguments.get("version")),
+        tuple(classifiers),
+        tuple(required),
+        tuple(extras),
+        complete=required_known and extras_known,
+        texts=texts,
+    )
+
+
+def _assignments(tree: ast.Module) -> Mapping[str, ast.expr]:
+    """What names at the top of the module are assigned, once each."""
+    found: dict[str, ast.expr] = {}
+    for statement in tree.body:
+        if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
+            target, value = statement.targets[0], statement.value
+        elif isinstance(statement, ast.AnnAssign) and statement.value is not None:
+            target, value = statement.target, statement.value
+        else:
+            continue
+        if isinstance(target, ast.Name):
+            found[target.id] = value
+    return found
+
+
+class _Reader:
+    """Evaluates what is written out."""
+
+    def __init__(self, names: Mapping[str, ast.expr]) -> None:
+        self._names = names
+
+    def text(self, node: ast.expr | None) -> str | None:
+        """A text; None if it is computed, even in part."""
+        try:
+            value = self._value(node, depth=0)
+        except _UnknownError:
+            return None
+        return value if isinstance(value, str) else None
+
+    def list_of(self, node: ast.expr | None) -> tuple[list[str], bool]:
+        """The texts of a list, and whether it is known to have no others."""
+        if node is None:
+            return [], True
+        found: list[str] = []
+        known = True
+        for element in self._elements(node, depth=0):
+            text = self._requirement(element) if element is not None else None
+            known = known and text is not None
+            found += [text] if text is not None else []
+        return found, known
+
+    def lists_of(self, node: ast.expr | None) -> tuple[list[str], bool]:
+        """The texts of all lists in a mapping, and whether they are known to be all."""
+        if node is None:
+            return [], True
+        if isinstance(node, ast.Name) and node.id in self._names:
+            return self.lists_of(self._names[node.id])
+        if not isinstance(node, ast.Dict):
+            return [], False
+        results = [self.list_of(value) for value in node.values]
+        spread = any(key is None for key in node.keys)
+        return [text for texts, _ in results for text in texts], not spread and all(known for _, known in results)
+
+    def _elements(self, node: ast.expr, depth: int) -> list[ast.expr | None]:
+        """The elements of a list that is written out, added up or named; None for each part that is computed."""
+        if depth > len(self._names):
+            return [None]
+        if isinstance(node, ast.List | ast.Tuple | ast.Set):
+            found: list[ast.expr | None] = []
+            for element in node.elts:
+                starred = isinstance(element, ast.Starred)
+                found += self._elements(element.value, depth + 1) if isinstance(element, ast.Starred) else []
+                found += [] if starred else [element]
+            return found
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+            return [*self._elements(node.left, depth + 1), *self._elements(node.right, depth + 1)]
+        if isinstance(node, ast.Name) and node.id in self._names:
+            return self._elements(self._names[node.id], depth + 1)
+        return [None]
+
+    def _requirement(self, node: ast.expr) -> str | None:
+        """A text without its computed parts: `f"dagster{pin}"` asks for dagster; None if all of it is computed."""
+        if isinstance(node, ast.JoinedStr):
+            parts = [
+                self.text(part.value if isinstance(part, ast.FormattedValue) else part) for part in node.values
+            ]
+            return "".join(part or "" for part in parts)
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+            sides = [self._requirement(node.left), self._requirement(node.right)]
+            return "".join(side or "" for side in sides) if any(sides) else None
+        return self.text(node)
+
+    def _value(self, node: ast.expr | None, depth: int) -> object:
+        if depth > len(self._names):
+            raise _UnknownError
+        if isinstance(node, ast.Constant):
+            return node.value
+        if isinstance(node, ast.Name) and node.id in self._names:
+            return self._value(self._names[node.id], depth + 1)
+        if isinstance(node, ast.JoinedStr):
+            return "".join(
+                str(self._value(part.value if isinstance(part, ast.FormattedValue) else part, depth))
+                for part in node.values
+            )
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+            left, right = self._value(node.left, depth), self._value(node.right, depth)
+            if isinstance(left, str) and isinstance(right, str):
+                return left + right
+        raise _UnknownError
