@@ -1,7 +1,7 @@
 """One comment on a pull request, kept up to date: GitHub's REST API for issue comments.
 
-By httpx and not by github3.py, which puts `/api/v3` behind any Enterprise host (those of ghe.com have none), limits
-the time of a read but not of a request, and takes a third of a second to import.
+By httpx and not by github3.py, which puts `/api/v3` behind any Enterprise host (those of ghe.com have none),
+limits the time of a read but not of a request, and takes a third of a second to import.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class PullRequestComment:
     def __init__(self, repository: str, number: str, token: str | None, api_url: str, *, key: str) -> None:
         self._repository = f"{api_url.rstrip('/')}/repos/{quote(repository, safe='/')}"
         self._number = quote(number, safe="")
-        self._token = token
+        self._token = (token or "").strip()
         # Two hyphens would end an HTML comment.
         self._marker = f"<!-- dagster-builder: {quote(key, safe=' /.').replace('--', '%2D%2D')} -->"
         self._id: int | None = None
@@ -81,6 +81,9 @@ class PullRequestComment:
             raise _Refused(
                 f"there is no GITHUB_TOKEN; pass `${{{{ github.token }}}}` and {_PERMISSION}", hopeless=True
             )
+        if not (self._token.isascii() and self._token.isprintable()):
+            # The HTTP client would show it.
+            raise _Refused("the GITHUB_TOKEN is none", hopeless=True)
         headers = {"Accept": "application/vnd.github+json", "Authorization": f"Bearer {self._token}"}
         with httpx.Client(headers=headers, follow_redirects=True) as client:
             api = _Api(client)
