@@ -1,0 +1,235 @@
+"""What the builder asks of Dagster Cloud, and what it makes of the answers.
+
+The operations are those of `dagster_cloud_cli.gql`; its functions read replies wrongly in places (they never show
+why a location is invalid), so their texts are used and the replies are read here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from builder.deployment.connection import Connection
+from builder.deployment.entries import Entry, read_entries
+from builder.deployment.failures import AGAIN, GraphQLErrors, Uncertain
+from builder.deployment.graphql import RETRIES, GraphQL
+from builder.deployment.updating import listed, reason, update_locations
+from builder.errors import CloudError, Notice
+
+if TYPE_CHECKING:
+    from builder.deployment.destination import BranchDeployment
+
+_ENTRIES: Final = """
+query BuilderLocations {
+    workspace {
+        workspaceEntries {
+            locationName
+            serializedDeploymentMetadata
+            hasOutdatedData
+            metadataTimestamp
+        }
+    }
+    workspaceOrError {
+        __typename
+        ... on Workspace {
+            locationEntries {
+                name
+                loadStatus
+                locationOrLoadError {
+                    __typename
+                    ... on PythonError {
+                        message
+                        stack
+                        errorChain { isExplicitLink error { message stack } }
+                    }
+                }
+            }
+        }
+        ... on PythonError { message }
+    }
+}
+"""
+"""`WORKSPACE_ENTRIES_QUERY` of dagster_cloud's agent and `REPOSITORY_LOCATIONS_QUERY`, at the same moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Agents:
+    """Those that are to load the locations of a deployment.
+
+    :param serverless: whether they are Dagster's own; None if the server does not say.
+    :param statuses: of each, such as `RUNNING` or `NOT_RUNNING`.
+    :param errors: what they reported.
+    """
+
+    serverless: bool | None
+    statuses: tuple[str, ...]
+    errors: tuple[str, ...]
+
+    @property
+    def running(self) -> bool:
+        """Whether any of them is."""
+        return "RUNNING" in self.statuses
+
+
+class Cloud:
+    """An organization of Dagster Cloud. Safe to use from several threads.
+
+    :param tell: gets what the user should know while a request takes its time.
+
+    Every method raises CloudError if the organization cannot be reached or refuses.
+    """
+
+    def __init__(self, connection: Connection, tell: Callable[[Notice], None]) -> None:
+        self.connection = connection
+        self._graphql = GraphQL(connection, tell)
+        self._tell = tell
+        self._knows_outdated = True
+
+    def check_access(self) -> tuple[str, ...]:
+        """Ask something that costs nothing but needs the token; returns the names of the full deployments."""
+        from dagster_cloud_cli import gql  # noqa: PLC0415  (start-up time)
+
+        found = self._graphql.execute(gql.FULL_DEPLOYMENTS_QUERY).get("fullDeployments")
+        names = [entry.get("deploymentName") for entry in _mappings(found)]
+        if not isinstance(found, list) or not all(isinstance(name, str) for name in names):
+            raise self._unreadable("which deployments there are")
+        return tuple(str(name) for name in names)
+
+    def presigned_urls(self, names: Sequence[str], method: Literal["PUT", "GET"]) -> list[str]:
+        """URLs at which files can be written or read, in the order of their names; each is a secret."""
+        from dagster_cloud_cli.core.pex_builder import pex_registry  # noqa: PLC0415  (start-up time)
+
+        text = {"PUT": pex_registry.GENERATE_PUT_URL_QUERY, "GET": pex_registry.GENERATE_GET_URL_QUERY}[method]
+        try:
+            data = self._graphql.execute(text, {"filenames": list(names)}, idempotent=True)
+            found = data.get("generateServerlessPexUrl")
+        except GraphQLErrors:
+            raise
+        except Uncertain as error:
+            what = f"{error.what}, when it was asked for the URLs of {listed(names)}"
+            raise CloudError(what, detail=error.detail, remedy=error.remedy) from error
+        urls = [entry.get("url") for entry in found or () if isinstance(entry, dict)]
+        urls += [None] * (len(names) - len(urls))
+        missing = [name for name, url in zip(names, urls, strict=False) if not url or not isinstance(url, str)]
+        if missing or len(urls) != len(names):
+            verb = {"PUT": "upload", "GET": "read"}[method]
+            raise CloudError(
+                f"Dagster Cloud (`{self.connection.host}`) gave no URL to {verb} {listed(missing or names)}",
+                remedy=f"{AGAIN}; PEX files need an organization with Dagster+ Serverless",
+            )
+        return [str(url) for url in urls]
+
+    def base_image(self, tag: str) -> str:
+        """The name of the image that was uploaded to the organization's registry under a tag."""
+        from dagster_cloud_cli import gql  # noqa: PLC0415  (start-up time)
+
+        registry = self._graphql.execute(gql.GET_ECR_CREDS_QUERY).get("serverless")
+        url = registry.get("registryUrl") if isinstance(registry, dict) else None
+        if not url or not isinstance(url, str):
+            raise CloudError(
+                f"Dagster Cloud (`{self.connection.host}`) names no registry that could hold the image `{tag}`",
+                remedy="Write the whole name of the image into SERVERLESS_BASE_IMAGE, and unset"
+                " SERVERLESS_BASE_IMAGE_TAG",
+            )
+        return f"{url}:{tag}"
+
+    def takes_pex(self, deployment: str) -> bool:
+        """Whether the agents of a deployment run PEX files; those with a Harbor registry do not."""
+        from dagster_cloud_cli import gql  # noqa: PLC0415  (start-up time)
+
+        try:
+            registry = self._graphql.execute(gql.GET_ECR_CREDS_QUERY, deployment=deployment).get("serverless")
+        except GraphQLErrors as error:
+            if error.lacks_field("registryIsHarbor"):
+                return True
+            raise
+        return not (isinstance(registry, dict) and registry.get("registryIsHarbor"))
+
+    def create_or_update_branch_deployment(self, branch: BranchDeployment) -> str:
+        """Have the deployment of a branch there, as of the branch's last commit; returns its name."""
+        from dagster_cloud_cli import gql  # noqa: PLC0415  (start-up time)
+
+        pull_request, base = branch.pull_request, branch.base_deployment
+        variables = {
+            "branchData": {
+                "repoName": branch.repository,
+                "branchName": branch.branch,
+                "branchUrl": branch.branch_url,
+                "pullRequestUrl": pull_request.url if pull_request else None,
+                "pullRequestStatus": branch.status,
+                "pullRequestNumber": pull_request.number if pull_request else None,
+            },
+            "commit": {
+                "commitHash": branch.commit.hash,
+                "timestamp": branch.commit.timestamp,
+                "commitMessage": branch.commit.message,
+                "commitUrl": branch.commit.url,
+                "authorName": branch.commit.author_name,
+                "authorEmail": branch.commit.author_email,
+                "authorAvatarUrl": branch.commit.avatar_url,
+            },
+            "baseDeploymentName": base,
+            "snapshotBaseCondition": None,
+        }
+        # The same branch gets the same deployment, however often it is asked for.
+        data = self._graphql.execute(gql.CREATE_OR_UPDATE_BRANCH_DEPLOYMENT, variables, idempotent=True)
+        reply = data.get("createOrUpdateBranchDeployment")
+        name = reply.get("deploymentName") if isinstance(reply, dict) else None
+        if not name or not isinstance(name, str):
+            raise CloudError(
+                f"Dagster Cloud made no deployment for the branch `{branch.branch}` of `{branch.repository}`",
+                detail=reason(reply),
+                remedy="Check that the token may create branch deployments"
+                + (f", and that `{base}` is a full deployment" if base else ""),
+            )
+        return name
+
+    def entries(self, deployment: str, *, retries: int = RETRIES) -> dict[str, Entry]:
+        """The locations of a deployment by name: what was deployed, and what has become of it."""
+        from dagster_cloud_cli import gql  # noqa: PLC0415  (start-up time)
+
+        if self._knows_outdated:
+            try:
+                return read_entries(self._graphql.execute(_ENTRIES, deployment=deployment, retries=retries))
+            except GraphQLErrors as error:
+                if not error.lacks_field("hasOutdatedData", "metadataTimestamp"):
+                    raise
+            self._knows_outdated = False
+            self._tell(Notice("the server does not say whether a location that is loaded is its new version yet"))
+        data = dict(self._graphql.execute(gql.WORKSPACE_ENTRIES_QUERY, deployment=deployment, retries=retries))
+        data |= self._graphql.execute(gql.REPOSITORY_LOCATIONS_QUERY, deployment=deployment, retries=retries)
+        return read_entries(data)
+
+    def agents(self, deployment: str) -> Agents:
+        """The agents of a deployment."""
+        from dagster_cloud_cli import gql  # noqa: PLC0415  (start-up time)
+
+        kind = self._graphql.execute(gql.AGENT_TYPE_QUERY, deployment=deployment, retries=0)
+        current = kind.get("currentDeployment")
+        given = current.get("agentType") if isinstance(current, dict) else None
+        found = _mappings(
+            self._graphql.execute(gql.AGENT_STATUS_QUERY, deployment=deployment, retries=0).get("agents")
+        )
+        errors = [entry.get("error") for agent in found for entry in _mappings(agent.get("errors"))]
+        return Agents(
+            {"SERVERLESS": True, "HYBRID": False}.get(str(given)),
+            tuple(str(agent.get("status")) for agent in found),
+            tuple(str(error.get("message", "")).strip() for error in _mappings(errors)),
+        )
+
+    def deploy(self, deployment: str, documents: Sequence[Mapping[str, object]]) -> None:
+        """Add or update locations, all or none where the server can; the error says which were updated.
+
+        :param documents: from `location_document`.
+        """
+        update_locations(
+            self._graphql, lambda: self.entries(deployment, retries=1), deployment, documents, self._tell
+        )
+
+    def _unreadable(self, what: str) -> Uncertain:
+        return Uncertain(f"the answer of `{self.connection.host}` does not say {what}")
+
+
+def _mappings(value: object) -> list[dict[str, Any]]:
+    return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []

@@ -1,0 +1,78 @@
+"""What Dagster Cloud shows of the locations of a deployment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from builder.deployment.failures import Uncertain
+from builder.deployment.server_error import ServerError, read_server_error
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One location of a deployment.
+
+    :param pex_tag: of the version that was deployed last; None if that has none, or it cannot be read.
+    :param commit_hash: of the same.
+    :param image: of the same.
+    :param outdated: whether what follows is still about an earlier version; None if the server does not say.
+    :param timestamp: of the last deploy, in seconds since 1970.
+    :param load_status: `LOADED` or `LOADING`; None if no agent has heard of the location yet.
+    :param error: why it does not load.
+    """
+
+    name: str
+    pex_tag: str | None
+    commit_hash: str | None
+    image: str | None
+    outdated: bool | None
+    timestamp: float
+    load_status: str | None
+    error: ServerError | None
+
+
+def read_entries(data: Mapping[str, Any]) -> dict[str, Entry]:
+    """Read `workspace` and `workspaceOrError`, by location; raises Uncertain for what is not as expected."""
+    try:
+        shown = data["workspaceOrError"]
+        deployed = {entry["locationName"]: entry for entry in data["workspace"]["workspaceEntries"]}
+        if shown["__typename"] != "Workspace":
+            what = "Dagster Cloud cannot show the locations of the deployment"
+            raise Uncertain(what, detail=str(shown.get("message") or "").strip() or None)
+        loaded = {entry["name"]: entry for entry in shown["locationEntries"]}
+        return {
+            name: _entry(name, deployed.get(name, {}), loaded.get(name, {})) for name in {**deployed, **loaded}
+        }
+    except (KeyError, TypeError, AttributeError) as error:
+        raise Uncertain("the answer of Dagster Cloud does not say which locations there are") from error
+
+
+def _entry(name: str, deployed: Mapping[str, Any], loaded: Mapping[str, Any]) -> Entry:
+    pex_tag, commit_hash, image = _deployed_data(deployed.get("serializedDeploymentMetadata"))
+    found = loaded.get("locationOrLoadError") or {}
+    error = read_server_error(found) if found.get("__typename") == "PythonError" else None
+    return Entry(
+        name,
+        pex_tag,
+        commit_hash,
+        image,
+        deployed.get("hasOutdatedData"),
+        float(deployed.get("metadataTimestamp") or 0),
+        loaded.get("loadStatus"),
+        error,
+    )
+
+
+def _deployed_data(serialized: object) -> tuple[str | None, str | None, str | None]:
+    """Pex tag, commit hash and image of a serialized CodeLocationDeployData."""
+    from dagster_cloud_cli.core.workspace import CodeLocationDeployData  # noqa: PLC0415  (start-up time)
+    from dagster_shared.serdes.serdes import deserialize_value  # noqa: PLC0415  (the same)
+
+    try:
+        data = deserialize_value(str(serialized), CodeLocationDeployData)
+    except Exception:  # noqa: BLE001  (a newer server may write what this version cannot read, in whatever way)
+        return None, None, None
+    pex, git = data.pex_metadata, data.git_metadata
+    return pex.pex_tag if pex else None, git.commit_hash if git else None, data.image

@@ -1,0 +1,208 @@
+"""Waiting until the server has loaded the versions that were deployed, and no others."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from builder import process
+from builder.deployment.cloud import Cloud
+from builder.deployment.entries import Entry
+from builder.deployment.server_error import ServerError, cut_server_error
+from builder.errors import CloudError, LoadError
+
+INTERVAL: float = 2
+"""Seconds between two looks at the server."""
+
+FAILURES: Final = 10
+"""So many failing looks in a row are no hiccup any more."""
+
+HICCUP: float = 60
+"""Nor is it if they fail for so many seconds."""
+
+
+def wait_until_loaded(
+    cloud: Cloud,
+    deployment: str,
+    expected: Mapping[str, str],
+    *,
+    timeout: float,
+    loaded: Callable[[str, LoadError | None], None],
+) -> dict[str, LoadError | None]:
+    """Wait until each location is loaded in the version that was deployed; returns why those failed that did.
+
+    :param expected: the pex tag of each location.
+    :param timeout: in seconds, for all.
+    :param loaded: called as each location settles, with its error if it failed.
+
+    A server that cannot be asked is an error of each location that is still waited for; nothing is raised.
+    """
+    page = cloud.connection.page(deployment)
+    waiting = [_Watched(name, tag, deployment, page) for name, tag in expected.items()]
+    outcome: dict[str, LoadError | None] = {}
+    deadline = time.monotonic() + timeout
+    looks = _Looks(cloud, deployment)
+    while waiting:
+        give_up = looks.look()
+        if looks.entries is not None:
+            for watched in waiting:
+                if verdict := watched.judge(looks.entries.get(watched.name)):
+                    outcome[watched.name] = verdict.error
+                    loaded(watched.name, verdict.error)
+            waiting = [watched for watched in waiting if watched.name not in outcome]
+        if not waiting:
+            break
+        left = deadline - time.monotonic()
+        if give_up is None and left <= 0:
+            give_up = _timed_out(cloud, deployment, timeout)
+        if give_up is None and process.stopping.wait(min(INTERVAL, left)):
+            give_up = _stopped
+        if give_up:
+            for watched in waiting:
+                error = outcome[watched.name] = give_up(watched)
+                loaded(watched.name, error)
+            break
+    return outcome
+
+
+class _Looks:
+    """One look at the server after another; single ones may fail."""
+
+    def __init__(self, cloud: Cloud, deployment: str) -> None:
+        self._cloud = cloud
+        self._deployment = deployment
+        self._failures = 0
+        self._last_answer = time.monotonic()
+        self.entries: Mapping[str, Entry] | None = None
+        """What the last look has seen; None if it failed."""
+
+    def look(self) -> Callable[[_Watched], LoadError] | None:
+        """Look once more; returns what to tell of each location if there is no use in going on."""
+        self.entries = None
+        try:
+            self.entries = self._cloud.entries(self._deployment, retries=0)
+        except CloudError as error:
+            self._failures += 1
+            hopeless = self._failures >= FAILURES or time.monotonic() - self._last_answer > HICCUP
+            return _unreachable(error) if hopeless else None
+        self._failures, self._last_answer = 0, time.monotonic()
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    error: LoadError | None
+
+
+@dataclass(slots=True)
+class _Watched:
+    """A location that is waited for.
+
+    :param seen: whether the deployed version was ever there.
+    :param last: what the server showed last; None if nothing.
+    :param since: the timestamp of what was there at the first look; None before it.
+    """
+
+    name: str
+    pex_tag: str
+    deployment: str
+    page: str
+    seen: bool = False
+    last: Entry | None = None
+    since: float | None = None
+
+    def judge(self, entry: Entry | None) -> _Verdict | None:
+        """What can be said now for good; None if it is to be waited for."""
+        self.last = entry
+        if entry is None or entry.pex_tag != self.pex_tag:
+            return self._replaced(entry)
+        self.seen = True
+        # Until the agent has reported, what shows as loaded is the version before, and so is an error.
+        if entry.outdated or entry.load_status != "LOADED":
+            return None
+        return _Verdict(self._load_error(entry.error) if entry.error else None)
+
+    def _replaced(self, entry: Entry | None) -> _Verdict | None:
+        what = f"the location `{self.name}` was updated in `{self.deployment}`, but then"
+        remedy = "See whether another run deploys the same location, and run the one that should win again"
+        if entry is None:
+            return _Verdict(LoadError(f"{what} removed by someone else", remedy=remedy)) if self.seen else None
+        if self.since is None:
+            self.since = entry.timestamp
+        if not self.seen and entry.timestamp <= self.since:
+            return None
+        commit = f" (commit {entry.commit_hash})" if entry.commit_hash else ""
+        return _Verdict(LoadError(f"{what} replaced by another deploy{commit}", remedy=remedy))
+
+    def _load_error(self, error: ServerError) -> LoadError:
+        told = cut_server_error(error)
+        return LoadError(
+            f"the location `{self.name}` was updated in `{self.deployment}`, but does not load there: {told.what}",
+            detail="\n".join(told.lines),
+            remedy=f"Correct the code and deploy it again, or deploy the version before again; {self.page}",
+        )
+
+
+def _unreachable(error: CloudError) -> Callable[[_Watched], LoadError]:
+    def give_up(watched: _Watched) -> LoadError:
+        return LoadError(
+            f"the location `{watched.name}` was updated in `{watched.deployment}`, but it could not be found out"
+            f" whether it loads: {error.what}",
+            detail=error.detail,
+            remedy=f"Look at {watched.page}; nothing was rolled back",
+        )
+
+    return give_up
+
+
+def _stopped(watched: _Watched) -> LoadError:
+    return LoadError(
+        f"the location `{watched.name}` was updated in `{watched.deployment}`, and may still load",
+        remedy=f"Look at {watched.page}; nothing was rolled back",
+    )
+
+
+def _timed_out(cloud: Cloud, deployment: str, timeout: float) -> Callable[[_Watched], LoadError]:
+    agents, advice = _agents(cloud, deployment)
+
+    def give_up(watched: _Watched) -> LoadError:
+        return LoadError(
+            f"the location `{watched.name}` was updated in `{deployment}`, but was not loaded within {timeout:.0f}"
+            f" seconds: {_state(watched.last, watched.pex_tag)}",
+            detail=agents,
+            remedy=f"{advice} It may still load: look at {watched.page}, or wait longer with `--wait-timeout`;"
+            " nothing was rolled back",
+        )
+
+    return give_up
+
+
+def _state(entry: Entry | None, pex_tag: str) -> str:
+    if entry is None:
+        return "the server does not show it"
+    if entry.pex_tag != pex_tag:
+        commit = f" of commit {entry.commit_hash}" if entry.commit_hash else ""
+        return f"the server still shows another version{commit}"
+    if entry.load_status == "LOADED":
+        return "the server still shows the version before"
+    return "it is still loading" if entry.load_status == "LOADING" else "no agent has taken it up"
+
+
+def _agents(cloud: Cloud, deployment: str) -> tuple[str, str]:
+    """How the agents of a deployment are, and what to do about it."""
+    try:
+        agents = cloud.agents(deployment)
+    except CloudError as error:
+        return f"the agents could not be asked for: {error.what}", "Look at the agents of the deployment."
+    count: dict[str, int] = {}
+    for status in agents.statuses:
+        count[status] = count.get(status, 0) + 1
+    states = ", ".join(f"{number} {status}" for status, number in sorted(count.items())) or "there are none"
+    said = "\n".join((f"agents of the deployment: {states}", *agents.errors))
+    if agents.running:
+        return said, "An agent is running."
+    if agents.serverless:
+        return said, "No agent is running; Dagster starts it on its own, so ask their support if it stays so."
+    return said, "No agent is running: start it, or look into its log."

@@ -1,0 +1,67 @@
+"""An error that dagster's server met while it loaded a location, and what of it concerns the user."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from builder.tracebacks import CutTraceback, RaisedError, chain, cut, find_site_packages, parse_stack
+
+_KIND: Final = re.compile(r"(?:\w+\.)*(\w+)(?=: |:?$)")
+_SITE_PACKAGES: Final = re.compile(r"(?P<site>.*/site-packages)/(?P<package>[^/]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class ServerError:
+    """GraphQL's `PythonError`.
+
+    :param message: ends as Python ends a traceback, `module.ClassOfTheError: words`.
+    :param stack: as `traceback.format_tb` gives it.
+    :param chain: what it was raised from or met on the way, nearest first.
+    """
+
+    message: str
+    stack: tuple[str, ...] = ()
+    chain: tuple[ServerError, ...] = ()
+
+
+def read_server_error(found: Mapping[str, Any]) -> ServerError:
+    """A `PythonError` of a reply."""
+    return ServerError(
+        str(found.get("message") or ""),
+        tuple(str(frame) for frame in found.get("stack") or ()),
+        tuple(read_server_error(link.get("error") or {}) for link in found.get("errorChain") or ()),
+    )
+
+
+def cut_server_error(error: ServerError) -> CutTraceback:
+    """What a user should see of it."""
+    raised = _raised((error, *error.chain))
+    return cut(raised, find_site_packages(raised) or _of_the_source_pex(raised))
+
+
+def _raised(errors: Sequence[ServerError]) -> RaisedError:
+    error, *below = errors
+    message = error.message.strip("\n")
+    return RaisedError(_kind(message), message, parse_stack(error.stack), _raised(below) if below else None)
+
+
+def _kind(message: str) -> str:
+    """The name of the error's class, which for a SyntaxError comes after the code."""
+    lines = message.splitlines() or [""]
+    found = _KIND.match(lines[-1] if lines[0].startswith("  File ") else lines[0])
+    return found[1] if found else ""
+
+
+def _of_the_source_pex(error: RaisedError) -> str:
+    """Where the source PEX was unpacked to, if that can be told: packages that are not beside dagster are its.
+
+    Otherwise a directory that holds nothing.
+    """
+    found = [
+        match for each in chain(error) for frame in each.frames if (match := _SITE_PACKAGES.match(frame.path))
+    ]
+    others = {match["site"] for match in found if match["package"] in {"dagster", "dagster_cloud"}}
+    return next((match["site"] for match in found if others and match["site"] not in others), "/nowhere")

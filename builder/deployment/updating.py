@@ -1,0 +1,156 @@
+"""Updating locations so that it is known afterwards, whatever happens on the way, which were updated."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from builder import process
+from builder.deployment.entries import Entry
+from builder.deployment.failures import AGAIN, GraphQLErrors, Uncertain
+from builder.deployment.graphql import GraphQL
+from builder.errors import CloudError, Notice
+
+Document = Mapping[str, Any]
+
+LATENESS: float = 15
+"""Seconds for which a server that did not answer in time is watched, since it may still be at it."""
+
+_LOOK: Final = 1.0
+"""Seconds between two looks at it."""
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names for a message."""
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def update_locations(
+    graphql: GraphQL,
+    entries: Callable[[], Mapping[str, Entry]],
+    deployment: str,
+    documents: Sequence[Document],
+    tell: Callable[[Notice], None],
+) -> None:
+    """Add or update locations in one call, or one by one where the server does not know that call.
+
+    :param entries: what the deployment holds now.
+    :param tell: hears of an update that took place although no answer came.
+
+    Raises CloudError that says which locations were updated and which were not.
+    """
+    from dagster_cloud_cli import gql  # noqa: PLC0415  (start-up time)
+
+    update = _Update(graphql, entries, deployment, tell)
+    everything = {"locations": list(documents)}
+    try:
+        update.send(gql.DEPLOY_LOCATIONS_FROM_DOCUMENT_MUTATION, "deployLocations", everything, documents)
+    except GraphQLErrors as error:
+        if not error.lacks_field("deployLocations"):
+            raise
+    else:
+        return
+    for index, document in enumerate(documents):
+        text, field = gql.ADD_OR_UPDATE_LOCATION_FROM_DOCUMENT_MUTATION, "addOrUpdateLocationFromDocument"
+        try:
+            update.send(text, field, document, [document])
+        except CloudError as error:
+            done, left = _names(documents[:index]), _names(documents[index + 1 :])
+            before = f"; {listed(done)} had been updated before" if done else ""
+            after = f"; {listed(left)} was left as it is" if left else ""
+            what = f"{error.what}{before}{after}"
+            raise CloudError(what, detail=error.detail, remedy=error.remedy) from error
+
+
+def reason(reply: object) -> str | None:
+    """Why a mutation was refused, in the words of its reply; None if it has none."""
+    if not isinstance(reply, dict):
+        return None
+    errors = reply.get("errors")
+    texts = errors if isinstance(errors, list) else [reply.get("message")]
+    return "\n".join(str(text).strip() for text in texts if text) or None
+
+
+class _Update:
+    def __init__(
+        self,
+        graphql: GraphQL,
+        entries: Callable[[], Mapping[str, Entry]],
+        deployment: str,
+        tell: Callable[[Notice], None],
+    ) -> None:
+        self._graphql = graphql
+        self._entries = entries
+        self._deployment = deployment
+        self._tell = tell
+
+    def send(self, text: str, field: str, document: Document, documents: Sequence[Document]) -> None:
+        """Send a document that holds these locations, and make sure of what has come of it."""
+        try:
+            data = self._graphql.execute(text, {"document": document}, deployment=self._deployment)
+            _check(data.get(field), documents, self._deployment)
+        except Uncertain as error:
+            if isinstance(error, GraphQLErrors) and error.lacks_field(field):
+                raise
+            self._find_out(error, documents)
+
+    def _find_out(self, error: Uncertain, documents: Sequence[Document]) -> None:
+        """Look what has become of an update that was not answered; returns if all of it took place."""
+        until = time.monotonic() + (LATENESS if error.late else 0)
+        while True:
+            try:
+                found = self._entries()
+            except CloudError:
+                what = f"{error.what}; it could not be found out whether {listed(_names(documents))} was updated"
+                remedy = (
+                    f"Look at the deployment `{self._deployment}`, or run it again: the same may be deployed twice"
+                )
+                raise CloudError(what, detail=error.detail, remedy=remedy) from error
+            missing = [document for document in documents if not _is_there(found, document)]
+            if not missing:
+                self._tell(Notice(f"{error.what}; nevertheless {listed(_names(documents))} was updated"))
+                return
+            if time.monotonic() >= until or process.stopping.wait(_LOOK):
+                break
+        done = [document for document in documents if document not in missing]
+        but = f"; {listed(_names(done))} was updated" if done else ""
+        late = ", but it may still be, when the server gets round to it" if error.late else ""
+        what = f"{error.what}; {listed(_names(missing))} was not updated{late}{but}"
+        raise CloudError(what, detail=error.detail, remedy=error.remedy) from error
+
+
+def _names(documents: Sequence[Document]) -> list[str]:
+    return [str(document["location_name"]) for document in documents]
+
+
+def _is_there(found: Mapping[str, Entry], document: Document) -> bool:
+    """Whether a deployment holds the version of a document."""
+    entry = found.get(document["location_name"])
+    pex, git = document.get("pex_metadata") or {}, document.get("git") or {}
+    return entry is not None and (entry.pex_tag, entry.commit_hash, entry.image) == (
+        pex.get("pex_tag"),
+        git.get("commit_hash"),
+        document.get("image"),
+    )
+
+
+def _check(reply: object, documents: Sequence[Document], deployment: str) -> None:
+    """Raise CloudError if a reply is a refusal, Uncertain if it is neither that nor a success."""
+    names = listed(_names(documents))
+    kind = reply.get("__typename") if isinstance(reply, dict) else None
+    if kind in {"DeployLocationsSuccess", "WorkspaceEntry"}:
+        return
+    if kind == "InvalidLocationError":
+        raise CloudError(
+            f"Dagster Cloud finds the declaration of {names} invalid and has not updated it",
+            detail=reason(reply),
+            remedy="Correct the entry of the location in the workspace file, and what is in its `defaults`",
+        )
+    if kind == "UnauthorizedError":
+        raise CloudError(
+            f"the token may not update {names} in the deployment `{deployment}`",
+            detail=reason(reply),
+            remedy="Use a token that may deploy there: an agent's, or that of a user with the role Editor",
+        )
+    raise Uncertain(f"Dagster Cloud failed to update {names}", detail=reason(reply), remedy=AGAIN)
