@@ -1,0 +1,41 @@
+"""The real releases that a repository is ahead of."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from builder.errors import PackagesError
+from builder.monorepo import git
+from builder.monorepo.discover import Repository
+from builder.monorepo.versions import core_version, line_of
+
+_HEADING: Final = re.compile(r"(?m)^##\s+v?(\d+\.\d+\.\d+\S*)")
+_TAG: Final = re.compile(r"(?:release-|v)?(\d+\.\d+\.\d+\S*)")
+
+
+def releases_of(repository: Repository) -> list[str]:
+    """The core versions of the releases that the repository names, by the first source that names any.
+
+    First what its packages declare (a release commit), then the headings of CHANGES.md, then the tags of git.
+    Raises PackagesError if there is none.
+    """
+    changes = repository.root / "CHANGES.md"
+    headings = changes.read_text(encoding="utf-8", errors="replace") if changes.is_file() else ""
+    sources = (
+        [package.version or "" for package in repository.packages],
+        _HEADING.findall(headings),
+        [match[1] for tag in git.tags(repository.root) if (match := _TAG.fullmatch(tag))],
+    )
+    for source in sources:
+        if found := _releases(source):
+            return found
+    raise PackagesError(
+        f"nothing in `{repository.root}` says what the last release was: no version, no CHANGES.md, no tag",
+        remedy="Fetch the tags (`fetch-depth: 0` of actions/checkout), or write --scheme manual --version 1.2.3",
+    )
+
+
+def _releases(versions: Iterable[str]) -> list[str]:
+    return [core_version(version) for version in versions if line_of(version) is not None]
