@@ -1,0 +1,1 @@
+"""Container images of a wheelhouse's packages: build context, build engine, OCI layout, SBOM, registry."""

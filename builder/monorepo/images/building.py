@@ -1,0 +1,168 @@
+"""A package of a wheelhouse becomes an OCI image layout: one image for each platform, an index, and SBOMs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from builder import storage
+from builder.errors import PackagesError, UsageError
+from builder.monorepo.images import sbom
+from builder.monorepo.images.context import Staged, write_context
+from builder.monorepo.images.engines import Engine, ExportedImage, Recipe
+from builder.monorepo.images.layout import (
+    CONFIG,
+    EMPTY,
+    INDEX,
+    MANIFEST,
+    TITLE,
+    Descriptor,
+    Layout,
+    LayoutWriter,
+    canonical,
+    read_layout,
+    writing,
+)
+from builder.monorepo.versions import container_tag
+from builder.monorepo.wheelhouse import BuiltPackage, Wheelhouse
+
+DEFAULT_BASE: Final = "python:3.11-slim"
+
+_WEBSERVER: Final = "dagster-webserver"
+_TAG: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+_SHORT: Final = 7
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRequest:
+    """What to make an image of.
+
+    :param source: URL of the repository that the package comes from.
+    :param base: the image to build from, by tag or by digest.
+    :param platforms: such as `linux/amd64`.
+    :param python_version: of the base, such as "3.11".
+    :param tags: instead of the version's and the commit's; empty for those.
+    """
+
+    wheelhouse: Wheelhouse
+    package: BuiltPackage
+    source: str
+    base: str = DEFAULT_BASE
+    platforms: tuple[str, ...] = ("linux/amd64",)
+    python_version: str = "3.11"
+    tags: tuple[str, ...] = ()
+
+
+def build_image(request: ImageRequest, engine: Engine, path: Path) -> Layout:
+    """Build a package's image into the layout `path`, in the place of an older one.
+
+    Raises ImageError in the engine's words, and what `write_context` raises.
+    """
+    tags = request.tags or default_tags(request.wheelhouse, request.package)
+    for tag in tags:
+        check_tag(tag)
+    with storage.scratch_directory() as scratch:
+        context = storage.make_directory(scratch / "context")
+        staged = write_context(
+            context, request.wheelhouse, request.package, request.platforms, request.python_version
+        )
+        with writing(path) as layout:
+            built = [_build_platform(request, engine, context, each, scratch, layout) for each in staged]
+            index = {
+                "schemaVersion": 2,
+                "mediaType": INDEX,
+                "manifests": [manifest.document() for manifest, _sbom in built],
+                # Where a registry shows an image of several platforms, it reads the index, not the images.
+                "annotations": labels(request),
+            }
+            image = layout.add_document(index)
+            layout.finish(request.package.name, image, tags, [artifact for _manifest, artifact in built])
+    return read_layout(path)
+
+
+def default_tags(wheelhouse: Wheelhouse, package: BuiltPackage) -> tuple[str, ...]:
+    """The tags of a package's image: its version, and the commit that it was built from."""
+    commit = (f"sha-{wheelhouse.commit[:_SHORT]}",) if wheelhouse.commit else ()
+    return (container_tag(package.version), *commit)
+
+
+def check_tag(tag: str) -> None:
+    """Raises UsageError for what cannot be a tag (distribution-spec, "Pulling manifests")."""
+    if not _TAG.fullmatch(tag):
+        raise UsageError(
+            f"`{tag}` is not a container tag",
+            remedy="Use letters, digits, `_`, `.` and `-` only, 128 at most, neither `.` nor `-` first",
+        )
+
+
+def labels(request: ImageRequest) -> dict[str, str]:
+    """What the image says of itself (image-spec, "Annotations")."""
+    package, wheelhouse = request.package, request.wheelhouse
+    created = datetime.fromtimestamp(wheelhouse.source_date_epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    found: Mapping[str, str | None] = {
+        TITLE: package.name,
+        "org.opencontainers.image.description": package.summary,
+        "org.opencontainers.image.version": package.version,
+        "org.opencontainers.image.source": request.source,
+        "org.opencontainers.image.revision": wheelhouse.commit,
+        "org.opencontainers.image.created": created,
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def _build_platform(
+    request: ImageRequest, engine: Engine, context: Path, staged: Staged, scratch: Path, layout: LayoutWriter
+) -> tuple[Descriptor, Descriptor]:
+    """Build the image of one platform; returns its manifest and that of its SBOM."""
+    package = request.package
+    if not package.import_names:
+        raise PackagesError(f"package `{package.name}` installs nothing that could be imported")
+    recipe = Recipe(
+        context,
+        "webserver" if package.name == _WEBSERVER else "package",
+        staged.platform,
+        request.wheelhouse.source_date_epoch,
+        {"BASE": request.base, "PACKAGE": package.name, "IMPORT_NAMES": " ".join(package.import_names)},
+        labels(request),
+    )
+    exported = engine.build(recipe, scratch / staged.platform.replace("/", "-"))
+    manifest = _add_image(layout, exported, staged.platform)
+    return manifest, _add_sbom(layout, request, staged, manifest)
+
+
+def _add_image(layout: LayoutWriter, exported: ExportedImage, platform: str) -> Descriptor:
+    config = layout.add(canonical(exported.config), CONFIG)
+    layers = [layout.add_layer(layer) for layer in exported.layers]
+    document = {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "config": config.document(),
+        "layers": [layer.document() for layer in layers],
+    }
+    return layout.add_document(document, platform=platform)
+
+
+def _add_sbom(layout: LayoutWriter, request: ImageRequest, staged: Staged, manifest: Descriptor) -> Descriptor:
+    """An artifact that refers to the image (image-spec 1.1, "Guidelines for Artifact Usage")."""
+    content = sbom.write_sbom(
+        name=request.package.name,
+        version=request.package.version,
+        image_digest=manifest.digest,
+        platform=staged.platform,
+        base=request.base,
+        wheels=staged.wheels,
+        epoch=request.wheelhouse.source_date_epoch,
+    )
+    document = {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "artifactType": sbom.MEDIA_TYPE,
+        "config": layout.add(b"{}", EMPTY).document(),
+        "layers": [layout.add(content, sbom.MEDIA_TYPE).document()],
+        "subject": Descriptor(manifest.media_type, manifest.digest, manifest.size).document(),
+    }
+    return layout.add_document(document, artifact_type=sbom.MEDIA_TYPE)

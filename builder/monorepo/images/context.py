@@ -1,0 +1,199 @@
+"""The build context of a package's image: exactly the wheels that it installs, each checked, for each platform."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib import resources
+from pathlib import Path
+from typing import Final
+
+from builder import process, storage
+from builder.errors import FetchError, Origin, PackagesError, UsageError
+from builder.monorepo.images.sbom import Installed
+from builder.monorepo.wheelhouse import BuiltPackage, Wheelhouse
+from builder.resolution import uv
+from builder.resolution.indexes import read_indexes
+from builder.resolution.lock import Lock, read_lock
+from builder.resolution.sdists import fetch_wheels
+from builder.resolution.target import Target, serverless_target
+
+PLATFORMS: Final[Mapping[str, str]] = {"linux/amd64": "x86_64", "linux/arm64": "aarch64"}
+"""What an image can be built for, and what Python calls the machine."""
+
+_LINE: Final = re.compile(
+    r"(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^\s;]+)(?P<marker>\s*;[^\\]*?)?(?=\s+--hash|\s*$)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """One requirement of a package's lock.
+
+    :param name: normalised.
+    :param text: the requirement with its marker and its hashes.
+    :param sha256: what its files may be.
+    """
+
+    name: str
+    version: str
+    text: str
+    sha256: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """What an image of one platform will have installed."""
+
+    platform: str
+    wheels: tuple[Installed, ...]
+
+
+def write_context(
+    directory: Path, wheelhouse: Wheelhouse, package: BuiltPackage, platforms: Sequence[str], python_version: str
+) -> tuple[Staged, ...]:
+    """Write the build context of a package's image; return what it holds for each platform.
+
+    :param directory: empty.
+    :param platforms: of `PLATFORMS`.
+    :param python_version: of the base image, such as "3.11".
+
+    Raises PackagesError where lock and wheelhouse do not fit each other, FetchError for what the index does not
+    give, SdistBuildError for what has no wheel for a platform and cannot be built here.
+    """
+    wheelhouse.check_wheels()
+    locked = read_locked(wheelhouse.lock_path(package))
+    own = _own_packages(wheelhouse, package, locked)
+    names = {built.name for built in wheelhouse.packages}
+    foreign = [entry for entry in locked if entry.name not in names]
+    for name in ("Dockerfile", "verify_import.py"):
+        source = resources.files("builder.monorepo.images") / name
+        (directory / name).write_bytes(source.read_bytes())
+    return tuple(
+        _write_platform(directory, wheelhouse, own, foreign, platform, python_version) for platform in platforms
+    )
+
+
+def read_locked(path: Path) -> tuple[Locked, ...]:
+    """The lock of a package (`locks/NAME.txt`); raises PackagesError if it is missing or has no hashes."""
+    from packaging.utils import canonicalize_name  # noqa: PLC0415  (start-up time)
+
+    remedy = "Run `builder.packages lock` for this wheelhouse"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise PackagesError(f"`{path}` cannot be read: {error.strerror}", remedy=remedy) from error
+    found = []
+    for line in re.sub(r"\\\n", " ", text).splitlines():
+        requirement = line.partition("#")[0].strip()
+        if not requirement or requirement.startswith("-"):
+            # Where the wheelhouse and the index are is told otherwise here.
+            continue
+        match = _LINE.match(requirement)
+        hashes = frozenset(re.findall(r"--hash=sha256:([0-9a-f]{64})", requirement))
+        if match is None or not hashes:
+            raise PackagesError(
+                f"the lock has a requirement without version or hash: `{requirement}`",
+                where=Origin(path),
+                remedy=remedy,
+            )
+        found.append(Locked(canonicalize_name(match["name"]), match["version"], requirement, hashes))
+    return tuple(found)
+
+
+def _own_packages(
+    wheelhouse: Wheelhouse, package: BuiltPackage, locked: Iterable[Locked]
+) -> tuple[BuiltPackage, ...]:
+    """The package and those of its siblings that its lock names, which must be the very wheels that are here."""
+    here = {built.name: built for built in wheelhouse.packages}
+    found = {package.name: package}
+    for entry in locked:
+        built = here.get(entry.name)
+        if built is None:
+            continue
+        if built.sha256 not in entry.sha256:
+            raise PackagesError(
+                f"the lock of `{package.name}` means another wheel of `{built.name}` than the wheelhouse has",
+                where=Origin(wheelhouse.lock_path(package)),
+                remedy="Run `builder.packages lock` again: the wheelhouse was built anew since",
+            )
+        found[built.name] = built
+    return tuple(found[name] for name in sorted(found))
+
+
+def _write_platform(
+    directory: Path,
+    wheelhouse: Wheelhouse,
+    own: Sequence[BuiltPackage],
+    foreign: Sequence[Locked],
+    platform: str,
+    python_version: str,
+) -> Staged:
+    place = directory / platform.replace("/", "-")
+    packages = [
+        (Installed(built.name, built.version, built.wheel, built.sha256, own=True), wheelhouse.wheel_path(built))
+        for built in own
+    ]
+    dependencies = _fetch(foreign, platform, python_version, wheelhouse.directory)
+    for name, wheels in (("packages", packages), ("dependencies", dependencies)):
+        (place / name).mkdir(parents=True)
+        lines = [f"{wheel.name}=={wheel.version} --hash=sha256:{wheel.sha256}\n" for wheel, _path in wheels]
+        (place / f"{name}.txt").write_text("".join(lines), encoding="utf-8")
+        for wheel, path in wheels:
+            shutil.copyfile(path, place / name / wheel.filename)
+    return Staged(platform, tuple(wheel for wheel, _path in (*dependencies, *packages)))
+
+
+def _fetch(
+    foreign: Sequence[Locked], platform: str, python_version: str, base: Path
+) -> list[tuple[Installed, Path]]:
+    """The wheels of the index's packages that a platform takes."""
+    target = platform_target(platform, python_version)
+    lock = _lock(foreign, target, base)
+    files = fetch_wheels(lock)
+    return [
+        (Installed(found.name, found.version, path.name, files[found.name].sha256, own=False), path)
+        for found in lock.distributions
+        for path in [files[found.name].path]
+    ]
+
+
+def _lock(foreign: Sequence[Locked], target: Target, base: Path) -> Lock:
+    """Where the index has the files of locked requirements; uv chooses nothing here, each version is given."""
+    indexes = read_indexes(base)
+    if not foreign:
+        return Lock(target, (), "", indexes)
+    hashes = {entry.name: entry.sha256 for entry in foreign}
+    with storage.scratch_directory() as scratch:
+        asked = scratch / "requirements.in"
+        asked.write_text("\n".join([*indexes.options, *(entry.text for entry in foreign), ""]), encoding="utf-8")
+        arguments: list[str | Path] = ["pip", "compile", asked, "--no-deps", "--format", "pylock.toml"]
+        arguments += ["--python-version", target.python_version, "--python-platform", target.uv_platform]
+        arguments += ["--no-header", "--no-annotate", "--no-python-downloads", "--quiet"]
+        try:
+            finished = uv.run(arguments, cwd=base, extra_env=indexes.variables())
+        except process.ProcessFailed as error:
+            raise FetchError(
+                "the package index does not give what the lock names",
+                detail=error.detail,
+                remedy="Check the network and the index settings, or run `builder.packages lock` again",
+            ) from error
+    lock = read_lock(finished.stdout, target, base=base, origin=Origin(base), hashes=hashes)
+    return replace(lock, indexes=indexes)
+
+
+def platform_target(platform: str, python_version: str) -> Target:
+    """The target that a platform's image is; raises UsageError for one, or a Python, that there is no image of."""
+    machine = PLATFORMS.get(platform)
+    if machine is None:
+        raise UsageError(
+            f"no image can be built for `{platform}`", remedy=f"Choose from {', '.join(sorted(PLATFORMS))}"
+        )
+    known = serverless_target(python_version)
+    return Target(
+        known.python_version,
+        {**known.markers, "platform_machine": machine},
+        tuple(tag.replace("x86_64", machine) for tag in known.tag_names),
+    )

@@ -1,0 +1,91 @@
+"""Who the user is to a container registry: what `docker login` and `podman login` have written."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from builder import process
+from builder.errors import Origin, PublishError, ToolError
+from builder.resolution.transport import Credentials
+
+
+def stored_credentials(host: str, repository: str) -> Credentials | None:
+    """The credentials for a repository of a registry, from the first file that has some; None if none has.
+
+    The files are those of containers-auth.json(5): `$REGISTRY_AUTH_FILE`, else the ones of podman and buildah,
+    then Docker's; credential helpers are asked. Raises PublishError for a file that cannot be understood.
+    """
+    for path in _files():
+        document = _read(path)
+        for key in _keys(host, repository):
+            if found := _of(document, key, path):
+                return found
+    return None
+
+
+def _files() -> Iterator[Path]:
+    if named := os.environ.get("REGISTRY_AUTH_FILE"):
+        yield Path(named)
+        return
+    if runtime := os.environ.get("XDG_RUNTIME_DIR"):
+        yield Path(runtime) / "containers" / "auth.json"
+    else:
+        yield Path("/run/containers") / str(os.getuid()) / "auth.json"
+    configuration = os.environ.get("XDG_CONFIG_HOME")
+    yield (Path(configuration) if configuration else Path.home() / ".config") / "containers" / "auth.json"
+    docker = os.environ.get("DOCKER_CONFIG")
+    yield (Path(docker) if docker else Path.home() / ".docker") / "config.json"
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise PublishError(f"`{path}`, which holds registry credentials, cannot be read: {error}") from error
+    return document if isinstance(document, dict) else {}
+
+
+def _keys(host: str, repository: str) -> Iterator[str]:
+    """What a repository's credentials may be filed under, the most special first."""
+    parts = [host, *repository.split("/")]
+    for count in range(len(parts), 0, -1):
+        yield "/".join(parts[:count])
+    yield f"https://{host}"
+    if host == "docker.io":
+        yield "https://index.docker.io/v1/"
+
+
+def _of(document: Mapping[str, Any], key: str, path: Path) -> Credentials | None:
+    helper = (document.get("credHelpers") or {}).get(key)
+    written = (document.get("auths") or {}).get(key)
+    if helper is None and written is not None and not written.get("auth"):
+        helper = document.get("credsStore")
+    if helper:
+        return _ask(str(helper), key)
+    if not written or not written.get("auth"):
+        return None
+    try:
+        username, _, password = base64.b64decode(written["auth"]).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError, TypeError) as error:
+        what = f"the credentials for `{key}` are not written as they should be"
+        raise PublishError(what, where=Origin(path), remedy=f"Run `docker login {key}` again") from error
+    return Credentials(username, password)
+
+
+def _ask(helper: str, key: str) -> Credentials | None:
+    """Ask a credential helper (docker-credential-helpers, "get")."""
+    words = [f"docker-credential-{helper}", "get"]
+    try:
+        answer = json.loads(process.run(words, env=os.environ, stdin=key, timeout=30).stdout)
+        return Credentials(answer["Username"], answer["Secret"])
+    except (ToolError, ValueError, KeyError, TypeError):
+        # Without credentials, the registry will say that it wants some.
+        return None

@@ -1,0 +1,195 @@
+"""The programs that build an image from a Dockerfile: docker buildx where it can, else buildah.
+
+Both leave an exported image of one platform. What the two write into its config beside the image itself (ids of
+containers, of parents, of this machine) is left out by `read_image`, so that equal inputs give equal bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from builder import process, storage
+from builder.errors import ImageError, ToolError
+from builder.monorepo.images.layout import blob_path
+
+_TIME_LIMIT: Final = 3600.0
+
+_LAST_LINES: Final = 30
+
+# image-spec "Image Configuration", and what Docker adds to it and reads from it.
+_CONFIG_KEYS: Final = ("architecture", "author", "created", "os", "os.version", "variant")
+_RUN_KEYS: Final = (
+    "Cmd",
+    "Entrypoint",
+    "Env",
+    "ExposedPorts",
+    "Healthcheck",
+    "Labels",
+    "Shell",
+    "StopSignal",
+    "User",
+    "Volumes",
+    "WorkingDir",
+)
+_HISTORY_KEYS: Final = ("author", "created", "created_by", "empty_layer")
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What to build.
+
+    :param context: the directory with the Dockerfile.
+    :param stage: of the Dockerfile.
+    :param platform: such as `linux/amd64`.
+    :param epoch: seconds since 1970: the date of everything in the image.
+    """
+
+    context: Path
+    stage: str
+    platform: str
+    epoch: int
+    arguments: Mapping[str, str]
+    labels: Mapping[str, str]
+
+    def words(self) -> list[str]:
+        """What both programs are told in the same way."""
+        words = ["--no-cache", "--platform", self.platform, "--target", self.stage]
+        arguments = {"SOURCE_DATE_EPOCH": str(self.epoch), **self.arguments}
+        words += [f"--build-arg={name}={value}" for name, value in sorted(arguments.items())]
+        return [*words, *(f"--label={name}={value}" for name, value in sorted(self.labels.items()))]
+
+
+@dataclass(frozen=True, slots=True)
+class ExportedImage:
+    """An image of one platform.
+
+    :param config: the canonical config, a JSON document.
+    :param layers: gzip-compressed files, the base's first.
+    """
+
+    config: dict[str, Any]
+    layers: tuple[Path, ...]
+
+
+class Engine(Protocol):
+    """A program that builds images."""
+
+    name: str
+
+    def build(self, recipe: Recipe, export: Path) -> ExportedImage:
+        """Build one image; its files are in `export`. Raises ImageError in the program's own words."""
+
+
+def find_engine() -> Engine:
+    """Docker's buildx if it is there with a daemon and can export images, else buildah; raises ToolError."""
+    docker = _docker_problem()
+    if not docker:
+        return Buildx()
+    if shutil.which("buildah"):
+        return Buildah()
+    raise ToolError(
+        "no program that builds container images is usable here",
+        detail=f"docker buildx: {docker}\nbuildah: not installed",
+        remedy="Install buildah (`apt-get install buildah`), or start Docker and run"
+        " `docker buildx create --use --driver docker-container`",
+    )
+
+
+class Buildx:
+    """Docker's buildx."""
+
+    name = "docker buildx"
+
+    def build(self, recipe: Recipe, export: Path) -> ExportedImage:
+        """See `Engine`."""
+        output = f"type=oci,dest={export},tar=false,rewrite-timestamp=true"
+        words = ["docker", "buildx", "build", "--progress", "plain", "--network", "none"]
+        words += ["--provenance=false", "--sbom=false", "--output", output]
+        _run([*words, *recipe.words(), recipe.context])
+        index = _read(export / "index.json")
+        return read_image(_read(blob_path(export, index["manifests"][0]["digest"])), export / "blobs" / "sha256")
+
+
+class Buildah:
+    """Buildah, which needs no daemon, with a store of its own in the builder's cache.
+
+    The container's root is a chroot: that works in any other container or virtual machine, as root.
+    """
+
+    name = "buildah"
+
+    def build(self, recipe: Recipe, export: Path) -> ExportedImage:
+        """See `Engine`."""
+        store = storage.make_directory(storage.cache_directory() / "containers")
+        buildah = ["buildah", "--root", f"{store}/storage", "--runroot", f"{store}/run"]
+        named = export.with_suffix(".id")
+        # Docker's format, because the OCI one has no health check; no cache, because buildah's does not see that
+        # the content of a bind mount has changed.
+        words = ["build", "--isolation", "chroot", "--layers", "--format", "docker", "--identity-label=false"]
+        words += ["--timestamp", str(recipe.epoch), "--iidfile", str(named)]
+        _run([*buildah, *words, *recipe.words(), recipe.context])
+        image = named.read_text(encoding="utf-8").strip()
+        try:
+            _run([*buildah, "push", "--quiet", "--format", "v2s2", image, f"dir:{export}"])
+        finally:
+            _run([*buildah, "rmi", "--force", image])
+        return read_image(_read(export / "manifest.json"), export)
+
+
+def read_image(manifest: Mapping[str, Any], blobs: Path) -> ExportedImage:
+    """The image of a manifest (OCI or Docker) whose blobs lie in one directory under their hexadecimal names."""
+
+    def file(entry: Mapping[str, Any]) -> Path:
+        return blobs / str(entry["digest"]).removeprefix("sha256:")
+
+    for layer in manifest["layers"]:
+        if not str(layer["mediaType"]).endswith("gzip"):
+            raise ImageError(f"the base image has a layer of type `{layer['mediaType']}`, not one made by gzip")
+    config = _canonical_config(_read(file(manifest["config"])))
+    return ExportedImage(config, tuple(file(layer) for layer in manifest["layers"]))
+
+
+def _canonical_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    found = {key: config[key] for key in _CONFIG_KEYS if config.get(key)}
+    run = {key: value for key, value in config["config"].items() if key in _RUN_KEYS and value}
+    # Buildah 1.28 names itself where labels are given on the command line, whatever it is told.
+    run["Labels"] = {name: value for name, value in run.get("Labels", {}).items() if name != "io.buildah.version"}
+    history = [{key: entry[key] for key in _HISTORY_KEYS if entry.get(key)} for entry in config.get("history", ())]
+    return {**found, "config": run, "rootfs": config["rootfs"], "history": history}
+
+
+def _docker_problem() -> str:
+    """Why docker buildx is not usable; empty if it is."""
+    if not shutil.which("docker"):
+        return "not installed"
+    inspected = process.run(["docker", "buildx", "inspect"], env=os.environ, check=False, timeout=60)
+    if inspected.code:
+        return (inspected.stderr.strip().splitlines() or ["not usable"])[-1]
+    driver = next((line.split()[-1] for line in inspected.stdout.splitlines() if line.startswith("Driver:")), "")
+    if driver != "docker":
+        return ""
+    # The daemon's own BuildKit can export an image only where containerd keeps the images.
+    status = process.run(["docker", "info", "--format", "{{.DriverStatus}}"], env=os.environ, check=False)
+    return "" if "io.containerd.snapshotter" in status.stdout else "the driver `docker` cannot export an OCI image"
+
+
+def _run(words: Sequence[str | os.PathLike[str]]) -> None:
+    try:
+        process.run(words, env=process.clean_environment(), timeout=_TIME_LIMIT)
+    except process.ProcessFailed as error:
+        said = (error.stderr.strip() or error.stdout.strip()).splitlines()
+        raise ImageError("the image could not be built", detail="\n".join(said[-_LAST_LINES:])) from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ImageError(f"what was built cannot be read: `{path.name}`: {error}") from error
+    return found

@@ -1,0 +1,193 @@
+"""OCI image layouts: a directory of blobs named by their hash, and an index of what they are (image-spec 1.1)."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from builder import storage
+from builder.errors import ImageError, Origin
+
+MANIFEST: Final = "application/vnd.oci.image.manifest.v1+json"
+INDEX: Final = "application/vnd.oci.image.index.v1+json"
+CONFIG: Final = "application/vnd.oci.image.config.v1+json"
+LAYER: Final = "application/vnd.oci.image.layer.v1.tar+gzip"
+EMPTY: Final = "application/vnd.oci.empty.v1+json"
+
+TITLE: Final = "org.opencontainers.image.title"
+_TAG: Final = "org.opencontainers.image.ref.name"
+
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptor:
+    """What a blob is (image-spec, "Content Descriptors").
+
+    :param digest: `sha256:` and 64 hexadecimal digits.
+    :param size: in bytes.
+    :param platform: such as `linux/amd64`, or empty.
+    :param artifact_type: of what is no image, or empty.
+    """
+
+    media_type: str
+    digest: str
+    size: int
+    platform: str = ""
+    artifact_type: str = ""
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+    def document(self) -> Document:
+        """As it is written in a manifest or an index."""
+        found: Document = {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
+        if self.artifact_type:
+            found["artifactType"] = self.artifact_type
+        if self.platform:
+            system, _, architecture = self.platform.partition("/")
+            found["platform"] = {"architecture": architecture, "os": system}
+        if self.annotations:
+            found["annotations"] = dict(self.annotations)
+        return found
+
+
+def digest_of(content: bytes) -> str:
+    """The digest of a blob's bytes, as registries write it."""
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def canonical(document: object) -> bytes:
+    """The one way that this project writes a JSON document whose hash names it."""
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class LayoutWriter:
+    """A layout that is being made in a directory of its own; see `writing`."""
+
+    directory: Path
+
+    def add(self, content: bytes, media_type: str, **properties: str) -> Descriptor:
+        """Add a blob; properties are those of `Descriptor`."""
+        digest = digest_of(content)
+        blob_path(self.directory, digest).write_bytes(content)
+        return Descriptor(media_type, digest, len(content), **properties)  # type: ignore[arg-type]
+
+    def add_document(self, document: Mapping[str, object], **properties: str) -> Descriptor:
+        """Add a manifest or an index, whose media type it says itself."""
+        return self.add(canonical(document), str(document["mediaType"]), **properties)
+
+    def add_layer(self, path: Path) -> Descriptor:
+        """Add a gzip-compressed layer."""
+        digest = f"sha256:{storage.sha256_of(path)}"
+        shutil.copyfile(path, blob_path(self.directory, digest))
+        return Descriptor(LAYER, digest, path.stat().st_size)
+
+    def finish(self, title: str, image: Descriptor, tags: Sequence[str], referrers: Sequence[Descriptor]) -> None:
+        """Write the layout's own index: the image once for each tag, then what refers to it."""
+        entries = [{**image.document(), "annotations": {_TAG: tag}} for tag in tags]
+        entries += [referrer.document() for referrer in referrers]
+        index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": entries, "annotations": {TITLE: title}}
+        (self.directory / "oci-layout").write_bytes(canonical({"imageLayoutVersion": "1.0.0"}))
+        (self.directory / "index.json").write_bytes(canonical(index))
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[LayoutWriter]:
+    """Make the layout `path`, which takes its name, and the place of an older one, only when it is whole.
+
+    Raises StorageError if it cannot be written.
+    """
+    with storage.scratch_directory(path.parent) as scratch:
+        made = scratch / "made"
+        (made / "blobs" / "sha256").mkdir(parents=True)
+        yield LayoutWriter(made)
+        try:
+            if path.exists():
+                path.rename(scratch / "older")
+            made.rename(path)
+        except OSError as error:
+            raise storage.storage_error(error, path) from error
+
+
+def blob_path(layout: Path, digest: str) -> Path:
+    """Where a layout has a blob."""
+    algorithm, _, encoded = digest.partition(":")
+    return layout / "blobs" / algorithm / encoded
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A finished layout of one image.
+
+    :param title: the image's name, without registry and owner.
+    :param image: the image index.
+    :param referrers: artifacts about the image, such as SBOMs.
+    """
+
+    path: Path
+    title: str
+    image: Descriptor
+    tags: tuple[str, ...]
+    referrers: tuple[Descriptor, ...]
+
+    def read(self, digest: str) -> bytes:
+        """A blob's bytes; raises ImageError if they are not what the digest says."""
+        path = blob_path(self.path, digest)
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise _damaged(self.path, f"`{digest}` is missing") from error
+        if digest_of(content) != digest:
+            raise _damaged(self.path, f"`{digest}` has other bytes than its name says")
+        return content
+
+    def document(self, descriptor: Descriptor) -> Document:
+        """A manifest or an index."""
+        found: Document = json.loads(self.read(descriptor.digest))
+        return found
+
+    def manifests(self) -> tuple[Descriptor, ...]:
+        """The image's manifests, one for each platform."""
+        return tuple(read_descriptor(entry) for entry in self.document(self.image)["manifests"])
+
+
+def read_layout(path: Path) -> Layout:
+    """A layout that `writing` made; raises ImageError if `path` is none, or holds more than one image."""
+    try:
+        index = json.loads((path / "index.json").read_text(encoding="utf-8"))
+        entries = [read_descriptor(entry) for entry in index["manifests"]]
+        title = index["annotations"][TITLE]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ImageError(
+            f"`{path}` is not an OCI image layout of one package's image",
+            where=Origin(path / "index.json"),
+            remedy="Give a directory that `builder.packages image` made",
+        ) from error
+    images = [entry for entry in entries if _TAG in entry.annotations]
+    if not images or len({image.digest for image in images}) > 1:
+        raise _damaged(path, "it does not hold one image")
+    referrers = tuple(entry for entry in entries if entry.artifact_type)
+    return Layout(path, title, images[0], tuple(image.annotations[_TAG] for image in images), referrers)
+
+
+def read_descriptor(entry: Mapping[str, Any]) -> Descriptor:
+    """A descriptor as it is written in a manifest or an index; raises KeyError if it is none."""
+    platform = entry.get("platform")
+    return Descriptor(
+        entry["mediaType"],
+        entry["digest"],
+        entry["size"],
+        f"{platform['os']}/{platform['architecture']}" if platform else "",
+        entry.get("artifactType", ""),
+        entry.get("annotations", {}),
+    )
+
+
+def _damaged(path: Path, why: str) -> ImageError:
+    return ImageError(f"the image layout `{path}` is damaged: {why}", remedy="Build the image again")

@@ -1,0 +1,83 @@
+"""What an image has installed, as a CycloneDX 1.6 document: the package, its siblings, and what the index gave.
+
+The base image is named, not taken apart: what it holds is its publisher's to say.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+MEDIA_TYPE: Final = "application/vnd.cyclonedx+json"
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """A wheel that an image has installed.
+
+    :param own: it comes from the wheelhouse, not from the index.
+    """
+
+    name: str
+    version: str
+    filename: str
+    sha256: str
+    own: bool
+
+
+def write_sbom(
+    *,
+    name: str,
+    version: str,
+    image_digest: str,
+    platform: str,
+    base: str,
+    wheels: Sequence[Installed],
+    epoch: int,
+) -> bytes:
+    """The document's bytes: the same for the same image.
+
+    :param name: of the package that the image is of.
+    :param image_digest: of the image's manifest for the platform.
+    :param base: the image that it is built from.
+    :param epoch: seconds since 1970.
+    """
+    from cyclonedx.model import HashAlgorithm, HashType, Property  # noqa: PLC0415  (start-up time)
+    from cyclonedx.model.bom import Bom, BomMetaData  # noqa: PLC0415  (start-up time)
+    from cyclonedx.model.component import Component, ComponentType  # noqa: PLC0415  (start-up time)
+    from cyclonedx.output.json import JsonV1Dot6  # noqa: PLC0415  (start-up time)
+    from packageurl import PackageURL  # noqa: PLC0415  (start-up time)
+
+    image = Component(
+        name=name,
+        version=version,
+        type=ComponentType.CONTAINER,
+        bom_ref=f"image:{image_digest}",
+        hashes=[HashType(alg=HashAlgorithm.SHA_256, content=image_digest.removeprefix("sha256:"))],
+        properties=[
+            Property(name="builder:platform", value=platform),
+            Property(name="builder:base", value=base),
+        ],
+    )
+    components = [
+        Component(
+            name=wheel.name,
+            version=wheel.version,
+            type=ComponentType.LIBRARY,
+            bom_ref=f"wheel:{wheel.filename}",
+            purl=PackageURL("pypi", None, wheel.name, wheel.version),
+            hashes=[HashType(alg=HashAlgorithm.SHA_256, content=wheel.sha256)],
+            properties=[Property(name="builder:source", value="wheelhouse" if wheel.own else "index")],
+        )
+        for wheel in wheels
+    ]
+    bom = Bom(
+        components=components,
+        serial_number=uuid.uuid5(uuid.NAMESPACE_URL, image_digest),
+        metadata=BomMetaData(component=image, timestamp=datetime.fromtimestamp(epoch, UTC)),
+    )
+    bom.register_dependency(image, components)
+    return JsonV1Dot6(bom).output_as_string(indent=2).encode()

@@ -1,0 +1,166 @@
+"""`builder.packages image` and `push`: a package of a wheelhouse as a container image, and that in a registry."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from builder.console import console
+from builder.errors import UsageError
+from builder.words import size
+
+
+@click.command(short_help="Build the container image of a package.")
+@click.option("--package", "name", required=True, metavar="NAME", help="A package of the wheelhouse.")
+@click.option(
+    "--wheelhouse",
+    "wheelhouse_dir",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Made by `builder.packages build` and `lock`.",
+)
+@click.option(
+    "--out",
+    "out_dir",
+    type=click.Path(path_type=Path),
+    default=Path("images"),
+    metavar="DIR",
+    help="Where the image layout DIR/NAME goes.  [default: images]",
+)
+@click.option(
+    "--tag",
+    "tags",
+    multiple=True,
+    metavar="TAG",
+    help="May be repeated.  [default: the version, and sha- with the commit]",
+)
+@click.option("--base", metavar="IMAGE", help="The image to build from.  [default: python:3.11-slim]")
+@click.option("--python-version", default="3.11", metavar="X.Y", help="The Python of the base.  [default: 3.11]")
+@click.option(
+    "--platform",
+    "platforms",
+    multiple=True,
+    metavar="OS/ARCH",
+    help="linux/amd64 or linux/arm64; may be repeated.  [default: linux/amd64]",
+)
+@click.option(
+    "--source",
+    metavar="URL",
+    help="The repository, for the label.  [default: in GitHub Actions, the one of the run]",
+)
+def image(
+    name: str,
+    wheelhouse_dir: Path,
+    out_dir: Path,
+    tags: tuple[str, ...],
+    base: str | None,
+    python_version: str,
+    platforms: tuple[str, ...],
+    source: str | None,
+) -> None:
+    """Build the image of one package: an OCI image layout in a directory, with an SBOM for each platform.
+
+    docker buildx builds it where Docker is there, else buildah. Nothing of the package's or its siblings' comes
+    from an index; what does is what its lock names, by hash.
+    """
+    from builder.monorepo.images.building import (  # noqa: PLC0415  (start-up time)
+        DEFAULT_BASE,
+        ImageRequest,
+        build_image,
+    )
+    from builder.monorepo.images.engines import find_engine  # noqa: PLC0415  (start-up time)
+    from builder.monorepo.images.layout import blob_path  # noqa: PLC0415  (start-up time)
+    from builder.monorepo.wheelhouse import read_wheelhouse  # noqa: PLC0415  (start-up time)
+
+    wheelhouse = read_wheelhouse(wheelhouse_dir)
+    package = wheelhouse.package(name)
+    request = ImageRequest(
+        wheelhouse,
+        package,
+        source or _repository_url(),
+        base or DEFAULT_BASE,
+        tuple(dict.fromkeys(platforms)) or ("linux/amd64",),
+        python_version,
+        tuple(dict.fromkeys(tags)),
+    )
+    engine = find_engine()
+    out = Path(os.path.abspath(out_dir))  # noqa: PTH100  (resolves no links)
+    with console.step(f"built the image of {package.name} {package.version} with {engine.name}"):
+        layout = build_image(request, engine, out / package.name)
+    rows = []
+    for manifest in layout.manifests():
+        document = layout.document(manifest)
+        layers = [blob_path(layout.path, layer["digest"]).stat().st_size for layer in document["layers"]]
+        rows.append([package.name, manifest.platform, size(sum(layers)), str(len(layers)), manifest.digest])
+    console.table(["image", "platform", ">size", ">layers", "digest"], rows)
+    console.result(f"{layout.path}: {', '.join(layout.tags)}  {layout.image.digest}")
+
+
+@click.command(short_help="Push container images to a registry.")
+@click.argument("layouts", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="LAYOUT...")
+@click.option("--to", "to", required=True, metavar="HOST/OWNER", help="Such as ghcr.io/acme; made lower case.")
+@click.option("--username", metavar="USER", help="With --password-stdin, instead of what `docker login` stored.")
+@click.option("--password-stdin", is_flag=True, help="Read the password or token from standard input.")
+@click.option(
+    "--default-branch",
+    metavar="NAME",
+    help="`latest` is pushed from it only.  [default: what the event of GitHub Actions says]",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print what was pushed as JSON, one image per line.")
+def push(
+    layouts: tuple[Path, ...],
+    to: str,
+    username: str | None,
+    password_stdin: bool,  # noqa: FBT001  (click passes by name)
+    default_branch: str | None,
+    as_json: bool,  # noqa: FBT001  (the same)
+) -> None:
+    """Push images that `image` built to HOST/OWNER/NAME, with their SBOMs, under their tags.
+
+    Everything that an image refers to goes first and its tags last; each is read back. In a run of GitHub Actions
+    for the default branch, `latest` is a tag too.
+    """
+    from builder.monorepo.images.layout import read_layout  # noqa: PLC0415  (start-up time)
+    from builder.monorepo.images.pushing import (  # noqa: PLC0415  (start-up time)
+        from_default_branch,
+        push_image,
+        read_place,
+    )
+    from builder.resolution.transport import Credentials  # noqa: PLC0415  (start-up time)
+
+    if password_stdin != (username is not None):
+        raise UsageError("--username and --password-stdin go together", remedy="Give both or neither")
+    place = read_place(to)
+    found = [read_layout(path) for path in layouts]
+    credentials = Credentials(username, _password()) if username is not None else None
+    latest = from_default_branch(os.environ, default_branch)
+    for layout in found:
+        with console.step(f"pushed {layout.title}"):
+            pushed = push_image(layout, place, credentials, latest=latest)
+        if as_json:
+            console.result(json.dumps({"name": pushed.name, "tags": pushed.tags, "digest": pushed.digest}))
+        else:
+            for tag in pushed.tags:
+                console.result(f"{pushed.name}:{tag}  {pushed.digest}")
+
+
+def _repository_url() -> str:
+    server, repository = (os.environ.get(name) for name in ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY"))
+    if not (server and repository):
+        raise UsageError(
+            "it cannot be told which repository the package comes from",
+            remedy="Give its URL: --source https://github.com/OWNER/REPOSITORY",
+        )
+    return f"{server}/{repository}"
+
+
+def _password() -> str:
+    password = sys.stdin.read().strip()
+    if not password:
+        raise UsageError("there is no password on standard input", remedy='Pipe it in: `printf %s "$TOKEN" | …`')
+    return password
