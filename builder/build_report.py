@@ -60,7 +60,7 @@ def _deps_report(deps: DepsBuild) -> dict[str, object]:
         "size": deps.size,
         "sha256": deps.sha256,
         "identity": deps.identity,
-        "distributions": deps.distributions,
+        "distributions": len(deps.versions),
         "built": deps.artefact is not None,
     }
 

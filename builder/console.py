@@ -92,8 +92,12 @@ class Console:
             self._say(f"  {title} …", colour="bright_black", head=200)
         yield step
         step.seconds = time.monotonic() - started
+        self.done(step.title, step.seconds)
+
+    def done(self, title: str, seconds: float) -> None:
+        """Say that something is over that took so long."""
         if not self.quiet:
-            self._say(f"✓ {step.title}  {step.seconds:.2f}s", colour="green", head=1)
+            self._say(f"✓ {title}  {seconds:.2f}s", colour="green", head=1)
 
     @contextlib.contextmanager
     def progress(self, title: str, total_bytes: int | None) -> Iterator[Progress]:

@@ -1,9 +1,13 @@
-"""`python -m builder.deploy WORKSPACE OUT_DIR`: both PEX files of every location of a workspace."""
+"""`python -m builder.deploy WORKSPACE OUT_DIR`: the locations of a workspace, built and, if asked, deployed."""
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Sequence
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,27 +16,185 @@ import click
 from builder import door
 from builder.build_report import build_report
 from builder.console import console
-from builder.errors import BuilderError
+from builder.delivery import LocationRun, Update, Updater, Upload, Uploader
+from builder.deploy_options import DeliveryOptions, delivery_options
+from builder.errors import BuilderError, Interrupted
 from builder.running import run_door, verbosity_options
+from builder.words import size
 from builder.workspace_build import ProjectBuild, build_workspace
 
 if TYPE_CHECKING:
-    from builder.project.location import SourceTree, Workspace
+    from builder.announcement import Announcement
+    from builder.deployment.cloud import Cloud
+    from builder.deployment.destination import BranchDeployment
+    from builder.project.location import Workspace
+    from builder.project.requirements import Wanted
+    from builder.resolution.target import Target
 
 
-def _show(workspace: Workspace, results: dict[SourceTree, ProjectBuild | BuilderError]) -> None:
-    rows = []
-    for location in workspace.locations:
-        result = results[location.tree]
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What one run of this door has to do."""
+
+    workspace: Workspace
+    target: Target
+    out_dir: Path
+    include: Sequence[str]
+    wanted: Wanted
+    upload: Upload | None
+    update: Update | None
+
+    @property
+    def build_json(self) -> Path:
+        """Where the report goes."""
+        return self.out_dir / "build.json"
+
+
+def _build(job: _Job, runs: Sequence[LocationRun], uploader: Uploader | None) -> None:
+    """Build what all locations need, and report it."""
+    from builder.storage import atomic_write  # noqa: PLC0415  (start-up time)
+
+    with console.phase("Build"):
+        results = build_workspace(
+            job.workspace,
+            job.target,
+            job.out_dir,
+            include=job.include,
+            wanted=job.wanted,
+            find_deps=lambda lock: uploader.find_deps(lock, job.out_dir) if uploader else None,
+        )
+    for run in runs:
+        result = results[run.location.tree]
         if isinstance(result, ProjectBuild):
-            deps, source = result.deps, result.source
-            contents = f"{deps.distributions} distributions, dagster {deps.dagster_version}"
-            rows.append([location.name, deps.name, door.size(deps.size), contents])
+            run.build = result
+        else:
+            run.error = result
+    report = build_report(job.workspace, results, job.target)
+    with atomic_write(job.build_json) as stream:
+        stream.write(json.dumps(report, indent=2, ensure_ascii=False).encode() + b"\n")
+
+
+def _update(job: _Job, runs: Sequence[LocationRun], uploader: Uploader, updater: Updater, started: float) -> None:
+    """Update the locations whose files are all there, and wait until they are loaded."""
+    uploaded = [run for run in runs if run.error is None]
+    if not uploaded:
+        return
+
+    def settled(run: LocationRun) -> None:
+        run.seconds = time.monotonic() - started
+
+    with console.phase("Update"):
+        updater.update(uploaded, job.target.python_version)
+    with console.phase("Load"):
+        updater.wait(uploaded, settled)
+    uploader.look_back([run for run in uploaded if run.updated])
+
+
+def _show(runs: Sequence[LocationRun], page: str | None) -> None:
+    rows = []
+    for run in runs:
+        if run.build:
+            deps, source = run.build.deps, run.build.source
+            contents = f"{len(deps.versions)} distributions, dagster {deps.dagster_version}"
+            rows.append([run.name, deps.name, size(deps.size), contents])
             packages = ", ".join(directory.name for directory in source.packages)
             contents = f"{source.files} files" + (f"; installed: {packages}" if packages else "")
-            rows.append(["", source.artefact.name, door.size(source.artefact.size), contents])
+            rows.append(["", source.artefact.name, size(source.artefact.size), contents])
     if rows:
         console.table(["location", "file", ">size", "what is in it"], rows)
+    if page and any(run.updated for run in runs):
+        from builder.announcement import state  # noqa: PLC0415  (start-up time)
+
+        console.result("")
+        console.table(["location", "state", "where"], [[run.name, state(run), page] for run in runs])
+
+
+def _failures(runs: Sequence[LocationRun]) -> int:
+    """Tell the errors, one that several locations share only once; returns the exit code."""
+    errors: dict[int, tuple[BuilderError, list[str]]] = {}
+    for run in runs:
+        if run.error:
+            errors.setdefault(id(run.error), (run.error, []))[1].append(f"`{run.name}`")
+    for error, names in errors.values():
+        console.error(error, about=f"location{'s' if len(names) > 1 else ''} {', '.join(names)}")
+    return 1 if errors else 0
+
+
+def _run(job: _Job, announcement: Announcement | None) -> int:
+    """Do the job, and see to it that everybody who looks learns how it ended."""
+    started = time.monotonic()
+    runs = [LocationRun(location) for location in job.workspace.locations]
+    cloud = _cloud() if job.upload else None
+    updater = Updater(cloud, job.update) if cloud and job.update else None
+    with contextlib.ExitStack() as stack:
+        uploader = stack.enter_context(Uploader(cloud, job.upload)) if cloud and job.upload else None
+        if announcement:
+            stack.enter_context(_announced(job, announcement, runs, updater))
+        if cloud:
+            _prepare(cloud, updater)
+        _build(job, runs, uploader)
+        if uploader:
+            with console.phase("Upload"):
+                uploader.publish([run for run in runs if run.error is None])
+            if updater:
+                _update(job, runs, uploader, updater, started)
+        for run in runs:
+            run.seconds = run.seconds or time.monotonic() - started
+        _show(runs, updater.page if updater else None)
+    return _failures(runs)
+
+
+def _prepare(cloud: Cloud, updater: Updater | None) -> None:
+    """Find out, before anything is built, what would make all the work vain."""
+    if updater:
+        console.leaving("no code location was updated")
+    with console.step(f"access to {cloud.connection.host}"):
+        names = cloud.check_access()
+        if updater:
+            updater.prepare(names)
+
+
+@contextlib.contextmanager
+def _announced(
+    job: _Job, announcement: Announcement, runs: Sequence[LocationRun], updater: Updater | None
+) -> Iterator[None]:
+    announcement.begin(runs, updater)
+    stopped = False
+    try:
+        yield
+    except Interrupted:
+        stopped = True
+        raise
+    except BuilderError as error:
+        for run in runs:
+            run.error = run.error or error
+        raise
+    finally:
+        announcement.end(runs, updater, job.build_json, stopped=stopped)
+
+
+def _close(branch: BranchDeployment) -> int:
+    """Tell Dagster Cloud that a pull request was closed or merged."""
+    with console.step("closed") as step:
+        name = _cloud().create_or_update_branch_deployment(branch)
+        step.title = f"the branch deployment `{name}` knows that its pull request is {branch.status.lower()}"
+    return 0
+
+
+def _cloud() -> Cloud:
+    from builder.deployment.cloud import Cloud  # noqa: PLC0415  (start-up time)
+    from builder.deployment.connection import read_connection  # noqa: PLC0415  (start-up time)
+
+    return Cloud(read_connection(os.environ), lambda notice: console.notices([notice]))
+
+
+def _announcement(workspace: Path, update: Update | None) -> Announcement | None:
+    """What GitHub Actions is to show of the run, if it runs there."""
+    if os.environ.get("GITHUB_ACTIONS") != "true":
+        return None
+    from builder.announcement import Announcement  # noqa: PLC0415  (start-up time)
+
+    return Announcement(workspace, update.choice if update else None, os.environ)
 
 
 def _choose(path: Path, names: Sequence[str]) -> Workspace:
@@ -52,9 +214,10 @@ def _choose(path: Path, names: Sequence[str]) -> Workspace:
     return workspace
 
 
-@click.command(short_help="Build the locations of a workspace.")
+@click.command(short_help="Build the locations of a workspace, and deploy them.")
 @click.argument("workspace", type=click.Path(path_type=Path))
 @door.out_argument
+@delivery_options
 @click.option(
     "--location",
     "names",
@@ -69,6 +232,7 @@ def _choose(path: Path, names: Sequence[str]) -> Workspace:
 def main(
     workspace: Path,
     out_dir: Path,
+    delivery: DeliveryOptions,
     names: tuple[str, ...],
     include: tuple[str, ...],
     extras: tuple[str, ...],
@@ -76,39 +240,34 @@ def main(
     python_version: str | None,
     platform: Path | None,
 ) -> int:
-    """Build the deps PEX and the source PEX of every location in WORKSPACE into OUT_DIR.
+    """Build the deps PEX and the source PEX of every location in WORKSPACE into OUT_DIR, and deploy them if asked.
 
     WORKSPACE is a dagster_cloud.yaml, or a directory that has one, or a project or workspace of `dg`: its
     directory, dg.toml or pyproject.toml. A location with a `registry` runs from a Docker image, and is built only
     if --location names it.
 
+    Dagster Cloud is found by DAGSTER_CLOUD_URL (or DAGSTER_CLOUD_ORGANIZATION) and DAGSTER_CLOUD_API_TOKEN.
     OUT_DIR/build.json says what was built: names, sizes, hashes and the pex tag of each location.
 
     \b
     Examples:
       builder.pex -m builder.deploy dagster_cloud.yaml out
-      builder.pex -m builder.deploy . out
-      builder.pex -m builder.deploy dagster_cloud.yaml out --location my-location --python-version 3.12
+      builder.pex -m builder.deploy dagster_cloud.yaml out --upload-pex --update-code-location
+      builder.pex -m builder.deploy . out --location my-location --python-version 3.12
     """  # noqa: D301  (click's mark for text that it must not wrap)
     from builder.project.requirements import Wanted  # noqa: PLC0415  (start-up time)
-    from builder.storage import atomic_write  # noqa: PLC0415  (start-up time)
 
     out = door.output_directory(out_dir)
     target = door.read_target_options(python_version, platform)
+    upload = delivery.upload()
     chosen = _choose(workspace, names)
-    results = build_workspace(chosen, target, out, include=include, wanted=Wanted(extras, groups))
-    with atomic_write(out / "build.json") as stream:
-        stream.write(
-            json.dumps(build_report(chosen, results, target), indent=2, ensure_ascii=False).encode() + b"\n"
-        )
-    _show(chosen, results)
-    failed = False
-    for location in chosen.locations:
-        result = results[location.tree]
-        if isinstance(result, BuilderError):
-            failed = True
-            console.error(result, about=f"location `{location.name}`")
-    return 1 if failed else 0
+    update = delivery.update(chosen.path.parent)
+    if update:
+        console.notices(update.choice.notices)
+        if branch := update.closed:
+            return _close(branch)
+    job = _Job(chosen, target, out, include, Wanted(extras, groups), upload, update)
+    return _run(job, _announcement(chosen.path, update))
 
 
 if __name__ == "__main__":

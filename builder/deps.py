@@ -54,7 +54,7 @@ def main(
             [
                 built.name,
                 door.size(built.size),
-                f"{built.distributions} distributions for {target.description}",
+                f"{len(built.versions)} distributions for {target.description}",
             ],
             [
                 built.lock.name,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +29,7 @@ class DepsBuild:
     :param sha256: of its bytes, hexadecimal; None if only the registry has it, and does not know.
     :param identity: of the lock, hexadecimal.
     :param artefact: the file; None if the registry has it already, so that it was not built here.
-    :param distributions: how many the PEX holds.
+    :param versions: of the distributions that the PEX holds, by project.
     :param dagster_version: of the `dagster` that runs the code; empty where dagster is a local package.
     :param seconds: by step.
     """
@@ -40,7 +40,7 @@ class DepsBuild:
     identity: str
     artefact: Artefact | None
     lock: Path
-    distributions: int
+    versions: Mapping[str, str]
     dagster_version: str
     seconds: dict[str, float]
 
@@ -119,7 +119,7 @@ def build_deps(lock: Lock, out_dir: Path, *, about: str = "") -> DepsBuild:
         identity,
         artefact,
         write_lock(lock, artefact.path),
-        len(lock.distributions),
+        lock.versions,
         lock.version_of("dagster") or "",
         {"fetch": fetching.seconds, "assemble": assembling.seconds},
     )

@@ -13,15 +13,19 @@ from builder.words import size
 
 _K = TypeVar("_K")
 
-State = Literal["building", "ready", "failed", "stopped"]
+State = Literal["building", "built", "uploaded", "updated", "ready", "failed", "stopped"]
+"""The first five in the order in which a location gets there; a run ends where it was asked to."""
 
 _SHOWN: Final[Mapping[State, str]] = {
     "building": "⏳ building",
+    "built": "✅ built",
+    "uploaded": "✅ uploaded",
+    "updated": "✅ updated, not waited for",
     "ready": "✅ ready",
     "failed": "❌ failed",
     "stopped": "⏹️ stopped",
 }
-_FIRST: Final = ("failed", "stopped", "building", "ready")
+_FIRST: Final = ("failed", "stopped", "building", "updated", "uploaded", "built", "ready")
 """What is shown if there is no room for all."""
 
 _LIMIT: Final = 55_000
@@ -76,10 +80,11 @@ class LocationOutcome:
 class Outcome:
     """What a run did, or is doing, to a deployment.
 
+    :param deployment: None as long as it is not known, or if none is to be updated.
     :param run_url: of the run's log.
     """
 
-    deployment: str
+    deployment: str | None
     deployment_url: str | None
     commit_hash: str | None
     commit_url: str | None
@@ -168,7 +173,9 @@ def _fitting(keys: Iterable[_K], texts: Mapping[_K, str], room: int) -> list[_K]
 def _heading(outcome: Outcome) -> str:
     counts = {state: sum(location.state == state for location in outcome.locations) for state in _FIRST}
     listed = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
-    facts = [f"**Dagster Cloud**: deployment {_link(outcome.deployment, outcome.deployment_url)}"]
+    facts = ["**Dagster Cloud**"]
+    if outcome.deployment:
+        facts[0] += f": deployment {_link(outcome.deployment, outcome.deployment_url)}"
     if outcome.commit_hash:
         facts.append(f"commit {_link(outcome.commit_hash[:10], outcome.commit_url)}")
     if run := _address(outcome.run_url):

@@ -78,9 +78,14 @@ class Lock:
     text: str
     indexes: Indexes = field(default_factory=Indexes, compare=False)
 
+    @property
+    def versions(self) -> dict[str, str]:
+        """The versions of all distributions by their normalised names."""
+        return {found.name: found.version for found in self.distributions}
+
     def version_of(self, name: str) -> str | None:
         """The version of a distribution by its normalised name; None if it is not in the lock."""
-        return next((found.version for found in self.distributions if found.name == name), None)
+        return self.versions.get(name)
 
     def identity(self, layout: str) -> str:
         """What the lock, its target and the layout version add up to: 40 hexadecimal digits.

@@ -1,0 +1,366 @@
+"""Delivering what was built: into the PEX registry, and from there into a deployment of Dagster Cloud.
+
+Forward only: everything that a location needs is uploaded and read back before the record of the cache is written,
+and that before the location is updated. Locations do not wait for each other: one that fails stays as it was.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, TypeVar
+
+from builder.console import console
+from builder.errors import BuilderError, CloudError, ContextError, LoadError, Notice, PublishError
+from builder.steps import DepsBuild, write_lock
+from builder.words import size
+
+if TYPE_CHECKING:
+    from builder.deployment.cloud import Cloud
+    from builder.deployment.destination import BranchDeployment, Choice
+    from builder.deployment.entries import Entry
+    from builder.project.location import Location
+    from builder.publishing.pex_registry import Check, Published
+    from builder.resolution.lock import Lock
+    from builder.storage import Artefact
+    from builder.workspace_build import ProjectBuild
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """How PEX files are to be uploaded.
+
+    :param check: how what was uploaded is read back.
+    :param timeout: seconds that each file may take in all.
+    :param read_tag: of the cache's records that may spare building a deps PEX; None for none.
+    :param write_tag: of the records to write.
+    :param force_rebuild: take no record for true.
+    """
+
+    check: Check
+    timeout: float
+    read_tag: str | None = None
+    write_tag: str | None = None
+    force_rebuild: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """What is to be updated.
+
+    :param choice: the deployment, and what it was chosen from.
+    :param wait: seconds to wait until the locations are loaded; None not to wait.
+    """
+
+    choice: Choice
+    wait: float | None
+
+    @property
+    def closed(self) -> BranchDeployment | None:
+        """That of a pull request that was closed or merged, so that there is nothing to deploy."""
+        from builder.deployment.destination import BranchDeployment  # noqa: PLC0415  (start-up time)
+
+        destination = self.choice.destination
+        return destination if isinstance(destination, BranchDeployment) and destination.status != "OPEN" else None
+
+
+@dataclass(slots=True)
+class LocationRun:
+    """How far the work on one location has come.
+
+    :param build: what was built for it; None until then, or if that failed.
+    :param error: why it goes no further.
+    :param published: its files in the registry, by name.
+    :param updated: Dagster Cloud has been told to run it.
+    :param loaded: Dagster Cloud runs it.
+    :param before: what the deployment held of this location until now.
+    :param versions_before: of the distributions that it ran with; None if nobody knows.
+    :param seconds: since the start of the run, when it was over.
+    """
+
+    location: Location
+    build: ProjectBuild | None = None
+    error: BuilderError | None = None
+    published: dict[str, Published] = field(default_factory=dict)
+    updated: bool = False
+    loaded: bool = False
+    before: Entry | None = None
+    versions_before: Mapping[str, str] | None = None
+    seconds: float | None = None
+
+    @property
+    def name(self) -> str:
+        """The location's name."""
+        return self.location.name
+
+    @property
+    def artefacts(self) -> tuple[Artefact, ...]:
+        """The files that were built here."""
+        if self.build is None:
+            return ()
+        deps, source = self.build.deps.artefact, self.build.source.artefact
+        return (deps, source) if deps else (source,)
+
+
+class Uploader:
+    """Brings files into the PEX registry. To be used as a context manager."""
+
+    def __init__(self, cloud: Cloud, upload: Upload) -> None:
+        from builder.publishing.pex_registry import PexRegistry  # noqa: PLC0415  (start-up time)
+
+        self._upload = upload
+        self._registry = PexRegistry(cloud.presigned_urls, check=upload.check, timeout=upload.timeout)
+        self._recorded: set[str] = set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._registry.__exit__(kind, error, traceback)
+
+    def find_deps(self, lock: Lock, out_dir: Path) -> DepsBuild | None:
+        """The deps PEX that the cache's record of a lock names, if it is in the registry and whole."""
+        from builder.assembly.deps_pex import LAYOUT_VERSION  # noqa: PLC0415  (start-up time)
+
+        tag = self._upload.read_tag
+        if tag is None or self._upload.force_rebuild:
+            return None
+        started = time.monotonic()
+        identity = lock.identity(LAYOUT_VERSION)
+        found, notices = self._registry.find_deps(identity, tag)
+        console.notices(notices)
+        if found is None:
+            return None
+        if tag == self._upload.write_tag:
+            self._recorded.add(identity)
+        console.note(f"  cached: {found.name} ({size(found.size)})")
+        return DepsBuild(
+            found.name,
+            found.size,
+            found.sha256,
+            identity,
+            None,
+            write_lock(lock, out_dir / found.name),
+            lock.versions,
+            found.dagster_version,
+            {"cache": time.monotonic() - started},
+        )
+
+    def publish(self, runs: Sequence[LocationRun]) -> None:
+        """Upload what was built, check it, and write the cache's records; a failure is that of its locations."""
+        artefacts = {each.name: each for run in runs for each in run.artefacts}
+        with console.step("uploaded") as step:
+            total = sum(artefact.size for artefact in artefacts.values())
+            with console.progress("uploading", total) as progress:
+                published: dict[str, Published | PublishError] = _attempt(
+                    runs, lambda: self._registry.publish(list(artefacts.values()), progress.update), {}
+                )
+            step.title = _said(artefacts, published)
+        for run in runs:
+            for artefact in run.artefacts:
+                found = published.get(artefact.name)
+                if isinstance(found, PublishError):
+                    run.error = run.error or found
+                elif found is not None:
+                    run.published[artefact.name] = found
+        self._record(_unfailed(runs))
+
+    def _record(self, runs: Sequence[LocationRun]) -> None:
+        from builder.publishing.pex_registry import CachedDeps  # noqa: PLC0415  (start-up time)
+
+        tag = self._upload.write_tag
+        if tag is None:
+            return
+        deps = {run.build.deps.identity: run.build.deps for run in runs if run.build}
+        for identity, each in deps.items():
+            if identity in self._recorded:
+                continue
+            content = CachedDeps(each.name, each.size, each.dagster_version, each.sha256)
+            sharing = [run for run in runs if run.build and run.build.deps.identity == identity]
+            _attempt(sharing, lambda: self._registry.record_deps(identity, tag, content), None)  # noqa: B023
+            self._recorded.add(identity)
+
+    def look_back(self, runs: Sequence[LocationRun]) -> None:
+        """Find out what the locations ran with before they were updated."""
+        for run in runs:
+            names = _deps_names(run.before.pex_tag if run.before else None)
+            if len(names) != 1 or run.build is None:
+                continue
+            if names[0] == run.build.deps.name:
+                run.versions_before = run.build.deps.versions
+            elif found := self._registry.distributions(names[0]):
+                run.versions_before = {name: each.version for name, each in found.items()}
+
+
+class Updater:
+    """Has a deployment run what was uploaded.
+
+    :ivar deployment: its name; None until a branch deployment is there.
+    """
+
+    def __init__(self, cloud: Cloud, update: Update) -> None:
+        self._cloud = cloud
+        self._destination = update.choice.destination
+        self._wait = update.wait
+        self._before: dict[str, Entry] = {}
+        self._image: str | None = None
+        self.deployment: str | None = None
+
+    @property
+    def page(self) -> str | None:
+        """Where people look at the deployment's locations."""
+        return self._cloud.connection.page(self.deployment) if self.deployment else None
+
+    def prepare(self, names: Sequence[str]) -> None:
+        """Find out, before anything is built, what would make all the work vain.
+
+        :param names: of the full deployments.
+
+        Raises ContextError for a deployment that does not exist, CloudError for one that runs no PEX files.
+        """
+        from builder.deployment.destination import FullDeployment  # noqa: PLC0415  (start-up time)
+
+        if isinstance(self._destination, FullDeployment):
+            self.deployment = _existing(self._destination.name, names)
+            self._before = self._cloud.entries(self.deployment)
+        asked = self.deployment or next(iter(names), None)
+        if asked and not self._cloud.takes_pex(asked):
+            raise CloudError(
+                f"the agents of `{asked}` run Docker images only, not PEX files",
+                remedy="Deploy with `dagster-cloud serverless deploy-docker`",
+            )
+        if image := os.environ.get("SERVERLESS_BASE_IMAGE", "").strip():
+            self._image = image
+        elif tag := os.environ.get("SERVERLESS_BASE_IMAGE_TAG", "").strip():
+            self._image = self._cloud.base_image(tag)
+
+    def update(self, runs: Sequence[LocationRun], python_version: str) -> None:
+        """Have the deployment run what was published, in one request; a failure is that of all these locations."""
+        with console.step("updated") as step:
+            _attempt(runs, lambda: self._send(runs, python_version), None)
+            done = [run for run in runs if run.updated]
+            step.title = f"updated {_names(done)} in `{self.deployment}`" if done else "nothing was updated"
+        console.leaving(
+            f"what was updated may still load: {_names(done)} of `{self.deployment}`, see {self.page}"
+            if done
+            else "no code location was updated"
+        )
+
+    def _send(self, runs: Sequence[LocationRun], python_version: str) -> None:
+        from builder.deployment.destination import BranchDeployment  # noqa: PLC0415  (start-up time)
+        from builder.deployment.document import location_document  # noqa: PLC0415  (start-up time)
+
+        if isinstance(self._destination, BranchDeployment):
+            self.deployment = self._cloud.create_or_update_branch_deployment(self._destination)
+        deployment = self.deployment or ""
+        self._note_what_was_there(runs, self._cloud.entries(deployment))
+        documents = [
+            location_document(
+                run.location,
+                pex_tag=run.build.pex_tag,
+                python_version=python_version,
+                image=self._image,
+                git=self._destination.git,
+            )
+            for run in runs
+            if run.build
+        ]
+        console.leaving(
+            f"these may or may not have been updated: {_names(runs)} of `{deployment}`, see {self.page}"
+        )
+        self._cloud.deploy(deployment, documents)
+        for run in runs:
+            run.updated = True
+
+    def _note_what_was_there(self, runs: Sequence[LocationRun], present: Mapping[str, Entry]) -> None:
+        for run in runs:
+            run.before = present.get(run.name)
+            known = self._before.get(run.name)
+            if known and run.before and run.before.timestamp != known.timestamp:
+                commit = f" (commit {run.before.commit_hash})" if run.before.commit_hash else ""
+                text = f"another run updated location `{run.name}` in the meantime{commit}; this run replaces that"
+                console.notices([Notice(text)])
+
+    def wait(self, runs: Sequence[LocationRun], over: Callable[[LocationRun], None]) -> None:
+        """Wait until Dagster Cloud has loaded what it was told to run; tell each location as it settles."""
+        from builder.deployment.loading import wait_until_loaded  # noqa: PLC0415  (start-up time)
+
+        updated = {run.name: run for run in runs if run.updated and run.build}
+        if self._wait is None or self.deployment is None or not updated:
+            return
+        started = time.monotonic()
+        expected = {name: run.build.pex_tag for name, run in updated.items() if run.build}
+
+        def settled(name: str, error: LoadError | None) -> None:
+            run = updated[name]
+            run.error, run.loaded = error, error is None
+            if error is None:
+                console.done(f"location `{name}` is loaded", time.monotonic() - started)
+            over(run)
+
+        with console.progress(f"waiting for {_names(list(updated.values()))} to load", None):
+            wait_until_loaded(self._cloud, self.deployment, expected, timeout=self._wait, loaded=settled)
+
+
+def _attempt(runs: Sequence[LocationRun], work: Callable[[], _T], otherwise: _T) -> _T:
+    """Do what concerns these locations; its failure is theirs."""
+    try:
+        return work()
+    except BuilderError as error:
+        for run in runs:
+            run.error = run.error or error
+        return otherwise
+
+
+def _unfailed(runs: Sequence[LocationRun]) -> list[LocationRun]:
+    return [run for run in runs if run.error is None]
+
+
+def _existing(name: str, names: Sequence[str]) -> str:
+    """The name of a full deployment, or one that only a branch deployment can have; raises ContextError."""
+    import difflib  # noqa: PLC0415  (start-up time)
+
+    if name in names or not names or _is_hexadecimal(name):
+        return name
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5) or sorted(names)
+    raise ContextError(
+        f"there is no deployment `{name}`",
+        remedy=f"Choose from: {', '.join(near)}; or give the id of a branch deployment, as in its address",
+    )
+
+
+def _is_hexadecimal(name: str) -> bool:
+    return all(letter in "0123456789abcdef" for letter in name)
+
+
+def _deps_names(pex_tag: str | None) -> list[str]:
+    """The deps PEXes of `files=deps-….pex:source-….pex`."""
+    listed = (pex_tag or "").removeprefix("files=").split(":")
+    return [name for name in listed if name.startswith("deps-")]
+
+
+def _said(artefacts: Mapping[str, Artefact], published: Mapping[str, Published | PublishError]) -> str:
+    done = [each for each in published.values() if not isinstance(each, PublishError)]
+    sent = [each for each in done if each.sent]
+    parts = [f"uploaded {_files(len(sent))}, {size(sum(each.size for each in sent))}"] if sent else []
+    if there := len(done) - len(sent):
+        parts.append(f"{_files(there)} already there")
+    if missing := len(artefacts) - len(done):
+        parts.append(f"{_files(missing)} not uploaded")
+    return "; ".join(parts) or "nothing to upload"
+
+
+def _files(count: int) -> str:
+    return f"{count} file" if count == 1 else f"{count} files"
+
+
+def _names(runs: Sequence[LocationRun]) -> str:
+    return ", ".join(f"`{run.name}`" for run in runs)

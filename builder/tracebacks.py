@@ -1,0 +1,171 @@
+"""What the user's own code did, out of a traceback that another process wrote.
+
+Dagster wraps an error of the user's code in its own, and most frames are of dagster and of Python's import system.
+What is left here are the frames of the project and the words of the errors that were raised there.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+WRAPPERS: Final = frozenset({"DagsterUserCodeLoadError", "DagsterImportError", "DagsterUserCodeProcessError"})
+"""Errors by which dagster says that there was an error."""
+
+_LONGEST: Final = 12
+"""Frames of one error that are shown: the innermost ones."""
+
+_FRAME: Final = re.compile(r'\s*File "(?P<path>[^"]*)", line (?P<line>\d+), in (?P<function>.*)')
+_SYNTAX: Final = re.compile(r'\s*File "(?P<path>[^"]*)", line (?P<line>\d+)\n')
+_ROOT: Final = "working_directory/root"
+_SITE_PACKAGES: Final = re.compile(rf"(?P<site>.*/site-packages)/{_ROOT.partition('/')[0]}/")
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One line of a traceback.
+
+    :param text: the line of code; empty if it is not known.
+    """
+
+    path: str
+    line: int
+    function: str
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RaisedError:
+    """An exception that was raised in another process.
+
+    :param kind: the name of its class, without the module.
+    :param message: as Python ends a traceback, `ValueError: words`; for a SyntaxError with file, line and caret.
+    :param frames: outermost first.
+    :param cause: what it was raised from.
+    :param attributes: of the exception, as far as the other process told them.
+    """
+
+    kind: str
+    message: str
+    frames: tuple[Frame, ...] = ()
+    cause: RaisedError | None = None
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class CutTraceback:
+    """What a user should see of an error.
+
+    :param what: the error's own words, on one line.
+    :param where: the user's innermost file, relative to the project's files, and its 1-based line; None if no file
+        of the user's took part.
+    :param lines: the user's frames and the errors, in the order in which they came about.
+    :param root: the error that all began with.
+    """
+
+    what: str
+    where: tuple[str, int] | None
+    lines: tuple[str, ...]
+    root: RaisedError
+
+
+def parse_stack(stack: Sequence[str]) -> tuple[Frame, ...]:
+    """The frames of a `SerializableErrorInfo.stack` of dagster's, or of `traceback.format_tb`."""
+    frames = []
+    for entry in stack:
+        first, _, rest = entry.partition("\n")
+        if found := _FRAME.fullmatch(first.rstrip()):
+            code = rest.strip().partition("\n")[0]
+            frames.append(Frame(found["path"], int(found["line"]), found["function"], code))
+    return tuple(frames)
+
+
+def find_site_packages(error: RaisedError) -> str | None:
+    """The directory that a source PEX was unpacked to, as the frames tell it; None if they do not."""
+    paths = [frame.path for each in chain(error) for frame in each.frames]
+    paths += [found["path"] for each in chain(error) if (found := _SYNTAX.match(each.message))]
+    return next((found["site"] for path in paths if (found := _SITE_PACKAGES.match(path))), None)
+
+
+def place(path: str, site_packages: str) -> str | None:
+    """The name that a file of the user's has in the project; None for anybody else's.
+
+    :param site_packages: the directory that the source PEX was unpacked to.
+
+    Files of local packages are named relative to the place they were installed to, `site-packages`.
+    """
+    if not path.startswith(f"{site_packages}/"):
+        return None
+    name = posixpath.normpath(path)[len(site_packages) + 1 :]
+    if name.startswith(f"{_ROOT.partition('/')[0]}/"):
+        return posixpath.relpath(f"/{name}", f"/{_ROOT}")
+    return name
+
+
+def chain(error: RaisedError) -> Iterator[RaisedError]:
+    """An error, what it was raised from, and so on to the first."""
+    following: RaisedError | None = error
+    while following is not None:
+        yield following
+        following = following.cause
+
+
+def cut(error: RaisedError, site_packages: str) -> CutTraceback:
+    """Cut an error to the frames of the user's code and to the errors that it raised or met.
+
+    :param site_packages: the directory that the source PEX was unpacked to.
+    """
+    errors = list(chain(error))
+    root = errors[-1]
+    told = [each for each in reversed(errors) if each.kind not in WRAPPERS] or [root]
+    lines: list[str] = []
+    where: tuple[str, int] | None = None
+    for index, each in enumerate(told):
+        if index:
+            lines.append("which led to")
+        own = list(_own(each, site_packages))
+        if len(own) > _LONGEST:
+            lines.append(f"({len(own) - _LONGEST} calls before)")
+        for name, frame in own[-_LONGEST:]:
+            lines.append(f"{name}:{frame.line} in {frame.function}")
+            if frame.text:
+                lines.append(f"  {frame.text}")
+        message = _told(each, site_packages)
+        lines += message.splitlines()
+        where = where or _place_in_message(each, site_packages) or ((own[-1][0], own[-1][1].line) if own else None)
+    return CutTraceback(_summary(told[-1], site_packages), where, tuple(lines), root)
+
+
+def _own(error: RaisedError, site_packages: str) -> Iterator[tuple[str, Frame]]:
+    for frame in error.frames:
+        name = place(frame.path, site_packages)
+        if name is not None:
+            yield name, frame
+
+
+def _told(error: RaisedError, site_packages: str) -> str:
+    """The message with paths as they are in the project and the bare name of the error's class."""
+    message = error.message.strip("\n")
+    if found := _SYNTAX.match(error.message):
+        # The rest has the line of code with a caret below.
+        name = place(found["path"], site_packages) or found["path"]
+        message = f"{name}:{found['line']}\n{error.message[found.end() :].rstrip()}"
+    message = re.sub(rf"(?m)^(?:\w+\.)+(?={re.escape(error.kind)}\b)", "", message)
+    return message.replace(f"{site_packages}/{_ROOT}/", "").replace(f"{site_packages}/", "")
+
+
+def _summary(error: RaisedError, site_packages: str) -> str:
+    message = _told(error, site_packages)
+    if error.kind and (start := message.rfind(f"\n{error.kind}")) >= 0:
+        # What comes before is code.
+        message = message[start + 1 :]
+    return message.partition("\n")[0]
+
+
+def _place_in_message(error: RaisedError, site_packages: str) -> tuple[str, int] | None:
+    found = _SYNTAX.match(error.message)
+    name = place(found["path"], site_packages) if found else None
+    return (name, int(found["line"])) if found and name else None
