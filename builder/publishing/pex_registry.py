@@ -41,6 +41,7 @@ _ASKING: Final = 0.25
 """The part of a file's time that it may take to find out whether it has to be sent at all."""
 _RECORD_LIMIT: Final = 1 << 16
 _DIRECTORY_LIMIT: Final = 1 << 26
+_SIZE_LIMIT: Final = 1 << 50
 # Ours and the existing tool's have 40 digits. The name goes into the pex tag, where a colon would separate files.
 _DEPS_NAME: Final = re.compile(r"deps-[0-9a-f]{8,64}\.pex")
 _VERSION: Final = re.compile(r"[0-9A-Za-z.!+_-]{1,64}")
@@ -337,7 +338,7 @@ def _parse_record(content: bytes) -> _Record:
         raise _Unusable("it does not name a deps PEX")
     if not isinstance(version, str) or not _VERSION.fullmatch(version):
         raise _Unusable("its dagster_version is no version")
-    if size is not None and type(size) is not int:
+    if size is not None and not (type(size) is int and 0 <= size < _SIZE_LIMIT):
         raise _Unusable("its size is no number")
     if sha256 is not None and not (isinstance(sha256, str) and _SHA256.fullmatch(sha256)):
         raise _Unusable("its sha256 is none")

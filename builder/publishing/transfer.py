@@ -118,7 +118,7 @@ class Transfers:
         certificates = tuple(filter(None, (os.environ.get("SSL_CERT_FILE"), requests_bundle)))
         try:
             self._client = Transport(certificates=certificates).client(limits, httpx.Timeout(_STALL))
-        except (ValueError, ImportError):
+        except (ValueError, ImportError, httpx.InvalidURL):
             # The message would quote the proxy's URL, perhaps with its password.
             raise PublishError(
                 "the proxy that the environment names cannot be used",

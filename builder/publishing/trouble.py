@@ -138,8 +138,10 @@ def _unconnected(cause: OSError | None, host: str) -> TransferError:
     return TransferError(f"cannot connect to {host}: {reason}", transient=True)
 
 
-def _cause(error: BaseException) -> OSError | None:
-    """What the operating system said."""
-    while error.__cause__:
-        error = error.__cause__
-    return error if isinstance(error, OSError) else None
+def _cause(error: BaseException | None) -> OSError | None:
+    """What the operating system said; httpcore hides it as a mere context."""
+    while error:
+        if isinstance(error, OSError):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
