@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import socket
 import ssl
+import threading
 import urllib.parse
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -222,6 +224,23 @@ def test_a_store_that_answers_by_and_by_costs_no_more_than_the_time_limit(
     store, _ = server
     store.get = [drip] * 100
     assert "not done within the 0.5 seconds that it may take" in failure(store.urls, pex, timeout=0.5).what
+
+
+def test_two_publishers_of_one_file_at_once_both_succeed(store: Store, pex: Artefact) -> None:
+    both_sending = threading.Barrier(2, timeout=30)
+
+    def meet(_name: str, sent: int) -> None:
+        if not sent:
+            both_sending.wait()
+
+    def run() -> Published | PublishError:
+        with PexRegistry(store.urls) as registry:
+            return registry.publish([pex], meet)[pex.name]
+
+    with ThreadPoolExecutor(2) as pool:
+        outcomes = [future.result() for future in [pool.submit(run), pool.submit(run)]]
+    assert [isinstance(each, Published) and each.sent for each in outcomes] == [True, True]
+    assert store.files == {pex.name: pex.path.read_bytes()}
 
 
 @pytest.mark.parametrize("url", ["", "null", "ftp://host/a", "http://[::1/a", "http://", "https://host:port/a"])

@@ -332,27 +332,6 @@ def test_several_files_are_sent_at_once(urls: Urls, tmp_path: Path) -> None:
     assert all(isinstance(each, Published) for each in outcomes.values())
 
 
-def test_two_publishers_at_once_both_succeed(cloud: CloudServer, pex: Artefact) -> None:
-    both_begun = threading.Barrier(2, timeout=30)
-    outcomes: list[Published | PublishError] = []
-
-    def run() -> None:
-        with PexRegistry(Urls(cloud)) as registry:
-            outcomes.extend(
-                registry.publish(
-                    [pex], lambda _name, sent: None if sent else (both_begun.wait(), None)[1]
-                ).values()
-            )
-
-    threads = [threading.Thread(target=run) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert [isinstance(each, Published) and each.sent for each in outcomes] == [True, True]
-    assert cloud.objects() == {pex.name: pex.path.read_bytes()}
-
-
 def test_nothing_is_sent_once_the_builder_is_stopping(cloud: CloudServer, urls: Urls, pex: Artefact) -> None:
     process.stopping.set()
     assert "it was stopped" in failure(cloud, urls, pex)
