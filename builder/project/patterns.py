@@ -38,18 +38,24 @@ class IgnoreRules:
             raise ProjectError(what, where=Origin(where), remedy="Save it as UTF-8") from error
         except OSError as error:
             raise unreadable(error, path) from error
-        self._prefix_length = len(prefix)
+        self.prefix = prefix
         patterns = [
-            _compile(line, Origin(where, number)) for number, line in enumerate(text.splitlines(), start=1)
+            (number, _compile(line, Origin(where, number)))
+            for number, line in enumerate(text.splitlines(), start=1)
         ]
-        self._patterns = [pattern for pattern in reversed(patterns) if pattern.regex is not None]
+        self._patterns = [(number, pattern) for number, pattern in reversed(patterns) if pattern.regex is not None]
 
     def verdict(self, name: str) -> bool | None:
         """True: left out; False: re-included by a `!pattern`; None: not named. Directories end with a slash."""
-        name = name[self._prefix_length :]
-        for pattern in self._patterns:
+        rule = self.rule(name)
+        return rule[1] if rule else None
+
+    def rule(self, name: str) -> tuple[int, bool] | None:
+        """The line that speaks for a name, 1-based, and its verdict."""
+        name = name[len(self.prefix) :]
+        for line, pattern in self._patterns:
             if _matches_itself(pattern, name):
-                return pattern.include
+                return line, pattern.include is True
         return None
 
 
