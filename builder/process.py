@@ -63,11 +63,13 @@ def run(
     timeout: float | None = None,
     stdin: str = "",
     check: bool = True,
+    whole_group: bool = False,
 ) -> Finished:
     """Run a program to its end and return what it said.
 
     It gets a process group of its own, which is killed whole at the time limit (seconds), or when the builder
-    is interrupted. Raises ToolError if the program cannot be started, ProcessFailed if `check` and it fails.
+    is interrupted; with `whole_group` also when the program ends, for one that may leave others behind. Raises
+    ToolError if the program cannot be started, ProcessFailed if `check` and it fails.
     """
     words = [os.fspath(word) for word in argv]
     if trace := _trace:
@@ -89,6 +91,8 @@ def run(
     finally:
         with _children_lock:
             _children.discard(child)
+    if whole_group:
+        _kill(child)
     if check and child.returncode != 0:
         raise ProcessFailed(words, child.returncode, stdout, stderr)
     return Finished(tuple(words), child.returncode, stdout, stderr)
