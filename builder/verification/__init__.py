@@ -1,0 +1,1 @@
+"""Loading a built location as the receiving server does, on this machine."""

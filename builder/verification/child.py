@@ -1,0 +1,209 @@
+"""What runs in the child, under the target's Python, among the project's own distributions: it loads a location.
+
+    SOURCE_VENV/pex child.py REQUEST
+
+REQUEST is a file with one JSON object; the answer is written to the file that it names, and is missing if the
+process did not live to write it. What was going on when it died is then in the file `trace`. Nothing of the
+builder can be imported here, and nothing newer than Python 3.9.
+"""
+
+# Dagster is imported where its time and its errors are told apart from the project's, and its objects have no types
+# here; whatever the project raises is the answer; pathlib would be a module that the project got for free.
+# ruff: noqa: ANN401, BLE001, PLC0415, PTH100, PTH105, PTH119, PTH122, PTH123
+
+from __future__ import annotations
+
+import errno
+import faulthandler
+import inspect
+import json
+import os
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+Answer = dict[str, Any]
+
+_LIBRARY = "dagster"
+
+
+def main(path: str) -> None:
+    """Answer the request in a file, and end the process, whatever threads the project has started."""
+    leave = os._exit
+    with open(path, encoding="utf-8") as stream:
+        request = json.load(stream)
+    with open(request["output"], "ab") as output:
+        # Programs that the project starts and leaves behind must not hold the builder's pipes.
+        os.dup2(output.fileno(), 1)
+        os.dup2(output.fileno(), 2)
+    # Open to the end: the interpreter itself writes to it.
+    trace = os.open(request["trace"], os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    _watch(trace)
+    heard = _listen()
+    answer = _act(request, trace)
+    answer["warnings"] = list({entry["text"]: entry for entry in heard}.values())
+    part = request["answer"] + ".part"
+    with open(part, "w", encoding="utf-8") as stream:
+        json.dump(answer, stream)
+    os.replace(part, request["answer"])
+    leave(0)
+
+
+def _act(request: Answer, trace: int) -> Answer:
+    try:
+        import dagster
+        from dagster._grpc import server
+    except BaseException as error:
+        return {"step": "dagster", "error": _describe(error)}
+    # The time that dagster itself takes is not the project's.
+    faulthandler.dump_traceback_later(request["timeout"], exit=True, file=trace)
+    started = time.monotonic()
+    try:
+        found = _load(server, request)
+    except BaseException as error:
+        answer: Answer = {"step": "load", "error": _describe(error), "loadable": _loadable(dagster, request)}
+    else:
+        answer = {"step": "done", "found": found, "dagster_version": dagster.__version__}
+    faulthandler.cancel_dump_traceback_later()
+    answer["seconds"] = time.monotonic() - started
+    return answer
+
+
+def _load(server: Any, request: Answer) -> dict[str, list[str]]:
+    """The names of what the location defines, loaded as `dagster api grpc` does (dagster/_cli/api.py)."""
+    from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+
+    origin = LoadableTargetOrigin(
+        executable_path=sys.executable,
+        attribute=request["attribute"],
+        # Relative, as the receiving server gives it (dagster_cloud/pex/grpc/server/manager.py).
+        working_directory=request["working_directory"] or ".",
+        **{request["code_source"][0]: request["code_source"][1]},
+    )
+    given = {
+        "loadable_target_origin": origin,
+        "entry_point": [sys.executable, "-m", "dagster"],
+        "container_image": None,
+        "container_context": None,
+        "code_location_name": request["name"],
+    }
+    # Older versions know fewer of them.
+    known = inspect.signature(server.LoadedRepositories).parameters
+    loaded = server.LoadedRepositories(**{key: value for key, value in given.items() if key in known})
+    repositories = list(loaded.definitions_by_name.values())
+    for repository in repositories:
+        _snapshot(repository)
+    return {
+        kind: sorted({name for repository in repositories for name in names(repository)})
+        for kind, names in _NAMES.items()
+    }
+
+
+def _snapshot(repository: Any) -> None:
+    """Put the definitions in the form in which the server answers, which finds what else is wrong with them."""
+    try:
+        from dagster._core.remote_representation.external_data import RepositorySnap
+    except ImportError:
+        # Before dagster 1.9.
+        return
+    RepositorySnap.from_def(repository)
+
+
+def _assets(repository: Any) -> list[str]:
+    return [key.to_user_string() for key in repository.asset_graph.get_all_asset_keys()]
+
+
+def _asset_checks(repository: Any) -> list[str]:
+    keys = repository.asset_graph.asset_check_keys
+    return [f"{key.asset_key.to_user_string()}:{key.name}" for key in keys]
+
+
+_NAMES: dict[str, Callable[[Any], list[str]]] = {
+    "assets": _assets,
+    "asset_checks": _asset_checks,
+    # Dagster makes hidden jobs of its own.
+    "jobs": lambda repository: [job.name for job in repository.get_all_jobs() if not job.name.startswith("__")],
+    "schedules": lambda repository: [schedule.name for schedule in repository.schedule_defs],
+    "sensors": lambda repository: [sensor.name for sensor in repository.sensor_defs],
+    "resources": lambda repository: list(repository.get_top_level_resources()),
+}
+
+
+def _describe(error: BaseException) -> Answer:
+    """An exception and what it was raised from."""
+    attributes: dict[str, str] = {}
+    if isinstance(error, ImportError) and error.name:
+        attributes["module"] = error.name
+    if isinstance(error, OSError) and error.errno == errno.ENOENT and isinstance(error.filename, (str, bytes)):
+        attributes["file"] = os.path.abspath(os.fsdecode(error.filename))
+        attributes["file_as_written"] = os.fsdecode(error.filename)
+    if isinstance(error, KeyError) and error.args and isinstance(error.args[0], str):
+        attributes["key"] = error.args[0]
+    frames = [
+        (_absolute(frame.filename), frame.lineno or 0, frame.name, frame.line or "")
+        for frame in traceback.extract_tb(error.__traceback__)
+    ]
+    return {
+        "kind": type(error).__name__,
+        "message": "".join(traceback.format_exception_only(type(error), error)),
+        "frames": frames,
+        "attributes": attributes,
+        "cause": None if error.__cause__ is None else _describe(error.__cause__),
+    }
+
+
+def _absolute(path: str) -> str:
+    # `<frozen os>` and its like are no paths.
+    return path if path.startswith("<") else os.path.abspath(path)
+
+
+def _loadable(dagster: Any, request: Answer) -> list[str]:
+    """What could be loaded from the module, if it was imported."""
+    kind, value = request["code_source"]
+    name = os.path.splitext(os.path.basename(value))[0] if kind == "python_file" else value
+    wanted = (dagster.Definitions, dagster.RepositoryDefinition)
+    return [key for key, value in vars(sys.modules.get(name, sys)).items() if isinstance(value, wanted)]
+
+
+def _watch(trace: int) -> None:
+    """Have the stack written to a file if the process crashes or ends itself."""
+    faulthandler.enable(trace, all_threads=False)
+    leave, here = os._exit, os.getpid()
+
+    def ended(status: int) -> Any:
+        # Children by fork end this way too.
+        if os.getpid() == here:
+            faulthandler.dump_traceback(trace, all_threads=False)
+        leave(status)
+
+    os._exit = ended
+
+
+def _listen() -> list[dict[str, str]]:
+    """Note the warnings that dagster raises; they are as good as shown."""
+    heard: list[dict[str, str]] = []
+    warnings.simplefilter("default")
+    show = warnings.showwarning
+
+    def note(message: Any, category: Any, filename: str, lineno: int, file: Any = None, line: Any = None) -> None:
+        if _raised_by_dagster(inspect.currentframe()):
+            heard.append({"text": str(message), "path": os.path.abspath(filename), "line": str(lineno)})
+        else:
+            show(message, category, filename, lineno, file, line)
+
+    warnings.showwarning = note
+    return heard
+
+
+def _raised_by_dagster(frame: Any | None) -> bool:
+    while frame is not None and frame.f_globals.get("__name__") in (__name__, "warnings"):
+        frame = frame.f_back
+    name = frame.f_globals.get("__name__", "") if frame is not None else ""
+    return str(name).split(".")[0].split("_")[0] == _LIBRARY
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,171 @@
+"""Which distribution a module is in, where the names differ, and where to declare it.
+
+What an index has cannot be asked for by module; the table holds well-known cases only.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from builder.errors import ProjectError
+from builder.project.manifest import find_manifest
+from builder.project.metadata import read_pyproject
+
+_KNOWN: Final[Mapping[str, str]] = {
+    "Crypto": "pycryptodome",
+    "MySQLdb": "mysqlclient",
+    "OpenSSL": "pyOpenSSL",
+    "PIL": "Pillow",
+    "airflow": "apache-airflow",
+    "apache_beam": "apache-beam",
+    "attr": "attrs",
+    "azure.identity": "azure-identity",
+    "azure.storage.blob": "azure-storage-blob",
+    "boto3": "boto3",
+    "bs4": "beautifulsoup4",
+    "clickhouse_connect": "clickhouse-connect",
+    "clickhouse_driver": "clickhouse-driver",
+    "cv2": "opencv-python-headless",
+    "databricks.sdk": "databricks-sdk",
+    "databricks.sql": "databricks-sql-connector",
+    "dateutil": "python-dateutil",
+    "dbt": "dbt-core",
+    "deltalake": "deltalake",
+    "django": "Django",
+    "docx": "python-docx",
+    "dotenv": "python-dotenv",
+    "duckdb": "duckdb",
+    "faiss": "faiss-cpu",
+    "fitz": "PyMuPDF",
+    "git": "GitPython",
+    "github": "PyGithub",
+    "gitlab": "python-gitlab",
+    "google.auth": "google-auth",
+    "google.cloud.bigquery": "google-cloud-bigquery",
+    "google.cloud.storage": "google-cloud-storage",
+    "google.protobuf": "protobuf",
+    "googleapiclient": "google-api-python-client",
+    "great_expectations": "great-expectations",
+    "grpc": "grpcio",
+    "haystack": "haystack-ai",
+    "jose": "python-jose",
+    "jwt": "PyJWT",
+    "kafka": "kafka-python",
+    "kubernetes": "kubernetes",
+    "lxml": "lxml",
+    "magic": "python-magic",
+    "markdown": "Markdown",
+    "mysql": "mysql-connector-python",
+    "numpy": "numpy",
+    "oracledb": "oracledb",
+    "pandas": "pandas",
+    "pkg_resources": "setuptools",
+    "polars": "polars",
+    "pptx": "python-pptx",
+    "psycopg2": "psycopg2-binary",
+    "pyarrow": "pyarrow",
+    "pydantic": "pydantic",
+    "pymssql": "pymssql",
+    "requests": "requests",
+    "scipy": "scipy",
+    "serial": "pyserial",
+    "sklearn": "scikit-learn",
+    "skimage": "scikit-image",
+    "slack_sdk": "slack-sdk",
+    "slugify": "python-slugify",
+    "snowflake.connector": "snowflake-connector-python",
+    "snowflake.snowpark": "snowflake-snowpark-python",
+    "sqlalchemy": "SQLAlchemy",
+    "telegram": "python-telegram-bot",
+    "usaddress": "usaddress",
+    "websocket": "websocket-client",
+    "yaml": "PyYAML",
+    "zmq": "pyzmq",
+}
+_PREFIXES: Final = (("google.cloud.", 3), ("azure.", 3))
+"""Namespaces whose parts are distributions of their own, and how many segments name one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """A distribution that has a module.
+
+    :param certain: whether it is known, not guessed from the module's name.
+    """
+
+    name: str
+    certain: bool
+
+
+def provider_of(module: str) -> Provider:
+    """The distribution that has a module, such as `yaml` or `google.cloud.storage`."""
+    parts = module.split(".")
+    for length in range(len(parts), 0, -1):
+        if known := _KNOWN.get(".".join(parts[:length])):
+            return Provider(known, certain=True)
+    for prefix, length in _PREFIXES:
+        if module.startswith(prefix):
+            return Provider("-".join(parts[:length]).replace("_", "-"), certain=False)
+    name = parts[0].replace("_", "-")
+    # Dagster's own libraries are all called like this.
+    return Provider(name, certain=name.startswith("dagster-"))
+
+
+def how_to_declare(distribution: str, project: Path, shown: str) -> str:
+    """The remedy for a distribution that a project lacks, as an imperative.
+
+    :param project: the directory whose manifest holds.
+    :param shown: how that directory is named to the user, with a slash at its end, or empty.
+    """
+    manifest = find_manifest(project)
+    if manifest is None:
+        return f"Write `{distribution}` in a `{shown}requirements.txt`"
+    for place, option in _elsewhere(distribution, project):
+        return (
+            f"`{distribution}` is declared, but in {place}, which is not shipped: move it to `dependencies` in"
+            f" `{shown}pyproject.toml`, or build with {option}"
+        )
+    if (project / "uv.lock").is_file():
+        return f"Run `uv add {distribution}` in `{shown or '.'}`"
+    if (project / "poetry.lock").is_file():
+        return f"Run `poetry add {distribution}` in `{shown or '.'}`"
+    key = {"setup.py": "`install_requires` in ", "setup.cfg": "`install_requires` in "}.get(
+        manifest.name, "`dependencies` in " if manifest.name == "pyproject.toml" else ""
+    )
+    return f"Add `{distribution}` to {key}`{shown}{manifest.name}`"
+
+
+def _elsewhere(distribution: str, project: Path) -> Iterator[tuple[str, str]]:
+    """Where else in a pyproject.toml a distribution is declared, and the option that ships it."""
+    try:
+        document = read_pyproject(project)
+    except ProjectError:
+        return
+    groups = document.get("dependency-groups")
+    for name, entries in _tables(groups):
+        if _names(entries, distribution):
+            yield f"the dependency group `{name}`", f"--group {name}"
+    metadata = document.get("project")
+    for name, entries in _tables(metadata.get("optional-dependencies") if isinstance(metadata, dict) else None):
+        if _names(entries, distribution):
+            yield f"the extra `{name}`", f"--extra {name}"
+
+
+def _tables(value: object) -> list[tuple[str, object]]:
+    return list(value.items()) if isinstance(value, dict) else []
+
+
+def _names(entries: object, distribution: str) -> bool:
+    """Whether one of these requirements is for a distribution."""
+    if not isinstance(entries, list):
+        return False
+    names = (re.match(r"[\w.-]+", entry) for entry in entries if isinstance(entry, str))
+    return any(name and _normal(name[0]) == _normal(distribution) for name in names)
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()

@@ -1,0 +1,250 @@
+"""What an error of the user's code means, and what to do about it, where that is certain."""
+
+from __future__ import annotations
+
+import os.path
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from builder.errors import Origin
+from builder.tracebacks import CutTraceback, chain, place
+from builder.verification.distributions import how_to_declare, provider_of
+from builder.verification.left_out import LeftOut, why_left_out
+from builder.verification.libraries import how_to_get, missing_library
+from builder.verification.load import CodeSource, Raised
+
+_UNSET: Final = re.compile(r'environment variable "?(\w+)"?,? (?:which )?is not set', re.IGNORECASE)
+_SEVERAL: Final = re.compile(r"Found Definitions objects: (.+)")
+_NOTHING: Final = "No Definitions, RepositoryDefinition"
+_RELATIVE: Final = "attempted relative import with no known parent package"
+_BUILT_IN: Final = "DAGSTER_CLOUD_"
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What is known of a location besides the error.
+
+    :param directory: the build directory, if it is on this machine.
+    :param project: the directory of the manifest.
+    :param declared: where the location is declared.
+    :param packed: the names of the project's files that are in the source PEX.
+    :param source: the directory that the source PEX was unpacked to, `site-packages`.
+    :param deps: that of the deps PEX.
+    :param variables: the names of environment variables that are set here, but withheld from the code.
+    """
+
+    code: CodeSource
+    python_version: str
+    directory: Path | None
+    project: Path | None
+    declared: Origin | None
+    packed: frozenset[str]
+    source: Path
+    deps: Path
+    variables: frozenset[str] = frozenset()
+
+    @property
+    def file(self) -> str:
+        """The file that declares the location, for people."""
+        return f"`{self.declared.path.name}`" if self.declared else "the workspace file"
+
+    def shown(self, path: Path) -> str:
+        """A directory as people look for it, with a slash at its end; empty for that of the workspace file."""
+        base = self.declared.path.parent if self.declared else path
+        relative = os.path.relpath(path, base)
+        return "" if relative == "." else f"{relative}/"
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """An error in words.
+
+    :param what: one sentence without a full stop.
+    :param remedy: what to do about it.
+    :param of_workspace: it is about the workspace file, not about the code.
+    """
+
+    what: str
+    remedy: str | None
+    of_workspace: bool = False
+
+
+def explain(raised: Raised, told: CutTraceback, context: Context) -> Explanation:
+    """Say what an error means; where that is not certain, only what it says itself."""
+    for hint in _HINTS:
+        if explanation := hint(raised, told, context):
+            return explanation
+    subject = "dagster itself cannot be imported" if raised.of_dagster else "its code does not load"
+    return Explanation(f"{subject}: {told.what}", None)
+
+
+def _missing_module(_raised: Raised, told: CutTraceback, context: Context) -> Explanation | None:
+    module = told.root.attributes.get("module")
+    if not module or told.root.kind != "ModuleNotFoundError":
+        return None
+    if found := _left_out_module(module, context):
+        name, left = found
+        return Explanation(
+            f"there is no module `{module}`: `{name}` is in the project, but {left.rule}", left.remedy
+        )
+    code = context.code
+    asked = code.kind != "python_file" and f"{code.value}.".startswith(f"{module}.") and told.where is None
+    if asked:
+        return _missing_code_source(module, context)
+    if path := _packed_module(module, context):
+        dotted = re.sub(r"(/__init__)?\.py$", "", path).replace("/", ".")
+        return Explanation(f"there is no module `{module}`; the project has `{path}`", f"Import it as `{dotted}`")
+    top = module.partition(".")[0]
+    if top != module and (any((context.deps / top).glob("*.py")) or any((context.source / top).glob("*.py"))):
+        return Explanation(
+            f"the installed `{top}` has no module `{module}`", f"Depend on a version of `{top}` that has it"
+        )
+    provider = provider_of(module)
+    project = context.project
+    remedy = how_to_declare(provider.name, project, context.shown(project)) if project else None
+    if remedy and not provider.certain:
+        remedy = f"{remedy}, if that is the distribution which has the module"
+    return Explanation(
+        f"there is no module `{module}` among its dependencies", remedy and f"{remedy}; then build again"
+    )
+
+
+def _missing_code_source(module: str, context: Context) -> Explanation:
+    code, path = context.code, _packed_module(module, context)
+    where = (
+        f"`{code.working_directory}`, its working directory" if code.working_directory else "its build directory"
+    )
+    remedy = f"Correct `{code.kind}: {code.value}` in {context.file}"
+    if path is not None:
+        base = re.sub(rf"/?{module.replace('.', '/')}(/__init__)?\.py$", "", path)
+        remedy = f"It is in `{base or '.'}`: write `working_directory: {base or '.'}` in {context.file}"
+        if not base:
+            remedy = f"It is in the build directory: remove `working_directory` from {context.file}"
+    return Explanation(f"there is no module `{module}` in {where}", remedy, of_workspace=True)
+
+
+def _packed_module(module: str, context: Context) -> str | None:
+    """The file of the project that a module could be, if there is exactly one."""
+    path = module.replace(".", "/")
+    ends = (f"/{path}.py", f"/{path}/__init__.py")
+    found = [name for name in context.packed if f"/{name}".endswith(ends)]
+    return found[0] if len(found) == 1 else None
+
+
+def _left_out_module(module: str, context: Context) -> tuple[str, LeftOut] | None:
+    if context.directory is None:
+        return None
+    path = module.replace(".", "/")
+    for base in dict.fromkeys((context.code.working_directory or ".", ".", "src")):
+        for name in (f"{path}.py", f"{path}/__init__.py"):
+            full = os.path.normpath(f"{base}/{name}")
+            if full not in context.packed and (left := why_left_out(context.directory, full)):
+                return full, left
+    return None
+
+
+def _missing_file(_raised: Raised, told: CutTraceback, context: Context) -> Explanation | None:
+    path, written = (told.root.attributes.get(key) for key in ("file", "file_as_written"))
+    if not path or not written or context.directory is None:
+        return None
+    name = place(path, str(context.source))
+    if name is None:
+        return None
+    if left := why_left_out(context.directory, name):
+        return Explanation(f"`{name}` is in the project, but not in the build: {left.rule}", left.remedy)
+    same = [other for other in context.packed if other.endswith(f"/{written}")]
+    if len(same) == 1 and not (context.directory / name).exists():
+        return Explanation(
+            f"there is no `{written}` in the working directory, which is the build directory",
+            f"The project has `{same[0]}`: write that path, or start from the code's own, `Path(__file__).parent`",
+        )
+    return None
+
+
+def _missing_variable(_raised: Raised, told: CutTraceback, context: Context) -> Explanation | None:
+    root = told.root
+    last = root.frames[-1] if root.frames else None
+    name = root.attributes.get("key") if last and last.function == "__getitem__" else None
+    if not name or last is None or PurePosixPath(last.path).name not in {"os.py", "<frozen os>"}:
+        found = _UNSET.search("\n".join(error.message for error in chain(root)))
+        name = found[1] if found else None
+    if not name:
+        return None
+    if name in context.variables:
+        what = f"its code needs the environment variable `{name}`, which is withheld from it as a secret"
+        return Explanation(what, f"Pass it on to this check with --env {name}")
+    what = f"its code needs the environment variable `{name}`, which is not set"
+    if name.startswith(_BUILT_IN):
+        return Explanation(what, f"The server sets it; for this check, give it with --env {name}=VALUE")
+    return Explanation(
+        what,
+        f"For this check, give it with --env {name}=VALUE; for the server, set it in Dagster+ under Deployment,"
+        " Environment variables",
+    )
+
+
+def _missing_library(_raised: Raised, told: CutTraceback, _context: Context) -> Explanation | None:
+    library = missing_library(told.root.message)
+    if library is None:
+        return None
+    return Explanation(
+        f"its code needs the native library `{library}`, which this machine lacks", how_to_get(library)
+    )
+
+
+def _syntax(_raised: Raised, told: CutTraceback, context: Context) -> Explanation | None:
+    if told.root.kind not in {"SyntaxError", "IndentationError", "TabError"}:
+        return None
+    words = told.what.removeprefix(f"{told.root.kind}: ")
+    return Explanation(
+        f"its code is not valid Python {context.python_version}: {words}", "Correct the line; then build again"
+    )
+
+
+def _definitions(raised: Raised, told: CutTraceback, context: Context) -> Explanation | None:
+    message, code = told.root.message, context.code
+    if found := _SEVERAL.search(message):
+        names = [name.rpartition(".")[2] for name in found[1].strip().split(", ")]
+        listed = ", ".join(f"`{name}`" for name in names)
+        return Explanation(
+            f"`{code.value}` has {len(names)} Definitions objects ({listed}), and nothing says which to load",
+            f"Make them one, such as `Definitions.merge({', '.join(names)})`, or name one in {context.file}:"
+            f" attribute: {names[0]}",
+            of_workspace=True,
+        )
+    if code.attribute and re.search(rf"\b{re.escape(code.attribute)} not found ", message):
+        remedy = f"Correct or remove `attribute: {code.attribute}` in {context.file}"
+        if raised.loadable:
+            remedy = f"Write `attribute: {raised.loadable[0]}` in {context.file}, or remove the line"
+        return Explanation(f"`{code.value}` has no `{code.attribute}`", remedy, of_workspace=True)
+    if _NOTHING in message:
+        return Explanation(
+            f"`{code.value}` defines nothing that can be loaded",
+            f"Write `defs = Definitions(...)` at its top level, or correct `{code.kind}` in {context.file}",
+            of_workspace=True,
+        )
+    return None
+
+
+def _relative_import(_raised: Raised, told: CutTraceback, context: Context) -> Explanation | None:
+    if _RELATIVE not in told.root.message or context.code.kind != "python_file":
+        return None
+    module = context.code.value.removesuffix(".py").replace("/", ".")
+    return Explanation(
+        "a file that is loaded by its path cannot import relative to itself",
+        f"Write `module_name: {module}` instead of `python_file: {context.code.value}` in {context.file}",
+    )
+
+
+_HINTS: Final[tuple[Callable[[Raised, CutTraceback, Context], Explanation | None], ...]] = (
+    _missing_module,
+    _missing_library,
+    _missing_file,
+    _missing_variable,
+    _syntax,
+    _definitions,
+    _relative_import,
+)

@@ -1,0 +1,196 @@
+"""Loading a location's definitions in a child process, from PEX files that are unpacked."""
+
+from __future__ import annotations
+
+import json
+import linecache
+import os
+import pkgutil
+import re
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from builder import process
+from builder.errors import Notice, Origin
+from builder.tracebacks import Frame, RaisedError
+from builder.verification.unpack import Unpacked
+
+_GRACE: Final = 120.0
+"""Seconds that the child may take besides the project's: to start, and to import dagster for the first time."""
+
+_OUTPUT_LINES: Final = 5
+_TRACE_FRAME: Final = re.compile(r'  File "(?P<path>[^"]*)", line (?P<line>\d+) in (?P<function>.*)')
+
+
+@dataclass(frozen=True, slots=True)
+class CodeSource:
+    """What of the unpacked code is loaded.
+
+    :param kind: one of `builder.project.location.CODE_SOURCES`.
+    :param attribute: the name in the module, if one is asked for.
+    :param working_directory: relative to the build directory.
+    """
+
+    kind: str
+    value: str
+    attribute: str | None = None
+    working_directory: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Definitions:
+    """The names of what a location defines, sorted."""
+
+    assets: tuple[str, ...] = ()
+    asset_checks: tuple[str, ...] = ()
+    jobs: tuple[str, ...] = ()
+    schedules: tuple[str, ...] = ()
+    sensors: tuple[str, ...] = ()
+    resources: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The definitions were loaded.
+
+    :param warnings: that dagster raised; where it is known, in which file of the unpacked code.
+    :param seconds: that the project's code took.
+    """
+
+    definitions: Definitions
+    warnings: tuple[Notice, ...]
+    dagster_version: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """The project's code raised an error.
+
+    :param of_dagster: dagster itself could not be imported.
+    :param loadable: names in the module of the code source that could be loaded.
+    """
+
+    error: RaisedError
+    of_dagster: bool
+    loadable: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Died:
+    """The process ended before it could answer.
+
+    :param code: its exit code; negative if a signal ended it; None if it was stopped at the time limit.
+    :param frames: what it was at, outermost first, as far as it is known.
+    :param output: the last lines that it wrote.
+    """
+
+    code: int | None
+    frames: tuple[Frame, ...]
+    output: str
+
+    @property
+    def signal_name(self) -> str | None:
+        """The signal that ended it."""
+        return signal.Signals(-self.code).name if self.code is not None and self.code < 0 else None
+
+
+def load(
+    name: str,
+    code: CodeSource,
+    source: Unpacked,
+    deps: Unpacked,
+    *,
+    scratch: Path,
+    timeout: float,
+    environment: Mapping[str, str],
+) -> Loaded | Raised | Died:
+    """Load a location as the receiving server does (`dagster_cloud/pex/grpc/server`).
+
+    :param name: of the location.
+    :param scratch: an empty directory for what is written meanwhile.
+    :param timeout: seconds that the project's code may take; its whole process group is killed then.
+    :param environment: variables besides those of `process.clean_environment`.
+    """
+    home = scratch / "dagster-home"
+    home.mkdir()
+    (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n", encoding="utf-8")
+    child, request, answer = scratch / "child.py", scratch / "request", scratch / "answer"
+    output, trace = scratch / "output", scratch / "trace"
+    child.write_bytes(pkgutil.get_data(__package__, "child.py") or b"")
+    question = {
+        "name": name,
+        "code_source": [code.kind, code.value],
+        "attribute": code.attribute,
+        "working_directory": code.working_directory,
+        "timeout": timeout,
+        "answer": str(answer),
+        "output": str(output),
+        "trace": str(trace),
+    }
+    request.write_text(json.dumps(question), encoding="utf-8")
+    root = source.site_packages / "working_directory" / "root"
+    try:
+        finished = process.run(
+            [source.entry_point, child, request],
+            env=_environment(name, source, deps, {"DAGSTER_HOME": str(home), **environment}),
+            # Where the server has none, its own working directory is as good as any.
+            cwd=root if root.is_dir() else home,
+            timeout=timeout + _GRACE,
+            check=False,
+            whole_group=True,
+        )
+        code_at_end: int | None = finished.code
+    except process.ProcessFailed:
+        code_at_end = None
+    if answer.exists():
+        return _read(json.loads(answer.read_text(encoding="utf-8")))
+    traced = trace.read_text(encoding="utf-8", errors="replace") if trace.exists() else ""
+    said = output.read_text(encoding="utf-8", errors="replace") if output.exists() else ""
+    if traced.startswith("Timeout"):
+        code_at_end = None
+    return Died(code_at_end, _frames(traced), "\n".join(said.splitlines()[-_OUTPUT_LINES:]))
+
+
+def _environment(name: str, source: Unpacked, deps: Unpacked, extra: Mapping[str, str]) -> dict[str, str]:
+    clean = process.clean_environment({"DAGSTER_LOCATION_NAME": name, **extra})
+    paths = [str(source.bin), str(deps.bin), clean.get("PATH", os.defpath)]
+    modules = [str(source.site_packages), str(deps.site_packages)]
+    return {**clean, "PATH": os.pathsep.join(paths), "PYTHONPATH": os.pathsep.join(modules)}
+
+
+def _read(answer: Mapping[str, Any]) -> Loaded | Raised:
+    if "error" in answer:
+        error = _raised(answer["error"])
+        return Raised(error, answer["step"] == "dagster", tuple(answer.get("loadable", ())))
+    return Loaded(
+        Definitions(**{kind: tuple(names) for kind, names in answer["found"].items()}),
+        tuple(Notice(each["text"], Origin(Path(each["path"]), int(each["line"]))) for each in answer["warnings"]),
+        answer["dagster_version"],
+        answer["seconds"],
+    )
+
+
+def _raised(error: Mapping[str, Any]) -> RaisedError:
+    return RaisedError(
+        error["kind"],
+        error["message"],
+        tuple(Frame(*frame) for frame in error["frames"]),
+        None if error["cause"] is None else _raised(error["cause"]),
+        error["attributes"],
+    )
+
+
+def _frames(traced: str) -> tuple[Frame, ...]:
+    """The frames of the main thread; `faulthandler` writes the innermost first, and other threads before it."""
+    last = re.split(r"(?m)^(?:Current thread|Thread|Stack) .*$", traced)[-1]
+    found = (_TRACE_FRAME.fullmatch(line) for line in last.splitlines())
+    frames = []
+    for each in found:
+        if each:
+            text = linecache.getline(each["path"], int(each["line"])).strip()
+            frames.append(Frame(each["path"], int(each["line"]), each["function"], text))
+    return tuple(reversed(frames))

@@ -1,0 +1,182 @@
+"""Unpacking PEX files as the receiving server does: with `pex-tools`, each into a virtual environment.
+
+The server's own words are in `dagster_cloud/pex/grpc/server/registry.py`; left out here is `--pip`, which takes
+most of the time. Unpacked deps PEXes are kept in the cache, `verify/deps`, each in a directory of the name
+
+    SHA256-PYTHON/venv      where the hash is that of the file, and that of the interpreter's path
+                  stamp     written last: that it is complete, and what is in it; its time is that of the last use
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import importlib.util
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from builder import process, storage
+from builder.assembly.bootstrap import PEX_VERSION
+from builder.errors import LoadError, ToolError
+
+_KEPT: Final = 4
+"""Unpacked deps PEXes that are kept, each some hundred megabytes."""
+
+_IN_USE: Final = 3600.0
+"""Seconds since its last use in which none is removed: another run may be at it."""
+
+_SHARED: Final = ("bootstraps", "interpreters", "isolated")
+"""What is in pex's own cache besides the content of PEX files: two thirds of the time to unpack a source PEX."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unpacked:
+    """A PEX file as a virtual environment."""
+
+    venv: Path
+
+    @property
+    def site_packages(self) -> Path:
+        """The directory that is put on the path."""
+        (found,) = (self.venv / "lib").glob("python*/site-packages")
+        return found
+
+    @property
+    def bin(self) -> Path:
+        """The directory of its programs."""
+        return self.venv / "bin"
+
+    @property
+    def entry_point(self) -> Path:
+        """The program that runs modules in it."""
+        return self.venv / "pex"
+
+
+def unpack(pex: Path, python: Path, venv: Path) -> Unpacked:
+    """Unpack a PEX file into a directory that is made; raises LoadError if `pex-tools` cannot."""
+    shared = storage.make_directory(storage.cache_directory() / "verify" / "pex")
+    try:
+        _pex_tools(pex, python, venv, shared)
+    except process.ProcessFailed:
+        # Perhaps pex's cache is damaged, which it never looks at.
+        with storage.exclusive(shared.with_suffix(".lock")):
+            shutil.rmtree(shared, ignore_errors=True)
+        shutil.rmtree(venv, ignore_errors=True)
+        try:
+            _pex_tools(pex, python, venv, None)
+        except process.ProcessFailed as error:
+            if os.strerror(errno.ENOSPC) in error.stderr:
+                raise storage.storage_error(OSError(errno.ENOSPC, ""), venv, detail=error.detail) from error
+            raise LoadError(
+                f"`{pex.name}` cannot be unpacked, and the server could not unpack it either",
+                detail=error.detail,
+                remedy="Build it again; if it stays so, report it with the lines above",
+            ) from error
+    return Unpacked(venv)
+
+
+def unpacked_deps(pex: Path, sha256: str, python: Path) -> Unpacked:
+    """A deps PEX, unpacked now or kept from an earlier time; raises LoadError if it has to be and cannot.
+
+    :param sha256: of the file, which need not be there any more if it was unpacked before.
+    """
+    place = _place(sha256, python)
+    venv, stamp = place / "venv", place / "stamp"
+    with storage.exclusive(place.with_suffix(".lock")):
+        if _is_whole(place):
+            os.utime(stamp)
+            return Unpacked(venv)
+        shutil.rmtree(place, ignore_errors=True)
+        try:
+            unpack(pex, python, venv)
+        except BaseException:
+            shutil.rmtree(place, ignore_errors=True)
+            raise
+        with storage.atomic_write(stamp) as stream:
+            stream.write(_contents(venv).encode())
+    return Unpacked(venv)
+
+
+def kept_deps(sha256: str, python: Path) -> Path | None:
+    """The directory that a deps PEX was unpacked to, if it is whole."""
+    place = _place(sha256, python)
+    return place / "venv" if _is_whole(place) else None
+
+
+def prune() -> None:
+    """Remove all but the unpacked deps PEXes that were used last, and what is half-made."""
+    directory = storage.cache_directory() / "verify" / "deps"
+    places = sorted((path for path in directory.glob("*/")), key=_last_use, reverse=True)
+    for place in places[_KEPT:]:
+        if time.time() - _last_use(place) > _IN_USE:
+            with storage.exclusive(place.with_suffix(".lock")):
+                shutil.rmtree(place, ignore_errors=True)
+
+
+def _place(sha256: str, python: Path) -> Path:
+    # The environment has links to the interpreter; where another takes its place, it is another environment.
+    which = hashlib.sha256(os.fsencode(os.path.realpath(python))).hexdigest()
+    return storage.cache_directory() / "verify" / "deps" / f"{sha256[:32]}-{which[:8]}"
+
+
+def _last_use(place: Path) -> float:
+    try:
+        return (place / "stamp").stat().st_mtime
+    except OSError:
+        return place.stat().st_mtime if place.exists() else 0.0
+
+
+def _is_whole(place: Path) -> bool:
+    try:
+        return (place / "stamp").read_text(encoding="utf-8") == _contents(place / "venv")
+    except OSError:
+        return False
+
+
+def _contents(venv: Path) -> str:
+    """The sha256 over names and sizes of all files but bytecode, which comes with use."""
+    entries = sorted(_entries(str(venv), ""))
+    return hashlib.sha256("\n".join(entries).encode(errors="surrogateescape")).hexdigest()
+
+
+def _entries(directory: str, prefix: str) -> Iterator[str]:
+    with os.scandir(directory) as listing:
+        for entry in listing:
+            if entry.is_dir(follow_symlinks=False):
+                if entry.name != "__pycache__":
+                    yield from _entries(entry.path, f"{prefix}{entry.name}/")
+            else:
+                yield f"{prefix}{entry.name} {entry.stat(follow_symlinks=False).st_size}"
+
+
+def _pex_tools(pex: Path, python: Path, venv: Path, shared: Path | None) -> None:
+    with storage.scratch_directory() as pex_root:
+        if shared:
+            for name in _SHARED:
+                (pex_root / name).symlink_to(storage.make_directory(shared / name))
+        environment = {
+            # The builder's own modules are for another Python perhaps; pex is for any.
+            "PYTHONPATH": str(_pex_directory()),
+            "PEX_PYTHON_PATH": str(python),
+            "PEX_ROOT": str(pex_root),
+            "PEX_IGNORE_RCFILES": "true",
+        }
+        options = ["--collisions-ok", "--non-hermetic-scripts"]
+        process.run(
+            [python, "-m", "pex.tools", pex, "venv", *options, venv],
+            env=process.clean_environment(environment),
+        )
+
+
+def _pex_directory() -> Path:
+    spec = importlib.util.find_spec("pex")
+    if spec is None or spec.origin is None:
+        raise ToolError(
+            "pex is missing", remedy=f"Install it: `pip install pex=={PEX_VERSION}`, or use builder.pex"
+        )
+    return Path(spec.origin).parents[1]

@@ -1,0 +1,238 @@
+"""Verifying: loading the definitions of locations from their PEX files, as the receiving server would."""
+
+from __future__ import annotations
+
+import os
+import re
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from builder import process, storage
+from builder.errors import LoadError, Notice, Origin
+from builder.project.location import Location
+from builder.tracebacks import CutTraceback, RaisedError, cut, place
+from builder.verification.hints import Context, Explanation, explain
+from builder.verification.load import CodeSource, Definitions, Died, Loaded, Raised, load
+from builder.verification.machine import NotVerified, interpreter, unfit
+from builder.verification.unpack import kept_deps, prune, unpack, unpacked_deps
+
+DEFAULT_TIMEOUT: Final = 120.0
+"""Seconds that the code of a location may take to load."""
+
+_BYTES_PER_LOCATION: Final = 1 << 30
+"""Memory that a location is taken to need: dagster with pandas and a few cloud libraries takes a third of it."""
+
+_ROOT: Final = "working_directory/root/"
+
+
+@dataclass(frozen=True, slots=True)
+class ToVerify:
+    """A built location.
+
+    :param name: of the location.
+    :param deps: the deps PEX; need not exist if it was unpacked on this machine before.
+    :param deps_sha256: of that file; None to compute it.
+    :param python_version: of the target, such as `"3.11"`.
+    :param directory: the build directory, None if it is not on this machine; for hints only, as are the next two.
+    :param project: the directory of the manifest.
+    :param declared: where the location is declared.
+    """
+
+    name: str
+    source: Path
+    deps: Path
+    python_version: str
+    code: CodeSource
+    deps_sha256: str | None = None
+    directory: Path | None = None
+    project: Path | None = None
+    declared: Origin | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """The location loads.
+
+    :param warnings: that dagster raised; about the user's own files, where those are known.
+    :param seconds: that the location's code took to load.
+    """
+
+    definitions: Definitions
+    warnings: tuple[Notice, ...]
+    dagster_version: str
+    seconds: float
+
+
+def to_verify(
+    location: Location, source: Path, deps: Path, python_version: str, *, deps_sha256: str | None = None
+) -> ToVerify:
+    """A location of a workspace with the PEX files that were built for it."""
+    attribute, directory = (location.settings.get(key) for key in ("attribute", "working_directory"))
+    return ToVerify(
+        location.name,
+        source,
+        deps,
+        python_version,
+        CodeSource(
+            *location.code_source,
+            attribute=attribute if isinstance(attribute, str) else None,
+            working_directory=directory if isinstance(directory, str) else None,
+        ),
+        deps_sha256,
+        *location.tree,
+        location.origin,
+    )
+
+
+Outcome = Verified | LoadError | NotVerified
+
+
+def verify_locations(
+    items: Sequence[ToVerify],
+    *,
+    timeout: float = DEFAULT_TIMEOUT,
+    environment: Mapping[str, str] | None = None,
+    when_done: Callable[[ToVerify, Outcome], None] = lambda _item, _outcome: None,
+) -> dict[str, Outcome]:
+    """Load locations side by side, as many as processors and memory allow.
+
+    :param timeout: seconds that the code of each may take.
+    :param environment: variables that the code gets besides those of this process that are no secrets.
+    :param when_done: called for each as soon as it is known what became of it, from several threads.
+
+    What became of each, by name: loaded, not loadable, or not to be found out on this machine. Raises StorageError
+    if the disk is full.
+    """
+    given = dict(environment or {})
+
+    def work(item: ToVerify) -> Outcome:
+        try:
+            outcome = _verify(item, timeout, given)
+        except LoadError as error:
+            outcome = error
+        when_done(item, outcome)
+        return outcome
+
+    with ThreadPoolExecutor(_side_by_side(len(items))) as pool:
+        futures = {item.name: pool.submit(work, item) for item in items}
+        try:
+            outcomes = {name: future.result() for name, future in futures.items()}
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    prune()
+    return outcomes
+
+
+def _verify(item: ToVerify, timeout: float, environment: Mapping[str, str]) -> Outcome:
+    found = _deps(item)
+    if isinstance(found, NotVerified):
+        return found
+    sha256, python = found
+    with storage.scratch_directory() as scratch, ThreadPoolExecutor(1) as pool:
+        unpacking = pool.submit(unpacked_deps, item.deps, sha256, python)
+        source = unpack(item.source, python, scratch / "source")
+        deps = unpacking.result()
+        room = storage.make_directory(scratch / "room")
+        result = load(item.name, item.code, source, deps, scratch=room, timeout=timeout, environment=environment)
+        context = Context(
+            item.code,
+            item.python_version,
+            item.directory,
+            item.project,
+            item.declared,
+            _packed(item.source),
+            source.site_packages,
+            deps.site_packages,
+            frozenset(os.environ) - frozenset(process.clean_environment()) - frozenset(environment),
+        )
+        if isinstance(result, Loaded):
+            warnings = tuple(_at_home(notice, context) for notice in result.warnings)
+            return Verified(result.definitions, warnings, result.dagster_version, result.seconds)
+        return _failure(result, context, timeout)
+
+
+def _deps(item: ToVerify) -> tuple[str, Path] | NotVerified:
+    """The sha256 of the deps PEX and the interpreter to load it with."""
+    python = interpreter(item.python_version)
+    if isinstance(python, NotVerified):
+        return python
+    present = item.deps.is_file()
+    sha256 = item.deps_sha256 or (storage.sha256_of(item.deps) if present else "")
+    place = item.deps if present else kept_deps(sha256, python)
+    if place is None:
+        return NotVerified(f"the deps PEX `{item.deps.name}` is not on this machine", "Build it here")
+    return unfit(place, item.python_version) or (sha256, python)
+
+
+def _packed(source: Path) -> frozenset[str]:
+    with zipfile.ZipFile(source) as archive:
+        return frozenset(name.removeprefix(_ROOT) for name in archive.namelist() if name.startswith(_ROOT))
+
+
+def _failure(result: Raised | Died, context: Context, timeout: float) -> LoadError:
+    site_packages = str(context.source)
+    if isinstance(result, Raised):
+        told = cut(result.error, site_packages)
+        explanation = explain(result, told, context)
+    else:
+        told = cut(RaisedError("", result.output, result.frames), site_packages)
+        explanation = _of_death(result, timeout)
+    if explanation.of_workspace:
+        return LoadError(explanation.what, where=context.declared, remedy=explanation.remedy)
+    where, detail = _origin(told, context), "\n".join(told.lines)
+    return LoadError(explanation.what, where=where, detail=detail or None, remedy=explanation.remedy)
+
+
+def _of_death(died: Died, timeout: float) -> Explanation:
+    if died.code is None:
+        return Explanation(
+            f"its code was still being loaded after {timeout:g} seconds, the time limit",
+            "Move what takes so long out of the import, into an asset or a resource; or allow more with --timeout",
+        )
+    if died.signal_name == "SIGKILL":
+        return Explanation(
+            "its process was killed while its code was loaded, as the system does when memory runs out",
+            "Load less data at import; or run this on a machine with more memory",
+        )
+    if died.signal_name:
+        return Explanation(
+            f"its process crashed while its code was loaded ({died.signal_name})",
+            "It is mostly a native library that does this: try another version of what the last line calls",
+        )
+    return Explanation(
+        f"its code ended the process, with exit code {died.code}, while it was loaded",
+        "Raise an error instead of ending the process: on the server, the code server would go down with it",
+    )
+
+
+def _origin(told: CutTraceback, context: Context) -> Origin | None:
+    if told.where is None or context.directory is None:
+        return None
+    name, line = told.where
+    path = Path(os.path.normpath(context.directory / name))
+    return Origin(path, line) if path.is_file() else None
+
+
+def _at_home(notice: Notice, context: Context) -> Notice:
+    """A warning about a file of the project instead of its unpacked copy; without a place if it is another's."""
+    name = place(str(notice.where.path), str(context.source)) if notice.where else None
+    path = context.directory / name if name and context.directory else None
+    line = notice.where.line if notice.where else None
+    return replace(notice, where=Origin(path, line) if path and path.is_file() else None)
+
+
+def _side_by_side(count: int) -> int:
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    bound = min(count, processors)
+    try:
+        found = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text(encoding="ascii"))
+    except OSError:
+        found = None
+    if found:
+        bound = min(bound, int(found[1]) * 1024 // _BYTES_PER_LOCATION)
+    return max(bound, 1)

@@ -1,0 +1,225 @@
+"""`python -m builder.verify OUT_DIR`: load what was built as the receiving server will."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from builder.console import console
+from builder.errors import LoadError, Origin, ProjectError, UsageError
+from builder.outcomes import show_outcome
+from builder.running import run_door, verbosity_options
+
+if TYPE_CHECKING:
+    from builder.project.location import Location
+    from builder.verification.verify import Outcome, ToVerify
+
+NOT_VERIFIED: Final = 3
+"""Exit code if nothing failed, but something could not be loaded on this machine."""
+
+
+@click.command(short_help="Load what was built as the server will.")
+@click.argument("out_dir", required=False, type=click.Path(path_type=Path))
+@click.option("--location", "names", multiple=True, metavar="NAME", help="Only this location; may be repeated.")
+@click.option(
+    "--source",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE",
+    help="A source PEX, instead of OUT_DIR; with --deps and --workspace.",
+)
+@click.option(
+    "--deps",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE",
+    help="The deps PEX that belongs to it.",
+)
+@click.option(
+    "--workspace",
+    type=click.Path(path_type=Path, exists=True),
+    metavar="PATH",
+    help="The dagster_cloud.yaml that says what to load of it, for one location.",
+)
+@click.option(
+    "--env",
+    "variables",
+    multiple=True,
+    metavar="NAME[=VALUE]",
+    help="Give the code this variable, even if its name is that of a secret; may be repeated.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=120,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long the code of a location may take to load.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print all that was found as JSON, for machines.")
+@verbosity_options
+def main(
+    out_dir: Path | None,
+    names: tuple[str, ...],
+    source: Path | None,
+    deps: Path | None,
+    workspace: Path | None,
+    variables: tuple[str, ...],
+    timeout: float,
+    *,
+    as_json: bool,
+) -> int:
+    """Load the definitions of what `builder.deploy` built into OUT_DIR, as Dagster Cloud's server does.
+
+    The PEX files are unpacked as there, and the code is loaded by the target's Python, in a process of its own. It
+    gets the environment variables of this shell, but for secrets; those it needs are given with --env.
+
+    The exit code is 0 if every location loads, 1 if one does not, and 3 if none fails but this machine cannot run
+    one: that says nothing of how it will do on the server.
+
+    \b
+    Examples:
+      builder.pex -m builder.verify out
+      builder.pex -m builder.verify out --location my-location --env API_KEY
+      builder.pex -m builder.verify --source source-1f.pex --deps deps-2e.pex --workspace dagster_cloud.yaml
+    """  # noqa: D301  (click's mark for text that it must not wrap)
+    from builder.verification.verify import verify_locations  # noqa: PLC0415  (start-up time)
+
+    environment = _environment(variables)
+    if out_dir is not None and not (source or deps or workspace):
+        items, outcomes = _of_report(out_dir, names)
+    elif out_dir is None and source and deps and workspace:
+        items, outcomes = [_of_files(source, deps, workspace, names)], {}
+    else:
+        raise UsageError("give either OUT_DIR, or --source, --deps and --workspace")
+    with console.step(f"loaded {len(items)} location{'s' if len(items) != 1 else ''}"):
+        outcomes |= verify_locations(items, timeout=timeout, environment=environment)
+    if as_json:
+        console.result(json.dumps({name: _report(outcome) for name, outcome in outcomes.items()}, indent=2))
+    else:
+        for name, outcome in outcomes.items():
+            show_outcome(name, outcome)
+    if any(isinstance(outcome, LoadError) for outcome in outcomes.values()):
+        return 1
+    return 0 if all(_loads(outcome) for outcome in outcomes.values()) else NOT_VERIFIED
+
+
+def _environment(variables: Sequence[str]) -> dict[str, str]:
+    """The variables that the options name; those without a value have that of this process."""
+    found = {}
+    for text in variables:
+        name, given, value = text.partition("=")
+        if not given and name not in os.environ:
+            raise UsageError(f"--env {name}: there is no such variable here", remedy=f"Write --env {name}=VALUE")
+        found[name] = value if given else os.environ[name]
+    return found
+
+
+def _of_report(out_dir: Path, names: Sequence[str]) -> tuple[list[ToVerify], dict[str, Outcome]]:
+    """What `builder.deploy` built, and what it could not build."""
+    path = out_dir.absolute() / "build.json"
+    remedy = "Build first: builder.pex -m builder.deploy WORKSPACE OUT_DIR"
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+        entries = {entry["name"]: entry for entry in report["locations"]}
+    except FileNotFoundError:
+        raise UsageError(f"there is no `{path}`", remedy=remedy) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"`{path}` is not what builder.deploy writes: {error}", remedy=remedy) from error
+    for name in names:
+        if name not in entries:
+            raise UsageError(
+                f"there is no location `{name}` in `{path}`", remedy=f"Choose from: {', '.join(entries)}"
+            )
+    declared = dict(_origins(Path(report["workspace"])))
+    items: list[ToVerify] = []
+    failed: dict[str, Outcome] = {}
+    for name, entry in entries.items():
+        if names and name not in names:
+            continue
+        if "error" in entry:
+            failed[name] = LoadError(
+                "it was not built", detail=entry["error"]["what"], remedy=entry["error"]["remedy"]
+            )
+        else:
+            where = declared.get(name, Origin(Path(report["workspace"])))
+            items.append(_item(path.parent, entry, report["python_version"], where))
+    return items, failed
+
+
+def _item(out: Path, entry: Mapping[str, Any], python_version: str, declared: Origin) -> ToVerify:
+    from builder.verification.load import CodeSource  # noqa: PLC0415  (start-up time)
+    from builder.verification.verify import ToVerify  # noqa: PLC0415  (start-up time)
+
+    ((kind, value),) = entry["code_source"].items()
+    return ToVerify(
+        entry["name"],
+        out / entry["source"]["file"],
+        out / entry["deps"]["file"],
+        python_version,
+        CodeSource(kind, value, entry.get("attribute"), entry.get("working_directory")),
+        deps_sha256=entry["deps"]["sha256"],
+        directory=Path(entry["directory"]),
+        project=Path(entry["project"]),
+        declared=declared,
+    )
+
+
+def _origins(workspace: Path) -> Iterator[tuple[str, Origin]]:
+    """Where each location is declared, as long as the workspace can be read."""
+    from builder.project.workspace import read_workspace  # noqa: PLC0415  (start-up time)
+
+    try:
+        yield from ((location.name, location.origin) for location in read_workspace(workspace).locations)
+    except ProjectError:
+        return
+
+
+def _of_files(source: Path, deps: Path, workspace: Path, names: Sequence[str]) -> ToVerify:
+    from builder.project.workspace import read_workspace  # noqa: PLC0415  (start-up time)
+    from builder.verification.machine import python_version_of  # noqa: PLC0415  (start-up time)
+    from builder.verification.verify import to_verify  # noqa: PLC0415  (start-up time)
+
+    locations = read_workspace(workspace).select(names).locations
+    if len(locations) != 1:
+        raise UsageError(
+            f"`{workspace}` has {len(locations)} locations, and the PEX files are of one",
+            remedy=f"Choose it with --location: {', '.join(location.name for location in locations)}",
+        )
+    version = python_version_of(source)
+    if version is None:
+        raise LoadError(f"`{source}` does not say for which Python it is", remedy="Build it with builder.source")
+    location: Location = locations[0]
+    return to_verify(location, source.absolute(), deps.absolute(), version)
+
+
+def _loads(outcome: Outcome) -> bool:
+    from builder.verification.verify import Verified  # noqa: PLC0415  (start-up time)
+
+    return isinstance(outcome, Verified)
+
+
+def _report(outcome: Outcome) -> dict[str, object]:
+    from builder.verification.verify import Verified  # noqa: PLC0415  (start-up time)
+
+    if isinstance(outcome, Verified):
+        return {
+            "state": "verified",
+            **asdict(outcome.definitions),
+            "warnings": [notice.text for notice in outcome.warnings],
+            "dagster_version": outcome.dagster_version,
+            "seconds": round(outcome.seconds, 3),
+        }
+    if isinstance(outcome, LoadError):
+        where = str(outcome.where) if outcome.where else None
+        error = {"what": outcome.what, "where": where, "detail": outcome.detail, "remedy": outcome.remedy}
+        return {"state": "failed", "error": error}
+    return {"state": "not verified", "reason": outcome.reason, "remedy": outcome.remedy}
+
+
+if __name__ == "__main__":
+    run_door(main, "builder.verify")
