@@ -11,6 +11,7 @@ import click
 
 from builder.console import console
 from builder.errors import UsageError
+from builder.running import verbosity_options
 from builder.words import size
 
 
@@ -53,6 +54,7 @@ from builder.words import size
     metavar="URL",
     help="The repository, for the label.  [default: in GitHub Actions, the one of the run]",
 )
+@verbosity_options
 def image(
     name: str,
     wheelhouse_dir: Path,
@@ -112,6 +114,7 @@ def image(
     help="`latest` is pushed from it only.  [default: what the event of GitHub Actions says]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print what was pushed as JSON, one image per line.")
+@verbosity_options
 def push(
     layouts: tuple[Path, ...],
     to: str,

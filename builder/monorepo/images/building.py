@@ -15,10 +15,11 @@ from builder.monorepo.images import sbom
 from builder.monorepo.images.context import Staged, write_context
 from builder.monorepo.images.engines import Engine, ExportedImage, Recipe
 from builder.monorepo.images.layout import (
-    CONFIG,
+    DOCKER,
     EMPTY,
     INDEX,
     MANIFEST,
+    OCI,
     TITLE,
     Descriptor,
     Layout,
@@ -135,11 +136,12 @@ def _build_platform(
 
 
 def _add_image(layout: LayoutWriter, exported: ExportedImage, platform: str) -> Descriptor:
-    config = layout.add(canonical(exported.config), CONFIG)
-    layers = [layout.add_layer(layer) for layer in exported.layers]
+    form = DOCKER if "Healthcheck" in exported.config["config"] else OCI
+    config = layout.add(canonical(exported.config), form.config)
+    layers = [layout.add_layer(layer, form.layer) for layer in exported.layers]
     document = {
         "schemaVersion": 2,
-        "mediaType": MANIFEST,
+        "mediaType": form.manifest,
         "config": config.document(),
         "layers": [layer.document() for layer in layers],
     }

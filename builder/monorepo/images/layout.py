@@ -16,14 +16,35 @@ from builder.errors import ImageError, Origin
 
 MANIFEST: Final = "application/vnd.oci.image.manifest.v1+json"
 INDEX: Final = "application/vnd.oci.image.index.v1+json"
-CONFIG: Final = "application/vnd.oci.image.config.v1+json"
-LAYER: Final = "application/vnd.oci.image.layer.v1.tar+gzip"
 EMPTY: Final = "application/vnd.oci.empty.v1+json"
 
 TITLE: Final = "org.opencontainers.image.title"
 _TAG: Final = "org.opencontainers.image.ref.name"
 
 Document = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """How the manifest of an image calls itself and its parts."""
+
+    manifest: str
+    config: str
+    layer: str
+
+
+OCI: Final = Format(
+    MANIFEST,
+    "application/vnd.oci.image.config.v1+json",
+    "application/vnd.oci.image.layer.v1.tar+gzip",
+)
+DOCKER: Final = Format(
+    "application/vnd.docker.distribution.manifest.v2+json",
+    "application/vnd.docker.container.image.v1+json",
+    "application/vnd.docker.image.rootfs.diff.tar.gzip",
+)
+"""The older one. The bytes of config and layers are the same, but a health check is read in this format only:
+podman, following image-spec, leaves it out of an OCI image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +103,11 @@ class LayoutWriter:
         """Add a manifest or an index, whose media type it says itself."""
         return self.add(canonical(document), str(document["mediaType"]), **properties)
 
-    def add_layer(self, path: Path) -> Descriptor:
+    def add_layer(self, path: Path, media_type: str) -> Descriptor:
         """Add a gzip-compressed layer."""
         digest = f"sha256:{storage.sha256_of(path)}"
         shutil.copyfile(path, blob_path(self.directory, digest))
-        return Descriptor(LAYER, digest, path.stat().st_size)
+        return Descriptor(media_type, digest, path.stat().st_size)
 
     def finish(self, title: str, image: Descriptor, tags: Sequence[str], referrers: Sequence[Descriptor]) -> None:
         """Write the layout's own index: the image once for each tag, then what refers to it."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 from builder import process
 from builder.errors import PublishError
-from builder.monorepo.images.layout import INDEX, MANIFEST, digest_of
+from builder.monorepo.images.layout import DOCKER, INDEX, MANIFEST, digest_of
 from builder.resolution.transport import Credentials
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class Registry:
 
     def manifest(self, reference: str) -> bytes | None:
         """A manifest or an index; None if there is none."""
-        headers = {"Accept": f"{INDEX}, {MANIFEST}"}
+        headers = {"Accept": f"{INDEX}, {MANIFEST}, {DOCKER.manifest}"}
         answer = self._ask("GET", f"/manifests/{reference}", headers, expected=(_OK, _NOT_FOUND))
         return None if answer.status_code == _NOT_FOUND else answer.content
 
