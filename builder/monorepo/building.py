@@ -1,0 +1,258 @@
+"""Building each package of a repository once, in a clean copy, to the same bytes every time.
+
+A copy has the files that git has or does not ignore, and the web applications that another tool has built; no
+leftovers of earlier builds, and nothing is written into the user's tree. It has the repository's own shape:
+backends look for the .gitignore above them.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from builder import process, storage
+from builder.errors import BuilderError, Origin, PackagesError, SdistBuildError, UsageError
+from builder.monorepo import git
+from builder.monorepo.discover import Package, Repository, required_name
+from builder.monorepo.selection import build_order
+from builder.monorepo.versions import parse_version
+from builder.monorepo.wheel import Wheel, canonical_wheel, check_wheel, read_wheel
+from builder.monorepo.wheelhouse import INDEX_FILE, BuiltPackage, Wheelhouse, read_wheelhouse, write_wheelhouse
+
+_TIME_LIMIT: Final = 900.0
+"""Seconds that one build may take."""
+
+_OLDEST: Final = 315_532_800
+"""1980: zip files know no earlier time."""
+
+_WHEELS: Final = "wheels"
+"""Where the wheels lie until all are done, below the scratch directory."""
+
+Showing = Callable[[str], AbstractContextManager[object]]
+"""Names a piece of work while it is done; may be called from several threads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A package for which something failed, and why."""
+
+    name: str
+    error: BuilderError
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """A wheelhouse with everything that could be built, and what could not."""
+
+    wheelhouse: Wheelhouse
+    failures: tuple[Failure, ...]
+
+
+def build_wheelhouse(
+    repository: Repository,
+    packages: Sequence[Package],
+    out_dir: Path,
+    *,
+    source_date_epoch: int | None,
+    workers: int,
+    showing: Showing,
+) -> Build:
+    """Build each of the packages once and write a wheelhouse of them; a failure does not stop the others.
+
+    :param packages: with all that they need (`selection.with_siblings`).
+    :param source_date_epoch: seconds since 1970; None for the time of the commit.
+    :param workers: how many may be built at once.
+
+    Raises UsageError if `out_dir` holds something else than a wheelhouse, StorageError.
+    """
+    commit = git.commit_of(repository.root)
+    epoch = git.commit_time(repository.root) if source_date_epoch is None else source_date_epoch
+    epoch = max(epoch or 0, _OLDEST)
+    _check_room(out_dir)
+    versions = {
+        package.name: str(parse_version(package.version)) for package in repository.packages if package.version
+    }
+    built: dict[str, BuiltPackage] = {}
+    failures: list[Failure] = []
+    with storage.scratch_directory() as scratch, ThreadPoolExecutor(workers) as pool:
+        export(repository, packages, scratch / "repository")
+
+        def attempt(package: Package) -> BuiltPackage | Failure:
+            try:
+                with showing(f"built {package.name}"):
+                    wheel = _build(repository, package, scratch, epoch)
+                    return _describe(package, wheel, versions, frozenset(repository.names))
+            except BuilderError as error:
+                return Failure(package.name, error)
+
+        for stage in build_order(packages):
+            for result in pool.map(attempt, stage):
+                if isinstance(result, Failure):
+                    failures.append(result)
+                else:
+                    built[result.name] = result
+        wheelhouse = Wheelhouse(out_dir, commit, epoch, tuple(built[name] for name in sorted(built)))
+        _clear(out_dir)
+        for made in wheelhouse.packages:
+            with storage.atomic_write(wheelhouse.wheel_path(made)) as stream:
+                stream.write((scratch / _WHEELS / made.wheel).read_bytes())
+        write_wheelhouse(wheelhouse)
+    return Build(wheelhouse, tuple(failures))
+
+
+def export(repository: Repository, packages: Iterable[Package], destination: Path) -> None:
+    """Copy packages in the repository's own shape, with the files at its root and the ignore files on the way."""
+    places = {PurePosixPath(package.path) for package in packages}
+    for name in git.list_files(repository.root):
+        path = PurePosixPath(name)
+        inside = any(parent in places for parent in path.parents)
+        on_the_way = path.name == ".gitignore" and any(path.parent in place.parents for place in places)
+        if inside or on_the_way or len(path.parts) == 1:
+            _copy(repository.root / name, destination / name)
+    for package in packages:
+        if package.webapp and package.webapp.built:
+            built = package.directory / package.webapp.path
+            for file in sorted(built.rglob("*")):
+                if file.is_file():
+                    _copy(file, destination / package.path / package.webapp.path / file.relative_to(built))
+
+
+def _copy(source: Path, destination: Path) -> None:
+    if not destination.exists():
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, destination)
+        destination.chmod(0o755 if source.stat().st_mode & 0o100 else 0o644)
+
+
+def _build(repository: Repository, package: Package, scratch: Path, epoch: int) -> Path:
+    """The wheel of a package as its backend makes it, in canonical form, in the scratch directory."""
+    from builder.resolution import uv  # noqa: PLC0415  (start-up time)
+    from builder.resolution.indexes import read_indexes  # noqa: PLC0415  (start-up time)
+
+    out, settings, wheels = scratch / "out" / package.name, scratch / "settings" / package.name, scratch / _WHEELS
+    for directory in (out, settings, wheels):
+        directory.mkdir(parents=True, exist_ok=True)
+    arguments: list[str | Path] = ["build", "--wheel", "--no-create-gitignore", "--python", sys.executable]
+    arguments += ["--no-python-downloads", "--out-dir", out]
+    if package.build_requires:
+        arguments += ["--find-links", wheels, "--build-constraints", _constraints(package, wheels, settings)]
+    variables = {
+        **read_indexes(repository.root).variables_outside(settings),
+        "SOURCE_DATE_EPOCH": str(epoch),
+        "PYTHONHASHSEED": "0",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    try:
+        uv.run(
+            [*arguments, scratch / "repository" / package.path],
+            cwd=settings,
+            extra_env=variables,
+            timeout=_TIME_LIMIT,
+        )
+    except process.ProcessFailed as error:
+        raise _failed(package, error, scratch) from error
+    (made,) = out.glob("*.whl")
+    wheel = wheels / made.name
+    wheel.write_bytes(canonical_wheel(made, epoch))
+    return wheel
+
+
+def _constraints(package: Package, wheels: Path, settings: Path) -> Path:
+    """The packages of the repository that the backend needs: those that were built before, and no others."""
+    path = settings / "build-constraints.txt"
+    needed = [wheel for wheel in sorted(wheels.glob("*.whl")) if _wheel_name(wheel) in package.build_requires]
+    path.write_text("".join(f"{_wheel_name(wheel)} @ {wheel.as_uri()}\n" for wheel in needed), encoding="utf-8")
+    return path
+
+
+def _wheel_name(wheel: Path) -> str:
+    return required_name(wheel.name.partition("-")[0])
+
+
+def _describe(
+    package: Package, path: Path, versions: Mapping[str, str], siblings: Collection[str]
+) -> BuiltPackage:
+    """What a wheel is, once it has been checked; raises PackagesError for one that is not as it should be."""
+    wheel = read_wheel(path)
+    problems = list(check_wheel(wheel, version=versions.get(package.name), versions=versions))
+    if problems:
+        raise PackagesError(
+            f"the wheel of `{package.name}` is not as it should be",
+            where=Origin(package.declared.manifest),
+            detail="\n".join(problems),
+            remedy="Correct the package's metadata, or give all packages their versions with `version`",
+        )
+    _check_webapp(package, wheel)
+    requires = {required_name(text) for text in wheel.requires} & set(siblings) - {package.name}
+    return BuiltPackage(
+        name=wheel.name,
+        version=wheel.version,
+        import_names=wheel.import_names,
+        console_scripts=wheel.console_scripts,
+        wheel=path.name,
+        sha256=storage.sha256_of(path),
+        size=path.stat().st_size,
+        requires=tuple(sorted(requires)),
+        family=package.family,
+        has_webapp=package.webapp is not None,
+        summary=wheel.metadata.summary or "",
+    )
+
+
+def _check_webapp(package: Package, wheel: Wheel) -> None:
+    if package.webapp is None or not (missing := package.webapp.missing_in(wheel.members)):
+        return
+    lacking = ", ".join(f"`{package.webapp.path}/{name}`" for name in missing)
+    raise PackagesError(
+        f"the wheel of `{package.name}` lacks its web application: {lacking}",
+        where=Origin(package.declared.manifest),
+        remedy=(
+            f"Let the manifest include `{package.webapp.path}`, such as `artifacts` in `[tool.hatch.build]` does"
+            if package.webapp.built
+            else f"Build the web application into `{package.path}/{package.webapp.path}` first, with Node.js:"
+            " `corepack enable && yarn install && yarn build` in its sources"
+        ),
+    )
+
+
+def _check_room(out_dir: Path) -> None:
+    """See that a directory is empty of wheels, or a wheelhouse that may be replaced."""
+    known = {package.wheel for package in _older(out_dir)}
+    if strange := sorted(path.name for path in out_dir.glob("*.whl") if path.name not in known):
+        raise UsageError(
+            f"`{out_dir}` already has wheels that are no part of a wheelhouse, such as `{strange[0]}`",
+            remedy="Give another directory, or remove them",
+        )
+
+
+def _older(out_dir: Path) -> tuple[BuiltPackage, ...]:
+    return read_wheelhouse(out_dir).packages if (out_dir / INDEX_FILE).is_file() else ()
+
+
+def _clear(out_dir: Path) -> None:
+    """Remove an older wheelhouse, first of all the file that says that it is whole."""
+    old = Wheelhouse(out_dir, None, 0, _older(out_dir))
+    (out_dir / INDEX_FILE).unlink(missing_ok=True)
+    for package in old.packages:
+        old.wheel_path(package).unlink(missing_ok=True)
+        old.lock_path(package).unlink(missing_ok=True)
+
+
+def _failed(package: Package, error: process.ProcessFailed, scratch: Path) -> SdistBuildError:
+    # The end of a backend's output says what went wrong. What uv adds names scratch directories.
+    output = re.sub(r"(?m)^(error: Failed to build `.*|  cause: .*|hint: .*)$", "", error.stderr) + error.stdout
+    lines = [line for line in output.splitlines() if line.strip()] or error.stderr.splitlines()
+    how = f"took longer than {_TIME_LIMIT:.0f} s" if error.code is None else "failed"
+    return SdistBuildError(
+        f"building `{package.name}` {how}",
+        where=Origin(package.declared.manifest),
+        detail="\n".join(lines[-15:]).replace(f"{scratch / 'repository'}/", ""),
+        remedy="Correct what the build complains about; it ran without tokens and other secrets",
+    )

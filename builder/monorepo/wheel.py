@@ -1,0 +1,182 @@
+"""What a wheel of the repository says and holds, and whether that is as it should be."""
+
+from __future__ import annotations
+
+import base64
+import configparser
+import csv
+import hashlib
+import io
+import re
+import time
+import zipfile
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Final
+
+from builder.errors import PackagesError
+from builder.monorepo.pins import not_satisfied
+
+if TYPE_CHECKING:
+    from packaging.metadata import Metadata
+
+_STRAY: Final = re.compile(r"tests?|docs?|examples?|scripts?|build|dist|conftest|setup|.*_tests")
+"""Top-level names that no package of its own has: in site-packages they would lie over those of others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wheel:
+    """A wheel that was read and is sound in itself.
+
+    :param members: the names of its files.
+    :param import_names: the top-level names that it installs, dotted where the top is a namespace package.
+    """
+
+    name: str
+    version: str
+    metadata: Metadata
+    members: tuple[str, ...]
+    import_names: tuple[str, ...]
+    console_scripts: tuple[str, ...]
+
+    @property
+    def requires(self) -> tuple[str, ...]:
+        """`Requires-Dist`, without what only extras ask for."""
+        return tuple(text for text in self.requires_dist if not re.search(r"\bextra\s*==", text))
+
+    @property
+    def requires_dist(self) -> tuple[str, ...]:
+        """`Requires-Dist` as PEP 508 texts."""
+        return tuple(map(str, self.metadata.requires_dist or ()))
+
+
+def canonical_wheel(path: Path, epoch: int) -> bytes:
+    """The wheel in one form: sorted, dated `epoch`, with plain permissions; metadata last, as PEP 427 advises."""
+    content = io.BytesIO()
+    moment = time.gmtime(epoch)[:6]
+    with zipfile.ZipFile(path) as source, zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as target:
+        files = [info for info in source.infolist() if not info.is_dir()]
+        for info in sorted(files, key=lambda each: (_in_dist_info(each.filename), each.filename)):
+            entry = zipfile.ZipInfo(
+                info.filename, (moment[0], moment[1], moment[2], moment[3], moment[4], moment[5])
+            )
+            executable = (info.external_attr >> 16) & 0o111
+            entry.external_attr = (0o100755 if executable else 0o100644) << 16
+            entry.create_system = 3
+            target.writestr(entry, source.read(info), zipfile.ZIP_DEFLATED)
+    return content.getvalue()
+
+
+def read_wheel(path: Path) -> Wheel:
+    """Read a wheel; raises PackagesError if it is not sound in itself.
+
+    Its metadata must be valid by the core metadata specification, its name and version those of its file name, and
+    its files those of RECORD, with their hashes.
+    """
+    from packaging.utils import InvalidWheelFilename, parse_wheel_filename  # noqa: PLC0415  (start-up time)
+
+    try:
+        name, version, _build, _tags = parse_wheel_filename(path.name)
+    except InvalidWheelFilename as error:
+        raise _unsound(path, str(error)) from error
+    with zipfile.ZipFile(path) as archive:
+        members = tuple(info.filename for info in archive.infolist() if not info.is_dir())
+        dist_info = {member.partition("/")[0] for member in members if _in_dist_info(member)}
+        if len(dist_info) != 1:
+            raise _unsound(path, f"it has {len(dist_info)} directories of metadata instead of one")
+        (directory,) = dist_info
+        metadata = _metadata(path, archive.read(f"{directory}/METADATA"))
+        if (_normalised(metadata.name), metadata.version) != (name, version):
+            raise _unsound(path, f"its metadata is of {metadata.name} {metadata.version}")
+        _check_record(path, archive, members, f"{directory}/RECORD")
+        entry_points = f"{directory}/entry_points.txt"
+        scripts = _console_scripts(archive.read(entry_points).decode()) if entry_points in members else ()
+    declared = tuple(metadata.import_names or ())
+    names = tuple(each.partition(";")[0].strip() for each in declared) or tuple(_import_names(members))
+    return Wheel(str(name), str(version), metadata, members, names, scripts)
+
+
+def check_wheel(wheel: Wheel, *, version: str | None, versions: Mapping[str, str]) -> Iterator[str]:
+    """What is wrong with a sound wheel as one of the repository: each a sentence without a full stop.
+
+    :param version: that it should have; None if nobody said.
+    :param versions: of the repository's packages, by name.
+    """
+    if version is not None and wheel.version != version:
+        yield f"the wheel has version {wheel.version}, but its files say {version}"
+    for name in wheel.import_names:
+        if _STRAY.fullmatch(name.partition(".")[0]):
+            yield f"it installs a top-level `{name}`, which would lie over that of others"
+    if not wheel.import_names:
+        yield "it installs nothing that can be imported"
+    for requirement in not_satisfied(wheel.requires_dist, versions):
+        if any(specifier.operator == "==" for specifier in requirement.specifier):
+            yield f"it requires `{requirement}`, but the repository has {versions[_normalised(requirement.name)]}"
+
+
+def _unsound(path: Path, why: str) -> PackagesError:
+    return PackagesError(f"the backend made a wheel that is not valid: `{path.name}`", detail=why)
+
+
+def _metadata(path: Path, content: bytes) -> Metadata:
+    from packaging.metadata import InvalidMetadata, Metadata  # noqa: PLC0415  (start-up time)
+
+    try:
+        return Metadata.from_email(content)
+    except ExceptionGroup as group:
+        errors: Sequence[Exception] = group.exceptions
+        lines = [
+            f"{error.field}: {error}" if isinstance(error, InvalidMetadata) else str(error) for error in errors
+        ]
+        raise _unsound(path, "\n".join(lines)) from group
+
+
+def _check_record(path: Path, archive: zipfile.ZipFile, members: Collection[str], record: str) -> None:
+    """See that RECORD lists each file with its hash, and no file that is not there (PEP 376, PEP 427)."""
+    if record not in members:
+        raise _unsound(path, "it has no RECORD")
+    unlisted = set(members) - {record, f"{record}.jws", f"{record}.p7s"}
+    for row in csv.reader(io.StringIO(archive.read(record).decode("utf-8"))):
+        name, digest, _size = row
+        if name == record:
+            continue
+        if name not in members:
+            raise _unsound(path, f"RECORD lists `{name}`, which it has not")
+        algorithm, _, expected = digest.partition("=")
+        found = hashlib.new(algorithm, archive.read(name)).digest()
+        if base64.urlsafe_b64encode(found).rstrip(b"=").decode() != expected:
+            raise _unsound(path, f"`{name}` is not what RECORD says")
+        unlisted.discard(name)
+    if unlisted:
+        raise _unsound(path, f"RECORD does not list `{min(unlisted)}`")
+
+
+def _console_scripts(text: str) -> tuple[str, ...]:
+    parser = configparser.ConfigParser(delimiters=("=",), interpolation=None, strict=False)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]  # names of scripts have upper case too
+    parser.read_string(text)
+    return tuple(sorted(parser["console_scripts"])) if parser.has_section("console_scripts") else ()
+
+
+def _import_names(members: Sequence[str]) -> Iterator[str]:
+    """The shallowest packages and modules; a directory without `__init__.py` is a namespace, and no package."""
+    code = [PurePosixPath(name) for name in members if name.endswith((".py", ".so", ".pyd"))]
+    code = [path for path in code if not path.parts[0].endswith((".dist-info", ".data"))]
+    packages = {path.parent for path in code if path.stem == "__init__"}
+    found = set()
+    for path in code:
+        above = [parent for parent in reversed(path.parents) if parent in packages]
+        top = above[0] if above else path.with_name(path.name.partition(".")[0])
+        found.add(".".join(top.parts))
+    yield from sorted(name for name in found if all(part.isidentifier() for part in name.split(".")))
+
+
+def _in_dist_info(name: str) -> bool:
+    return name.partition("/")[0].endswith(".dist-info")
+
+
+def _normalised(name: str) -> str:
+    from packaging.utils import canonicalize_name  # noqa: PLC0415  (start-up time)
+
+    return canonicalize_name(name)
