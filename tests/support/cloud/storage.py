@@ -161,10 +161,9 @@ def error_answer(status: int, code: str, message: str, **headers: str) -> Answer
 
 @functools.cache
 def _client(endpoint: str, keys: signing.Keys) -> Any:  # noqa: ANN401
-    import boto3  # noqa: PLC0415  (start-up time)
-    from botocore.config import Config  # noqa: PLC0415
+    from botocore.config import Config  # noqa: PLC0415  (start-up time)
 
-    return boto3.session.Session().client(
+    return _session().client(
         "s3",
         endpoint_url=endpoint,
         region_name=signing.REGION,
@@ -174,6 +173,14 @@ def _client(endpoint: str, keys: signing.Keys) -> Any:  # noqa: ANN401
             signature_version="s3v4", s3={"addressing_style": "path"}, request_checksum_calculation="when_required"
         ),
     )
+
+
+@functools.cache
+def _session() -> Any:  # noqa: ANN401
+    """One for all clients: it keeps the models of S3, which cost more to read than all else that a test does."""
+    import boto3  # noqa: PLC0415  (start-up time)
+
+    return boto3.session.Session()
 
 
 @functools.cache
