@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ class Progress:
         self.total_bytes = total_bytes
         self._done: dict[str, int] = {}
         self._latest = ""
+        self._started = time.monotonic()
         self._lock = threading.Lock()
 
     def update(self, name: str, done: int) -> None:
@@ -37,11 +39,18 @@ class Progress:
         with self._lock:
             return sum(self._done.values())
 
-    def __str__(self) -> str:
-        done = words.size(self.done)
+    @property
+    def so_far(self) -> str:
+        """What is done, in a few words; the seconds that it takes where bytes are not what it is about."""
+        done = self.done
         if self.total_bytes is not None:
-            done = f"{done} of {words.size(self.total_bytes)}"
-        return f"{self.title} {self._latest}".rstrip() + f", {done}"
+            return f"{words.size(done)} of {words.size(self.total_bytes)}"
+        return words.size(done) if done else f"{time.monotonic() - self._started:.0f} s"
+
+    def __str__(self) -> str:
+        with self._lock:
+            what = f"{self.title} {self._latest}".rstrip()
+        return f"{what}, {self.so_far}"
 
 
 class Bars:
@@ -49,7 +58,7 @@ class Bars:
 
     def __init__(self, steps: Sequence[Progress]) -> None:
         from rich.console import Console  # noqa: PLC0415  (start-up time)
-        from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+        from rich.progress import BarColumn, TextColumn, TimeRemainingColumn  # noqa: PLC0415
         from rich.progress import Progress as RichProgress  # noqa: PLC0415
         from rich.table import Column  # noqa: PLC0415
 
@@ -62,7 +71,7 @@ class Bars:
                 table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"),
             ),
             BarColumn(bar_width=20),
-            DownloadColumn(),
+            TextColumn("{task.fields[so_far]}", markup=False, table_column=Column(no_wrap=True)),
             TimeRemainingColumn(compact=True),
             console=self._console,
             expand=True,
@@ -96,7 +105,7 @@ class Bars:
         steps = tuple(self._steps)
         for step in steps:
             if step not in self._tasks:
-                self._tasks[step] = self._rich.add_task(step.title, total=step.total_bytes)
+                self._tasks[step] = self._rich.add_task(step.title, total=step.total_bytes, so_far="")
         for step, task in self._tasks.items():
-            self._rich.update(task, completed=step.done, visible=step in steps)
+            self._rich.update(task, completed=step.done, so_far=step.so_far, visible=step in steps)
         return self._rich.get_renderable()

@@ -313,6 +313,18 @@ def test_a_long_step_without_a_terminal_says_now_and_then_how_far_it_is(doors: D
     assert ran.stderr.splitlines()[-1].startswith("✓ uploaded 2 files")
 
 
+def test_a_step_that_is_not_about_bytes_says_how_long_it_takes(doors: Doors) -> None:
+    body = """
+        builder.console.NOW_AND_THEN = 0.01
+        with console.progress("waiting for `a` to load", None):
+            sys.stdin.readline()
+    """
+    process = doors.start(body)
+    assert process.stderr is not None
+    assert re.fullmatch(r"  … still waiting for `a` to load, \d+ s\n", process.stderr.readline())
+    Running(process).finish().succeeded()
+
+
 def test_a_short_step_says_only_that_it_is_done(doors: Doors) -> None:
     body = UPLOAD.replace("0.01", "100").replace("shown()", "pass")
     ran = doors.run(body).succeeded()
@@ -340,7 +352,7 @@ def test_a_terminal_shows_bars_that_vanish_and_do_not_mix_with_lines(doors: Door
     body = UPLOAD.replace("        shown()", SHOWN)
     seen = doors.on_terminal(body)
     plain = CONTROL.sub("", seen)
-    assert "40.0/63.0 MB" in plain
+    assert "40.0 MB of 63.0 MB" in plain
     assert "fetching [b]a thing[/b]" in plain
     assert [re.sub(r"\d\.\d\d", "0.00", line) for line in screen(seen)] == [
         "meanwhile " + "x" * 100,
@@ -355,7 +367,7 @@ def test_a_terminal_shows_bars_that_vanish_and_do_not_mix_with_lines(doors: Door
 def test_no_color_means_none(doors: Doors) -> None:
     body = UPLOAD.replace("        shown()", SHOWN)
     seen = doors.on_terminal(body, env={"NO_COLOR": "1"})
-    assert "40.0/63.0 MB" in CONTROL.sub("", seen)
+    assert "40.0 MB of 63.0 MB" in CONTROL.sub("", seen)
     assert not re.search(r"\x1b\[[0-9;]*3[0-9][0-9;]*m", seen)
     assert re.search(r"\x1b\[32m✓", doors.on_terminal(body))
 

@@ -103,6 +103,8 @@ def test_the_comment_tells_the_same_in_short() -> None:
 def test_what_is_not_known_is_left_out() -> None:
     body = comment_body(Outcome("my-branch", None, None, None, None, (LocationOutcome("a", "building"),)))
     assert shown(body).splitlines()[0] == "**Dagster Cloud**: deployment `my-branch`"
+    body = comment_body(Outcome(None, None, None, None, None, (LocationOutcome("a", "built"),)))
+    assert body.splitlines()[0] == "**Dagster Cloud**"
     unchanged = LocationOutcome("a", "ready", changes=DependencyChanges((), (), ()))
     assert "| ✅ ready | unchanged |" in comment_body(outcome(unchanged))
     assert "since the last deploy" not in job_summary(outcome(unchanged))
