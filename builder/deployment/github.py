@@ -221,7 +221,7 @@ def _ref_context(event: _Event, directory: Path) -> Context:
     elif event.name == "workflow_run":
         # GITHUB_REF is the default branch here, whatever branch the other workflow ran on.
         branch = event.text("workflow_run.head_branch")
-        settled = event.text("workflow_run.event") in _OF_A_REF and branch == default and default is not None
+        settled = event.text("workflow_run.event") in _OF_A_REF and branch is not None
     uncertain = None
     if not settled or (event.name != "push" and branch is not None and branch != default):
         where = f" (`{branch}`)" if branch else ""

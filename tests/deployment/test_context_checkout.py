@@ -46,6 +46,14 @@ def refused(directory: Path) -> ContextError:
     return caught.value
 
 
+def commit_object(repository: Repository, person: bytes, message: bytes, headers: bytes = b"") -> str:
+    """A commit of these very bytes, which `git commit` would refuse; its hash."""
+    tree = repository.git("write-tree").encode()
+    raw = repository.path / "raw"
+    raw.write_bytes(b"tree %s\nauthor %s\ncommitter %s\n%s\n%s\n" % (tree, person, person, headers, message))
+    return repository.git("hash-object", "--literally", "-t", "commit", "-w", str(raw))
+
+
 class TestBranches:
     @pytest.mark.parametrize("branch", ["main", "master"])
     def test_the_usual_default_branch_goes_to_prod(self, tmp_path: Path, branch: str) -> None:
@@ -159,16 +167,17 @@ class TestHostileSurroundings:
 
     def test_settings_that_change_what_git_prints(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         repository = Repository.create(tmp_path / "x", origin=ORIGIN)
-        head = repository.commit()
-        (tmp_path / ".gitconfig").write_text(
-            "[log]\n\tshowRoot = false\n[i18n]\n\tlogOutputEncoding = latin1\n[", "utf-8"
+        signed = commit_object(
+            repository, b"Zo\xc3\xab <a@b> 5 +0000", b"R\xc3\xa4ume", b"gpgsig -----BEGIN PGP SIGNATURE-----\n"
         )
+        (tmp_path / ".gitconfig").write_text("[not a setting", "utf-8")
         monkeypatch.setenv("HOME", str(tmp_path))
         for setting in ("log.showSignature=true", "color.ui=always", "i18n.logOutputEncoding=latin1"):
             repository.git("config", *setting.split("="))
-        commit = git.read_commit(repository.path, head)
+        repository.git("config", "gpg.program", str(tmp_path / "none"))
+        commit = git.read_commit(repository.path, signed)
         assert commit is not None
-        assert (commit.message, commit.author_name) == ("Räume auf", "Zoë Author")
+        assert (commit.hash, commit.message, commit.author_name) == (signed, "Räume", "Zoë")
 
     def test_a_commit_that_a_partial_clone_lacks_is_not_fetched(self, tmp_path: Path) -> None:
         origin = Repository.create(tmp_path / "origin")
@@ -182,11 +191,7 @@ class TestHostileSurroundings:
 
     def test_bytes_that_are_no_text(self, tmp_path: Path) -> None:
         repository = Repository.create(tmp_path / "x", origin=ORIGIN)
-        first = repository.commit()
-        tree = repository.git("rev-parse", f"{first}^{{tree}}")
-        raw = b"tree %s\nauthor \xff <a@b> 5 +0000\ncommitter \xff <a@b> nonsense\n\n\xfe\n" % tree.encode()
-        (tmp_path / "raw").write_bytes(raw)
-        broken = repository.git("hash-object", "--literally", "-t", "commit", "-w", str(tmp_path / "raw"))
+        broken = commit_object(repository, b"\xff <a@b> nonsense", b"\xfe")
         commit = git.read_commit(repository.path, broken)
         assert commit is not None
         assert (commit.author_name, commit.timestamp) == ("\N{REPLACEMENT CHARACTER}", 0.0)

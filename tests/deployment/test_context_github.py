@@ -208,7 +208,8 @@ class TestNeverProduction:
     @pytest.mark.parametrize("request_value", [None, {}, [], "12"])
     def test_a_pull_request_that_is_none(self, event: Path, elsewhere: Path, request_value: object) -> None:
         payload = pull_request_event(HEAD) | {"pull_request": request_value}
-        refused(elsewhere, github(event, "pull_request", payload, GITHUB_REF="refs/heads/main"))
+        for name in ("pull_request", "push"):
+            refused(elsewhere, github(event, name, payload, GITHUB_REF="refs/heads/main"))
 
     def test_a_pull_request_without_its_repository(self, event: Path, elsewhere: Path) -> None:
         payload = pull_request_event(HEAD) | {"repository": {}}
@@ -319,6 +320,8 @@ class TestPush:
             ("push", {}, {"GITHUB_REF": ""}),
             ("workflow_run", {"workflow_run": {"event": "push", "head_branch": "feature"}}, {}),
             ("workflow_run", {"workflow_run": {"event": "issue_comment", "head_branch": "main"}}, {}),
+            ("workflow_run", {"workflow_run": {"event": "push"}}, {}),
+            ("workflow_run", {"workflow_run": {"event": "push", "head_branch": "main"}, "repository": {}}, {}),
             ("workflow_run", {}, {}),
         ],
     )

@@ -58,14 +58,13 @@ class TestMergeRequest:
 
     def test_of_a_fork_belongs_to_the_project_that_it_is_for(self, tmp_path: Path) -> None:
         fork = "https://gitlab.example.com/jane/jobs"
-        environ = gitlab_merge_request(
-            CI_PROJECT_PATH="jane/jobs", CI_PROJECT_URL=fork, CI_MERGE_REQUEST_SOURCE_PROJECT_URL=fork
-        )
-        found = branch_deployment(tmp_path, environ)
-        assert found.repository == "data/etl/jobs"
-        assert found.branch_url == f"{fork}/-/tree/feature"
-        assert found.pull_request is not None
-        assert found.pull_request.url == f"{URL}/-/merge_requests/7"
+        environ = gitlab_merge_request(CI_MERGE_REQUEST_SOURCE_PROJECT_URL=fork)
+        for runs_in in ({}, {"CI_PROJECT_PATH": "jane/jobs", "CI_PROJECT_URL": fork}):
+            found = branch_deployment(tmp_path, {**environ, **runs_in})
+            assert found.repository == "data/etl/jobs"
+            assert found.branch_url == f"{fork}/-/tree/feature"
+            assert found.pull_request is not None
+            assert found.pull_request.url == f"{URL}/-/merge_requests/7"
 
     @pytest.mark.parametrize(
         "references, repository, number",
