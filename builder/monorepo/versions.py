@@ -107,15 +107,18 @@ def line_of(version: str) -> int | None:
 
 
 def next_versions(releases: list[str], *, build: int, commit: str) -> FamilyVersions:
-    """The next patch of the newest release, as a development version with a local label: `1.13.30.dev42+gabc1234`.
+    """A development version of the next patch with a local label: `1.13.30a0.dev42+gabc1234`.
 
-    It sorts above every release so far and below the next one, and no index takes it.
+    It sorts above every release so far and below the next one with its candidates, and no index takes it. The `a0`
+    is there because dagster's libraries compare their version with the core's when they are imported, and fail on a
+    development version that is not one of an alpha, a beta or a candidate (`dagster_shared.libraries`).
 
     :param releases: core versions, of real releases.
     """
     newest = max(map(parse_version, releases))
-    core = f"1.{newest.minor}.{newest.micro + (0 if newest.is_devrelease else 1)}.dev{build}+g{commit[:_SHORT]}"
-    return FamilyVersions(str(parse_version(core)), libraries_version(core))
+    patch = newest.micro + (0 if newest.is_devrelease else 1)
+    core = str(parse_version(f"1.{newest.minor}.{patch}a0.dev{build}+g{commit[:_SHORT]}"))
+    return FamilyVersions(core, libraries_version(core))
 
 
 def dev_versions(*, build: int, commit: str) -> FamilyVersions:
@@ -141,4 +144,11 @@ def calver_versions(today: date, *, build: int) -> FamilyVersions:
 def manual_versions(version: str) -> FamilyVersions:
     """The given version for its family, core or libraries, and by the rule for the other."""
     core = core_version(version)
-    return FamilyVersions(core, libraries_version(core))
+    libraries = libraries_version(core)
+    parsed = parse_version(libraries)
+    unusable = parsed.major == 0 and parsed.is_devrelease and parsed.pre is None
+    notice = Notice(
+        f"dagster's libraries cannot be imported with version {libraries}: of development versions they take only"
+        " those of an alpha, a beta or a candidate, such as 1.13.30a0.dev1"
+    )
+    return FamilyVersions(core, libraries, (notice,) if unusable else ())

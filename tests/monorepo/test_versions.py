@@ -49,16 +49,16 @@ def test_versions_outside_the_rule_are_the_same_for_both(version: str) -> None:
 def test_the_next_version_is_above_every_release_and_below_the_next() -> None:
     found = versions.next_versions(["1.13.9", "1.13.29", "1.12.30"], build=42, commit="abc1234def5678")
 
-    assert (found.core, found.libraries) == ("1.13.30.dev42+gabc1234", "0.29.30.dev42+gabc1234")
-    assert Version("1.13.29") < Version(found.core) < Version("1.13.30")
-    assert Version("0.29.29") < Version(found.libraries) < Version("0.29.30")
+    assert (found.core, found.libraries) == ("1.13.30a0.dev42+gabc1234", "0.29.30a0.dev42+gabc1234")
+    assert Version("1.13.29") < Version(found.core) < Version("1.13.30rc1")
+    assert Version("0.29.29") < Version(found.libraries) < Version("0.29.30rc1")
     assert not found.notices
 
 
 def test_the_next_version_of_a_tree_that_has_one_already_is_of_the_same_release() -> None:
-    found = versions.next_versions(["1.13.29", "1.13.30.dev42+gabc1234"], build=43, commit="f" * 40)
+    found = versions.next_versions(["1.13.29", "1.13.30a0.dev42+gabc1234"], build=43, commit="f" * 40)
 
-    assert found.core == "1.13.30.dev43+gfffffff"
+    assert found.core == "1.13.30a0.dev43+gfffffff"
 
 
 def test_the_scheme_dev_says_what_it_cannot_do() -> None:
@@ -82,6 +82,11 @@ def test_a_manual_version_is_of_either_family(given_version: str) -> None:
 
     assert (found.core, found.libraries) == ("1.13.30", "0.29.30")
     assert (found.of("core"), found.of("libraries")) == ("1.13.30", "0.29.30")
+
+
+@pytest.mark.parametrize("version, refused", [("1.13.30.dev1", 1), ("1.13.30a0.dev1", 0), ("2.0.0.dev1", 0)])
+def test_a_version_that_the_libraries_cannot_be_imported_with_is_told(version: str, refused: int) -> None:
+    assert len(versions.manual_versions(version).notices) == refused
 
 
 @pytest.mark.parametrize("text", ["", "1.2.3-", "latest", "1.2.3+", "${{ inputs.version }}"])

@@ -1,0 +1,152 @@
+"""Whether a package of a wheelhouse works: installed by its lock into an environment of its own, and used."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from builder import process, storage
+from builder.errors import BuilderError, Origin, PackagesError
+from builder.monorepo.building import Failure, Showing
+from builder.monorepo.wheelhouse import BuiltPackage, Wheelhouse
+
+_PATIENCE: Final = 180.0
+"""Seconds that an import or a program may take; the first start of a large one compiles thousands of modules."""
+
+_IMPORT: Final = "import importlib, sys\nfor name in sys.argv[1:]:\n    importlib.import_module(name)"
+
+_TAIL: Final = 12
+"""Lines of a program's last words that are shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """How the packages of a wheelhouse fared."""
+
+    passed: tuple[BuiltPackage, ...]
+    failures: tuple[Failure, ...]
+
+
+def check_packages(
+    wheelhouse: Wheelhouse,
+    packages: tuple[BuiltPackage, ...],
+    python: Path,
+    *,
+    workers: int,
+    showing: Showing,
+) -> Checks:
+    """Install each package by its lock into a clean environment, import it, run its programs, check consistency.
+
+    :param python: the interpreter to use.
+    :param workers: how many packages may be checked at once.
+
+    Raises PackagesError for a wheel that is not the one that was built.
+    """
+    wheelhouse.check_wheels()
+    failures: list[Failure] = []
+    # In the cache, so that files are linked instead of copied.
+    with storage.scratch_directory(storage.cache_directory() / "checks") as scratch:
+        # An environment has the path of the one before it: byte code lies elsewhere and serves for all.
+        free: queue.SimpleQueue[Path] = queue.SimpleQueue()
+        for number in range(workers):
+            free.put(scratch / str(number))
+
+        def attempt(package: BuiltPackage) -> Failure | None:
+            place = free.get()
+            try:
+                with showing(f"checked {package.name}"):
+                    _check(wheelhouse, package, python, place)
+            except BuilderError as error:
+                return Failure(package.name, error)
+            finally:
+                free.put(place)
+            return None
+
+        with ThreadPoolExecutor(workers) as pool:
+            failures = [failure for failure in pool.map(attempt, packages) if failure]
+    failed = {failure.name for failure in failures}
+    return Checks(tuple(package for package in packages if package.name not in failed), tuple(failures))
+
+
+def _check(wheelhouse: Wheelhouse, package: BuiltPackage, python: Path, place: Path) -> None:
+    lock = wheelhouse.lock_path(package)
+    if not lock.is_file():
+        raise PackagesError(
+            f"`{package.name}` has no lock in the wheelhouse", remedy="Run `builder.packages lock` first"
+        )
+    venv = place / "venv"
+    home = storage.make_directory(place / "home")
+    _install(wheelhouse, lock, python, venv)
+    if problems := list(_problems(package, venv, home)):
+        raise PackagesError(
+            f"`{package.name}` {package.version} does not work",
+            where=Origin(lock),
+            detail="\n".join(problems),
+            remedy="Correct what the package requires, or its code",
+        )
+
+
+def _install(wheelhouse: Wheelhouse, lock: Path, python: Path, venv: Path) -> None:
+    from builder.resolution import uv  # noqa: PLC0415  (start-up time)
+    from builder.resolution.indexes import read_indexes  # noqa: PLC0415  (start-up time)
+
+    settings = storage.make_directory(venv.parent / "settings")
+    variables = read_indexes(wheelhouse.directory).variables_outside(settings)
+    arguments: list[str | Path] = ["pip", "install", "--quiet", "--python", venv / "bin" / "python"]
+    arguments += ["--require-hashes", "--find-links", wheelhouse.directory, "--requirement", lock]
+    try:
+        uv.run(["venv", "--quiet", "--clear", "--no-project", "--python", python, venv], cwd=settings)
+        uv.run(arguments, cwd=settings, extra_env=variables)
+    except process.ProcessFailed as error:
+        raise PackagesError(
+            "it cannot be installed by its lock",
+            where=Origin(lock),
+            detail=_last_words(error),
+            remedy="Write the lock again with `builder.packages lock`",
+        ) from error
+
+
+def _problems(package: BuiltPackage, venv: Path, home: Path) -> Iterator[str]:
+    """What does not work, with the words of what failed."""
+    from builder.resolution import uv  # noqa: PLC0415  (start-up time)
+
+    cached = venv.parent / "bytecode"
+    environment = process.clean_environment(
+        {
+            "HOME": str(home),
+            "PATH": f"{venv / 'bin'}:/usr/local/bin:/usr/bin:/bin",
+            "VIRTUAL_ENV": str(venv),
+            "PYTHONPYCACHEPREFIX": str(cached),
+            "DAGSTER_DISABLE_TELEMETRY": "1",
+            "NO_COLOR": "1",
+        }
+    )
+
+    def run(*argv: str | Path) -> process.ProcessFailed | None:
+        try:
+            process.run(argv, env=environment, cwd=home, timeout=_PATIENCE)
+        except process.ProcessFailed as error:
+            return error
+        return None
+
+    # Isolated: neither the working directory nor a user's own packages may stand in for what is missing.
+    python: list[str | Path] = [venv / "bin" / "python", "-I", "-X", f"pycache_prefix={cached}"]
+    if error := run(*python, "-c", _IMPORT, *package.import_names):
+        yield f"import {', '.join(package.import_names)}: {_last_words(error)}"
+    for script in package.console_scripts:
+        program = venv / "bin" / script
+        if run(program, "--version") and (error := run(program, "--help")):
+            yield f"{script} --help: {_last_words(error)}"
+    try:
+        uv.run(["pip", "check", "--python", venv / "bin" / "python"], cwd=home)
+    except process.ProcessFailed as error:
+        yield f"pip check: {_last_words(error)}"
+
+
+def _last_words(error: process.ProcessFailed) -> str:
+    words = (error.stderr.strip() or error.stdout.strip() or error.what).splitlines()
+    return "\n".join(words[-_TAIL:])

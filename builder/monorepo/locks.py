@@ -1,0 +1,133 @@
+"""Local first, then the index, provably: for each package of a wheelhouse a requirements file with hashes.
+
+Every package that the wheelhouse has is resolved to its file there, whoever asks for it, and locked to the hash of
+that file and no other: an installer takes it from nowhere else, even if an index has the same version. All others
+are locked to what the index has. A lock is good for every platform and for its Python and later.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from builder import process, storage
+from builder.errors import PackagesError, ResolutionError
+from builder.monorepo.wheelhouse import BuiltPackage, Wheelhouse
+
+_LONGEST: Final = 12
+"""Lines of uv's explanation that are shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """A package and all that has to be installed with it.
+
+    :param local: names of those that come out of the wheelhouse, itself included.
+    :param indexed: how many come from an index.
+    :param text: the requirements file.
+    """
+
+    package: BuiltPackage
+    local: tuple[str, ...]
+    indexed: int
+    text: str
+
+
+def lock_package(wheelhouse: Wheelhouse, package: BuiltPackage, python_version: str) -> Locked:
+    """Resolve what a package of a wheelhouse needs, for `python_version` ("3.11") and later.
+
+    Raises PackagesError if it needs a package of the repository that the wheelhouse lacks, ResolutionError with
+    uv's words if there is no solution.
+    """
+    _check_complete(wheelhouse, package)
+    with storage.scratch_directory() as scratch:
+        entries = list(_entries(_resolve(wheelhouse, package, python_version, scratch)))
+    by_name = {each.name: each for each in wheelhouse.packages}
+    lines: list[str] = []
+    local: list[str] = []
+    for name, requirement, marker, hashes in entries:
+        mine = by_name.get(name)
+        if mine is None:
+            text, sums = requirement, hashes
+        else:
+            local.append(name)
+            text, sums = f"{name}=={mine.version}", [mine.sha256]
+        if "==" not in text or not sums:
+            raise ResolutionError(
+                f"`{requirement}`, which `{package.name}` needs, cannot be locked to a version with a hash",
+                remedy="Let the package require it by name, from an index",
+            )
+        lines.append(" \\\n    ".join([text + marker, *(f"--hash=sha256:{each}" for each in sums)]))
+    head = [
+        f"{package.name} {package.version}, for Python {python_version} and later, with all that it needs.",
+        "Install it with `uv pip install` or `pip install` and these options, D being the directory above:",
+        "    --require-hashes --find-links D --requirement THIS_FILE",
+        f"Only from the wheelhouse: {', '.join(local)}.",
+    ]
+    text = "".join(f"# {line}\n" for line in head) + "".join(f"{line}\n" for line in lines)
+    return Locked(package, tuple(local), len(entries) - len(local), text)
+
+
+def write_lock(wheelhouse: Wheelhouse, locked: Locked) -> Path:
+    """Write a lock to its place in the wheelhouse."""
+    path = wheelhouse.lock_path(locked.package)
+    with storage.atomic_write(path) as stream:
+        stream.write(locked.text.encode())
+    return path
+
+
+def _check_complete(wheelhouse: Wheelhouse, package: BuiltPackage) -> None:
+    """See that nothing of the repository is missing which would otherwise come from an index."""
+    by_name = {each.name: each for each in wheelhouse.packages}
+    waiting, seen = [package], {package.name}
+    while waiting:
+        one = waiting.pop()
+        for name in one.requires:
+            if name not in by_name:
+                raise PackagesError(
+                    f"`{one.name}` needs `{name}`, which the wheelhouse `{wheelhouse.directory}` lacks",
+                    remedy=f"Build `{name}` too, of the same commit",
+                )
+            if name not in seen:
+                seen.add(name)
+                waiting.append(by_name[name])
+
+
+def _resolve(wheelhouse: Wheelhouse, package: BuiltPackage, python_version: str, scratch: Path) -> str:
+    from builder.resolution import uv  # noqa: PLC0415  (start-up time)
+    from builder.resolution.indexes import read_indexes  # noqa: PLC0415  (start-up time)
+
+    constraints = scratch / "constraints.txt"
+    files = [(each.name, wheelhouse.wheel_path(each).as_uri()) for each in wheelhouse.packages]
+    constraints.write_text("".join(f"{name} @ {url}\n" for name, url in files), encoding="utf-8")
+    wanted = scratch / "requirements.in"
+    wanted.write_text(f"{package.name}=={package.version}\n", encoding="utf-8")
+    arguments: list[str | Path] = ["pip", "compile", "--quiet", "--universal", "--generate-hashes"]
+    arguments += ["--no-header", "--no-annotate", "--no-python-downloads", "--python-version", python_version]
+    arguments += ["--constraints", constraints, wanted]
+    variables = read_indexes(wheelhouse.directory).variables_outside(scratch)
+    try:
+        return uv.run(arguments, cwd=scratch, extra_env=variables).stdout
+    except process.ProcessFailed as error:
+        lines = [line.strip() for line in error.stderr.splitlines() if line.strip() and "hint:" not in line]
+        raise ResolutionError(
+            f"what `{package.name}` needs cannot be resolved",
+            detail="\n".join(lines[-_LONGEST:]).replace(f"{wheelhouse.directory.as_uri()}/", ""),
+            remedy="Change what the package requires, or give the packages versions that others can accept",
+        ) from error
+
+
+def _entries(text: str) -> Iterator[tuple[str, str, str, list[str]]]:
+    """The lines of a requirements file: name, requirement, marker with its semicolon, hashes."""
+    for line in re.sub(r"\\\n\s*", "", text).splitlines():
+        if not line.strip() or line.startswith("#"):
+            continue
+        requirement, *options = re.split(r"\s+--hash=", line.strip())
+        hashes = [option.removeprefix("sha256:") for option in options if option.startswith("sha256:")]
+        # A URL ends at the blank before the semicolon (PEP 508).
+        requirement, semicolon, marker = requirement.partition(" ; ")
+        name = re.split(r"\s*(?:==|@)", requirement, maxsplit=1)[0].partition("[")[0]
+        yield name, requirement.strip(), semicolon + marker.strip(), hashes
