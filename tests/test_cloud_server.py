@@ -503,7 +503,9 @@ def test_faults_of_put(cloud: CloudServer, fault: faults.Fault, answer: int | st
     assert outcome("PUT", source, b"source") == 200
     assert outcome("PUT", deps, b"before") == 200
     cloud.storage.delete_object("deps-1.pex")
+    assert cloud.unused_faults() == [fault]
     assert outcome("PUT", deps, b"0123456789") == answer
+    assert cloud.unused_faults() == []
     assert cloud.objects() == {"source-1.pex": b"source"} | ({"deps-1.pex": stored} if stored else {})
     assert outcome("PUT", deps, b"after") == 200
     assert cloud.objects()["deps-1.pex"] == b"after"
@@ -572,6 +574,12 @@ def test_faults_of_mutations(cloud: CloudServer, fault: faults.Fault, kind: str)
     with pytest.raises(httpx.TransportError):
         deploy(cloud, document("stock"))
     assert set(cloud.locations()) == {"sales", "stock"}
+
+
+def test_faults_that_cannot_happen_are_refused(cloud: CloudServer) -> None:
+    for on, fault in (("PUT", faults.NullUrl()), ("GET", faults.NullData()), ("deployLocations", faults.Lose())):
+        with pytest.raises(TypeError):
+            cloud.inject(on, fault)
 
 
 @pytest.mark.parametrize("reading", [True, False])

@@ -124,6 +124,12 @@ class PythonError:
         }
 
 
+ANYWHERE = (Status, Reset, Hang, LostReply)
+ON_STORAGE = (*ANYWHERE, Truncate, Corrupt, Lose)
+ON_GRAPHQL = (*ANYWHERE, GraphQLErrors, NullData, Maintenance)
+ON_FIELDS = (InvalidLocation, Unauthorized, PythonError)
+ON_URLS = (ExpiredUrl, NullUrl, FewerUrls)
+
 Fault = (
     Status | Reset | Hang | LostReply | Truncate | Corrupt | Lose | ExpiredUrl | NullUrl | FewerUrls
     | GraphQLErrors | NullData | Maintenance | InvalidLocation | Unauthorized | PythonError
@@ -137,6 +143,7 @@ class _Planned:
     name: str
     times: int | None
     after: int
+    used: bool = False
 
 
 @dataclass(slots=True)
@@ -154,6 +161,11 @@ class FaultPlan:
         """
         with self._lock:
             self._planned.append(_Planned(on, fault, name, times, after))
+
+    def unused(self) -> list[Fault]:
+        """Those that were never due."""
+        with self._lock:
+            return [planned.fault for planned in self._planned if not planned.used]
 
     def clear(self) -> None:
         """From now on everything goes well."""
@@ -181,5 +193,6 @@ class FaultPlan:
                     continue
                 if planned.times is not None:
                     planned.times -= 1
+                planned.used = True
                 return planned.fault
         return None

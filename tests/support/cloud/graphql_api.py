@@ -21,9 +21,6 @@ from tests.support.cloud.deployments import (
     problems,
 )
 
-FIELD_FAULTS = (faults.InvalidLocation, faults.Unauthorized, faults.PythonError)
-URL_FAULTS = (faults.NullUrl, faults.FewerUrls, faults.ExpiredUrl)
-
 REGISTRY_URL = "764506304434.dkr.ecr.us-west-2.amazonaws.com/serverless-registry-test"
 REGISTRY_TOKEN = base64.b64encode(b"AWS:the-password-of-the-registry").decode()
 
@@ -123,7 +120,7 @@ class Api:
 
         def resolve(_info: graphql.GraphQLResolveInfo[Any], **arguments: Any) -> object:  # noqa: ANN401
             labels = {"graphql", operation.name, name}
-            match self._plan.due(labels, _location_names(arguments.get("document")), FIELD_FAULTS):
+            match self._plan.due(labels, _location_names(arguments.get("document")), faults.ON_FIELDS):
                 case faults.InvalidLocation(errors):
                     return {"__typename": "InvalidLocationError", "errors": list(errors)}
                 case faults.Unauthorized(message):
@@ -192,7 +189,7 @@ class Api:
             if "/" in name or not name:
                 raise graphql.GraphQLError(f"Invalid filename {name!r}")
             labels = {"graphql", "generateServerlessPexUrl", f"generateServerlessPexUrl:{method}"}
-            match self._plan.due(labels, [name], URL_FAULTS):
+            match self._plan.due(labels, [name], faults.ON_URLS):
                 case faults.NullUrl():
                     answer.append({"url": None})
                 case faults.FewerUrls():

@@ -15,15 +15,6 @@ from tests.support.cloud.deployments import Deployment, Organization
 
 TOKEN = "user:made-up-token-of-the-test-server"
 
-_HTTP_FAULTS = (
-    faults.Status,
-    faults.Reset,
-    faults.Hang,
-    faults.LostReply,
-    faults.GraphQLErrors,
-    faults.NullData,
-    faults.Maintenance,
-)
 _ERROR_CODES = {
     403: "AccessDenied",
     408: "RequestTimeout",
@@ -97,7 +88,14 @@ class CloudServer:
             or of a root field such as "deployLocations", or "generateServerlessPexUrl:PUT" and "…:GET".
         :param name: a pattern (fnmatch) of the names of the files or locations that it concerns.
         """
+        graphql_faults = (*faults.ON_GRAPHQL, *faults.ON_FIELDS, *faults.ON_URLS)
+        if not isinstance(fault, faults.ON_STORAGE if on in {"PUT", "GET"} else graphql_faults):
+            raise TypeError(f"{fault} cannot happen to {on}")
         self._faults.add(on, fault, name=name, times=times, after=after)
+
+    def unused_faults(self) -> list[faults.Fault]:
+        """Those injected that nothing has met yet: a test that expects one should find none here."""
+        return self._faults.unused()
 
     def heal(self) -> None:
         """From now on everything goes well."""
@@ -203,7 +201,7 @@ class _Handler(web.Handler):
         self._answer_operation(request, operation)
 
     def _answer_operation(self, request: Request, operation: graphql_api.Operation) -> None:
-        fault = self.cloud.due(operation.labels, operation.names, _HTTP_FAULTS)
+        fault = self.cloud.due(operation.labels, operation.names, faults.ON_GRAPHQL)
         match fault:
             case faults.Status(code, retry_after):
                 request.status = code

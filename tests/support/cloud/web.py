@@ -29,6 +29,9 @@ class Handler(BaseHTTPRequestHandler):
         """Note the connection, so that the server can end it."""
         super().setup()
         self.server.connections.add(self.connection)
+        if self.server.closing.is_set():
+            # It came too late to be ended with the others.
+            self.connection.shutdown(socket.SHUT_RDWR)
 
     def finish(self) -> None:
         """Forget the connection."""
