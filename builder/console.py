@@ -250,7 +250,7 @@ MOMENT: Final = 1.0
 NOW_AND_THEN: Final = 15.0
 """Seconds between two lines on a step that takes long, where there is no terminal."""
 
-PATIENCE: Final = 1.0
+PATIENCE: Final = 0.5
 """Seconds that the last word waits for the screen."""
 
 

@@ -419,7 +419,7 @@ def test_a_last_action_that_hangs_does_not_keep_the_door_from_ending(doors: Door
 def test_a_reader_that_has_stopped_reading_does_not_keep_the_door_from_ending(doors: Doors) -> None:
     body = """
         print("ready", flush=True)
-        console.note("x" * 10_000_000)
+        console.note("x" * 1_000_000)
     """
     process = doors.start(body)
     assert process.stdout is not None
@@ -428,5 +428,22 @@ def test_a_reader_that_has_stopped_reading_does_not_keep_the_door_from_ending(do
     # It is in the midst of writing.
     assert process.stderr.read(1) == "x"
     process.send_signal(signal.SIGTERM)
+    assert process.wait(SECONDS) == 143
+    process.communicate()
+
+
+def test_a_thread_that_hangs_in_a_line_does_not_keep_the_last_word_from_being_said(doors: Doors) -> None:
+    body = """
+        console.note("ready")
+        threading.Thread(target=lambda: console.result("x" * 1_000_000)).start()
+        threading.Event().wait()
+    """
+    process = doors.start(body)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stderr.readline()
+    assert process.stdout.read(1) == "x"
+    process.send_signal(signal.SIGTERM)
+    assert process.stderr.readline() == "error: stopped by SIGTERM; nothing half-made was left behind\n"
     assert process.wait(SECONDS) == 143
     process.communicate()
