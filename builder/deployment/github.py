@@ -189,23 +189,22 @@ def _timestamp(event: _Event, path: str) -> float:
 
 def _hidden_pull_request(event: _Event) -> str | None:
     """What tells that code which is not merged yet is behind an event without a `pull_request` of its own."""
-    run = "workflow_run"
+    unmerged = ("pull_request", "merge_group")
+    earlier = str(event.value("workflow_run.event"))
+    earlier_home = event.value("workflow_run.head_repository.full_name")
     signs = {
-        "its name": event.name.startswith(("pull_request", "merge_group")),
+        "its name": event.name.startswith(unmerged),
         f"GITHUB_REF is `{event.ref}`": event.ref.startswith(("refs/pull/", _MERGE_QUEUE)),
         "GITHUB_HEAD_REF is set": bool(event.environ.get("GITHUB_HEAD_REF")),
         "GITHUB_BASE_REF is set": bool(event.environ.get("GITHUB_BASE_REF")),
         "it has a `merge_group`": "merge_group" in event.payload,
         "the issue is a pull request": event.value("issue.pull_request") is not None,
         "its sender named a pull request": event.value("client_payload.pull_request") is not None,
-        "a pull request's run came before": str(event.value(f"{run}.event")).startswith(
-            ("pull_request", "merge_g")
-        ),
-        "a fork's run came before": event.value(f"{run}.head_repository.full_name")
-        not in (None, event.repository),
+        f"the run before this one was for `{earlier}`": earlier.startswith(unmerged),
+        f"the run before this one was for `{earlier_home}`": earlier_home not in (None, event.repository),
         **{
-            f"`{what}` names pull requests": bool(event.value(f"{what}.pull_requests"))
-            for what in (run, "check_run", "check_suite")
+            f"`{key}` names pull requests": bool(event.value(f"{key}.pull_requests"))
+            for key in ("workflow_run", "check_run", "check_suite")
         },
     }
     return next((reason for reason, seen in signs.items() if seen), None)

@@ -174,7 +174,11 @@ class TestHostileSurroundings:
         monkeypatch.setenv("HOME", str(tmp_path))
         for setting in ("log.showSignature=true", "color.ui=always", "i18n.logOutputEncoding=latin1"):
             repository.git("config", *setting.split("="))
-        repository.git("config", "gpg.program", str(tmp_path / "none"))
+        gpg = tmp_path / "gpg"
+        gpg.write_text("#!/bin/sh\necho 'gpg: looked at it' >&2\n", "utf-8")
+        gpg.chmod(0o755)
+        repository.git("config", "gpg.program", str(gpg))
+        assert "looked at it" in repository.git("log", "-1", "--format=%H", signed)
         commit = git.read_commit(repository.path, signed)
         assert commit is not None
         assert (commit.hash, commit.message, commit.author_name) == (signed, "Räume", "Zoë")
