@@ -12,6 +12,7 @@ _DOORS = {
     "builder.deploy": "build both PEX files of every location of a workspace",
     "builder.deps": "build the deps PEX of a project",
     "builder.source": "build the source PEX of a project",
+    "builder.packages": "build the packages of a repository, and their images",
     "builder.selftest": "check that this builder works here",
     "dagster": "dagster's command line",
     "dagster_cloud_cli.entrypoint": "the command line of Dagster Cloud",

@@ -22,7 +22,7 @@ from builder.errors import BuilderError, Origin, PackagesError, SdistBuildError,
 from builder.monorepo import git
 from builder.monorepo.discover import Package, Repository, required_name
 from builder.monorepo.selection import build_order
-from builder.monorepo.versions import parse_version
+from builder.monorepo.versions import normalised
 from builder.monorepo.wheel import Wheel, canonical_wheel, check_wheel, read_wheel
 from builder.monorepo.wheelhouse import INDEX_FILE, BuiltPackage, Wheelhouse, read_wheelhouse, write_wheelhouse
 
@@ -77,7 +77,7 @@ def build_wheelhouse(
     epoch = max(epoch or 0, _OLDEST)
     _check_room(out_dir)
     versions = {
-        package.name: str(parse_version(package.version)) for package in repository.packages if package.version
+        package.name: version for package in repository.packages if (version := normalised(package.version))
     }
     built: dict[str, BuiltPackage] = {}
     failures: list[Failure] = []

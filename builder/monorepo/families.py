@@ -9,12 +9,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from builder.monorepo.versions import Family, line_of
-
-if TYPE_CHECKING:
-    from packaging.version import Version
+from builder.monorepo.versions import Family, line_of, normalised, parse_version
 
 CORE_NAMES: Final = frozenset(
     {
@@ -50,9 +47,9 @@ def families_of(versions: Mapping[str, str | None]) -> dict[str, Family | None]:
 
 
 def _family(name: str, version: str | None, line: int | None, shared: str | None) -> Family | None:
-    parsed = _parse(version)
-    if parsed is None or version is None:
+    if version is None or normalised(version) is None:
         return None
+    parsed = parse_version(version)
     if line is not None and line_of(version) == line:
         return "core" if parsed.major == 1 else "libraries"
     if parsed.epoch or version == shared:
@@ -64,12 +61,3 @@ def _line(versions: Iterable[str | None]) -> int | None:
     """The N that most packages have; the newest of several."""
     lines = Counter(line for version in versions if version and (line := line_of(version)) is not None)
     return max(lines, key=lambda line: (lines[line], line), default=None)
-
-
-def _parse(version: str | None) -> Version | None:
-    from packaging.version import InvalidVersion, Version  # noqa: PLC0415  (start-up time)
-
-    try:
-        return Version(version or "")
-    except InvalidVersion:
-        return None

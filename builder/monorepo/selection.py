@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 from typing import Final
@@ -17,24 +17,29 @@ ALL: Final = "all"
 
 
 def select(repository: Repository, selectors: Iterable[str]) -> tuple[Package, ...]:
-    """The packages of these names, globs, or `all`; several may stand in one text, with commas between.
+    """The packages that are meant, as `select_names` reads them; `all` and globs mean those for publishing."""
+    published = [package.name for package in repository.packages if not package.unpublished]
+    names = select_names(selectors, repository.names, published, f"repository `{repository.root}`")
+    return _in_order(repository, names)
 
-    `all` and globs mean packages for publishing, a name means any. Raises UsageError for a name or glob that
-    nothing has, with the nearest names, and for a selection of nothing.
+
+def select_names(
+    selectors: Iterable[str], names: Sequence[str], listed: Sequence[str], where: str
+) -> frozenset[str]:
+    """The names that are meant by names, globs, or `all`; several may stand in one text, with commas between.
+
+    :param listed: those that `all` and globs mean; a name may mean any.
+    :param where: what has the names, for an error.
+
+    Raises UsageError for a name or glob that nothing has, with the nearest names, and for a selection of nothing.
     """
     wanted = [part.strip() for text in selectors for part in text.split(",") if part.strip()]
     if not wanted:
         raise UsageError("no package is selected", remedy="Write --select all, or the names of packages")
-    chosen: set[str] = set()
-    unknown = []
-    for selector in wanted:
-        names = _matching(repository, selector)
-        if not names:
-            unknown.append(selector)
-        chosen.update(names)
-    if unknown:
-        raise unknown_names(unknown, [ALL, *repository.names], f"repository `{repository.root}`")
-    return _in_order(repository, chosen)
+    matching = {selector: _matching(selector, names, listed) for selector in wanted}
+    if unknown := [selector for selector, found in matching.items() if not found]:
+        raise unknown_names(unknown, [ALL, *names], where)
+    return frozenset(name for found in matching.values() for name in found)
 
 
 def with_siblings(repository: Repository, packages: Iterable[Package]) -> tuple[Package, ...]:
@@ -85,19 +90,15 @@ def build_order(packages: Collection[Package]) -> tuple[tuple[Package, ...], ...
     return tuple(stages)
 
 
-def _matching(repository: Repository, selector: str) -> list[str]:
+def _matching(selector: str, names: Sequence[str], listed: Sequence[str]) -> Sequence[str]:
     from packaging.utils import canonicalize_name  # noqa: PLC0415  (start-up time)
 
     if selector == ALL:
-        return [package.name for package in repository.packages if not package.unpublished]
+        return listed
     if any(character in selector for character in "*?["):
         pattern = selector.lower().replace("_", "-")
-        return [
-            package.name
-            for package in repository.packages
-            if not package.unpublished and fnmatchcase(package.name, pattern)
-        ]
-    return [name for name in repository.names if name == canonicalize_name(selector)]
+        return [name for name in listed if fnmatchcase(name, pattern)]
+    return [name for name in names if name == canonicalize_name(selector)]
 
 
 def _reachable(start: Iterable[str], edges: Mapping[str, Iterable[str]]) -> set[str]:

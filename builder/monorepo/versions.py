@@ -59,6 +59,14 @@ def parse_version(text: str) -> Version:
         ) from None
 
 
+def normalised(text: str | None) -> str | None:
+    """A version as PEP 440 writes it; None for what is none."""
+    try:
+        return str(parse_version(text or ""))
+    except UsageError:
+        return None
+
+
 def container_tag(version: str) -> str:
     """The container tag of a version: normalised (PEP 440), then `+` becomes `-` and `!` becomes `_`.
 
@@ -92,12 +100,9 @@ def core_version(libraries: str) -> str:
 
 def line_of(version: str) -> int | None:
     """The N of a real release, 1.N.P or 0.(N+16).P; None for a placeholder or a version of another kind."""
-    from packaging.version import InvalidVersion, Version  # noqa: PLC0415  (start-up time)
-
-    try:
-        parsed = Version(version)
-    except InvalidVersion:
+    if normalised(version) is None:
         return None
+    parsed = parse_version(version)
     if parsed.epoch or len(parsed.release) < 3:  # noqa: PLR2004  (1.N.P)
         return None
     if parsed.major == 1:
@@ -110,8 +115,8 @@ def next_versions(releases: list[str], *, build: int, commit: str) -> FamilyVers
     """A development version of the next patch with a local label: `1.13.30a0.dev42+gabc1234`.
 
     It sorts above every release so far and below the next one with its candidates, and no index takes it. The `a0`
-    is there because dagster's libraries compare their version with the core's when they are imported, and fail on a
-    development version that is not one of an alpha, a beta or a candidate (`dagster_shared.libraries`).
+    is there because dagster's libraries compare their version with the core's when they are imported, and fail on
+    a development version that is not one of an alpha, a beta or a candidate (`dagster_shared.libraries`).
 
     :param releases: core versions, of real releases.
     """
