@@ -109,13 +109,15 @@ class Cloud:
         except Uncertain as error:
             what = f"{error.what}, when it was asked for the URLs of {listed(names)}"
             raise CloudError(what, detail=error.detail, remedy=error.remedy) from error
-        urls = [entry.get("url") for entry in found or () if isinstance(entry, dict)]
-        urls += [None] * (len(names) - len(urls))
-        missing = [name for name, url in zip(names, urls, strict=False) if not url or not isinstance(url, str)]
-        if missing or len(urls) != len(names):
+        urls = [entry.get("url") for entry in _mappings(found)]
+        if len(urls) != len(names):
+            # Nobody knows which is whose.
+            urls = [None] * len(names)
+        missing = [name for name, url in zip(names, urls, strict=True) if not url or not isinstance(url, str)]
+        if missing:
             verb = {"PUT": "upload", "GET": "read"}[method]
             raise CloudError(
-                f"Dagster Cloud (`{self.connection.host}`) gave no URL to {verb} {listed(missing or names)}",
+                f"Dagster Cloud (`{self.connection.host}`) gave no URL to {verb} {listed(missing)}",
                 remedy=f"{AGAIN}; PEX files need an organization with Dagster+ Serverless",
             )
         return [str(url) for url in urls]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from builder import process
 from builder.deployment.entries import Entry
@@ -17,7 +17,7 @@ Document = Mapping[str, Any]
 LATENESS: float = 15
 """Seconds for which a server that did not answer in time is watched, since it may still be at it."""
 
-_LOOK: Final = 1.0
+LOOK: float = 1
 """Seconds between two looks at it."""
 
 
@@ -111,7 +111,7 @@ class _Update:
             if not missing:
                 self._tell(Notice(f"{error.what}; nevertheless {listed(_names(documents))} was updated"))
                 return
-            if time.monotonic() >= until or process.stopping.wait(_LOOK):
+            if time.monotonic() >= until or process.stopping.wait(LOOK):
                 break
         done = [document for document in documents if document not in missing]
         but = f"; {listed(_names(done))} was updated" if done else ""

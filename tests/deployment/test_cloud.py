@@ -16,6 +16,7 @@ from builder.deployment.cloud import Cloud
 from builder.deployment.connection import Connection, read_connection
 from builder.deployment.context import Commit, PullRequest
 from builder.deployment.destination import BranchDeployment, GitMetadata
+from builder.deployment.entries import Entry
 from builder.deployment.failures import Uncertain
 from builder.errors import CloudError, Notice
 from tests.support.cloud import CloudServer, faults
@@ -202,6 +203,15 @@ def test_each_failure_has_its_words(cloud: Cloud, server: CloudServer, fault: fa
     assert "{'" not in words(caught.value)
 
 
+def test_a_server_that_repeats_the_token_does_not_get_it_shown(cloud: Cloud, server: CloudServer) -> None:
+    server.inject("graphql", faults.GraphQLErrors(f"not a token: {server.token}"))
+
+    with pytest.raises(CloudError) as caught:
+        cloud.check_access()
+
+    assert caught.value.detail == "not a token: [token]"
+
+
 def test_what_may_be_tried_again_is(cloud: Cloud, server: CloudServer) -> None:
     server.inject("graphql", faults.Status(503), times=1)
     server.inject("graphql", faults.Status(429, retry_after="0"), times=1)
@@ -374,7 +384,7 @@ def test_only_the_file_without_a_url_is_named(cloud: Cloud, server: CloudServer)
 def test_fewer_urls_than_files_are_not_taken_for_the_first_ones(cloud: Cloud, server: CloudServer) -> None:
     server.inject("generateServerlessPexUrl:PUT", faults.FewerUrls(), name="source-*")
 
-    with pytest.raises(CloudError, match="gave no URL"):
+    with pytest.raises(CloudError, match=r"gave no URL to upload `source-1\.pex`, `deps-1\.pex`"):
         cloud.presigned_urls(["source-1.pex", "deps-1.pex"], "PUT")
 
 
@@ -517,6 +527,27 @@ def test_an_update_that_was_not_answered_in_time_may_still_come(
         cloud.deploy("prod", [document()])
 
     assert server.operations().count("deployLocations") == 1
+
+
+def test_an_update_that_comes_late_is_seen(
+    cloud: Cloud, server: CloudServer, notices: list[Notice], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(graphql, "TIMEOUT", (5, 0.5))
+    monkeypatch.setattr(updating, "LATENESS", 60)
+    monkeypatch.setattr(updating, "LOOK", 0.001)
+    server.inject("deployLocations", faults.Hang(), times=1)
+    look = cloud.entries
+
+    def look_too_early(deployment: str, *, retries: int) -> dict[str, Entry]:
+        seen = look(deployment, retries=retries)
+        server.organization.deploy(server.deployments["prod"], document())
+        return seen
+
+    monkeypatch.setattr(cloud, "entries", look_too_early)
+
+    cloud.deploy("prod", [document()])
+
+    assert "`sales` was updated" in notices[0].text
 
 
 def test_an_update_of_which_nothing_can_be_found_out_says_so(cloud: Cloud, server: CloudServer) -> None:

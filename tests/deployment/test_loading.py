@@ -1,0 +1,292 @@
+"""A location counts as loaded when the server has loaded the version that was deployed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from builder import process
+from builder.deployment import graphql, loading
+from builder.deployment.cloud import Cloud
+from builder.deployment.connection import read_connection
+from builder.deployment.loading import wait_until_loaded
+from builder.errors import LoadError
+from tests.support.cloud import CloudServer, faults
+
+GOOD = "files=deps-1.pex:source-1.pex"
+OTHER = "files=deps-1.pex:source-2.pex"
+
+SITE = "/venvs/0a1b2c3d4e5f/lib/python3.11/site-packages"
+DEPS = "/venvs/ffffffffffff/lib/python3.11/site-packages"
+
+
+@pytest.fixture(scope="module")
+def one_server() -> Iterator[CloudServer]:
+    with CloudServer() as server:
+        yield server
+
+
+@pytest.fixture
+def server(one_server: CloudServer, monkeypatch: pytest.MonkeyPatch) -> CloudServer:
+    one_server.heal()
+    one_server.requests.clear()
+    one_server.deployments["prod"].locations.clear()
+    one_server.organization.load_errors.clear()
+    one_server.organization.polls_to_load = 1
+    one_server.organization.agent_running = True
+    monkeypatch.setattr(graphql, "BACKOFF", 0)
+    monkeypatch.setattr(loading, "INTERVAL", 0.001)
+    return one_server
+
+
+@pytest.fixture
+def cloud(server: CloudServer) -> Cloud:
+    return Cloud(read_connection(server.environ()), lambda _: None)
+
+
+def deploy(server: CloudServer, *names: str, tag: str = GOOD, commit: str = "1a2b3c") -> dict[str, str]:
+    for name in names:
+        source = {"package_name": "sales"}
+        document: dict[str, Any] = {"location_name": name, "code_source": source, "git": {"commit_hash": commit}}
+        document["pex_metadata"] = {"pex_tag": tag, "python_version": "3.11"}
+        server.organization.deploy(server.deployments["prod"], document)
+    return dict.fromkeys(names, tag)
+
+
+class Settled(list[tuple[str, str | None]]):
+    """What was told of locations, in order."""
+
+    def __call__(self, name: str, error: LoadError | None) -> None:
+        self.append((name, error.what if error else None))
+
+
+def wait(
+    cloud: Cloud, expected: dict[str, str], timeout: float = 60, told: Settled | None = None
+) -> dict[str, LoadError | None]:
+    return wait_until_loaded(cloud, "prod", expected, timeout=timeout, loaded=Settled() if told is None else told)
+
+
+def failure(outcome: dict[str, LoadError | None], name: str = "sales") -> LoadError:
+    error = outcome[name]
+    assert error is not None
+    return error
+
+
+def test_locations_are_told_as_they_load(cloud: Cloud, server: CloudServer) -> None:
+    told = Settled()
+    expected = deploy(server, "sales")
+    server.organization.polls_to_load = 3
+    expected |= deploy(server, "stock")
+
+    outcome = wait(cloud, expected, told=told)
+
+    assert outcome == {"sales": None, "stock": None}
+    assert told == [("sales", None), ("stock", None)]
+
+
+def test_an_old_version_that_still_shows_as_loaded_is_not_taken_for_the_new_one(
+    cloud: Cloud, server: CloudServer
+) -> None:
+    server.organization.polls_to_load = 0
+    deploy(server, "sales", tag=OTHER)
+    server.organization.polls_to_load = 4
+    expected = deploy(server, "sales")
+
+    assert wait(cloud, expected) == {"sales": None}
+
+    # Four looks saw the old version, loaded; the fifth the new one.
+    assert server.operations().count("workspaceOrError") == 5
+
+
+def test_the_error_of_an_old_version_is_not_told_of_the_new_one(cloud: Cloud, server: CloudServer) -> None:
+    server.organization.polls_to_load = 0
+    server.organization.load_errors["sales"] = faults.PythonError()
+    deploy(server, "sales", tag=OTHER)
+    server.organization.load_errors.clear()
+    server.organization.polls_to_load = 2
+
+    assert wait(cloud, deploy(server, "sales")) == {"sales": None}
+
+
+def test_a_load_error_is_told_with_the_users_frames_while_others_load(cloud: Cloud, server: CloudServer) -> None:
+    server.organization.load_errors["sales"] = faults.PythonError(
+        "dagster._core.errors.DagsterUserCodeLoadError: Error occurred during the loading\n",
+        (f'  File "{DEPS}/dagster/_grpc/server.py", line 300, in load\n    yield\n',),
+        (
+            (
+                True,
+                faults.PythonError(
+                    "ModuleNotFoundError: No module named 'nowhere'\n",
+                    (
+                        f'  File "{DEPS}/dagster/_core/code_pointer.py", line 137, in load\n    go()\n',
+                        '  File "<frozen importlib._bootstrap>", line 1204, in _gcd_import\n',
+                        f'  File "{SITE}/working_directory/root/sales/a.py", line 7, in <module>\n    go()\n',
+                        f'  File "{SITE}/helpers/__init__.py", line 1, in <module>\n    import nowhere\n',
+                    ),
+                ),
+            ),
+        ),
+    )
+    told = Settled()
+
+    outcome = wait(cloud, deploy(server, "sales", "stock"), told=told)
+
+    error = failure(outcome)
+    assert error.what == (
+        "the location `sales` was updated in `prod`, but does not load there:"
+        " ModuleNotFoundError: No module named 'nowhere'"
+    )
+    assert (error.detail or "").splitlines() == [
+        "sales/a.py:7 in <module>",
+        "  go()",
+        "helpers/__init__.py:1 in <module>",
+        "  import nowhere",
+        "ModuleNotFoundError: No module named 'nowhere'",
+    ]
+    assert f"{server.url}/prod/locations" in (error.remedy or "")
+    assert outcome["stock"] is None
+    assert told == [("sales", error.what), ("stock", None)]
+
+
+def test_packages_of_the_source_pex_are_the_users_without_the_working_directory_too(
+    cloud: Cloud, server: CloudServer
+) -> None:
+    server.organization.load_errors["sales"] = faults.PythonError(
+        "ValueError: broken\n",
+        (
+            f'  File "{DEPS}/dagster/_grpc/server.py", line 300, in load\n    yield\n',
+            f'  File "{DEPS}/pandas/io.py", line 3, in read\n    parse()\n',
+            f'  File "{SITE}/helpers/__init__.py", line 1, in <module>\n    raise\n',
+        ),
+    )
+
+    detail = failure(wait(cloud, deploy(server, "sales"))).detail or ""
+
+    assert detail.splitlines() == ["helpers/__init__.py:1 in <module>", "  raise", "ValueError: broken"]
+
+
+def test_an_error_without_frames_of_the_users_keeps_its_words(cloud: Cloud, server: CloudServer) -> None:
+    stack = (f'  File "{DEPS}/dagster/_grpc/server.py", line 300, in load\n    yield\n',)
+    server.organization.load_errors["sales"] = faults.PythonError("Exception: Timed out after 180s\n", stack)
+
+    assert failure(wait(cloud, deploy(server, "sales"))).detail == "Exception: Timed out after 180s"
+
+
+@pytest.mark.parametrize(
+    "fault", [faults.GraphQLErrors(), faults.Status(500), faults.Status(503), faults.Reset(), faults.NullData()]
+)
+def test_a_failing_look_among_good_ones_does_not_matter(
+    cloud: Cloud, server: CloudServer, fault: faults.Fault
+) -> None:
+    server.organization.polls_to_load = 3
+    server.inject("workspaceOrError", fault, after=1, times=2)
+
+    assert wait(cloud, deploy(server, "sales")) == {"sales": None}
+
+
+def test_a_server_that_cannot_be_asked_any_more_is_told_of_each_location(
+    cloud: Cloud, server: CloudServer
+) -> None:
+    server.inject("workspaceOrError", faults.Status(500))
+    told = Settled()
+
+    outcome = wait(cloud, deploy(server, "sales", "stock"), told=told)
+
+    assert server.operations().count("workspaceOrError") == loading.FAILURES
+    assert "`stock` was updated in `prod`, but it could not be found out" in failure(outcome, "stock").what
+    assert "HTTP 500" in failure(outcome).what
+    assert len(told) == 2
+
+
+def test_a_location_that_another_run_deployed_meanwhile_is_told(cloud: Cloud, server: CloudServer) -> None:
+    expected = deploy(server, "sales", "stock")
+    server.organization.polls_to_load = None
+    deploy(server, "stock")
+
+    def others(name: str, _error: LoadError | None) -> None:
+        # Both were there at this look; now somebody else comes.
+        if name == "sales":
+            deploy(server, "stock", tag=OTHER, commit="9f9f9f")
+
+    outcome = wait_until_loaded(cloud, "prod", expected, timeout=60, loaded=others)
+
+    assert outcome["sales"] is None
+    assert "`stock` was updated in `prod`, but then replaced by another deploy" in failure(outcome, "stock").what
+    assert "9f9f9f" in failure(outcome, "stock").what
+
+
+def test_a_deploy_between_ours_and_the_first_look_is_told_at_the_next_one(
+    cloud: Cloud, server: CloudServer
+) -> None:
+    expected = deploy(server, "sales")
+    server.organization.polls_to_load = None
+    deploy(server, "stock", tag=OTHER)
+
+    def others(name: str, _error: LoadError | None) -> None:
+        if name == "sales":
+            deploy(server, "stock", tag="files=deps-1.pex:source-3.pex")
+
+    outcome = wait_until_loaded(cloud, "prod", {**expected, "stock": GOOD}, timeout=60, loaded=others)
+
+    assert "replaced by another deploy" in failure(outcome, "stock").what
+
+
+def test_a_location_that_was_removed_meanwhile_is_told(cloud: Cloud, server: CloudServer) -> None:
+    expected = deploy(server, "sales")
+    server.organization.polls_to_load = None
+    expected |= deploy(server, "stock")
+
+    def remove(_name: str, _error: LoadError | None) -> None:
+        server.deployments["prod"].locations.pop("stock", None)
+
+    outcome = wait_until_loaded(cloud, "prod", expected, timeout=60, loaded=remove)
+
+    assert "removed" in failure(outcome, "stock").what
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_an_agent_that_never_reports_is_told(cloud: Cloud, server: CloudServer, *, running: bool) -> None:
+    server.organization.polls_to_load = None
+    server.organization.agent_running = running
+
+    error = failure(wait(cloud, deploy(server, "sales"), timeout=0))
+
+    assert "was updated in `prod`, but was not loaded within 0 seconds" in error.what
+    assert error.detail == f"agents of the deployment: 1 {'RUNNING' if running else 'NOT_RUNNING'}"
+    assert ("No agent is running" in (error.remedy or "")) is not running
+    assert "nothing was rolled back" in (error.remedy or "")
+
+
+def test_an_old_version_that_stays_is_told_at_the_end(cloud: Cloud, server: CloudServer) -> None:
+    server.organization.polls_to_load = 0
+    deploy(server, "sales", tag=OTHER)
+    server.organization.polls_to_load = None
+
+    error = failure(wait(cloud, deploy(server, "sales"), timeout=0))
+
+    assert "still shows the version before" in error.what
+
+
+def test_agents_that_cannot_be_asked_for_do_not_hide_the_time_out(cloud: Cloud, server: CloudServer) -> None:
+    server.organization.polls_to_load = None
+    server.inject("agents", faults.GraphQLErrors())
+
+    error = failure(wait(cloud, deploy(server, "sales"), timeout=0))
+
+    assert "not loaded within" in error.what
+    assert "could not be asked for" in (error.detail or "")
+
+
+def test_waiting_ends_with_the_run(cloud: Cloud, server: CloudServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    stopping = threading.Event()
+    stopping.set()
+    monkeypatch.setattr(process, "stopping", stopping)
+    server.organization.polls_to_load = None
+
+    error = failure(wait(cloud, deploy(server, "sales")))
+
+    assert "may still load" in error.what
+    assert server.operations().count("workspaceOrError") == 1
