@@ -225,6 +225,15 @@ def test_a_url_that_is_too_old_is_replaced(urls: Urls, pex: Artefact, waits: lis
     assert waits == []
 
 
+def test_new_urls_are_asked_for_one_at_a_time(urls: Urls, tmp_path: Path) -> None:
+    files = [make_pex(tmp_path, seed=seed) for seed in range(4)]
+    urls.expired["PUT"] = 4
+    # Long enough for the others to come, if they could: `urls` does not stand being called by two threads at once.
+    urls.seconds = 0.1
+    assert all(isinstance(each, Published) for each in publish(urls, *files).values())
+    assert urls.calls_for("PUT") == 5
+
+
 def test_urls_that_are_always_too_old_are_a_refusal(cloud: CloudServer, urls: Urls, pex: Artefact) -> None:
     urls.expired["PUT"] = 100
     assert "127.0.0.1 answers 403 (AccessDenied) to each of 3 presigned URLs" in failure(cloud, urls, pex)

@@ -6,6 +6,7 @@ import hashlib
 import io
 import random
 import threading
+import time
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,20 +18,25 @@ from tests.support.cloud import CloudServer
 
 
 class Urls:
-    """A UrlSource; `expired` says how many of the next URLs for a method are too old, `failing` after how many
-    calls it raises CloudError."""
+    """A UrlSource for one thread at a time.
+
+    :param expired: how many of the next URLs for a method are too old.
+    :param failing: after how many calls for a method it raises CloudError.
+    :param seconds: that each call takes at least.
+    """
 
     def __init__(self, cloud: CloudServer) -> None:
         self.calls: list[tuple[Method, tuple[str, ...]]] = []
         self.expired: dict[Method, int] = {"PUT": 0, "GET": 0}
         self.failing: dict[Method, int] = {}
+        self.seconds = 0.0
         self._cloud = cloud
         self._busy = threading.Lock()
 
     def __call__(self, names: Sequence[str], method: Method) -> list[str]:
-        # As little fit for threads as a client may be.
-        assert self._busy.acquire(blocking=False)
+        assert self._busy.acquire(blocking=False), "two threads ask at once"
         try:
+            time.sleep(self.seconds)
             self.calls.append((method, tuple(names)))
             if self.calls_for(method) > self.failing.get(method, 10**6):
                 raise CloudError("Dagster Cloud is out of URLs", remedy="Have patience")
