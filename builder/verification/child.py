@@ -7,7 +7,7 @@ process did not live to write it. What was going on when it died is then in the 
 builder can be imported here, and nothing newer than Python 3.9.
 """
 
-# Dagster is imported where its time and its errors are told apart from the project's, and its objects have no types
+# Dagster is imported where its time and errors are told apart from the project's, and its objects have no types
 # here; whatever the project raises is the answer; pathlib would be a module that the project got for free.
 # ruff: noqa: ANN401, BLE001, PLC0415, PTH100, PTH105, PTH119, PTH122, PTH123
 

@@ -191,7 +191,7 @@ def _failure(result: Raised | Died, context: Context, timeout: float) -> LoadErr
 def _of_death(died: Died, timeout: float) -> Explanation:
     if died.code is None:
         return Explanation(
-            f"its code was still being loaded after {timeout:g} seconds, the time limit",
+            f"its code was still being loaded after {timeout:g} s, the time limit",
             "Move what takes so long out of the import, into an asset or a resource; or allow more with --timeout",
         )
     if died.signal_name == "SIGKILL":

@@ -1,0 +1,5 @@
+from app.rates import orders
+
+import dagster
+
+defs = dagster.Definitions(assets=[orders])

@@ -1,0 +1,6 @@
+import dagster
+import sklearn.linear_model
+
+
+@dagster.asset
+def orders() -> None: ...

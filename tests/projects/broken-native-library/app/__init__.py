@@ -1,0 +1,6 @@
+import ctypes
+
+import dagster
+
+GDAL = ctypes.CDLL("libgdal.so.32")
+defs = dagster.Definitions()

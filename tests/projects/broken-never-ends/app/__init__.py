@@ -1,0 +1,6 @@
+from app.warehouse import connect
+
+import dagster
+
+connect()
+defs = dagster.Definitions()

@@ -1,0 +1,8 @@
+import dagster
+
+
+@dagster.asset
+def orders( -> None: ...
+
+
+defs = dagster.Definitions(assets=[orders])
