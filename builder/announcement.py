@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,6 +40,8 @@ class Announcement:
         self._commit = choice.destination.git.commit_hash if choice else None
         self._environ = environ
         self._comment = _comment(workspace, self._context, environ)
+        self._ending = threading.Lock()
+        self._ended = False
 
     def begin(self, runs: Sequence[LocationRun], updater: Updater | None) -> None:
         """Say that the work has begun."""
@@ -47,8 +50,15 @@ class Announcement:
     def end(
         self, runs: Sequence[LocationRun], updater: Updater | None, build_json: Path, *, stopped: bool = False
     ) -> None:
-        """Say how it ended, whichever way that was."""
-        outcome = self._outcome(runs, updater, stopped=stopped)
+        """Say how it ended, whichever way that was; only the first time, which a second call waits for."""
+        with self._ending:
+            if not self._ended:
+                self._ended = True
+                self._end(self._outcome(runs, updater, stopped=stopped), runs, updater, build_json)
+
+    def _end(
+        self, outcome: Outcome, runs: Sequence[LocationRun], updater: Updater | None, build_json: Path
+    ) -> None:
         self._tell(outcome)
         if summary := self._environ.get("GITHUB_STEP_SUMMARY"):
             _notice(github_output.append_summary(Path(summary), job_summary(outcome)))

@@ -19,7 +19,7 @@ from builder.console import console
 from builder.delivery import LocationRun, Update, Updater, Upload, Uploader
 from builder.deploy_options import DeliveryOptions, delivery_options
 from builder.errors import BuilderError, Interrupted
-from builder.running import run_door, verbosity_options
+from builder.running import farewell, run_door, verbosity_options
 from builder.words import size
 from builder.workspace_build import ProjectBuild, build_workspace
 
@@ -158,19 +158,22 @@ def _prepare(cloud: Cloud, updater: Updater | None) -> None:
 def _announced(
     job: _Job, announcement: Announcement, runs: Sequence[LocationRun], updater: Updater | None
 ) -> Iterator[None]:
-    announcement.begin(runs, updater)
-    stopped = False
-    try:
-        yield
-    except Interrupted:
-        stopped = True
-        raise
-    except BuilderError as error:
-        for run in runs:
-            run.error = run.error or error
-        raise
-    finally:
+    def end(*, stopped: bool) -> None:
         announcement.end(runs, updater, job.build_json, stopped=stopped)
+
+    announcement.begin(runs, updater)
+    with farewell(lambda: end(stopped=True)):
+        try:
+            yield
+        except Interrupted:
+            end(stopped=True)
+            raise
+        except BuilderError as error:
+            for run in runs:
+                run.error = run.error or error
+            raise
+        finally:
+            end(stopped=False)
 
 
 def _close(branch: BranchDeployment) -> int:

@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Final, NoReturn
 
@@ -21,6 +22,9 @@ _STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _received: list[int] = []
 """The signals that have come."""
+
+_farewells: list[Callable[[], None]] = []
+"""What is to be done as soon as a signal has come."""
 
 _GRACE: Final = 2.0
 """Seconds that an orderly end may take after a signal."""
@@ -68,6 +72,16 @@ def run_door(command: click.Command, module: str) -> NoReturn:
     # The work is over: a signal has nothing left to stop, and Python could not handle it while it shuts down.
     _ignore_signals()
     sys.exit(_say_stopped(_received[0]) if _received else code)
+
+
+@contextlib.contextmanager
+def farewell(action: Callable[[], None]) -> Iterator[None]:
+    """Have something quick done when a signal comes, whatever the other threads hang in; it must not raise."""
+    _farewells.append(action)
+    try:
+        yield
+    finally:
+        _farewells.remove(action)
 
 
 def _exit_code(command: click.Command, module: str) -> int:
@@ -124,6 +138,8 @@ def _see_to_the_end(notes: int) -> None:
     """
     number = os.read(notes, 1)[0]
     _stop(number)
+    for action in _farewells:
+        threading.Thread(target=action, daemon=True).start()
     started = time.monotonic()
     while time.monotonic() - started < _GRACE:
         time.sleep(_GRACE / 20)

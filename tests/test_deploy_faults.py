@@ -161,9 +161,11 @@ def test_a_deployment_that_is_not_there_is_told_before_anything_is_built(here: D
 
 # Loading
 
-_PACKAGES = "/venvs/1/lib/python3.11/site-packages"
-USERS = f'  File "{_PACKAGES}/working_directory/root/sales/jobs.py", line 7, in <module>\n    import pandas\n'
-DAGSTERS = f'  File "{_PACKAGES}/dagster/_core/code_pointer.py", line 141, in load\n    x()\n'
+_IN_VENV = "lib/python3.11/site-packages"
+USERS = (
+    f'  File "/venvs/1/{_IN_VENV}/working_directory/root/sales/jobs.py", line 7, in <module>\n    import pandas\n'
+)
+DAGSTERS = f'  File "/venvs/2/{_IN_VENV}/dagster/_core/code_pointer.py", line 141, in load\n    x()\n'
 
 
 def test_a_load_error_is_told_with_the_users_own_frames(here: Deploying) -> None:
