@@ -1,4 +1,4 @@
-"""The projects that differ in how their code gets to the server are loaded by the real one.
+"""The projects that differ in how their code gets to the server are loaded by the real one, and by verify alike.
 
 They all need dagster and dagster-cloud only, so that they share one deps PEX.
 """
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from builder import process
 from tests.support.projects import Trait, load_traits
 from tests.support.server import CodeServer, ServerRefusedError
+from tests.support.verified import verified
 
 if TYPE_CHECKING:
     import pytest
@@ -51,12 +52,16 @@ def test_the_server_finds_the_code(tmp_path: Path, pytestconfig: pytest.Config) 
         # The first alone: dagster's database is made at the first use, and breaks if two make it at once.
         found = [load(server, traits[0], tags[traits[0].name])]
         found += pool.map(lambda trait: load(server, trait, tags[trait.name]), traits[1:])
-    assert dict(zip(tags, found, strict=True)) == {trait.name: trait.assets for trait in traits}
+    loaded = dict(zip(tags, found, strict=True))
+    assert {name: each["assets"] for name, each in loaded.items()} == {
+        trait.name: list(trait.assets) for trait in traits
+    }
+    assert verified(out) == loaded
 
 
-def load(server: CodeServer, trait: Trait, pex_tag: str) -> tuple[str, ...] | str:
-    """The assets of a location, or what the server says instead."""
+def load(server: CodeServer, trait: Trait, pex_tag: str) -> dict[str, list[str]]:
+    """What a location defines, or what the server says instead."""
     try:
-        return server.create_location(trait.name, pex_tag=pex_tag, code_source=trait.code_source).assets
+        return server.create_location(trait.name, pex_tag=pex_tag, code_source=trait.code_source).definitions()
     except ServerRefusedError as error:
-        return error.error
+        return {"assets": [error.error]}

@@ -15,6 +15,7 @@ import yaml
 
 from builder import process
 from tests.support.server import CodeServer, Location, ServerRefusedError
+from tests.support.verified import verified
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -67,6 +68,7 @@ def test_quickstart_runs_on_the_server(build: Build) -> None:
         assert location.assets == ("daily_revenue", "orders")
         assert location.jobs == ("refresh_shop",)
         assert location.schedules == ("every_morning",)
+        assert verified(built.directory) == {"quickstart": location.definitions()}
 
         reported = location.materialize("orders", "daily_revenue")
         assert reported["orders"].items() >= {"rows": 11, "amount": 35340}.items()
@@ -85,6 +87,7 @@ def test_two_locations_with_a_shared_package_run_on_the_server(build: Build) -> 
         assert stock.assets == ("shelves", "well_stocked")
         assert stock.jobs == ("refresh_stock",)
         assert stock.schedules == ("stock_nightly",)
+        assert verified(built.directory) == {"sales": sales.definitions(), "stock": stock.definitions()}
 
         # Both compute with what they share.
         assert sales.materialize("invoices", "best_customers")["best_customers"]["best"] == "grace"

@@ -172,10 +172,9 @@ defs = dagster.Definitions(
 
 @dataclass(frozen=True, slots=True)
 class Office:
-    """Where workspaces are built and verified; the cache is one that all tests share."""
+    """Where workspaces are built and verified."""
 
     root: Path
-    cache: Path
 
     @property
     def out(self) -> Path:
@@ -195,7 +194,7 @@ class Office:
         return self.run("verify", self.out, *options, env=env)
 
     def run(self, door: str, *arguments: str | Path, env: Mapping[str, str] | None = None) -> Ran:
-        environment = {"BUILDER_CACHE_DIR": str(self.cache), "PYTHONPATH": str(REPOSITORY), **(env or {})}
+        environment = {"PYTHONPATH": str(REPOSITORY), **(env or {})}
         finished = subprocess.run(
             [sys.executable, "-m", f"builder.{door}", *arguments],
             cwd=self.root,
@@ -208,9 +207,8 @@ class Office:
 
 
 @pytest.fixture
-def office(tmp_path: Path, pytestconfig: pytest.Config) -> Office:
-    assert pytestconfig.cache is not None
-    return Office(tmp_path, pytestconfig.cache.mkdir("builder"))
+def office(tmp_path: Path) -> Office:
+    return Office(tmp_path)
 
 
 def build_broken(office: Office) -> None:

@@ -110,6 +110,15 @@ def describe(location: GrpcServerCodeLocation) -> dict[str, Any]:
         "schedules": sorted(
             schedule.name for repository in repositories for schedule in repository.get_schedules()
         ),
+        "asset_checks": sorted(
+            f"{key.asset_key.to_user_string()}:{key.name}"
+            for repository in repositories
+            for key in repository.asset_graph.asset_check_keys
+        ),
+        "sensors": sorted(sensor.name for repository in repositories for sensor in repository.get_sensors()),
+        "resources": sorted(
+            resource.name for repository in repositories for resource in repository.get_resources()
+        ),
     }
 
 

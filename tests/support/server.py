@@ -35,6 +35,8 @@ from builder import process
 LOAD_SECONDS = 180
 RUN_SECONDS = 180
 START_SECONDS = 60
+KINDS = ("assets", "asset_checks", "jobs", "schedules", "sensors", "resources")
+"""What a location defines."""
 
 _AGENT = Path(__file__).with_name("agent.py")
 _LOG_LINES = 80
@@ -59,10 +61,17 @@ class Location:
     """A code location that the server has loaded; names are sorted."""
 
     assets: tuple[str, ...]
+    asset_checks: tuple[str, ...]
     jobs: tuple[str, ...]
     schedules: tuple[str, ...]
+    sensors: tuple[str, ...]
+    resources: tuple[str, ...]
     server: CodeServer = field(repr=False)
     request: Mapping[str, Any] = field(repr=False)
+
+    def definitions(self) -> dict[str, list[str]]:
+        """All names by kind, as `builder.verify --json` tells them."""
+        return {kind: list(getattr(self, kind)) for kind in KINDS}
 
     def materialize(self, *assets: str) -> dict[str, dict[str, Any]]:
         """Materialise assets in one run, by the server's own run worker (`dagster-cloud pex execute-run`).
@@ -138,9 +147,7 @@ class CodeServer:
         }
         answer = self.ask({**request, "action": "load"}, LOAD_SECONDS + START_SECONDS)
         return Location(
-            assets=tuple(answer["assets"]),
-            jobs=tuple(answer["jobs"]),
-            schedules=tuple(answer["schedules"]),
+            **{kind: tuple(answer[kind]) for kind in KINDS},
             server=self,
             request=request,
         )
