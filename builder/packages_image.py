@@ -47,7 +47,7 @@ from builder.words import size
     "platforms",
     multiple=True,
     metavar="OS/ARCH",
-    help="linux/amd64 or linux/arm64; may be repeated.  [default: linux/amd64]",
+    help="linux/amd64, linux/arm64, or both with a comma between; may be repeated.  [default: linux/amd64]",
 )
 @click.option(
     "--source",
@@ -86,7 +86,7 @@ def image(
         package,
         source or _repository_url(),
         base or DEFAULT_BASE,
-        tuple(dict.fromkeys(platforms)) or ("linux/amd64",),
+        tuple(dict.fromkeys(",".join(platforms).split(","))) if platforms else ("linux/amd64",),
         python_version,
         tuple(dict.fromkeys(tags)),
     )

@@ -165,7 +165,11 @@ def _lock(foreign: Sequence[Locked], target: Target, base: Path) -> Lock:
     indexes = read_indexes(base)
     if not foreign:
         return Lock(target, (), "", indexes)
-    hashes = {entry.name: entry.sha256 for entry in foreign}
+    # A lock may have several versions of a distribution, each with a marker that excludes the others.
+    hashes = {
+        name: frozenset().union(*(entry.sha256 for entry in foreign if entry.name == name))
+        for name in {entry.name for entry in foreign}
+    }
     with storage.scratch_directory() as scratch:
         asked = scratch / "requirements.in"
         asked.write_text("\n".join([*indexes.options, *(entry.text for entry in foreign), ""]), encoding="utf-8")

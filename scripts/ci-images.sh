@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Let a runner of GitHub Actions build images for other architectures than its own:
+#   scripts/ci-images.sh linux/amd64,linux/arm64
+set -euo pipefail
+case $(uname -m) in
+    x86_64) own=linux/amd64 ;;
+    aarch64) own=linux/arm64 ;;
+    *) own=none ;;
+esac
+if [ "$1" != "$own" ]; then
+    # Ubuntu's own package: it registers itself with the kernel, for containers too.
+    sudo apt-get update --quiet --quiet
+    sudo apt-get install --quiet --quiet --yes --no-install-recommends qemu-user-static binfmt-support
+fi
+if docker info >/dev/null 2>&1; then
+    # The daemon's own builder cannot export images, this one can.
+    docker buildx create --use --driver docker-container --bootstrap
+else
+    echo "There is no Docker daemon here: buildah will build"
+fi
