@@ -113,11 +113,14 @@ def _snapshot(repository: Any) -> None:
 
 
 def _assets(repository: Any) -> list[str]:
-    return [key.to_user_string() for key in repository.asset_graph.get_all_asset_keys()]
+    graph = repository.asset_graph
+    # A property until dagster 1.7, and its checks came with 1.5.
+    keys = graph.get_all_asset_keys() if hasattr(graph, "get_all_asset_keys") else graph.all_asset_keys
+    return [key.to_user_string() for key in keys]
 
 
 def _asset_checks(repository: Any) -> list[str]:
-    keys = repository.asset_graph.asset_check_keys
+    keys = getattr(repository.asset_graph, "asset_check_keys", ())
     return [f"{key.asset_key.to_user_string()}:{key.name}" for key in keys]
 
 

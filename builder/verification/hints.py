@@ -5,7 +5,7 @@ from __future__ import annotations
 import os.path
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -76,9 +76,13 @@ def explain(raised: Raised, told: CutTraceback, context: Context) -> Explanation
     """Say what an error means; where that is not certain, only what it says itself."""
     for hint in _HINTS:
         if explanation := hint(raised, told, context):
+            if raised.of_dagster:
+                return replace(explanation, what=f"dagster itself cannot be imported: {explanation.what}")
             return explanation
-    subject = "dagster itself cannot be imported" if raised.of_dagster else "its code does not load"
-    return Explanation(f"{subject}: {told.what}", None)
+    if raised.of_dagster:
+        remedy = "Depend on another version of dagster, or of what the last of these lines is in; then build again"
+        return Explanation(f"dagster itself cannot be imported: {told.what}", remedy)
+    return Explanation(f"its code does not load: {told.what}", None)
 
 
 def _missing_module(_raised: Raised, told: CutTraceback, context: Context) -> Explanation | None:

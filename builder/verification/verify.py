@@ -26,6 +26,9 @@ DEFAULT_TIMEOUT: Final = 120.0
 _BYTES_PER_LOCATION: Final = 1 << 30
 """Memory that a location is taken to need: dagster with pandas and a few cloud libraries takes a third of it."""
 
+_FOREIGN: Final = 3
+"""Calls that are shown where none is the user's."""
+
 _ROOT: Final = "working_directory/root/"
 
 
@@ -184,8 +187,18 @@ def _failure(result: Raised | Died, context: Context, timeout: float) -> LoadErr
         explanation = _of_death(result, timeout)
     if explanation.of_workspace:
         return LoadError(explanation.what, where=context.declared, remedy=explanation.remedy)
-    where, detail = _origin(told, context), "\n".join(told.lines)
-    return LoadError(explanation.what, where=where, detail=detail or None, remedy=explanation.remedy)
+    lines = [*_foreign(told.root), *told.lines] if told.where is None else told.lines
+    detail = "\n".join(lines) or None
+    return LoadError(explanation.what, where=_origin(told, context), detail=detail, remedy=explanation.remedy)
+
+
+def _foreign(error: RaisedError) -> list[str]:
+    """The last calls of an error that nothing of the user's took part in."""
+    lines = []
+    for frame in error.frames[-_FOREIGN:]:
+        lines.append(f"{frame.path.rpartition('/site-packages/')[2]}:{frame.line} in {frame.function}")
+        lines += [f"  {frame.text}"] if frame.text else []
+    return lines
 
 
 def _of_death(died: Died, timeout: float) -> Explanation:
