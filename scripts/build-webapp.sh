@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$1/js_modules"
 # Until 2026 the workspace lay one level deeper.
-[ -f package.json ] || cd dagster-ui
+[ ! -d dagster-ui ] || cd dagster-ui
 export COREPACK_ENABLE_DOWNLOAD_PROMPT=0
 corepack yarn install --immutable
 corepack yarn workspace @dagster-io/app-oss build
