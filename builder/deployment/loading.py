@@ -14,7 +14,10 @@ from builder.deployment.server_error import ServerError, cut_server_error
 from builder.errors import CloudError, LoadError
 
 INTERVAL: float = 2
-"""Seconds between two looks at the server."""
+"""Seconds between two looks at the server, at most: the first ones are closer together."""
+
+_SOON: Final = 0.25
+"""Seconds until the second look."""
 
 FAILURES: Final = 10
 """So many failing looks in a row are no hiccup any more."""
@@ -44,6 +47,7 @@ def wait_until_loaded(
     outcome: dict[str, LoadError | None] = {}
     deadline = time.monotonic() + timeout
     looks = _Looks(cloud, deployment)
+    pause = min(_SOON, INTERVAL)
     while waiting:
         give_up = looks.look()
         if looks.entries is not None:
@@ -57,13 +61,14 @@ def wait_until_loaded(
         left = deadline - time.monotonic()
         if give_up is None and left <= 0:
             give_up = _timed_out(cloud, deployment, timeout)
-        if give_up is None and process.stopping.wait(min(INTERVAL, left)):
+        if give_up is None and process.stopping.wait(min(pause, left)):
             give_up = _stopped
         if give_up:
             for watched in waiting:
                 error = outcome[watched.name] = give_up(watched)
                 loaded(watched.name, error)
             break
+        pause = min(2 * pause, INTERVAL)
     return outcome
 
 
