@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 import yaml
 
 from builder import process
+from tests.support.cloud import CloudServer
 from tests.support.server import CodeServer, Location, ServerRefusedError
 from tests.support.verified import verified
 
@@ -32,19 +32,22 @@ class Built:
         return server.create_location(name, pex_tag=self.pex_tags[name], code_source=self.code_sources[name])
 
 
-Build = Callable[[Path], Built]
+class Build(Protocol):
+    """Builds a workspace through the command line."""
+
+    def __call__(self, workspace: Path, *options: str, **environment: str) -> Built: ...
 
 
 @pytest.fixture
 def build(tmp_path: Path) -> Build:
     """Build a workspace through the command line."""
 
-    def run(workspace: Path) -> Built:
+    def run(workspace: Path, *options: str, **environment: str) -> Built:
         out = tmp_path / "out"
         finished = subprocess.run(
-            [sys.executable, "-m", "builder.deploy", workspace, out],
+            [sys.executable, "-m", "builder.deploy", workspace, out, *options],
             cwd=REPOSITORY,
-            env=process.clean_environment(),
+            env=process.clean_environment(environment),
             capture_output=True,
             encoding="utf-8",
             check=False,
@@ -61,9 +64,21 @@ def build(tmp_path: Path) -> Build:
     return run
 
 
-def test_quickstart_runs_on_the_server(build: Build) -> None:
-    built = build(REPOSITORY / "examples" / "quickstart" / "dagster_cloud.yaml")
-    with CodeServer(built.directory) as server:
+def test_quickstart_runs_on_the_server_that_downloads_what_was_uploaded(build: Build) -> None:
+    with CloudServer() as cloud:
+        built = build(
+            REPOSITORY / "examples" / "quickstart" / "dagster_cloud.yaml",
+            "--upload-pex",
+            "--update-code-location",
+            "--code-location-details=deployment=prod,commit_hash=abc1234",
+            **cloud.environ(),
+        )
+        assert cloud.locations("prod")["quickstart"]["pex_metadata"]["pex_tag"] == built.pex_tags["quickstart"]
+        assert_quickstart_runs(built, CodeServer(storage=cloud.storage_environ()))
+
+
+def assert_quickstart_runs(built: Built, prepared: CodeServer) -> None:
+    with prepared as server:
         location = built.load(server, "quickstart")
         assert location.assets == ("daily_revenue", "orders")
         assert location.jobs == ("refresh_shop",)

@@ -85,9 +85,13 @@ class Location:
 class CodeServer:
     """The receiving server, alive inside the `with` block."""
 
-    def __init__(self, pex_files: Path) -> None:
-        """Prepare a server for the PEX files that lie in a directory."""
+    def __init__(self, pex_files: Path | None = None, *, storage: Mapping[str, str] | None = None) -> None:
+        """Prepare a server for the PEX files that lie in a directory, or for those that it downloads.
+
+        :param storage: the environment that says from where, as `CloudServer.storage_environ` has it.
+        """
         self._pex_files = pex_files
+        self._storage = storage
         self._timestamps = itertools.count(1)
         self._cleanup = contextlib.ExitStack()
 
@@ -99,7 +103,7 @@ class CodeServer:
                 (self._root / name).mkdir()
             (self._root / "dagster" / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
             # The server marks these files executable, and deletes those of a location that failed.
-            for file in self._pex_files.glob("*.pex"):
+            for file in self._pex_files.glob("*.pex") if self._pex_files else ():
                 shutil.copy2(file, self._root / "files")
             self._log = stack.enter_context((self._root / "log").open("w+b"))
             self._process = subprocess.Popen(
@@ -187,7 +191,7 @@ class CodeServer:
                 "HOME": str(self._root / "home"),
                 "XDG_CACHE_HOME": str(self._root / "home" / "cache"),
                 "TMPDIR": str(self._root / "tmp"),
-                "S3_PEX_DISABLED": "1",
+                **(self._storage or {"S3_PEX_DISABLED": "1"}),
                 "LOCAL_PEX_FILES_DIR": str(self._root / "files"),
                 "VENVS_ROOT": str(self._root / "venvs"),
                 "PEX_ROOT": str(self._root / "pex-root"),
