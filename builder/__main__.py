@@ -10,6 +10,7 @@ from builder.running import run_door
 
 _DOORS = {
     "builder.deploy": "build both PEX files of every location of a workspace",
+    "builder.verify": "load what was built, as the server will",
     "builder.deps": "build the deps PEX of a project",
     "builder.source": "build the source PEX of a project",
     "builder.packages": "build the packages of a repository, and their images",
