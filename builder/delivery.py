@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from builder.publishing.pex_registry import Check, Published
     from builder.resolution.lock import Lock
     from builder.storage import Artefact
+    from builder.verification.load import Definitions
     from builder.workspace_build import ProjectBuild
 
 _T = TypeVar("_T")
@@ -76,6 +77,7 @@ class LocationRun:
 
     :param build: what was built for it; None until then, or if that failed.
     :param error: why it goes no further.
+    :param verified: what it defines; None if that is not known.
     :param published: its files in the registry, by name.
     :param updated: Dagster Cloud has been told to run it.
     :param loaded: Dagster Cloud runs it.
@@ -87,6 +89,7 @@ class LocationRun:
     location: Location
     build: ProjectBuild | None = None
     error: BuilderError | None = None
+    verified: Definitions | None = None
     published: dict[str, Published] = field(default_factory=dict)
     updated: bool = False
     loaded: bool = False
@@ -153,6 +156,17 @@ class Uploader:
             found.dagster_version,
             {"cache": time.monotonic() - started},
         )
+
+    def fetch(self, deps: DepsBuild, directory: Path) -> Path:
+        """Download a deps PEX that `find_deps` found; raises PublishError, CloudError or StorageError."""
+        from builder.publishing.pex_registry import CachedDeps  # noqa: PLC0415  (start-up time)
+
+        content = CachedDeps(deps.name, deps.size, deps.dagster_version, deps.sha256)
+        with (
+            console.step(f"downloaded {deps.name}"),
+            console.progress("downloading", deps.size) as progress,
+        ):
+            return self._registry.fetch(content, directory, progress.update)
 
     def publish(self, runs: Sequence[LocationRun]) -> None:
         """Upload what was built, check it, and write the cache's records; a failure is that of its locations."""

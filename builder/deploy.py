@@ -20,6 +20,7 @@ from builder.delivery import LocationRun, Update, Updater, Upload, Uploader
 from builder.deploy_options import DeliveryOptions, delivery_options
 from builder.errors import BuilderError, Interrupted
 from builder.running import farewell, run_door, verbosity_options
+from builder.verifying import Verification, verify
 from builder.words import size
 from builder.workspace_build import ProjectBuild, build_workspace
 
@@ -41,6 +42,7 @@ class _Job:
     out_dir: Path
     include: Sequence[str]
     wanted: Wanted
+    verification: Verification | None
     upload: Upload | None
     update: Update | None
 
@@ -134,6 +136,10 @@ def _run(job: _Job, announcement: Announcement | None) -> int:
             _prepare(cloud, updater)
         _build(job, runs, uploader)
         if uploader:
+            if job.verification:
+                with console.phase("Verify"):
+                    built = [run for run in runs if run.build]
+                    verify(built, job.verification, job.target.python_version, uploader)
             with console.phase("Upload"):
                 uploader.publish([run for run in runs if run.error is None])
             if updater:
@@ -269,7 +275,7 @@ def main(
         console.notices(update.choice.notices)
         if branch := update.closed:
             return _close(branch)
-    job = _Job(chosen, target, out, include, Wanted(extras, groups), upload, update)
+    job = _Job(chosen, target, out, include, Wanted(extras, groups), delivery.verification(), upload, update)
     return _run(job, _announcement(chosen.path, update))
 
 

@@ -11,8 +11,10 @@ from typing import Any, Final
 
 import click
 
+from builder import door
 from builder.delivery import Update, Upload
 from builder.errors import UsageError
+from builder.verifying import Verification
 
 _UPLOADING: Final = {
     "update_code_location": "--update-code-location",
@@ -21,6 +23,9 @@ _UPLOADING: Final = {
     "force_rebuild_deps": "--force-rebuild-deps",
     "check": "--check",
     "upload_timeout": "--upload-timeout",
+    "verify": "--verify/--no-verify",
+    "verify_timeout": "--verify-timeout",
+    "variables": "--env",
 }
 """Options that mean nothing without --upload-pex."""
 
@@ -48,6 +53,14 @@ class DeliveryOptions:
     upload_timeout: float
     wait: bool
     wait_timeout: float
+    verify: bool
+    verify_timeout: float
+    variables: tuple[str, ...]
+
+    def verification(self) -> Verification | None:
+        """How to verify; None if that is not wanted. Raises UsageError for a variable that is not there."""
+        environment = door.read_variables(self.variables)
+        return Verification(self.verify_timeout, environment) if self.verify else None
 
     def upload(self) -> Upload | None:
         """How to upload; None if that was not asked for."""
@@ -106,6 +119,21 @@ def _refuse_useless(context: click.Context) -> None:
 
 _OPTIONS: Final = (
     click.option("--upload-pex", is_flag=True, help="Upload the PEX files to Dagster Cloud's PEX registry."),
+    click.option(
+        "--verify/--no-verify",
+        default=True,
+        show_default=True,
+        help="Load each location here before it is uploaded; one that does not load is not.",
+    ),
+    click.option(
+        "--verify-timeout",
+        type=click.FloatRange(min=0, min_open=True),
+        default=120,
+        show_default=True,
+        metavar="SECONDS",
+        help="How long the code of a location may take to load.",
+    ),
+    door.env_option,
     click.option(
         "--update-code-location",
         is_flag=True,

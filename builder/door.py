@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os.path
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
@@ -21,6 +21,14 @@ _R = TypeVar("_R")
 project_argument = click.argument("project_dir", type=click.Path(path_type=Path))
 out_argument = click.argument("out_dir", type=click.Path(path_type=Path))
 size = words.size
+
+env_option = click.option(
+    "--env",
+    "variables",
+    multiple=True,
+    metavar="NAME[=VALUE]",
+    help="Give the code this variable when it is loaded here, even if it is a secret; may be repeated.",
+)
 
 
 def target_options(command: Callable[_P, _R]) -> Callable[_P, _R]:
@@ -75,6 +83,17 @@ def read_target_options(python_version: str | None, platform: Path | None) -> Ta
             f"--python-version {python_version} contradicts --platform, which is of Python {found.python_version}",
             remedy="Give only one of the two",
         )
+    return found
+
+
+def read_variables(texts: Sequence[str]) -> dict[str, str]:
+    """The variables that `--env` names; those without a value have that of this process. Raises UsageError."""
+    found = {}
+    for text in texts:
+        name, given, value = text.partition("=")
+        if not given and name not in os.environ:
+            raise UsageError(f"--env {name}: there is no such variable here", remedy=f"Write --env {name}=VALUE")
+        found[name] = value if given else os.environ[name]
     return found
 
 

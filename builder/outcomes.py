@@ -24,7 +24,7 @@ def show_outcome(name: str, outcome: Outcome) -> None:
         console.error(outcome, about=f"location `{name}`")
     elif isinstance(outcome, Verified):
         about = f"dagster {outcome.dagster_version}, {outcome.seconds:.1f} s"
-        console.result(f"✓ location `{name}` loads: {_counts(outcome.definitions)} ({about})")
+        console.result(f"✓ location `{name}` loads: {counts(outcome.definitions)} ({about})")
         for line in _names(outcome.definitions):
             console.result(f"  {line}")
         console.notices(Notice(f"location `{name}`: {each.text}", each.where) for each in outcome.warnings)
@@ -39,12 +39,13 @@ def _kinds(definitions: Definitions) -> dict[str, tuple[str, ...]]:
     return {kind: names for kind, names in found.items() if names}
 
 
-def _counts(definitions: Definitions) -> str:
-    counts = [
+def counts(definitions: Definitions) -> str:
+    """How many assets, jobs and so on there are."""
+    numbers = [
         f"{len(names)} {kind if len(names) > 1 else kind.removesuffix('s')}"
         for kind, names in _kinds(definitions).items()
     ]
-    return ", ".join(counts) or "nothing is defined"
+    return ", ".join(numbers) or "nothing is defined"
 
 
 def _names(definitions: Definitions) -> list[str]:

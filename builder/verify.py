@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from builder import door
 from builder.console import console
 from builder.errors import LoadError, Origin, ProjectError, UsageError
 from builder.outcomes import show_outcome
@@ -45,13 +45,7 @@ NOT_VERIFIED: Final = 3
     metavar="PATH",
     help="The dagster_cloud.yaml that says what to load of it, for one location.",
 )
-@click.option(
-    "--env",
-    "variables",
-    multiple=True,
-    metavar="NAME[=VALUE]",
-    help="Give the code this variable, even if its name is that of a secret; may be repeated.",
-)
+@door.env_option
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),
@@ -89,7 +83,7 @@ def main(
     """  # noqa: D301  (click's mark for text that it must not wrap)
     from builder.verification.verify import verify_locations  # noqa: PLC0415  (start-up time)
 
-    environment = _environment(variables)
+    environment = door.read_variables(variables)
     if out_dir is not None and not (source or deps or workspace):
         items, outcomes = _of_report(out_dir, names)
     elif out_dir is None and source and deps and workspace:
@@ -106,17 +100,6 @@ def main(
     if any(isinstance(outcome, LoadError) for outcome in outcomes.values()):
         return 1
     return 0 if all(_loads(outcome) for outcome in outcomes.values()) else NOT_VERIFIED
-
-
-def _environment(variables: Sequence[str]) -> dict[str, str]:
-    """The variables that the options name; those without a value have that of this process."""
-    found = {}
-    for text in variables:
-        name, given, value = text.partition("=")
-        if not given and name not in os.environ:
-            raise UsageError(f"--env {name}: there is no such variable here", remedy=f"Write --env {name}=VALUE")
-        found[name] = value if given else os.environ[name]
-    return found
 
 
 def _of_report(out_dir: Path, names: Sequence[str]) -> tuple[list[ToVerify], dict[str, Outcome]]:

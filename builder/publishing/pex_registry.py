@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 from typing import Final, Literal, Protocol, Self, TypeVar
 
 from builder import process
@@ -95,6 +96,9 @@ class CachedDeps:
     size: int
     dagster_version: str
     sha256: str | None
+
+
+_AGAIN_WITHOUT_RECORD: Final = "Run it again with --force-rebuild-deps, which builds it instead"
 
 
 class PexRegistry:
@@ -196,6 +200,26 @@ class PexRegistry:
         except TransferError as error:
             raise _error(name, str(error), remedy=error.remedy) from error
         raise _error(name, "it was sent twice, but the registry does not have it as it was sent")
+
+    def fetch(self, deps: CachedDeps, directory: Path, progress: Callable[[str, int], None]) -> Path:
+        """Download a deps PEX that `find_deps` found, whole; raises PublishError, CloudError or StorageError."""
+        path = directory / deps.name
+        try:
+            [link] = self._links([deps.name], "GET").values()
+            deadline = Deadline(self._timeout)
+            sha256 = self._transfers.save(link, path, deadline, lambda taken: progress(deps.name, taken))
+        except TransferError as error:
+            raise PublishError(
+                f"`{deps.name}` could not be downloaded: {error}", remedy=error.remedy or _AGAIN_WITHOUT_RECORD
+            ) from error
+        if sha256 is None or deps.sha256 not in {None, sha256}:
+            found = (
+                "the registry does not have it any more"
+                if sha256 is None
+                else "its sha256 is not what was recorded"
+            )
+            raise PublishError(f"`{deps.name}` could not be downloaded: {found}", remedy=_AGAIN_WITHOUT_RECORD)
+        return path
 
     def distributions(self, deps_name: str) -> dict[str, DistributionSize] | None:
         """What a deps PEX of the registry is made of, by normalised project name; None if that cannot be told."""

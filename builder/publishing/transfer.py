@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 
-from builder import process
+from builder import process, storage
 from builder.errors import PublishError
 from builder.publishing.trouble import TransferError, refusal, trouble
 from builder.resolution.transport import Transport
@@ -196,6 +196,30 @@ class Transfers:
         return self._exchange(
             "GET", link, deadline, consume, headers={"Range": f"bytes={first}-{first + size - 1}"}
         )
+
+    def save(self, link: Link, path: Path, deadline: Deadline, progress: Callable[[int], None]) -> str | None:
+        """Write what is stored to a file; its sha256, hexadecimal, or None if there is nothing.
+
+        Raises TransferError, StorageError. `progress` gets the number of bytes that have come so far.
+        """
+
+        def consume(response: httpx.Response) -> str:
+            digest = hashlib.sha256()
+            taken = 0
+            with storage.atomic_write(path) as stream:
+                for chunk in _chunks(response, deadline):
+                    digest.update(chunk)
+                    stream.write(chunk)
+                    taken += len(chunk)
+                    progress(taken)
+            return digest.hexdigest()
+
+        try:
+            return self._exchange("GET", link, deadline, consume)
+        except TransferError as error:
+            if error.status in _ABSENT:
+                return None
+            raise
 
     def _exchange(
         self,

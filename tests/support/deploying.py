@@ -52,6 +52,7 @@ class Deploying:
             self.place.out,
             "--upload-pex",
             "--update-code-location",
+            *([] if "--verify" in options else ["--no-verify"]),
             *options,
             env={**self.cloud.environ(), **(env or {})},
         )
