@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -14,6 +16,7 @@ from typing import Any
 import pytest
 
 from builder import storage
+from builder.monorepo.images.context import write_context
 from builder.monorepo.wheelhouse import BuiltPackage, Wheelhouse, read_wheelhouse, write_wheelhouse
 from builder.resolution import uv
 from tests.support.container_registry import PASSWORD, USER, ContainerRegistry, serving_containers
@@ -120,10 +123,21 @@ def yard(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) 
     (root / "registry").mkdir()
     with serving(root / "shelf") as index, serving_containers(root / "registry") as registry:
         push_base(registry, pytestconfig.cache.mkdir("container-base"))
-        place = Yard(root, index, registry, container_settings(root, registry), storage.cache_directory())
-        place.image("dagster-webserver").succeeded()
-        place.push("dagster-webserver").succeeded()
-        yield place
+        with container_settings(root, registry) as containers:
+            place = Yard(root, index, registry, containers, storage.cache_directory())
+            shutil.copytree(_built_once(place, tmp_path_factory), place.images / "dagster-webserver")
+            place.push("dagster-webserver").succeeded()
+            yield place
+
+
+def _built_once(yard: Yard, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The image, built by the first of the processes that run tests of this module."""
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "images-shared"
+    with storage.exclusive(shared / ".lock"):
+        if not (shared / "dagster-webserver").exists():
+            yard.image("dagster-webserver", "--out", shared).succeeded()
+    return shared / "dagster-webserver"
 
 
 def _make_shelf(directory: Path) -> Path:
@@ -145,7 +159,6 @@ def _make_wheelhouse(directory: Path, shelf: Path) -> None:
             requires=("dagster",),
         ),
         _package(directory, "dagster-broken", {"dagster_broken/__init__.py": "import no_such_module\n"}),
-        _package(directory, "dagster-pipes", {"dagster_pipes/__init__.py": ""}),
     )
     write_wheelhouse(Wheelhouse(directory, COMMIT, EPOCH, packages))
     (directory / "locks").mkdir()
@@ -308,18 +321,19 @@ def test_tags_are_the_version_and_the_commit_and_latest_on_the_default_branch_on
     yard: Yard, tmp_path: Path
 ) -> None:
     plain = {TAG, "sha-0123456"}
-    name = "acme/dagster-pipes"
-    yard.image("dagster-pipes").succeeded()
+    name = "tagged/dagster-webserver"
+    place = ("--to", f"{yard.registry.host}/Tagged", "--username", USER, "--password-stdin")
+    words = ("push", yard.images / "dagster-webserver", *place)
     event = tmp_path / "event.json"
     event.write_text(json.dumps({"repository": {"default_branch": "trunk"}}))
     run = {"GITHUB_EVENT_PATH": str(event), "GITHUB_EVENT_NAME": "push", "GITHUB_REF": "refs/heads/other"}
-    yard.push("dagster-pipes", env=run).succeeded()
-    yard.push("dagster-pipes", env={**run, "GITHUB_REF": "refs/tags/trunk"}).succeeded()
+    yard.door(*words, stdin=PASSWORD, env=run).succeeded()
+    yard.door(*words, stdin=PASSWORD, env={**run, "GITHUB_REF": "refs/tags/trunk"}).succeeded()
     pull_request = {"GITHUB_REF": "refs/heads/trunk", "GITHUB_EVENT_NAME": "pull_request_target"}
-    yard.push("dagster-pipes", env={**run, **pull_request}).succeeded()
+    yard.door(*words, stdin=PASSWORD, env={**run, **pull_request}).succeeded()
     named = {tag for tag in yard.registry.tags(name) if not tag.startswith("sha256-")}
     assert named == plain
-    ran = yard.push("dagster-pipes", "--json", env={**run, "GITHUB_REF": "refs/heads/trunk"}).succeeded()
+    ran = yard.door(*words, "--json", stdin=PASSWORD, env={**run, "GITHUB_REF": "refs/heads/trunk"}).succeeded()
     pushed = json.loads(ran.stdout)
     assert pushed["name"] == f"{yard.registry.host}/{name}"
     assert set(pushed["tags"]) == {*plain, "latest"}
@@ -363,6 +377,53 @@ def test_what_docker_login_stored_is_used(
     assert TAG in yard.registry.tags(f"{owner}/dagster-webserver")
 
 
+def test_a_credential_helper_is_asked(yard: Yard, tmp_path: Path) -> None:
+    helper = tmp_path / "docker-credential-test"
+    answer = json.dumps({"Username": USER, "Secret": PASSWORD})
+    helper.write_text(f"#!/bin/sh\n[ \"$(cat)\" = {yard.registry.host} ] && echo '{answer}'\n", encoding="utf-8")
+    helper.chmod(0o755)
+    settings = {"credHelpers": {yard.registry.host: "test"}}
+    (tmp_path / "config.json").write_text(json.dumps(settings), encoding="utf-8")
+    env = {"DOCKER_CONFIG": str(tmp_path), "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    words = ("push", yard.images / "dagster-webserver", "--to", f"{yard.registry.host}/helped")
+    yard.door(*words, env=env).succeeded()
+    assert TAG in yard.registry.tags("helped/dagster-webserver")
+
+
+def test_each_platform_gets_its_own_wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shelf, wheelhouse, context = (tmp_path / name for name in ("shelf", "wheelhouse", "context"))
+    for directory in (shelf, wheelhouse / "locks", context):
+        directory.mkdir(parents=True)
+    hashes = []
+    for version, tag in (
+        ("1.0", "cp311-cp311-manylinux_2_17_x86_64"),
+        ("1.0", "cp311-cp311-manylinux_2_17_aarch64"),
+        ("2.0", "py3-none-any"),
+    ):
+        wheel = make_wheel(shelf, {"native.py": ""}, name="native", version=version, tag=tag)
+        hashes.append(f"--hash=sha256:{wheel.sha256}")
+    package = _package(wheelhouse, "dagster-pipes", {"dagster_pipes/__init__.py": ""})
+    write_wheelhouse(Wheelhouse(wheelhouse, COMMIT, EPOCH, (package,)))
+    (wheelhouse / "locks" / "dagster-pipes.txt").write_text(
+        f"dagster-pipes=={VERSION} \\\n    --hash=sha256:{package.sha256}\n"
+        f"native==1.0 ; python_full_version < '3.12' \\\n    {hashes[0]} \\\n    {hashes[1]}\n"
+        f"native==2.0 ; python_full_version >= '3.12' \\\n    {hashes[2]}\n",
+        encoding="utf-8",
+    )
+    monkeypatch.setenv("BUILDER_UV", str(uv.executable()))
+    with serving(shelf) as index:
+        monkeypatch.setenv("UV_DEFAULT_INDEX", index.url)
+        platforms = ("linux/amd64", "linux/arm64")
+        staged = write_context(context, read_wheelhouse(wheelhouse), package, platforms, "3.11")
+    assert [[wheel.filename for wheel in each.wheels if not wheel.own] for each in staged] == [
+        ["native-1.0-cp311-cp311-manylinux_2_17_x86_64.whl"],
+        ["native-1.0-cp311-cp311-manylinux_2_17_aarch64.whl"],
+    ]
+    for each in staged:
+        there = (context / each.platform.replace("/", "-")).glob("*/*.whl")
+        assert {path.name for path in there} == {wheel.filename for wheel in each.wheels}
+
+
 def test_a_lock_of_another_wheelhouse_is_refused(yard: Yard, tmp_path: Path) -> None:
     wheelhouse = tmp_path / "wheelhouse"
     subprocess.run(["cp", "-r", yard.wheelhouse, wheelhouse], check=True)
@@ -376,7 +437,7 @@ def test_a_lock_of_another_wheelhouse_is_refused(yard: Yard, tmp_path: Path) -> 
 
 
 def test_what_cannot_be_asked_for_is_refused_before_anything_is_built(yard: Yard) -> None:
-    assert "perhaps dagster-pipes" in yard.image("dagster-pipe").failed(2)
+    assert "perhaps dagster-webserver" in yard.image("dagster-websever").failed(2)
     assert "is not a container tag" in yard.image("dagster", "--tag", "1.0+local").failed(2)
     assert "linux/s390x" in yard.image("dagster", "--platform", "linux/s390x").failed(2)
     assert "is not a place in a registry" in yard.door("push", yard.images, "--to", "ghcr.io").failed(2)

@@ -246,9 +246,9 @@ def hosted(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
     assert pytestconfig.cache is not None
     root = tmp_path_factory.mktemp("workflows")
     (root / "registry").mkdir()
-    with serving_containers(root / "registry") as registry:
+    with serving_containers(root / "registry") as registry, container_settings(root, registry) as containers:
         push_base(registry, pytestconfig.cache.mkdir("container-base"))
-        yield Hosted(root, registry, container_settings(root, registry))
+        yield Hosted(root, registry, containers)
 
 
 def test_a_core_package_is_built_checked_and_published(hosted: Hosted) -> None:

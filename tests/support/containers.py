@@ -9,7 +9,9 @@ import os
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,15 +61,16 @@ class Containers:
     """Settings of container programs, and podman with a store of its own.
 
     :param environment: for every program that builds or runs containers.
+    :param running: where podman notes what runs; its path has 50 characters at most.
     """
 
     directory: Path
     environment: dict[str, str]
+    running: Path
 
     def podman(self, *words: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run podman; what it says of an image goes to stdout, of itself to stderr."""
-        store = self.directory / "podman"
-        command = ["podman", "--root", store / "storage", "--runroot", store / "run", *words]
+        command = ["podman", "--root", self.directory / "podman", "--runroot", self.running, *words]
         finished = subprocess.run(
             command,
             env=self.environment,
@@ -85,8 +88,9 @@ class Containers:
         return self.podman("run", *safe, *options, image, *words, check=False)
 
 
-def container_settings(directory: Path, registry: ContainerRegistry) -> Containers:
-    """Settings under which `FROM python:3.11-slim` comes from a registry on loopback.
+@contextmanager
+def container_settings(directory: Path, registry: ContainerRegistry) -> Iterator[Containers]:
+    """Settings, until the end of the block, under which `FROM python:3.11-slim` comes from a registry on loopback.
 
     They ask for nothing that a sandbox may lack: no systemd, no cgroups of version 2, no raised limits.
     """
@@ -110,7 +114,8 @@ def container_settings(directory: Path, registry: ContainerRegistry) -> Containe
         "CONTAINERS_CONF": str(settings),
         "CONTAINERS_REGISTRIES_CONF": str(registries),
     }
-    return Containers(directory, environment)
+    with tempfile.TemporaryDirectory(dir="/run") as running:
+        yield Containers(directory, environment, Path(running))
 
 
 def push_base(registry: ContainerRegistry, cache: Path) -> None:

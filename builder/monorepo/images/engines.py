@@ -133,12 +133,16 @@ class Buildah:
         # the content of a bind mount has changed.
         words = ["build", "--isolation", "chroot", "--layers", "--format", "docker", "--identity-label=false"]
         words += ["--timestamp", str(recipe.epoch), "--iidfile", str(named)]
-        _run([*buildah, *words, *recipe.words(), recipe.context])
-        image = named.read_text(encoding="utf-8").strip()
-        try:
-            _run([*buildah, "push", "--quiet", "--format", "v2s2", image, f"dir:{export}"])
-        finally:
-            _run([*buildah, "rmi", "--force", image])
+        # One after another: what a build that failed leaves behind can only be told from what another one is at
+        # when there is no other one.
+        with storage.exclusive(store / ".lock"):
+            try:
+                _run([*buildah, *words, *recipe.words(), recipe.context])
+                image = named.read_text(encoding="utf-8").strip()
+                _run([*buildah, "push", "--quiet", "--format", "v2s2", image, f"dir:{export}"])
+            finally:
+                # All but the base image.
+                _run([*buildah, "rmi", "--prune", "--force"])
         return read_image(_read(export / "manifest.json"), export)
 
 
