@@ -63,6 +63,26 @@ class Update:
     wait: float | None
 
     @property
+    def variables(self) -> dict[str, str]:
+        """What the server will tell the code about itself, by the names of environment variables."""
+        from builder.deployment.destination import BranchDeployment  # noqa: PLC0415  (start-up time)
+
+        destination = self.choice.destination
+        branch = destination if isinstance(destination, BranchDeployment) else None
+        found = {
+            # The server names branch deployments itself.
+            "DAGSTER_CLOUD_DEPLOYMENT_NAME": (
+                destination.branch if isinstance(destination, BranchDeployment) else destination.name
+            ),
+            "DAGSTER_CLOUD_IS_BRANCH_DEPLOYMENT": "1" if branch else "0",
+            "DAGSTER_CLOUD_GIT_SHA": destination.git.commit_hash,
+            "DAGSTER_CLOUD_GIT_URL": destination.git.url,
+            "DAGSTER_CLOUD_GIT_BRANCH": branch.branch if branch else None,
+            "DAGSTER_CLOUD_GIT_REPO": branch.repository if branch else None,
+        }
+        return {name: value for name, value in found.items() if value is not None}
+
+    @property
     def closed(self) -> BranchDeployment | None:
         """That of a pull request that was closed or merged, so that there is nothing to deploy."""
         from builder.deployment.destination import BranchDeployment  # noqa: PLC0415  (start-up time)

@@ -275,7 +275,7 @@ def main(
         console.notices(update.choice.notices)
         if branch := update.closed:
             return _close(branch)
-    job = _Job(chosen, target, out, include, Wanted(extras, groups), delivery.verification(), upload, update)
+    job = _Job(chosen, target, out, include, Wanted(extras, groups), delivery.verification(update), upload, update)
     return _run(job, _announcement(chosen.path, update))
 
 

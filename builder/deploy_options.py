@@ -57,9 +57,9 @@ class DeliveryOptions:
     verify_timeout: float
     variables: tuple[str, ...]
 
-    def verification(self) -> Verification | None:
+    def verification(self, update: Update | None) -> Verification | None:
         """How to verify; None if that is not wanted. Raises UsageError for a variable that is not there."""
-        environment = door.read_variables(self.variables)
+        environment = {**(update.variables if update else {}), **door.read_variables(self.variables)}
         return Verification(self.verify_timeout, environment) if self.verify else None
 
     def upload(self) -> Upload | None:

@@ -12,8 +12,11 @@ from builder.console import Step, console
 
 if TYPE_CHECKING:
     from builder.assembly.deps_pex import Assembled
+    from builder.errors import Notice
+    from builder.project.files import Selection
     from builder.project.location import SourceTree
     from builder.project.metadata import Metadata, MetadataBuilder
+    from builder.project.outside import Outside
     from builder.project.requirements import Requirements, Wanted
     from builder.resolution.lock import Lock
     from builder.resolution.target import Target
@@ -142,6 +145,59 @@ def metadata_of(directory: Path, target: Target, out_dir: Path) -> Metadata:
     return wheel_metadata(local_wheel(LocalPackage(directory, target.python_version, out_dir)), directory)
 
 
+@dataclass(frozen=True, slots=True)
+class SelectedSource:
+    """The files of a source tree that its source PEX is to hold.
+
+    :param inside: those of the build directory.
+    :param others: those that `include` names outside of it.
+    """
+
+    inside: Selection
+    others: tuple[Outside, ...]
+    notices: tuple[Notice, ...]
+
+    @property
+    def selections(self) -> tuple[Selection, ...]:
+        """All of them."""
+        return (self.inside, *(other.selection for other in self.others))
+
+
+def select_source(tree: SourceTree, out_dir: Path, include: Sequence[str]) -> SelectedSource:
+    """Select a source tree's files.
+
+    The settings are those of the build directory, or of the project where the former has no pyproject.toml.
+    """
+    from builder.project.files import select_files  # noqa: PLC0415  (start-up time)
+    from builder.project.lifecycle import lifecycle_notices  # noqa: PLC0415  (start-up time)
+    from builder.project.outside import (  # noqa: PLC0415  (start-up time)
+        paths_named_outside,
+        select_outside,
+        split_include,
+    )
+    from builder.project.settings import read_settings  # noqa: PLC0415  (start-up time)
+
+    own = (tree.directory / "pyproject.toml").is_file()
+    settings = read_settings(tree.directory if own else tree.project)
+    ignoring = settings.respect_gitignore
+    inside, outside = split_include([*settings.include, *include])
+    selection = select_files(tree.directory, include=inside, respect_gitignore=ignoring, out_dir=out_dir)
+    others = tuple(select_outside(tree.directory, outside, respect_gitignore=ignoring, out_dir=out_dir))
+    notices = [*lifecycle_notices(tree), *paths_named_outside(tree.directory, selection, outside)]
+    for each in (selection, *(other.selection for other in others)):
+        notices += each.notices
+    return SelectedSource(selection, others, tuple(notices))
+
+
+def tell_what_is_selected(source: SelectedSource, more: Sequence[Notice] = ()) -> None:
+    """Show what the user should know about the files of a source PEX."""
+    console.notices([*source.notices, *more])
+    for secret in (secret for each in source.selections for secret in each.secrets):
+        console.note(f"  left out, it looks like a secret: {secret}")
+    if ignored := sum(each.git_ignored for each in source.selections):
+        console.note(f"  packed although git ignores them: {ignored} files")
+
+
 def build_source(
     tree: SourceTree,
     packages: Sequence[Path],
@@ -151,41 +207,19 @@ def build_source(
     include: Sequence[str] = (),
     about: str = "",
 ) -> SourceBuild:
-    """Install a project's local packages and pack its files, showing the step; `about` names it among others.
-
-    The settings are those of the build directory, or of the project where the former has no pyproject.toml.
-    """
+    """Install a project's local packages and pack its files, showing the step; `about` names it among others."""
     from builder.assembly.source_pex import assemble_source_pex  # noqa: PLC0415  (start-up time)
     from builder.assembly.source_tree import source_entries  # noqa: PLC0415  (start-up time)
-    from builder.project.files import select_files  # noqa: PLC0415  (start-up time)
-    from builder.project.lifecycle import lifecycle_notices  # noqa: PLC0415  (start-up time)
-    from builder.project.outside import (  # noqa: PLC0415  (start-up time)
-        paths_named_outside,
-        select_outside,
-        split_include,
-    )
-    from builder.project.settings import read_settings  # noqa: PLC0415  (start-up time)
     from builder.resolution.backend import LocalPackage, local_wheel  # noqa: PLC0415  (start-up time)
 
     with console.step(f"{about}packed") as step:
-        own = (tree.directory / "pyproject.toml").is_file()
-        settings = read_settings(tree.directory if own else tree.project)
         with ThreadPoolExecutor() as pool:
             local = [LocalPackage(directory, target.python_version, out_dir) for directory in packages]
             wheels = list(pool.map(local_wheel, local))
-        inside, outside = split_include([*settings.include, *include])
-        ignoring = settings.respect_gitignore
-        selection = select_files(tree.directory, include=inside, respect_gitignore=ignoring, out_dir=out_dir)
-        others = select_outside(tree.directory, outside, respect_gitignore=ignoring, out_dir=out_dir)
-        entries, notices = source_entries(selection, wheels, others)
+        source = select_source(tree, out_dir, include)
+        entries, notices = source_entries(source.inside, wheels, source.others)
         artefact = assemble_source_pex(entries, python_version=target.python_version, out_dir=out_dir)
         step.title = f"{about}packed {artefact.name}"
-    selections = [selection, *(other.selection for other in others)]
-    console.notices([*lifecycle_notices(tree), *paths_named_outside(tree.directory, selection, outside)])
-    console.notices([notice for each in selections for notice in each.notices] + notices)
-    for secret in (secret for each in selections for secret in each.secrets):
-        console.note(f"  left out, it looks like a secret: {secret}")
-    if ignored := sum(each.git_ignored for each in selections):
-        console.note(f"  packed although git ignores them: {ignored} files")
-    files = sum(len(each.files) for each in selections)
+    tell_what_is_selected(source, notices)
+    files = sum(len(each.files) for each in source.selections)
     return SourceBuild(artefact, files, tuple(packages), {"source": step.seconds})

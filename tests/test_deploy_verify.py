@@ -23,7 +23,13 @@ GOOD = (
     "import dagster as dg\n\n@dg.asset\ndef invoices() -> None: ...\n\ndefs = dg.Definitions(assets=[invoices])\n"
 )
 BROKEN = "import no_such_module\n"
-NEEDY = f"import os\nos.environ['WAREHOUSE_PASSWORD']\n{GOOD}"
+NEEDY = f"""import os
+assert os.environ["DAGSTER_CLOUD_DEPLOYMENT_NAME"] == "prod"
+assert os.environ["DAGSTER_CLOUD_IS_BRANCH_DEPLOYMENT"] == "0"
+assert os.environ["DAGSTER_CLOUD_LOCATION_NAME"] == "needy"
+assert "DAGSTER_CLOUD_API_TOKEN" not in os.environ
+os.environ["WAREHOUSE_PASSWORD"]
+{GOOD}"""
 
 
 @dataclass(slots=True)

@@ -132,6 +132,7 @@ def verify_locations(
 
 
 def _verify(item: ToVerify, timeout: float, environment: Mapping[str, str]) -> Outcome:
+    environment = {"DAGSTER_CLOUD_LOCATION_NAME": item.name, **environment}
     found = _deps(item)
     if isinstance(found, NotVerified):
         return found
