@@ -13,6 +13,7 @@ _DOORS = {
     "builder.verify": "load what was built, as the server will",
     "builder.deps": "build the deps PEX of a project",
     "builder.source": "build the source PEX of a project",
+    "builder.diff": "show what changed between two locks",
     "builder.packages": "build the packages of a repository, and their images",
     "builder.selftest": "check that this builder works here",
     "dagster": "dagster's command line",

@@ -1,0 +1,142 @@
+"""What changed from one lock to another: any two `pylock.toml` of PEP 751, not only those of the builder."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from builder.errors import Origin, ResolutionError
+
+if TYPE_CHECKING:
+    from packaging.pylock import Package, PackageArchive, PackageSdist, PackageWheel
+
+
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """All that a lock has of one project.
+
+    :param versions: usually one; several where a lock is for several targets, none where only building tells.
+    :param contents: hashes and commits of its files: what differs where the version does not.
+    :param size: of its file in bytes; None where the lock does not tell, or holds several to choose from.
+    """
+
+    name: str
+    versions: tuple[str, ...]
+    contents: frozenset[str]
+    size: int | None
+
+    @property
+    def version(self) -> str:
+        """The version for people."""
+        return ", ".join(self.versions) or "?"
+
+
+@dataclass(frozen=True, slots=True)
+class LockDiff:
+    """What changed from an old lock to a new one, each sorted by name.
+
+    :param changed: old and new, of projects whose version or whose files differ.
+    :param unchanged: how many projects are the same in both.
+    :param old_size: of all files whose size the old lock tells, in bytes; `new_size` likewise.
+    :param unknown: how many projects there are whose size a lock does not tell.
+    """
+
+    added: tuple[Locked, ...]
+    removed: tuple[Locked, ...]
+    changed: tuple[tuple[Locked, Locked], ...]
+    unchanged: int
+    old_size: int
+    new_size: int
+    unknown: int
+
+    def __bool__(self) -> bool:
+        """Whether there is any difference."""
+        return bool(self.added or self.removed or self.changed)
+
+
+def read_locked(path: Path) -> dict[str, Locked]:
+    """What a lock holds, by normalised project name.
+
+    Raises ResolutionError that names the file and, where that is the matter, the key that is wrong.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        remedy = "Give two locks, such as the `deps-….pylock.toml` that builds leave beside their deps PEX"
+        raise ResolutionError(f"the lock `{path}` does not exist", remedy=remedy) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ResolutionError(f"the lock `{path}` cannot be read: {error}") from error
+    return parse_locked(text, Origin(path))
+
+
+def parse_locked(text: str, origin: Origin) -> dict[str, Locked]:
+    """What the text of a lock holds; raises as `read_locked` does, naming `origin`."""
+    from packaging.pylock import Pylock, PylockValidationError  # noqa: PLC0415  (start-up time)
+
+    try:
+        packages = Pylock.from_dict(tomllib.loads(text)).packages
+    except (tomllib.TOMLDecodeError, PylockValidationError) as error:
+        raise ResolutionError(
+            f"the lock is not a valid pylock.toml: {error}", where=origin, remedy=_remedy(origin.path)
+        ) from error
+    by_name: dict[str, list[Package]] = {}
+    for package in packages:
+        by_name.setdefault(package.name, []).append(package)
+    return {name: _locked(name, found) for name, found in by_name.items()}
+
+
+def diff_locks(old: Mapping[str, Locked], new: Mapping[str, Locked]) -> LockDiff:
+    """What changed between two locks that were read."""
+    both = sorted(old.keys() & new.keys())
+    changed = [(old[name], new[name]) for name in both if _differ(old[name], new[name])]
+    return LockDiff(
+        added=tuple(new[name] for name in sorted(new.keys() - old.keys())),
+        removed=tuple(old[name] for name in sorted(old.keys() - new.keys())),
+        changed=tuple(changed),
+        unchanged=len(both) - len(changed),
+        old_size=_size(old.values()),
+        new_size=_size(new.values()),
+        unknown=len({found.name for found in (*old.values(), *new.values()) if found.size is None}),
+    )
+
+
+def _remedy(path: Path) -> str:
+    if path.name == "uv.lock":
+        return "Write it as one first: uv export --format pylock.toml --output-file pylock.toml"
+    return "Make the lock again with the tool that wrote it"
+
+
+def _locked(name: str, packages: Iterable[Package]) -> Locked:
+    versions: dict[str, None] = {}
+    contents: set[str] = set()
+    files: list[PackageWheel | PackageSdist | PackageArchive | None] = []
+    for package in packages:
+        if package.version is not None:
+            versions[str(package.version)] = None
+        contents.update(_contents(package))
+        # A source distribution is what is left where no wheel fits.
+        files += package.wheels or [package.sdist or package.archive]
+    size = files[0].size if len(files) == 1 and files[0] else None
+    return Locked(name, tuple(versions), frozenset(contents), size)
+
+
+def _contents(package: Package) -> Iterator[str]:
+    """What tells whether two packages of one version install the same files, wherever those come from."""
+    for file in (*(package.wheels or ()), package.sdist, package.archive):
+        if file is not None:
+            yield from (f"{algorithm}:{digest}" for algorithm, digest in file.hashes.items())
+    if package.vcs is not None:
+        yield f"commit:{package.vcs.commit_id}"
+    if package.directory is not None:
+        yield f"directory:{package.directory.path}"
+
+
+def _differ(old: Locked, new: Locked) -> bool:
+    return (old.versions, old.contents) != (new.versions, new.contents)
+
+
+def _size(found: Iterable[Locked]) -> int:
+    return sum(each.size or 0 for each in found)
