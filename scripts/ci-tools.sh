@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Install the programs that the tests run for real and that no Python package brings: container tools, a registry,
-# a browser. Debian's packages; quick when all is there.
+# a browser, what GitHub's runners have. Debian's packages; quick when all is there.
 set -uo pipefail
 
 # program:package
 wanted=(
     buildah:buildah podman:podman runc:runc docker-registry:docker-registry mmdebstrap:mmdebstrap
-    chromium:chromium chromedriver:chromium-driver
+    chromium:chromium chromedriver:chromium-driver jq:jq
 )
 missing() {
     local each

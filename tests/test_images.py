@@ -16,9 +16,13 @@ from typing import Any
 import pytest
 
 from builder import storage
+from builder.errors import PublishError
 from builder.monorepo.images.context import write_context
+from builder.monorepo.images.layout import blob_path, read_layout
+from builder.monorepo.images.registry import Registry
 from builder.monorepo.wheelhouse import BuiltPackage, Wheelhouse, read_wheelhouse, write_wheelhouse
 from builder.resolution import uv
+from builder.resolution.transport import Credentials
 from tests.support.container_registry import PASSWORD, USER, ContainerRegistry, serving_containers
 from tests.support.containers import Containers, container_settings, push_base, require_programs
 from tests.support.doors import REPOSITORY, SECONDS, Ran
@@ -344,6 +348,27 @@ def test_an_image_that_is_there_is_not_sent_again(yard: Yard) -> None:
     first = yard.push("dagster-webserver").succeeded().stdout
     assert yard.push("dagster-webserver").succeeded().stdout == first
     assert yard.registry.logins[-1] == (USER, "repository:acme/dagster-webserver:pull,push")
+
+
+def test_a_tag_that_gives_something_else_is_noticed(yard: Yard) -> None:
+    layout = read_layout(yard.images / "dagster-webserver")
+    with Registry(yard.registry.host, "acme/dagster-webserver", Credentials(USER, PASSWORD)) as registry:
+        registry.verify(TAG, layout.image.digest)
+        with pytest.raises(PublishError, match="which was pushed as"):
+            registry.verify(TAG, layout.manifests()[0].digest)
+        with pytest.raises(PublishError, match="gives nothing"):
+            registry.verify("no-such-tag", layout.image.digest)
+
+
+def test_a_layout_with_a_changed_blob_is_not_pushed(yard: Yard, tmp_path: Path) -> None:
+    shutil.copytree(yard.images / "dagster-webserver", tmp_path / "changed")
+    manifest = read_layout(tmp_path / "changed").manifests()[0]
+    path = blob_path(tmp_path / "changed", manifest.digest)
+    path.write_bytes(path.read_bytes() + b" ")
+    place = ("--to", f"{yard.registry.host}/changed", "--username", USER, "--password-stdin")
+    error = yard.door("push", tmp_path / "changed", *place, stdin=PASSWORD).failed()
+    assert "has other bytes than its name says" in error
+    assert not yard.registry.tags("changed/dagster-webserver")
 
 
 def test_who_does_not_log_in_may_not_push(yard: Yard) -> None:
