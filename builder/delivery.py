@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from builder.deployment.destination import BranchDeployment, Choice
     from builder.deployment.entries import Entry
     from builder.project.location import Location
-    from builder.publishing.pex_registry import Check, Published
+    from builder.publishing.pex_registry import CachedDeps, Check, Published
     from builder.resolution.lock import Lock
     from builder.storage import Artefact
     from builder.verification.load import Definitions
@@ -153,16 +153,12 @@ class Uploader:
         """The deps PEX that the cache's record of a lock names, if it is in the registry and whole."""
         from builder.assembly.deps_pex import LAYOUT_VERSION  # noqa: PLC0415  (start-up time)
 
-        tag = self._upload.read_tag
-        if tag is None or self._upload.force_rebuild:
-            return None
         started = time.monotonic()
-        identity = lock.identity(LAYOUT_VERSION)
-        found, notices = self._registry.find_deps(identity, tag)
-        console.notices(notices)
+        found = self.record(lock)
         if found is None:
             return None
-        if tag == self._upload.write_tag:
+        identity = lock.identity(LAYOUT_VERSION)
+        if self._upload.read_tag == self._upload.write_tag:
             self._recorded.add(identity)
         console.note(f"  cached: {found.name} ({size(found.size)})")
         return DepsBuild(
@@ -222,16 +218,43 @@ class Uploader:
             _attempt(sharing, lambda: self._registry.record_deps(identity, tag, content), None)  # noqa: B023
             self._recorded.add(identity)
 
+    def sizes(self, names: Sequence[str]) -> dict[str, int | None]:
+        """How large files of the registry are, in bytes; None for those that are not there. Raises CloudError."""
+        return self._registry.sizes(names)
+
+    def record(self, lock: Lock) -> CachedDeps | None:
+        """The deps PEX that the cache's record of a lock names, if it is in the registry and whole."""
+        from builder.assembly.deps_pex import LAYOUT_VERSION  # noqa: PLC0415  (start-up time)
+
+        tag = self._upload.read_tag
+        if tag is None or self._upload.force_rebuild:
+            return None
+        found, notices = self._registry.find_deps(lock.identity(LAYOUT_VERSION), tag)
+        console.notices(notices)
+        return found
+
+    def versions_before(
+        self, pex_tag: str | None, deps: str, versions: Mapping[str, str]
+    ) -> Mapping[str, str] | None:
+        """The versions of the distributions that a location ran with, by project; None if nobody knows.
+
+        :param pex_tag: what it ran.
+        :param deps: the name of a deps PEX whose `versions` are known.
+        """
+        names = _deps_names(pex_tag)
+        if len(names) != 1:
+            return None
+        if names[0] == deps:
+            return versions
+        found = self._registry.distributions(names[0])
+        return None if found is None else {name: each.version for name, each in found.items()}
+
     def look_back(self, runs: Sequence[LocationRun]) -> None:
         """Find out what the locations ran with before they were updated."""
         for run in runs:
-            names = _deps_names(run.before.pex_tag if run.before else None)
-            if len(names) != 1 or run.build is None:
-                continue
-            if names[0] == run.build.deps.name:
-                run.versions_before = run.build.deps.versions
-            elif found := self._registry.distributions(names[0]):
-                run.versions_before = {name: each.version for name, each in found.items()}
+            if run.build and run.before:
+                deps = run.build.deps
+                run.versions_before = self.versions_before(run.before.pex_tag, deps.name, deps.versions)
 
 
 class Updater:
@@ -252,6 +275,25 @@ class Updater:
     def page(self) -> str | None:
         """Where people look at the deployment's locations."""
         return self._cloud.connection.page(self.deployment) if self.deployment else None
+
+    @property
+    def planned(self) -> str:
+        """The deployment, in words for people."""
+        from builder.deployment.destination import BranchDeployment  # noqa: PLC0415  (start-up time)
+
+        if isinstance(self._destination, BranchDeployment):
+            return f"the branch deployment of `{self._destination.branch}` ({self._destination.repository})"
+        return f"`{self.deployment}`" + (f", on the image {self._image}" if self._image else "")
+
+    def running(self, location: str) -> str | None:
+        """The pex tag that a full deployment runs a location from now; None if there is none."""
+        return self._before[location].pex_tag if location in self._before else None
+
+    def intention(self, location: str) -> str:
+        """What `update` would do to a location, in words for people."""
+        if self.deployment is None:
+            return "added or updated"
+        return "updated" if location in self._before else "added"
 
     def prepare(self, names: Sequence[str]) -> None:
         """Find out, before anything is built, what would make all the work vain.

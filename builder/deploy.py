@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -111,12 +111,11 @@ def _show(runs: Sequence[LocationRun], page: str | None) -> None:
         console.table(["location", "state", "where"], [[run.name, state(run), page] for run in runs])
 
 
-def _failures(runs: Sequence[LocationRun]) -> int:
-    """Tell the errors, one that several locations share only once; returns the exit code."""
+def _tell(failed: Mapping[str, BuilderError]) -> int:
+    """Tell the errors of locations, one that several share only once; returns the exit code."""
     errors: dict[int, tuple[BuilderError, list[str]]] = {}
-    for run in runs:
-        if run.error:
-            errors.setdefault(id(run.error), (run.error, []))[1].append(f"`{run.name}`")
+    for name, each in failed.items():
+        errors.setdefault(id(each), (each, []))[1].append(f"`{name}`")
     for error, names in errors.values():
         console.error(error, about=f"location{'s' if len(names) > 1 else ''} {', '.join(names)}")
     return 1 if errors else 0
@@ -147,7 +146,29 @@ def _run(job: _Job, announcement: Announcement | None) -> int:
         for run in runs:
             run.seconds = run.seconds or time.monotonic() - started
         _show(runs, updater.page if updater else None)
-    return _failures(runs)
+    return _tell({run.name: run.error for run in runs if run.error})
+
+
+def _plan(job: _Job) -> int:
+    """Show what `_run` would do."""
+    from builder.planning import plan  # noqa: PLC0415  (start-up time)
+
+    cloud = _cloud() if job.upload else None
+    updater = Updater(cloud, job.update) if cloud and job.update else None
+    with contextlib.ExitStack() as stack:
+        uploader = stack.enter_context(Uploader(cloud, job.upload)) if cloud and job.upload else None
+        if cloud:
+            _prepare(cloud, updater)
+        errors = plan(
+            job.workspace,
+            job.target,
+            job.out_dir,
+            include=job.include,
+            wanted=job.wanted,
+            uploader=uploader,
+            updater=updater,
+        )
+    return _tell(errors)
 
 
 def _prepare(cloud: Cloud, updater: Updater | None) -> None:
@@ -182,8 +203,13 @@ def _announced(
             end(stopped=False)
 
 
-def _close(branch: BranchDeployment) -> int:
+def _close(branch: BranchDeployment, *, only_planned: bool) -> int:
     """Tell Dagster Cloud that a pull request was closed or merged."""
+    if only_planned:
+        console.result(
+            f"the branch deployment of `{branch.branch}` would be told that it is {branch.status.lower()}"
+        )
+        return 0
     with console.step("closed") as step:
         name = _cloud().create_or_update_branch_deployment(branch)
         step.title = f"the branch deployment `{name}` knows that its pull request is {branch.status.lower()}"
@@ -227,6 +253,7 @@ def _choose(path: Path, names: Sequence[str]) -> Workspace:
 @click.argument("workspace", type=click.Path(path_type=Path))
 @door.out_argument
 @delivery_options
+@click.option("--plan", is_flag=True, help="Say what would be done, and do nothing of it.")
 @click.option(
     "--location",
     "names",
@@ -248,6 +275,8 @@ def main(
     groups: tuple[str, ...],
     python_version: str | None,
     platform: Path | None,
+    *,
+    plan: bool,
 ) -> int:
     """Build the deps PEX and the source PEX of every location in WORKSPACE into OUT_DIR, and deploy them if asked.
 
@@ -262,6 +291,7 @@ def main(
     Examples:
       builder.pex -m builder.deploy dagster_cloud.yaml out
       builder.pex -m builder.deploy dagster_cloud.yaml out --upload-pex --update-code-location
+      builder.pex -m builder.deploy dagster_cloud.yaml out --upload-pex --update-code-location --plan
       builder.pex -m builder.deploy . out --location my-location --python-version 3.12
     """  # noqa: D301  (click's mark for text that it must not wrap)
     from builder.project.requirements import Wanted  # noqa: PLC0415  (start-up time)
@@ -274,8 +304,10 @@ def main(
     if update:
         console.notices(update.choice.notices)
         if branch := update.closed:
-            return _close(branch)
+            return _close(branch, only_planned=plan)
     job = _Job(chosen, target, out, include, Wanted(extras, groups), delivery.verification(update), upload, update)
+    if plan:
+        return _plan(job)
     return _run(job, _announcement(chosen.path, update))
 
 

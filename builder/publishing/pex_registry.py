@@ -201,6 +201,21 @@ class PexRegistry:
             raise _error(name, str(error), remedy=error.remedy) from error
         raise _error(name, "it was sent twice, but the registry does not have it as it was sent")
 
+    def sizes(self, names: Sequence[str]) -> dict[str, int | None]:
+        """How large files of the registry are, in bytes; None for one that is not there or cannot be asked for."""
+        deadline = Deadline(self._timeout * _ASKING)
+        links = self._links(names, "GET")
+
+        def ask(name: str) -> int | None:
+            try:
+                stored = self._transfers.look(links[name], deadline)
+            except TransferError:
+                return None
+            return stored.size if stored else None
+
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            return dict(zip(names, _each(pool, ask, names), strict=True))
+
     def fetch(self, deps: CachedDeps, directory: Path, progress: Callable[[str, int], None]) -> Path:
         """Download a deps PEX that `find_deps` found, whole; raises PublishError, CloudError or StorageError."""
         path = directory / deps.name

@@ -1,0 +1,81 @@
+"""`--plan` says what a run would do, and does nothing of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.deploying import OLD, Deploying, deploying
+from tests.support.wheels import make_wheel
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Iterator[Deploying]:
+    with deploying(tmp_path) as made:
+        made.locations("sales")
+        yield made
+
+
+def written(here: Deploying) -> list[str]:
+    """The operations that change something, and the uploads."""
+    operations = {"deployLocations", "addOrUpdateLocationFromDocument", "createOrUpdateBranchDeployment"}
+    return [name for name in here.cloud.operations() if name in operations] + [
+        name for name, _ in here.cloud.uploads()
+    ]
+
+
+def row(text: str, start: str) -> str:
+    """The one line of a table with this word in it."""
+    (found,) = [line for line in (" ".join(each.split()) for each in text.splitlines()) if start in line]
+    return found
+
+
+def test_a_first_deploy_is_planned_and_nothing_is_done(here: Deploying) -> None:
+    (here.place.root / "project sales" / ".env").write_text("PASSWORD=x")
+    ran = here.deploy("--plan").succeeded()
+    assert "deployment: `prod`" in ran.stdout
+    assert "target: Python 3.11" in ran.stdout
+    assert "2 distributions: built, 2 to fetch" in row(ran.stdout, "deps-")
+    assert row(ran.stdout, "deps-").endswith(", sent")
+    assert "2 files: built, and sent unless it is there" in row(ran.stdout, "source PEX")
+    assert row(ran.stdout, "location added") == "location added"
+    assert "left out, it looks like a secret: .env" in ran.stderr
+    assert not here.place.artefacts()
+    assert not written(here)
+    assert not here.cloud.objects()
+
+
+def test_what_is_there_already_is_planned_as_such(here: Deploying) -> None:
+    here.deploy("--deps-cache-tag-write=main").succeeded()
+    here.cloud.requests.clear()
+    ran = here.deploy("--plan").succeeded()
+    assert here.built()["deps"]["file"] in ran.stdout
+    assert row(ran.stdout, "deps-").endswith("built again, as it was, not sent, it is there")
+    assert row(ran.stdout, "location updated") == "location updated"
+    assert "dependencies of `sales` since its last deploy: unchanged" in ran.stdout
+    ran = here.deploy("--plan", "--deps-cache-tag-read=main").succeeded()
+    assert row(ran.stdout, "deps-").endswith("cached: neither built nor sent")
+    make_wheel(here.place.root / "shelf", {"six.py": ""}, name="six", version="1.17.0")
+    requirements = here.place.root / "project sales" / "requirements.txt"
+    requirements.write_text(requirements.read_text() + "six\n")
+    ran = here.deploy("--plan").succeeded()
+    assert "+ six 1.17.0" in ran.stdout
+    assert not written(here)
+
+
+def test_a_plan_needs_no_dagster_cloud(here: Deploying) -> None:
+    workspace = here.place.root / "dagster_cloud.yaml"
+    ran = here.place.run("deploy", workspace, here.place.out, "--plan").succeeded()
+    assert "2 distributions: built, 2 to fetch" in row(ran.stdout, "deps-")
+    assert "deployment" not in ran.stdout
+    assert not here.cloud.requests
+
+
+def test_what_would_fail_is_told(here: Deploying) -> None:
+    here.run_before("sales")
+    (here.place.root / "project sales" / "requirements.txt").write_text("dagster\ndagster-cloud\nno-such-thing\n")
+    assert "no-such-thing" in here.deploy("--plan").failed()
+    assert "there is no deployment `prd`" in here.deploy("--plan", "--deployment=prd").failed()
+    assert here.runs() == OLD
