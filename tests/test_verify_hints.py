@@ -245,3 +245,17 @@ def test_what_dagster_says_of_definitions() -> None:
     assert explained(unknown, context(None, named)).remedy == (
         "Correct or remove `attribute: definitions` in the workspace file"
     )
+
+
+def test_a_file_that_hides_a_module_is_named() -> None:
+    frame = Frame(f"{ROOT}/code.py", 3, "<module>", "@dg.asset")
+    message = "AttributeError: partially initialized module 'dagster' has no attribute 'asset' (circular import)\n"
+    found = explained(RaisedError("AttributeError", message, (frame,)), context(None, None, "app.py", "code.py"))
+    assert found.what == "the project's `code.py` hides Python's own module `code` from everything that imports it"
+    assert found.remedy is not None
+    assert "another name" in found.remedy
+    # A circular import of one's own modules hides nothing.
+    own = Frame(f"{ROOT}/app.py", 3, "<module>", "import other")
+    message = "ImportError: cannot import name 'x' from partially initialized module 'other'\n"
+    found = explained(RaisedError("ImportError", message, (own,)), context(None, None, "app.py", "other.py"))
+    assert "hides" not in found.what

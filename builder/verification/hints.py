@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os.path
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -74,6 +75,8 @@ class Explanation:
 
 def explain(raised: Raised, told: CutTraceback, context: Context) -> Explanation:
     """Say what an error means; where that is not certain, only what it says itself."""
+    if explanation := _hiding(told, context):
+        return explanation
     for hint in _HINTS:
         if explanation := hint(raised, told, context):
             if raised.of_dagster:
@@ -83,6 +86,27 @@ def explain(raised: Raised, told: CutTraceback, context: Context) -> Explanation
         remedy = "Depend on another version of dagster, or of what the last of these lines is in; then build again"
         return Explanation(f"dagster itself cannot be imported: {told.what}", remedy)
     return Explanation(f"its code does not load: {told.what}", None)
+
+
+def _hiding(told: CutTraceback, context: Context) -> Explanation | None:
+    """A file of the project's that is found where another module is meant."""
+    message = told.root.message
+    if "partially initialized module" not in message and "is not a package" not in message:
+        return None
+    base = f"{context.code.working_directory}/" if context.code.working_directory else ""
+    for name in sorted(context.packed):
+        stem = name.removeprefix(base).removesuffix(".py")
+        if not name.startswith(base) or not name.endswith(".py") or "/" in stem:
+            continue
+        whose = "Python's own" if stem in sys.stdlib_module_names else "the installed"
+        if whose == "the installed" and not (context.deps / stem / "__init__.py").exists():
+            continue
+        if any(line.startswith(f"{name}:") for line in told.lines) or f"'{stem}'" in message:
+            return Explanation(
+                f"the project's `{name}` hides {whose} module `{stem}` from everything that imports it",
+                f"Give `{name}` another name, also where {context.file} or your code names it; then build again",
+            )
+    return None
 
 
 def _missing_module(_raised: Raised, told: CutTraceback, context: Context) -> Explanation | None:
