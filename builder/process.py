@@ -10,10 +10,11 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from builder.errors import ToolError
 
@@ -24,6 +25,9 @@ _SECRET_WORDS = re.compile(
 )
 # Index credentials: uv and pip cannot do their work without them.
 _INDEX_VARIABLES = re.compile(r"(PIP|UV(?!_PUBLISH))_")
+
+_LAST_WORDS: Final = 1.0
+"""Seconds in which what a killed program has written is still read."""
 
 _children: set[subprocess.Popen[str]] = set()
 _children_lock = threading.RLock()
@@ -72,12 +76,7 @@ def run(
     ToolError if the program cannot be started, ProcessFailed if `check` and it fails.
     """
     words = [os.fspath(word) for word in argv]
-    if trace := _trace:
-        trace(shlex.join(words))
-    # In a thread of its own: a signal, which interrupts the main thread, must not come between the start of a
-    # program and the note that it has to be killed.
-    with ThreadPoolExecutor(1) as starter:
-        child = starter.submit(_start, words, env, cwd).result()
+    child = _started(words, env, cwd)
     try:
         stdout, stderr = child.communicate(stdin, timeout=timeout)
     except subprocess.TimeoutExpired:
@@ -98,15 +97,81 @@ def run(
     return Finished(tuple(words), child.returncode, stdout, stderr)
 
 
-def _start(words: Sequence[str], env: Mapping[str, str], cwd: Path | None) -> subprocess.Popen[str]:
+class Service:
+    """A program that is to run until it is stopped."""
+
+    def __init__(self, child: subprocess.Popen[str]) -> None:
+        self._child = child
+
+    @property
+    def code(self) -> int | None:
+        """Its exit code, negative if a signal ended it; None as long as it runs."""
+        return self._child.poll()
+
+
+@contextlib.contextmanager
+def serving(
+    argv: Sequence[str | os.PathLike[str]],
+    *,
+    env: Mapping[str, str],
+    cwd: Path | None = None,
+    heard: Callable[[str], None],
+) -> Iterator[Service]:
+    """Have a program run meanwhile; in the end its whole process group is killed, and it is gone.
+
+    :param heard: called with each line that it writes to stdout or stderr, from a thread.
+
+    Raises ToolError if it cannot be started.
+    """
+    words = [os.fspath(word) for word in argv]
+    child = _started(words, env, cwd, stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT)
+    listener = threading.Thread(target=_listen, args=(child, heard), daemon=True)
+    try:
+        listener.start()
+        yield Service(child)
+    finally:
+        _kill(child)
+        child.wait()
+        # What has left the process group may hold the pipe for as long as it likes.
+        listener.join(_LAST_WORDS)
+        with _children_lock:
+            _children.discard(child)
+
+
+def _listen(child: subprocess.Popen[str], heard: Callable[[str], None]) -> None:
+    assert child.stdout is not None  # noqa: S101  (it was started with a pipe)
+    with child.stdout as stream:
+        for line in stream:
+            heard(line.rstrip("\r\n"))
+
+
+def _started(
+    words: Sequence[str],
+    env: Mapping[str, str],
+    cwd: Path | None,
+    *,
+    stdin: int = subprocess.PIPE,
+    stderr: int = subprocess.PIPE,
+) -> subprocess.Popen[str]:
+    if trace := _trace:
+        trace(shlex.join(words))
+    # In a thread of its own: a signal, which interrupts the main thread, must not come between the start of a
+    # program and the note that it has to be killed.
+    with ThreadPoolExecutor(1) as starter:
+        return starter.submit(_start, words, env, cwd, stdin=stdin, stderr=stderr).result()
+
+
+def _start(
+    words: Sequence[str], env: Mapping[str, str], cwd: Path | None, *, stdin: int, stderr: int
+) -> subprocess.Popen[str]:
     try:
         child = subprocess.Popen(
             words,
             env=dict(env),
             cwd=cwd,
-            stdin=subprocess.PIPE,
+            stdin=stdin,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=stderr,
             encoding="utf-8",
             errors="replace",
             start_new_session=True,
