@@ -26,6 +26,9 @@ _received: list[int] = []
 _farewells: list[Callable[[], None]] = []
 """What is to be done as soon as a signal has come."""
 
+_serving = threading.Event()
+"""Set once nothing but a signal ends the work."""
+
 _GRACE: Final = 2.0
 """Seconds that an orderly end may take after a signal."""
 
@@ -56,7 +59,7 @@ def verbosity_options(command: click.decorators.FC) -> click.decorators.FC:
 def run_door(command: click.Command, module: str) -> NoReturn:
     """Run a door to its exit code: the one place where errors become words.
 
-    Exit codes: 0 done, 1 failed, 2 wrong usage, 128 + n stopped by signal n.
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 128 + n stopped by signal n before `stop_is_the_end`.
     """
     notes, writer = os.pipe()
     os.set_blocking(writer, False)
@@ -72,6 +75,11 @@ def run_door(command: click.Command, module: str) -> NoReturn:
     # The work is over: a signal has nothing left to stop, and Python could not handle it while it shuts down.
     _ignore_signals()
     sys.exit(_say_stopped(_received[0]) if _received else code)
+
+
+def stop_is_the_end() -> None:
+    """From now on a signal ends the work in good order, with exit code 0: a server has been started."""
+    _serving.set()
 
 
 @contextlib.contextmanager
@@ -157,5 +165,8 @@ def _see_to_the_end(notes: int) -> None:
 
 
 def _say_stopped(number: int) -> int:
+    if _serving.is_set():
+        console.note("stopped; nothing is left running")
+        return 0
     console.stopped(signal.Signals(number).name)
     return 128 + number
