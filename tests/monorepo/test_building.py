@@ -149,7 +149,7 @@ def test_a_web_application_that_the_manifest_forgets_is_noticed(tmp_path: Path) 
     assert "Let the manifest include" in (failure.error.remedy or "")
 
 
-def test_builds_see_no_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_builds_see_the_date_and_no_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_tree(
         tmp_path / "repository",
         {
@@ -162,10 +162,11 @@ def test_builds_see_no_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.setenv(name, "c0nfidential")
     monkeypatch.setenv("HARMLESS", "visible")
 
-    build = _build(tmp_path / "repository", tmp_path / "out")
+    build = _build(tmp_path / "repository", tmp_path / "out", epoch=1_700_000_000)
 
     with zipfile.ZipFile(build.wheelhouse.wheel_path(build.wheelhouse.packages[0])) as archive:
         text = archive.read("x.py").decode()
+    assert "SOURCE_DATE_EPOCH=1700000000" in text
     assert "HARMLESS=visible" in text
     assert "c0nfidential" not in text
 
