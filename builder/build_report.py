@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from builder import __version__
 from builder.errors import BuilderError
+from builder.report import largest
 
 if TYPE_CHECKING:
     from builder.project.location import Location, SourceTree, Workspace
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
 
 _LOADING: Final = ("working_directory", "attribute", "executable_path")
 """Settings that say how the server loads a location."""
+
+
+_LARGEST: Final = 5
+"""Distributions of a deps PEX that are named."""
 
 
 def build_report(
@@ -47,8 +52,13 @@ def _location_report(location: Location, result: ProjectBuild | BuilderError) ->
         **head,
         "pex_tag": result.pex_tag,
         "deps": _deps_report(result.deps),
-        "source": {**_artefact_report(result.source.artefact), "files": result.source.files},
+        "source": {
+            **_artefact_report(result.source.artefact),
+            "unpacked_size": result.source.unpacked_size,
+            "files": result.source.files,
+        },
         "lock": result.deps.lock.name,
+        "sbom": result.deps.sbom.name if result.deps.sbom else None,
         "dagster_version": result.deps.dagster_version,
         "seconds": {step: round(seconds, 3) for step, seconds in result.seconds.items()},
     }
@@ -58,10 +68,20 @@ def _deps_report(deps: DepsBuild) -> dict[str, object]:
     return {
         "file": deps.name,
         "size": deps.size,
+        "unpacked_size": deps.unpacked_size,
         "sha256": deps.sha256,
         "identity": deps.identity,
         "distributions": len(deps.versions),
         "built": deps.artefact is not None,
+        "largest": [
+            {
+                "name": each.project,
+                "version": each.version,
+                "size": each.packed,
+                "unpacked_size": each.unpacked,
+            }
+            for each in largest(deps.distributions)[:_LARGEST]
+        ],
     }
 
 

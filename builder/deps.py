@@ -8,6 +8,7 @@ import click
 
 from builder import door
 from builder.console import console
+from builder.report import show_contents
 from builder.running import run_door, verbosity_options
 from builder.steps import build_deps, read_project, resolve_project
 
@@ -17,6 +18,7 @@ from builder.steps import build_deps, read_project, resolve_project
 @door.out_argument
 @door.wanted_options
 @door.target_options
+@door.report_option
 @verbosity_options
 def main(
     project_dir: Path,
@@ -25,10 +27,13 @@ def main(
     groups: tuple[str, ...],
     python_version: str | None,
     platform: Path | None,
+    *,
+    report: bool,
 ) -> None:
     """Write deps-HASH.pex, with everything that the project in PROJECT_DIR needs and nothing of the project.
 
-    Beside it, deps-HASH.pylock.toml says what is in it. HASH is the identity of this lock.
+    Beside it, deps-HASH.pylock.toml says what is in it, and so does deps-HASH.cdx.json, a CycloneDX document with
+    licences. HASH is the identity of the lock.
 
     \b
     Example:
@@ -47,22 +52,29 @@ def main(
         Wanted(extras, groups),
     )
     lock, _step = resolve_project(requirements, target)
-    built = build_deps(lock, out)
+    built = build_deps(lock, requirements, out)
+    unpacked = door.size(built.unpacked_size or 0)
     console.table(
         ["file", ">size", "what is in it"],
         [
             [
                 built.name,
                 door.size(built.size),
-                f"{len(built.versions)} distributions for {target.description}",
+                f"{len(built.versions)} distributions for {target.description}, {unpacked} unpacked",
             ],
             [
                 built.lock.name,
                 door.size(built.lock.stat().st_size),
                 f"the lock, with dagster {built.dagster_version}",
             ],
+            *(
+                [path.name, door.size(path.stat().st_size), "what is in it, as CycloneDX"]
+                for path in (built.sbom,)
+                if path
+            ),
         ],
     )
+    show_contents([built], [], full=report)
 
 
 if __name__ == "__main__":

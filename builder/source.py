@@ -8,6 +8,7 @@ import click
 
 from builder import door
 from builder.console import console
+from builder.report import show_contents
 from builder.running import run_door, verbosity_options
 from builder.steps import build_source, metadata_of, read_project
 
@@ -18,6 +19,7 @@ from builder.steps import build_source, metadata_of, read_project
 @door.include_option
 @door.wanted_options
 @door.target_options
+@door.report_option
 @verbosity_options
 def main(
     project_dir: Path,
@@ -27,6 +29,8 @@ def main(
     groups: tuple[str, ...],
     python_version: str | None,
     platform: Path | None,
+    *,
+    report: bool,
 ) -> None:
     """Write source-HASH.pex, with the code in PROJECT_DIR and the local packages that it names.
 
@@ -51,6 +55,7 @@ def main(
     console.table(
         ["file", ">size", "what is in it"], [[built.artefact.name, door.size(built.artefact.size), what]]
     )
+    show_contents([], [built], full=report)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from builder.console import Step, console
 
 if TYPE_CHECKING:
+    from builder.assembly.contents import PackedDistribution, PackedFile
     from builder.assembly.deps_pex import Assembled
     from builder.errors import Notice
     from builder.project.files import Selection
@@ -35,6 +36,8 @@ class DepsBuild:
     :param versions: of the distributions that the PEX holds, by project.
     :param dagster_version: of the `dagster` that runs the code; empty where dagster is a local package.
     :param seconds: by step.
+    :param distributions: what it is made of; nothing is known of one that was not built here.
+    :param sbom: beside it, what is in it as a CycloneDX document; None if it was not built here.
     """
 
     name: str
@@ -46,6 +49,13 @@ class DepsBuild:
     versions: Mapping[str, str]
     dagster_version: str
     seconds: dict[str, float]
+    distributions: tuple[PackedDistribution, ...] = ()
+    sbom: Path | None = None
+
+    @property
+    def unpacked_size(self) -> int | None:
+        """Bytes that it takes on the server's disk; None if it was not built here."""
+        return sum(each.unpacked for each in self.distributions) if self.artefact else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +64,19 @@ class SourceBuild:
 
     :param files: how many of the project's files it holds.
     :param packages: the local packages installed in it.
+    :param contents: every file in it, sorted by name.
     """
 
     artefact: Artefact
     files: int
     packages: tuple[Path, ...]
     seconds: dict[str, float]
+    contents: tuple[PackedFile, ...] = ()
+
+    @property
+    def unpacked_size(self) -> int:
+        """Bytes that it takes on the server's disk."""
+        return sum(file.unpacked for file in self.contents)
 
 
 def read_project(
@@ -95,9 +112,13 @@ def resolve_project(requirements: Requirements, target: Target, *, about: str = 
     return resolution.lock, step
 
 
-def build_deps(lock: Lock, out_dir: Path, *, about: str = "") -> DepsBuild:
-    """Fetch the wheels of a lock and assemble them, showing the steps; `about` names it among others."""
+def build_deps(lock: Lock, requirements: Requirements, out_dir: Path, *, about: str = "") -> DepsBuild:
+    """Fetch the wheels of a lock and assemble them, showing the steps; `about` names it among others.
+
+    :param requirements: what the lock was made for; a line to change is among them.
+    """
     from builder.assembly.deps_pex import LAYOUT_VERSION, assemble_deps_pex  # noqa: PLC0415  (start-up time)
+    from builder.assembly.sbom import sbom  # noqa: PLC0415  (start-up time)
     from builder.assembly.wheels import WheelFile  # noqa: PLC0415  (start-up time)
     from builder.resolution.sanity import importing_setuptools  # noqa: PLC0415  (start-up time)
     from builder.resolution.sdists import fetch_wheels  # noqa: PLC0415  (start-up time)
@@ -112,9 +133,12 @@ def build_deps(lock: Lock, out_dir: Path, *, about: str = "") -> DepsBuild:
             python_version=lock.target.python_version,
             out_dir=out_dir,
         )
-        assembling.title = f"{about}assembled {assembled.artefact.name}"
+        artefact = assembled.artefact
+        written = artefact.path.with_suffix(".cdx.json")
+        _write(written, sbom(lock, assembled.distributions, artefact))
+        assembling.title = f"{about}assembled {artefact.name}"
     console.notices([*importing_setuptools(lock, files), *assembled.notices])
-    artefact = assembled.artefact
+    console.notices(_ballast(lock, assembled.distributions, requirements))
     return DepsBuild(
         artefact.name,
         artefact.size,
@@ -125,17 +149,37 @@ def build_deps(lock: Lock, out_dir: Path, *, about: str = "") -> DepsBuild:
         lock.versions,
         lock.version_of("dagster") or "",
         {"fetch": fetching.seconds, "assemble": assembling.seconds},
+        assembled.distributions,
+        written,
     )
+
+
+def _ballast(
+    lock: Lock, distributions: Sequence[PackedDistribution], requirements: Requirements
+) -> Iterator[Notice]:
+    """What of a deps PEX rarely belongs."""
+    from builder.assembly.ballast import cuda_libraries, own_tests, several_sdks  # noqa: PLC0415  (start-up time)
+    from builder.project.requirement_lines import name_of  # noqa: PLC0415  (start-up time)
+
+    if lock.target.is_serverless:
+        asked = {name: line.origin for line in requirements.lines if (name := name_of(line.text))}
+        yield from cuda_libraries(distributions, asked)
+    yield from own_tests(distributions, lock)
+    yield from several_sdks(distributions)
 
 
 def write_lock(lock: Lock, deps: Path) -> Path:
     """Write a lock beside where its deps PEX is, or would be."""
+    path = deps.with_suffix(".pylock.toml")
+    _write(path, lock.text.encode())
+    return path
+
+
+def _write(path: Path, content: bytes) -> None:
     from builder.storage import atomic_write  # noqa: PLC0415  (start-up time)
 
-    path = deps.with_suffix(".pylock.toml")
     with atomic_write(path) as stream:
-        stream.write(lock.text.encode())
-    return path
+        stream.write(content)
 
 
 def metadata_of(directory: Path, target: Target, out_dir: Path) -> Metadata:
@@ -208,6 +252,7 @@ def build_source(
     about: str = "",
 ) -> SourceBuild:
     """Install a project's local packages and pack its files, showing the step; `about` names it among others."""
+    from builder.assembly.ballast import large_files  # noqa: PLC0415  (start-up time)
     from builder.assembly.source_pex import assemble_source_pex  # noqa: PLC0415  (start-up time)
     from builder.assembly.source_tree import source_entries  # noqa: PLC0415  (start-up time)
     from builder.resolution.backend import LocalPackage, local_wheel  # noqa: PLC0415  (start-up time)
@@ -218,8 +263,9 @@ def build_source(
             wheels = list(pool.map(local_wheel, local))
         source = select_source(tree, out_dir, include)
         entries, notices = source_entries(source.inside, wheels, source.others)
-        artefact = assemble_source_pex(entries, python_version=target.python_version, out_dir=out_dir)
+        assembled = assemble_source_pex(entries, python_version=target.python_version, out_dir=out_dir)
+        artefact = assembled.artefact
         step.title = f"{about}packed {artefact.name}"
-    tell_what_is_selected(source, notices)
+    tell_what_is_selected(source, [*notices, *large_files(assembled.files)])
     files = sum(len(each.files) for each in source.selections)
-    return SourceBuild(artefact, files, tuple(packages), {"source": step.seconds})
+    return SourceBuild(artefact, files, tuple(packages), {"source": step.seconds}, assembled.files)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from builder.console import console
 from builder.errors import BuilderError
 from builder.steps import (
     DepsBuild,
@@ -66,6 +67,7 @@ class _WorkspaceBuild:
 
     def build(self, tree: SourceTree, name: str) -> ProjectBuild:
         """Build one project; the source PEX is packed while the requirements are resolved."""
+        from builder.assembly.ballast import installed_twice  # noqa: PLC0415  (start-up time)
         from builder.assembly.deps_pex import LAYOUT_VERSION  # noqa: PLC0415  (start-up time)
         from builder.resolution.resolve import local_packages  # noqa: PLC0415  (start-up time)
 
@@ -81,12 +83,13 @@ class _WorkspaceBuild:
             lock, step = resolve_project(requirements, self.target, about=about)
             deps = self._once(
                 lock.identity(LAYOUT_VERSION),
-                lambda: self.find_deps(lock) or build_deps(lock, self.out_dir, about=about),
+                lambda: self.find_deps(lock) or build_deps(lock, requirements, self.out_dir, about=about),
             )
         finally:
             # Nothing of a project is at work any more when its outcome is known, whichever part failed first.
             wait([source])
         built = source.result()
+        console.notices(installed_twice(built.contents, deps.versions))
         return ProjectBuild(deps, built, {"resolve": step.seconds, **deps.seconds, **built.seconds})
 
     def _once(self, key: str, make: Callable[[], DepsBuild]) -> DepsBuild:

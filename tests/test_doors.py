@@ -321,10 +321,15 @@ def test_the_report_describes_the_files_beside_it(place: Workshop) -> None:
     deps, source = location["deps"], location["source"]
     assert location["pex_tag"] == f"files={deps['file']}:{source['file']}"
     assert location["dagster_version"] == DAGSTER
-    assert sorted(place.artefacts()) == sorted(["build.json", deps["file"], location["lock"], source["file"]])
+    beside = [location["lock"], location["sbom"]]
+    assert place.artefacts() == sorted(["build.json", deps["file"], source["file"], *beside])
     for artefact in (deps, source):
         content = (place.out / artefact["file"]).read_bytes()
         assert artefact["size"] == len(content)
+        with zipfile.ZipFile(place.out / artefact["file"]) as pex:
+            sizes = {info.filename: info.file_size for info in pex.infolist()}
+        of_pex = ("__main__.py", "__pex__/", ".bootstrap/", "PEX-INFO")
+        assert artefact["unpacked_size"] == sum(n for name, n in sizes.items() if not name.startswith(of_pex))
         assert artefact["identity"] in artefact["file"]
 
 

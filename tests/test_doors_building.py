@@ -240,7 +240,7 @@ def test_the_password_of_an_index_is_used_and_never_told(tmp_path: Path, options
         )
         ran = place.run("deploy", workspace, place.out, "--python-version", RUNNING, *options).succeeded()
         without_password(place, ran.stdout, ran.stderr)
-        assert len(list(place.out.iterdir())) == 4
+        assert len(list(place.out.iterdir())) == 5
         (project / "requirements.txt").write_text("dagster\ndagster-cloud\nunknown-thing\n")
         ran = place.run("deploy", workspace, place.out, "--python-version", RUNNING, *options)
         assert ran.code == 1

@@ -99,9 +99,9 @@ def build(
     written = {
         path.name: (path.stat().st_mode, path.read_bytes()) for path in out.iterdir() if path.name != "build.json"
     }
-    assert sorted(name.partition("-")[0] for name in written) == ["deps", "deps", "source"]
+    assert sorted(name.partition("-")[0] for name in written) == ["deps", "deps", "deps", "source"]
     modes = {Path(name).suffix: mode & 0o777 for name, (mode, _) in written.items()}
-    assert modes == {".pex": 0o755, ".toml": 0o644}
+    assert modes == {".pex": 0o755, ".toml": 0o644, ".json": 0o644}
     return written
 
 
@@ -163,7 +163,7 @@ def test_another_file_or_another_mode_has_another_name(place: Workshop) -> None:
     names.append(build(place, project, "second").keys())
     (project / "a.sql").chmod(0o755)
     names.append(build(place, project, "third").keys())
-    assert len(set[str]().union(*names)) == 2 + 3
+    assert len(set[str]().union(*names)) == 3 + 3
 
 
 def test_another_version_of_a_distribution_has_another_name(place: Workshop) -> None:

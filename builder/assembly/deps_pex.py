@@ -16,6 +16,7 @@ from typing import Final
 from builder import storage
 from builder.assembly.archive import ArchiveWriter, Member
 from builder.assembly.bootstrap import bootstrap
+from builder.assembly.contents import PackedDistribution, packed_distribution
 from builder.assembly.installation import LAYOUT, STASH, InstalledWheel, Unsupported, install
 from builder.assembly.pex_file import frame, preamble
 from builder.assembly.pex_installation import install_by_pex
@@ -31,9 +32,10 @@ _EXAMPLES: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Assembled:
-    """A deps PEX and what the user should know about it."""
+    """A deps PEX, what it is made of by project, and what the user should know about it."""
 
     artefact: Artefact
+    distributions: tuple[PackedDistribution, ...]
     notices: tuple[Notice, ...]
 
 
@@ -57,7 +59,12 @@ def assemble_deps_pex(
         for member in _members(installed, python_version):
             writer.add(member)
         size, sha256 = writer.finish()
-    return Assembled(Artefact(path, size, sha256, identity), (*notices, *_collisions(installed)))
+    contents = [
+        packed_distribution(each.wheel.file.project, each.wheel.version, each.wheel.metadata, each.members)
+        for each in installed
+    ]
+    artefact = Artefact(path, size, sha256, identity)
+    return Assembled(artefact, tuple(contents), (*notices, *_collisions(installed)))
 
 
 def _install_all(files: Iterable[WheelFile], python_version: str) -> tuple[list[InstalledWheel], list[Notice]]:

@@ -16,6 +16,7 @@ from typing import Final
 from builder import storage
 from builder.assembly.archive import MAX_BYTES, ArchiveWriter, Member, deflated, directory, names_of_both
 from builder.assembly.bootstrap import PEX_VERSION, bootstrap
+from builder.assembly.contents import PackedFile, packed_file
 from builder.assembly.pex_file import RESERVED, frame, preamble
 from builder.errors import AssemblyError
 from builder.storage import Artefact
@@ -41,7 +42,15 @@ class SourceEntry:
     content: Path | bytes | None
 
 
-def assemble_source_pex(entries: Iterable[SourceEntry], *, python_version: str, out_dir: Path) -> Artefact:
+@dataclass(frozen=True, slots=True)
+class AssembledSource:
+    """A source PEX, and the files in it, sorted by name."""
+
+    artefact: Artefact
+    files: tuple[PackedFile, ...]
+
+
+def assemble_source_pex(entries: Iterable[SourceEntry], *, python_version: str, out_dir: Path) -> AssembledSource:
     """Write `source-{identity}.pex` into `out_dir`.
 
     The identity, 40 hexadecimal digits, covers the names, modes and compressed bytes of all files and directories,
@@ -59,8 +68,12 @@ def assemble_source_pex(entries: Iterable[SourceEntry], *, python_version: str, 
     # The identity names the file and is written into it, but is known only when all else has been compressed.
     with _spool(out_dir) as spool:
         writer = ArchiveWriter(spool, preamble=preamble(python_version))
+        own = {entry.name for entry in ordered}
+        files = []
         for member in _compressed(ordered):
             writer.add(member)
+            if member.name in own:
+                files.append(packed_file(member))
         identity = _identity(python_version, writer.digest())
         for member in frame(python_version=python_version, code_hash=identity):
             writer.add(member)
@@ -69,7 +82,7 @@ def assemble_source_pex(entries: Iterable[SourceEntry], *, python_version: str, 
         path = out_dir / f"source-{identity}.pex"
         with storage.atomic_write(path, mode=0o755) as stream:
             shutil.copyfileobj(spool, stream, 1 << 20)
-    return Artefact(path, size, sha256, identity)
+    return AssembledSource(Artefact(path, size, sha256, identity), tuple(files))
 
 
 def _identity(python_version: str, content_digest: str) -> str:

@@ -18,7 +18,9 @@ from builder.errors import AssemblyError, Notice, ProjectError
 from builder.project.files import ProjectFile, Selection
 from builder.project.outside import Outside
 
-_ROOT: Final = "working_directory/root"
+ROOT: Final = "working_directory/root"
+"""Where the files of the build directory are."""
+
 _MARKER: Final = SourceEntry(
     "working_directory/__init__.py", 0o644, b'"""Holds the files of the project, in the directory root."""\n'
 )
@@ -69,9 +71,9 @@ def source_entries(
         )
     entries[_MARKER.name] = _MARKER
     if roots := sorted(filter(None, {_module_root(wheel, selection.files) for wheel in wheels})):
-        lines = (_PATH_LINE.format(parts=(*_ROOT.split("/"), *root.split("/"))) for root in roots)
+        lines = (_PATH_LINE.format(parts=(*ROOT.split("/"), *root.split("/"))) for root in roots)
         entries.setdefault(_PATHS, SourceEntry(_PATHS, 0o644, "".join(lines).encode()))
-    for place, files in [(_ROOT, selection.files), *((_place_of(each), each.selection.files) for each in outside)]:
+    for place, files in [(ROOT, selection.files), *((_place_of(each), each.selection.files) for each in outside)]:
         for entry in _project_entries(place, files):
             if entries.setdefault(entry.name, entry) is not entry and entry.content is not None:
                 raise AssemblyError(
@@ -101,7 +103,7 @@ def _module_root(path: Path, files: Sequence[ProjectFile]) -> str | None:
 
 
 def _place_of(outside: Outside) -> str:
-    place = posixpath.normpath(f"{_ROOT}/{outside.name}")
+    place = posixpath.normpath(f"{ROOT}/{outside.name}")
     if place.startswith("../") or place in {".", ".."}:
         raise ProjectError(
             f"`include` names `{outside.name}`, which is too far above the build directory to have a place",

@@ -13,7 +13,7 @@ import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final, NoReturn
@@ -58,6 +58,7 @@ class Wheel:
     :param entries: its files by name, still compressed; they refer to the file's bytes and hold no copy.
     :param dist_info: name of its `.dist-info` directory.
     :param name: of the project, as its metadata spells it.
+    :param metadata: the headers of its METADATA by name in lower case.
     :param requires: names of the projects that it depends on, under whatever condition.
     :param entry_points: the content of entry_points.txt.
     """
@@ -67,6 +68,7 @@ class Wheel:
     dist_info: str
     name: str
     version: str
+    metadata: Mapping[str, Sequence[str]]
     requires: tuple[str, ...]
     root_is_purelib: bool
     entry_points: bytes
@@ -100,6 +102,7 @@ def open_wheel(file: WheelFile) -> Wheel:
         dist_info=dist_info,
         name=name,
         version=version,
+        metadata=metadata,
         requires=tuple(sorted(requires)),
         root_is_purelib=_headers(file, entries, f"{dist_info}/WHEEL").get("root-is-purelib") == ["true"],
         entry_points=_content(file, entries, f"{dist_info}/entry_points.txt") or b"",
@@ -190,7 +193,8 @@ def _headers(file: WheelFile, entries: Mapping[str, Member], name: str) -> dict[
     headers: dict[str, list[str]] = {}
     for line in io.StringIO(content.decode(errors="replace"), newline=None):
         header, colon, value = line.partition(":")
-        if not line.strip():
+        # A line of nothing but blanks continues a header, such as the text of a licence.
+        if not line.rstrip("\n"):
             break
         if colon and not header[0].isspace():
             headers.setdefault(header.strip().lower(), []).append(value.strip())

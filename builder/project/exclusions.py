@@ -65,7 +65,7 @@ _LEFTOVER_DIRECTORY_PREFIXES = (".tmp_dagster_home_", TEMPORARY_PREFIX)
 _LEFTOVER_FILES = {".git", ".DS_Store", "Thumbs.db", ".coverage", "builder.pex"}
 _LEFTOVER_SUFFIXES = (".pyc", ".pyo", ".egg-info", ".egg-link")
 _LEFTOVER_FILE_PREFIXES = (TEMPORARY_PREFIX, ".coverage.")
-_OWN_OUTPUT = re.compile(r"(source|deps)-[0-9a-f]{16,64}\.(pex|pylock\.toml)")
+_OWN_OUTPUT = re.compile(r"(source|deps)-[0-9a-f]{16,64}\.(pex|pylock\.toml|cdx\.json)")
 
 _SECRET_DIRECTORIES = {".aws", ".azure", ".dagster_cloud_cli", ".gnupg", ".kube", ".snowflake", ".snowsql", ".ssh"}
 _SECRET_FILES = {

@@ -53,6 +53,11 @@ class Target:
         return f"Python {self.python_version} on {self.markers['sys_platform']} {self.markers['platform_machine']}"
 
     @property
+    def is_serverless(self) -> bool:
+        """Whether it is one of Dagster Cloud's serverless base images."""
+        return self.python_version in PYTHON_VERSIONS and self == serverless_target(self.python_version)
+
+    @property
     def glibc(self) -> tuple[int, int] | None:
         """The newest glibc that the tags promise, or None where the target is not a glibc Linux."""
         levels = (re.fullmatch(r".*-manylinux_(\d+)_(\d+)_\w+", name) for name in self.tag_names)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import functools
 import os
 import sys
 import zipfile
@@ -12,10 +11,14 @@ import pytest
 
 from builder.assembly.source_pex import SourceEntry, assemble_source_pex
 from builder.errors import AssemblyError
+from builder.storage import Artefact
 from tests.support.pextools import REPOSITORY, Reader, run, site_packages, tree
 from tests.support.pythons import any_python
 
-assemble = functools.partial(assemble_source_pex, python_version="3.11")
+
+def assemble(entries: Iterable[SourceEntry], *, out_dir: Path, python_version: str = "3.11") -> Artefact:
+    return assemble_source_pex(entries, python_version=python_version, out_dir=out_dir).artefact
+
 
 ROOT = "working_directory/root"
 FILES = {
@@ -89,7 +92,7 @@ def test_every_difference_changes_the_identity(tmp_path: Path) -> None:
         "renamed": [*plain[1:], SourceEntry(plain[0].name + "x", plain[0].mode, plain[0].content)],
     }
     identities = {name: assemble(variant, out_dir=tmp_path).identity for name, variant in variants.items()}
-    identities["python"] = assemble_source_pex(plain, python_version="3.12", out_dir=tmp_path).identity
+    identities["python"] = assemble(plain, python_version="3.12", out_dir=tmp_path).identity
     assert len(set(identities.values())) == len(identities)
 
 
@@ -109,7 +112,7 @@ from builder.assembly.source_pex import SourceEntry, assemble_source_pex
 root, out, order = map(str, sys.argv[1:])
 paths = sorted(pathlib.Path(root).rglob("*"), reverse=order == "reversed")
 entries = [SourceEntry(p.relative_to(root).as_posix(), 0o644, None if p.is_dir() else p) for p in paths]
-made = assemble_source_pex(entries, python_version="3.11", out_dir=pathlib.Path(out))
+made = assemble_source_pex(entries, python_version="3.11", out_dir=pathlib.Path(out)).artefact
 print(made.name, made.sha256)
 """
 

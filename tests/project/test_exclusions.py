@@ -36,6 +36,7 @@ class TestLeftovers:
             "source-da39a3ee5e6b4b0d3255bfef95601890afd80709.pex",
             "old/deps-da39a3ee5e6b4b0d3255bfef95601890afd80709.pex",
             "deps-da39a3ee5e6b4b0d3255bfef95601890afd80709.pylock.toml",
+            "deps-da39a3ee5e6b4b0d3255bfef95601890afd80709.cdx.json",
             "tools/builder.pex",
         ],
     )

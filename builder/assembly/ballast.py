@@ -1,0 +1,151 @@
+"""What rarely belongs into a build, each with what to change. Pure functions: they look, nothing is left out."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from builder.assembly.contents import PackedDistribution, PackedFile
+from builder.assembly.source_tree import ROOT
+from builder.errors import Notice, Origin
+from builder.project.requirement_lines import name_of
+from builder.resolution.lock import Lock
+from builder.words import size
+
+_LARGE_FILE: Final = 10_000_000
+_LARGE_TESTS: Final = 5_000_000
+_EXAMPLES: Final = 3
+
+_CUDA: Final = re.compile(r"nvidia-.+-cu\d+|nvidia-(cublas|cuda|cudnn|cufft|curand|cusolver|cusparse|nccl).*")
+_CUDA_BUILD: Final = re.compile(r"\+cu\d+")
+_WITHOUT_CUDA: Final = {
+    "torch": "require `torch=={version}+cpu`, and name PyTorch's index of builds for CPUs for it alone"
+    " (`[tool.uv.sources]` and an index with `explicit = true`)",
+    "xgboost": "require `xgboost-cpu` instead of `xgboost`",
+    "tensorflow": "require `tensorflow` without its extra `and-cuda`",
+    "jax": "require `jax` without an extra of CUDA",
+}
+
+_DIST_INFO: Final = re.compile(r"(?:(.+)/)?([^/-]+)-([^/-]+)\.dist-info/METADATA")
+_SDK: Final = re.compile(r"(?:(.+)/)?botocore/session\.py")
+
+
+def cuda_libraries(distributions: Sequence[PackedDistribution], asked: Mapping[str, Origin]) -> tuple[Notice, ...]:
+    """A notice of libraries that do nothing without a GPU, and who needs them.
+
+    :param asked: where the project asks for what it does, by normalised name.
+    """
+    libraries = [each for each in distributions if _CUDA.fullmatch(each.project)]
+    built = [each for each in distributions if _CUDA_BUILD.search(each.version) and each not in libraries]
+    found = [*libraries, *built]
+    if not found:
+        return ()
+    names = {each.project for each in libraries}
+    users = [
+        each
+        for each in distributions
+        if each in built or (each.project not in names and not names.isdisjoint(_required(each)))
+    ]
+    shown = _listed([each.project for each in found])
+    for_whom = f", for {_listed([f'{user.project} {user.version}' for user in users])}" if users else ""
+    remedies = [
+        _WITHOUT_CUDA[user.project].format(version=user.version.partition("+")[0])
+        for user in users
+        if user.project in _WITHOUT_CUDA
+    ]
+    advice = "; ".join(remedies) or "leave out what needs them"
+    takes = size(sum(each.unpacked for each in found))
+    where = next((asked[each.project] for each in (*users, *found) if each.project in asked), None)
+    return (
+        Notice(f"{shown} take {takes}{for_whom}, but Serverless has no GPU that CUDA could use; {advice}", where),
+    )
+
+
+def own_tests(distributions: Sequence[PackedDistribution], lock: Lock) -> tuple[Notice, ...]:
+    """Notices of large test suites in what was built here: where those of others have them, nobody can help it."""
+    own = {each.name for each in lock.distributions if each.kind != "wheel" or isinstance(each.location, Path)}
+    return tuple(
+        Notice(
+            f"`{each.project}` brings {size(each.tests)} of tests along; leave them out of its wheel, for example"
+            ' with exclude = ["tests*", "*.tests*"] under [tool.setuptools.packages.find] in its pyproject.toml'
+        )
+        for each in distributions
+        if each.project in own and each.tests >= _LARGE_TESTS
+    )
+
+
+def several_sdks(distributions: Sequence[PackedDistribution]) -> tuple[Notice, ...]:
+    """A notice if the AWS SDK is among the distributions more than once."""
+    places = [(each.project, place) for each in distributions for place in each.copies]
+    if len(places) < 2:  # noqa: PLR2004  (several)
+        return ()
+    shown = [f"`{project}`" if project == place else f"`{project}` (`{place}`)" for project, place in places]
+    return (Notice(f"the AWS SDK is there {len(places)} times, in {_listed(shown)}; require only one of them"),)
+
+
+def installed_twice(files: Iterable[PackedFile], versions: Mapping[str, str]) -> tuple[Notice, ...]:
+    """Notices of directories with installed distributions that the deps PEX has too.
+
+    :param files: of the source PEX.
+    :param versions: of the distributions in the deps PEX, by normalised name.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for name in _in_build_directory(files):
+        if match := _DIST_INFO.fullmatch(name):
+            project = re.sub(r"[-_.]+", "-", match[2]).lower()
+            if project in versions:
+                found.setdefault(match[1] or "", {})[project] = match[3]
+        elif (match := _SDK.fullmatch(name)) and "botocore" in versions:
+            found.setdefault(match[1] or "", {}).setdefault("botocore", "")
+    return tuple(
+        Notice(
+            f"{f'`{directory}`' if directory else 'the build directory'} has copies of what the deps PEX has too:"
+            f" {_listed([f'{project} {version}'.strip() for project, version in sorted(copies.items())])};"
+            f" to leave them out, {_how_to_leave_out(directory)}"
+        )
+        for directory, copies in sorted(found.items())
+    )
+
+
+def large_files(files: Iterable[PackedFile]) -> Iterator[Notice]:
+    """Notices of the large files of a source PEX, the largest first; only the first few get one of their own."""
+    large = sorted((file for file in files if file.unpacked >= _LARGE_FILE), key=lambda file: -file.unpacked)
+    for file in large[:_EXAMPLES]:
+        name, advice = file.name, "leave it out of that package"
+        if name.startswith(f"{ROOT}/"):
+            name = name.removeprefix(f"{ROOT}/")
+            advice = _how_to_leave_out(name, is_file=True)
+        elif name.startswith("working_directory/"):
+            name, advice = posixpath.basename(name), "take it out of `include`"
+        yield Notice(
+            f"`{name}` has {size(file.unpacked)}, which are uploaded with each change of the code; to avoid that,"
+            f" {advice}"
+        )
+    if rest := large[_EXAMPLES:]:
+        total = size(sum(file.unpacked for file in rest))
+        yield Notice(f"{len(rest)} more files have over {size(_LARGE_FILE)}, {total} in all; --report names them")
+
+
+def _in_build_directory(files: Iterable[PackedFile]) -> Iterator[str]:
+    return (file.name.removeprefix(f"{ROOT}/") for file in files if file.name.startswith(f"{ROOT}/"))
+
+
+def _how_to_leave_out(name: str, *, is_file: bool = False) -> str:
+    """What to do about a path of the build directory; empty for that directory itself."""
+    if not name:
+        return "remove them there, or name them in `.builderignore`"
+    pattern = re.sub(r"([\\*?\[])", r"\\\1", name)
+    return f"write `/{pattern}{'' if is_file else '/'}` into `.builderignore`"
+
+
+def _required(distribution: PackedDistribution) -> set[str]:
+    lines = distribution.metadata.get("requires-dist", ())
+    return {name for line in lines if (name := name_of(line))}
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _EXAMPLES} more" if len(names) > _EXAMPLES else ""
+    return ", ".join(names[:_EXAMPLES]) + more

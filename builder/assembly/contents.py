@@ -1,0 +1,97 @@
+"""What PEX files are made of: sizes by distribution and by file, and what is in them twice. Pure functions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from builder.assembly.archive import Member
+
+NOTABLE: Final = 1_000_000
+"""Bytes from which on a single file of a distribution is told apart."""
+
+_TESTS: Final = re.compile(r"(?:^|/)tests?/")
+
+
+class PackedFile(NamedTuple):
+    """A file in a PEX file. A tuple because there can be many thousands.
+
+    :param name: POSIX path in the PEX file or, in a deps PEX, in the site-packages that it is unpacked to.
+    :param packed: bytes in the PEX file.
+    :param unpacked: bytes on the server's disk.
+    :param crc: CRC-32 of the content.
+    """
+
+    name: str
+    packed: int
+    unpacked: int
+    crc: int
+
+
+@dataclass(frozen=True, slots=True)
+class PackedDistribution:
+    """A distribution in a deps PEX.
+
+    :param project: normalised name.
+    :param packed: bytes of its files in the PEX file, without those of their names.
+    :param unpacked: bytes on the server's disk.
+    :param tests: how many of the unpacked bytes lie in directories called `test` or `tests`.
+    :param files: those of at least NOTABLE bytes.
+    :param copies: directories in which it brings along a botocore, the large part of the AWS SDK.
+    :param metadata: the headers of its METADATA by name in lower case.
+    """
+
+    project: str
+    version: str
+    packed: int
+    unpacked: int
+    tests: int
+    files: tuple[PackedFile, ...]
+    copies: tuple[str, ...]
+    metadata: Mapping[str, Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """One content under several names, sorted; `size` is that of one of them, unpacked."""
+
+    names: tuple[str, ...]
+    size: int
+
+
+def packed_distribution(
+    project: str, version: str, metadata: Mapping[str, Sequence[str]], members: Iterable[Member]
+) -> PackedDistribution:
+    """What becomes of a wheel's members in a PEX file."""
+    packed = unpacked = tests = 0
+    files = []
+    copies = []
+    for name, data, _, crc, size, _ in members:
+        packed += len(data)
+        unpacked += size
+        if "test" in name and _TESTS.search(name):
+            tests += size
+        if size >= NOTABLE:
+            files.append(PackedFile(name, len(data), size, crc))
+        if name.endswith("botocore/session.py"):
+            copies.append(name.removesuffix("/session.py"))
+    return PackedDistribution(
+        project, version, packed, unpacked, tests, tuple(files), tuple(sorted(copies)), metadata
+    )
+
+
+def packed_file(member: Member) -> PackedFile:
+    """What a member is, without its bytes."""
+    return PackedFile(member.name, len(member.data), member.size, member.crc)
+
+
+def duplicates(files: Iterable[PackedFile]) -> tuple[Duplicate, ...]:
+    """Contents of at least NOTABLE bytes that come more than once, those that waste most first."""
+    found: dict[tuple[int, int], list[str]] = {}
+    for name, _, size, crc in files:
+        if size >= NOTABLE:
+            found.setdefault((size, crc), []).append(name)
+    several = [Duplicate(tuple(sorted(names)), size) for (size, _), names in found.items() if len(names) > 1]
+    return tuple(sorted(several, key=lambda each: (-each.size * (len(each.names) - 1), each.names)))
