@@ -19,6 +19,7 @@ from builder.console import console
 from builder.delivery import LocationRun, Update, Updater, Upload, Uploader
 from builder.deploy_options import DeliveryOptions, delivery_options
 from builder.errors import BuilderError, Interrupted
+from builder.report import show_contents
 from builder.running import farewell, run_door, verbosity_options
 from builder.verifying import Verification, verify
 from builder.words import size
@@ -45,6 +46,7 @@ class _Job:
     verification: Verification | None
     upload: Upload | None
     update: Update | None
+    report: bool
 
     @property
     def build_json(self) -> Path:
@@ -92,7 +94,7 @@ def _update(job: _Job, runs: Sequence[LocationRun], uploader: Uploader, updater:
     uploader.look_back([run for run in uploaded if run.updated])
 
 
-def _show(runs: Sequence[LocationRun], page: str | None) -> None:
+def _show(runs: Sequence[LocationRun], page: str | None, *, report: bool) -> None:
     rows = []
     for run in runs:
         if run.build:
@@ -104,6 +106,8 @@ def _show(runs: Sequence[LocationRun], page: str | None) -> None:
             rows.append(["", source.artefact.name, size(source.artefact.size), contents])
     if rows:
         console.table(["location", "file", ">size", "what is in it"], rows)
+        built = [run.build for run in runs if run.build]
+        show_contents([each.deps for each in built], [each.source for each in built], full=report)
     if page and any(run.updated for run in runs):
         from builder.announcement import state  # noqa: PLC0415  (start-up time)
 
@@ -145,7 +149,7 @@ def _run(job: _Job, announcement: Announcement | None) -> int:
                 _update(job, runs, uploader, updater, started)
         for run in runs:
             run.seconds = run.seconds or time.monotonic() - started
-        _show(runs, updater.page if updater else None)
+        _show(runs, updater.page if updater else None, report=job.report)
     return _tell({run.name: run.error for run in runs if run.error})
 
 
@@ -264,6 +268,7 @@ def _choose(path: Path, names: Sequence[str]) -> Workspace:
 @door.include_option
 @door.wanted_options
 @door.target_options
+@door.report_option
 @verbosity_options
 def main(
     workspace: Path,
@@ -277,6 +282,7 @@ def main(
     platform: Path | None,
     *,
     plan: bool,
+    report: bool,
 ) -> int:
     """Build the deps PEX and the source PEX of every location in WORKSPACE into OUT_DIR, and deploy them if asked.
 
@@ -305,7 +311,8 @@ def main(
         console.notices(update.choice.notices)
         if branch := update.closed:
             return _close(branch, only_planned=plan)
-    job = _Job(chosen, target, out, include, Wanted(extras, groups), delivery.verification(update), upload, update)
+    wanted, verification = Wanted(extras, groups), delivery.verification(update)
+    job = _Job(chosen, target, out, include, wanted, verification, upload, update, report)
     if plan:
         return _plan(job)
     return _run(job, _announcement(chosen.path, update))
