@@ -7,6 +7,7 @@ import json
 import os
 import re
 import socket
+import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -27,6 +28,9 @@ START_SECONDS: Final = 120.0
 
 LOOK_SECONDS: Final = 0.1
 """How often it is looked at meanwhile."""
+
+_TEMPORARY_LENGTH: Final = 64
+"""Bytes that the directory of temporary files may have, so that sockets below it have short names."""
 
 _LAST_LINES: Final = 15
 _ANSI: Final = re.compile(r"\x1b\[[0-9;]*m")
@@ -133,6 +137,14 @@ def versions(ready: Ready) -> dict[str, str]:
 
 
 @contextlib.contextmanager
+def socket_directory() -> Iterator[Path]:
+    """A temporary directory for Unix sockets, whose paths the system bounds to about 100 characters."""
+    short = len(os.fsencode(tempfile.gettempdir())) <= _TEMPORARY_LENGTH
+    with storage.scratch_directory(None if short else Path("/tmp")) as directory:  # noqa: S108  (it is made safely)
+        yield directory
+
+
+@contextlib.contextmanager
 def code_server(
     ready: Ready, socket: Path, *, home: Path, environment: Mapping[str, str], pass_on: Callable[[str], None]
 ) -> Iterator[CodeServer]:
@@ -141,7 +153,7 @@ def code_server(
     It loads the definitions when it is first asked for them. There is no heartbeat: it lives as long as the
     context.
 
-    :param socket: where it is to answer; at most 100 characters or so.
+    :param socket: where it is to answer, in a `socket_directory`.
     :param home: `DAGSTER_HOME`.
     :param environment: variables besides those of `process.clean_environment`.
     :param pass_on: called with each line that it, or a run that it started, writes.
@@ -172,11 +184,15 @@ def wait_until_up(server: CodeServer) -> None:
 
 
 def _environment(ready: Ready, socket: Path, extra: Mapping[str, str]) -> dict[str, str]:
+    """What the server gets from `get_grpc_server_env`, but for variables of the instance: those are Dagster+'s.
+
+    The instance here would take them from the project's `.env`, which is not read where it is deployed.
+    """
     item = ready.item
     prefix = "DAGSTER_CLI_API_GRPC_"
     asked = {
         "DAGSTER_LOCATION_NAME": item.name,
-        "DAGSTER_INJECT_ENV_VARS_FROM_INSTANCE": "1",
+        "DAGSTER_CLOUD_LOCATION_NAME": item.name,
         "DAGSTER_CONTAINER_CONTEXT": json.dumps({}),
         "DAGSTER_DISABLE_TELEMETRY": "1",
         # What is printed is shown at once.
