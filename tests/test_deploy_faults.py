@@ -261,7 +261,10 @@ def test_a_hit_spares_building_and_sending_the_dependencies(here: Deploying) -> 
     assert here.sent() == ["source"]
     assert [name for name in here.place.index.downloads()[len(before) :] if name.endswith(".whl")] == []
     assert not list(here.place.out.glob("deps-*.pex"))
-    assert here.runs() == here.built()["pex_tag"]
+    built = here.built()
+    assert here.runs() == built["pex_tag"]
+    # What is in it cannot be told without its wheels.
+    assert (built["sbom"], built["deps"]["unpacked_size"], built["deps"]["largest"]) == (None, None, [])
     here.deploy("--deps-cache-tag-read=main", "--force-rebuild-deps").succeeded()
     assert list(here.place.out.glob("deps-*.pex"))
 

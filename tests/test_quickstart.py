@@ -8,6 +8,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+
 from tests.conftest import REPOSITORY
 
 
@@ -36,4 +39,8 @@ def test_quickstart(builder_pex: Path, tmp_path: Path) -> None:
     assert deps in finished.stdout
     assert source in finished.stdout
     assert "dagster 1." in finished.stdout
+    sbom = json.loads((out / location["sbom"]).read_text(encoding="utf-8"))
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(json.dumps(sbom)) is None
+    assert len(sbom["components"]) == location["deps"]["distributions"]
+    assert not [each["name"] for each in sbom["components"] if not each.get("licenses")]
     assert sorted(path for path in clone.rglob("*")) == before

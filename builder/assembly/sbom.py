@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from builder import storage
 from builder.assembly.contents import PackedDistribution
+from builder.project.requirement_lines import name_of
 from builder.resolution.lock import Distribution, Lock
 from builder.storage import Artefact
 
@@ -48,6 +49,7 @@ _IDS: Final = {
     "Mozilla Public License 2.0 (MPL 2.0)": "MPL-2.0",
     "The Unlicense (Unlicense)": "Unlicense",
 }
+_OWN_LICENCE: Final = re.compile(r"(DocumentRef-[\w.-]+:)?LicenseRef-[\w.-]+")
 _LONGEST_NAME: Final = 100
 _LONGEST_EXPRESSION: Final = 500
 
@@ -153,7 +155,9 @@ def _spdx(text: str) -> tuple[str, str]:
 
     if identifier := fixup_id(text):
         return "id", identifier
-    return ("expression", text) if 0 < len(text) <= _LONGEST_EXPRESSION and is_expression(text) else ("", text)
+    # The library knows the listed licences only, an expression may refer to others.
+    listed = _OWN_LICENCE.sub("MIT", text)
+    return ("expression", text) if 0 < len(text) <= _LONGEST_EXPRESSION and is_expression(listed) else ("", text)
 
 
 def _needs(
@@ -181,7 +185,9 @@ def _requirements(lines: Sequence[str], markers: Mapping[str, str]) -> tuple[set
         try:
             requirement = Requirement(line)
         except InvalidRequirement:
-            # Installers are as lenient with what old wheels say.
+            # Such as `six (>=1.*)` of an old wheel, which resolvers understand all the same.
+            if ";" not in line and (lenient := name_of(line)):
+                always.add(lenient)
             continue
         name, marker = canonicalize_name(requirement.name), requirement.marker
         if marker is None or marker.evaluate({**markers, "extra": ""}):
