@@ -100,9 +100,9 @@ def _show_duplicates(of: str, files: Iterable[PackedFile]) -> None:
     from builder.assembly.contents import duplicates  # noqa: PLC0415  (start-up time)
 
     rows = [
-        [path if first else "", size(each.size) if first else ""]
+        [path, "" if number else size(each.size)]
         for each in duplicates(files)
-        for first, path in zip((True, *[False] * len(each.names)), each.names, strict=False)
+        for number, path in enumerate(each.names)
     ]
     if rows:
         _show_table([f"the same content several times{of}", _SIZES[1]], rows)

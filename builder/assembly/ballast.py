@@ -126,7 +126,8 @@ def large_files(files: Iterable[PackedFile]) -> Iterator[Notice]:
         )
     if rest := large[_EXAMPLES:]:
         total = size(sum(file.unpacked for file in rest))
-        yield Notice(f"{len(rest)} more files have over {size(_LARGE_FILE)}, {total} in all; --report names them")
+        more = "1 more file has" if len(rest) == 1 else f"{len(rest)} more files have"
+        yield Notice(f"{more} over {size(_LARGE_FILE)}, {total} in all; --report names the largest")
 
 
 def _in_build_directory(files: Iterable[PackedFile]) -> Iterator[str]:
