@@ -2,38 +2,52 @@
 
 from __future__ import annotations
 
+import importlib
+from typing import Final
+
 import click
 
 from builder import __version__
+from builder.command_line import DoorCommand
 from builder.console import console
 from builder.running import run_door
 
-_DOORS = {
-    "builder.deploy": "build both PEX files of every location of a workspace",
-    "builder.verify": "load what was built, as the server will",
-    "builder.deps": "build the deps PEX of a project",
-    "builder.source": "build the source PEX of a project",
-    "builder.diff": "show what changed between two locks",
-    "builder.packages": "build the packages of a repository, and their images",
-    "builder.selftest": "check that this builder works here",
-    "dagster": "dagster's command line",
-    "dagster_cloud_cli.entrypoint": "the command line of Dagster Cloud",
+_DOORS: Final = ("deploy", "verify", "preview", "deps", "source", "diff", "packages", "selftest")
+
+_OTHERS: Final = {
+    "dagster": "Dagster's command line.",
+    "dagster_cloud_cli.entrypoint": "The command line of Dagster Cloud.",
 }
 
 
-class _Overview(click.Command):
+class _Overview(DoorCommand):
     """A command whose help lists the modules instead of the options."""
 
     def format_options(self, _context: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Modules"):
-            formatter.write_dl(list(_DOORS.items()))
+        doors = {f"builder.{name}": _short_help(name) for name in _DOORS}
+        with formatter.section("Modules, each with --help"):
+            formatter.write_dl([*doors.items(), *_OTHERS.items()])
 
 
-@click.command(cls=_Overview, epilog="Each has --help.")
+def _short_help(door: str) -> str:
+    """What a door does, in its own words; a door is quick to import: what it needs it imports when it runs."""
+    command: click.Command = importlib.import_module(f"builder.{door}").main
+    return command.short_help or ""
+
+
+@click.command(
+    cls=_Overview,
+    examples=(
+        "builder.deploy . out",
+        "builder.verify out",
+        "builder.deploy . out --upload-pex --update-code-location",
+        "builder.deploy --help",
+    ),
+)
 @click.version_option(__version__, prog_name="builder", message="%(prog)s %(version)s")
 @click.pass_context
 def main(context: click.Context) -> None:
-    """Build PEX files from Dagster projects: `builder.pex -m MODULE`, with one of the modules below."""
+    """Build PEX files from Dagster projects, and deploy them: one module for each task."""
     console.result(context.get_help())
 
 

@@ -15,6 +15,7 @@ import click
 
 from builder import door
 from builder.build_report import build_report
+from builder.command_line import OUTPUT, DoorCommand, option
 from builder.console import console
 from builder.delivery import LocationRun, Update, Updater, Upload, Uploader
 from builder.deploy_options import DeliveryOptions, delivery_options
@@ -253,21 +254,24 @@ def _choose(path: Path, names: Sequence[str]) -> Workspace:
     return workspace
 
 
-@click.command(short_help="Build the locations of a workspace, and deploy them.")
+@click.command(
+    cls=DoorCommand,
+    short_help="Build the locations of a workspace, and deploy them.",
+    examples=(
+        "builder.deploy dagster_cloud.yaml out",
+        "builder.deploy . out --location etl --python-version 3.12",
+        "builder.deploy . out --upload-pex --update-code-location",
+        "builder.deploy . out --upload-pex --update-code-location --plan",
+    ),
+)
 @click.argument("workspace", type=click.Path(path_type=Path))
 @door.out_argument
-@delivery_options
-@click.option("--plan", is_flag=True, help="Say what would be done, and do nothing of it.")
-@click.option(
-    "--location",
-    "names",
-    multiple=True,
-    metavar="NAME",
-    help="Only this location, whatever it runs from; may be repeated.",
-)
+@door.location_option(door.WHAT_TO_BUILD, "Only this location.")
 @door.include_option
 @door.wanted_options
 @door.target_options
+@delivery_options
+@option(OUTPUT, "--plan", is_flag=True, help="Say what would be done, and do nothing of it.")
 @door.report_option
 @verbosity_options
 def main(
@@ -284,22 +288,13 @@ def main(
     plan: bool,
     report: bool,
 ) -> int:
-    """Build the deps PEX and the source PEX of every location in WORKSPACE into OUT_DIR, and deploy them if asked.
+    """Build the PEX files of every location in WORKSPACE into OUT_DIR, and deploy them if asked.
 
-    WORKSPACE is a dagster_cloud.yaml, or a directory that has one, or a project or workspace of `dg`: its
-    directory, dg.toml or pyproject.toml. A location with a `registry` runs from a Docker image, and is built only
-    if --location names it.
-
-    Dagster Cloud is found by DAGSTER_CLOUD_URL (or DAGSTER_CLOUD_ORGANIZATION) and DAGSTER_CLOUD_API_TOKEN.
-    OUT_DIR/build.json says what was built: names, sizes, hashes and the pex tag of each location.
-
-    \b
-    Examples:
-      builder.pex -m builder.deploy dagster_cloud.yaml out
-      builder.pex -m builder.deploy dagster_cloud.yaml out --upload-pex --update-code-location
-      builder.pex -m builder.deploy dagster_cloud.yaml out --upload-pex --update-code-location --plan
-      builder.pex -m builder.deploy . out --location my-location --python-version 3.12
-    """  # noqa: D301  (click's mark for text that it must not wrap)
+    WORKSPACE is a dagster_cloud.yaml, or a project or workspace of `dg`, or its directory. A location with a
+    `registry` runs from a Docker image, and is built only if --location names it. OUT_DIR/build.json says what
+    was built. Dagster Cloud is found by DAGSTER_CLOUD_URL (or DAGSTER_CLOUD_ORGANIZATION) and
+    DAGSTER_CLOUD_API_TOKEN.
+    """
     from builder.project.requirements import Wanted  # noqa: PLC0415  (start-up time)
 
     out = door.output_directory(out_dir)

@@ -12,6 +12,7 @@ from typing import Any, Final
 import click
 
 from builder import door
+from builder.command_line import option
 from builder.delivery import Update, Upload
 from builder.errors import UsageError
 from builder.verifying import Verification
@@ -99,8 +100,8 @@ def delivery_options(command: Callable[..., int]) -> Callable[..., int]:
         names = [field.name for field in fields(DeliveryOptions)]
         return command(delivery=DeliveryOptions(**{name: values.pop(name) for name in names}), **values)
 
-    for option in reversed(_OPTIONS):
-        option(with_options)
+    for add in reversed(_OPTIONS):
+        add(with_options)
     return with_options
 
 
@@ -117,69 +118,52 @@ def _refuse_useless(context: click.Context) -> None:
                 )
 
 
+_VERIFY: Final = "Verify"
+_UPLOAD: Final = "Upload"
+_UPDATE: Final = "Update"
+
 _OPTIONS: Final = (
-    click.option("--upload-pex", is_flag=True, help="Upload the PEX files to Dagster Cloud's PEX registry."),
-    click.option(
+    option(
+        _VERIFY,
         "--verify/--no-verify",
         default=True,
-        show_default=True,
-        help="Load each location here before it is uploaded; one that does not load is not.",
+        help="Upload only what loads here.",
     ),
-    click.option(
-        "--verify-timeout",
-        type=click.FloatRange(min=0, min_open=True),
-        default=120,
-        show_default=True,
-        metavar="SECONDS",
-        help="How long the code of a location may take to load.",
-    ),
-    door.env_option,
-    click.option(
-        "--update-code-location",
-        is_flag=True,
-        help="Then have Dagster Cloud run them, and wait until it does. A pull request has a branch deployment.",
-    ),
-    click.option(
-        "--deployment",
-        metavar="NAME",
-        envvar="DAGSTER_CLOUD_DEPLOYMENT",
-        show_envvar=True,
-        help="The full deployment to update, or for a pull request the one to branch off.  [default: prod]",
-    ),
-    click.option(
-        "--code-location-details",
-        metavar="deployment=NAME,commit_hash=HASH",
-        help="What to update, instead of what the CI provider or git says; also git_url=URL.",
-    ),
-    click.option("--wait/--no-wait", default=True, show_default=True, help="Wait until the locations are loaded."),
-    click.option(
-        "--wait-timeout",
-        type=click.FloatRange(min=0, min_open=True),
-        default=600,
-        show_default=True,
-        metavar="SECONDS",
-        help="How long to wait.",
-    ),
-    click.option(
-        "--deps-cache-tag-read",
-        metavar="TAG",
-        help="Do not build a deps PEX of which the registry has a record under this name.",
-    ),
-    click.option("--deps-cache-tag-write", metavar="TAG", help="Leave such a record under this name."),
-    click.option("--force-rebuild-deps", is_flag=True, help="Build the deps PEX although there is a record."),
-    click.option(
+    door.timeout_option(_VERIFY, "--verify-timeout", "How long a location may load.", seconds=120),
+    door.env_option(_VERIFY),
+    option(_UPLOAD, "--upload-pex", is_flag=True, help="Upload the PEX files to Dagster Cloud."),
+    option(
+        _UPLOAD,
         "--check",
         type=click.Choice(["tail", "full"]),
         default="tail",
-        show_default=True,
-        help="What to read back of each uploaded file: its size and end, or all of it.",
+        help="Read back the end, or all.",
     ),
-    click.option(
-        "--upload-timeout",
-        type=click.FloatRange(min=0, min_open=True),
-        default=600,
-        show_default=True,
-        metavar="SECONDS",
-        help="How long the upload of one file may take, with all retries.",
+    door.timeout_option(_UPLOAD, "--upload-timeout", "How long a file may take.", seconds=600),
+    option(
+        _UPLOAD,
+        "--deps-cache-tag-read",
+        metavar="TAG",
+        help="Build no deps PEX recorded under TAG.",
     ),
+    option(_UPLOAD, "--deps-cache-tag-write", metavar="TAG", help="Record the deps PEX under TAG."),
+    option(_UPLOAD, "--force-rebuild-deps", is_flag=True, help="Build the deps PEX although it is there."),
+    option(_UPDATE, "--update-code-location", is_flag=True, help="Then have Dagster Cloud run them."),
+    option(
+        _UPDATE,
+        "--deployment",
+        metavar="NAME",
+        envvar="DAGSTER_CLOUD_DEPLOYMENT",
+        default_text="$DAGSTER_CLOUD_DEPLOYMENT or prod",
+        help="The full deployment, or that to branch off.",
+    ),
+    option(
+        _UPDATE,
+        "--code-location-details",
+        metavar="TEXT",
+        default_text="as CI or git says",
+        help="As `deployment=NAME,commit_hash=HASH`.",
+    ),
+    option(_UPDATE, "--wait/--no-wait", default=True, help="Wait until they are loaded."),
+    door.timeout_option(_UPDATE, "--wait-timeout", "How long to wait.", seconds=600),
 )

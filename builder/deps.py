@@ -7,13 +7,18 @@ from pathlib import Path
 import click
 
 from builder import door
+from builder.command_line import DoorCommand
 from builder.console import console
 from builder.report import show_contents
 from builder.running import run_door, verbosity_options
 from builder.steps import build_deps, read_project, resolve_project
 
 
-@click.command(short_help="Build the deps PEX of a project.")
+@click.command(
+    cls=DoorCommand,
+    short_help="Build the deps PEX of a project.",
+    examples=("builder.deps . out", "builder.deps . out --extra aws --python-version 3.12 --report"),
+)
 @door.project_argument
 @door.out_argument
 @door.wanted_options
@@ -34,11 +39,7 @@ def main(
 
     Beside it, deps-HASH.pylock.toml says what is in it, and so does deps-HASH.cdx.json, a CycloneDX document with
     licences. HASH is the identity of the lock.
-
-    \b
-    Example:
-      builder.pex -m builder.deps . out
-    """  # noqa: D301  (click's mark for text that it must not wrap)
+    """
     from builder.project.requirements import Wanted  # noqa: PLC0415  (start-up time)
     from builder.resolution.backend import LocalPackage, local_metadata  # noqa: PLC0415  (start-up time)
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from builder import door
+from builder.command_line import DoorCommand
 from builder.console import console
 from builder.running import run_door, verbosity_options
 
@@ -15,22 +17,24 @@ if TYPE_CHECKING:
     from builder.resolution.lock_diff import LockDiff, Locked
 
 
-@click.command(short_help="Show what changed between two locks.")
+@click.command(
+    cls=DoorCommand,
+    short_help="Show what changed between two locks.",
+    examples=(
+        "builder.diff old/deps-1f.pylock.toml out/deps-2e.pylock.toml",
+        "builder.diff --json OLD_LOCK NEW_LOCK",
+    ),
+)
 @click.argument("old_lock", type=click.Path(path_type=Path))
 @click.argument("new_lock", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print the difference as JSON, for machines.")
+@door.json_option("Print the difference")
 @verbosity_options
 def main(old_lock: Path, new_lock: Path, *, as_json: bool) -> None:
     """Show which distributions were added, removed and changed from OLD_LOCK to NEW_LOCK, with their sizes.
 
     A lock is the deps-HASH.pylock.toml that a build leaves beside its deps PEX, or any other pylock.toml. The exit
     code is 0 whether they differ or not.
-
-    \b
-    Examples:
-      builder.pex -m builder.diff old/deps-1f.pylock.toml out/deps-2e.pylock.toml
-      builder.pex -m builder.diff --json OLD_LOCK NEW_LOCK
-    """  # noqa: D301  (click's mark for text that it must not wrap)
+    """
     from builder.report import show_diff  # noqa: PLC0415  (start-up time)
     from builder.resolution.lock_diff import diff_locks, read_locked  # noqa: PLC0415  (start-up time)
 

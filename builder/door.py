@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
 import click
 
 from builder import words
+from builder.command_line import OUTPUT, option
 from builder.errors import ProjectError, UsageError
 
 if TYPE_CHECKING:
@@ -22,60 +23,93 @@ project_argument = click.argument("project_dir", type=click.Path(path_type=Path)
 out_argument = click.argument("out_dir", type=click.Path(path_type=Path))
 size = words.size
 
-env_option = click.option(
-    "--env",
-    "variables",
-    multiple=True,
-    metavar="NAME[=VALUE]",
-    help="Give the code this variable when it is loaded here, even if it is a secret; may be repeated.",
-)
+WHAT_TO_BUILD: Final = "What to build"
+"""The group of options that choose what is built."""
+
+_TARGET: Final = "Target"
+
+
+def env_option(group: str) -> Callable[[click.decorators.FC], click.decorators.FC]:
+    """The option `--env` of a door that loads code, in the group that fits there."""
+    return option(
+        group,
+        "--env",
+        "variables",
+        multiple=True,
+        metavar="NAME[=VALUE]",
+        help="Let the code see a variable, even a secret.",
+    )
+
+
+def location_option(group: str, text: str) -> Callable[[click.decorators.FC], click.decorators.FC]:
+    """The option `--location`, in the group that fits; `text` is what it means there."""
+    return option(group, "--location", "names", multiple=True, metavar="NAME", help=text)
+
+
+def timeout_option(
+    group: str, name: str, text: str, *, seconds: float
+) -> Callable[[click.decorators.FC], click.decorators.FC]:
+    """An option that limits how long something may take, by default to so many seconds."""
+    limit = click.FloatRange(min=0, min_open=True)
+    return option(group, name, type=limit, default=seconds, metavar="SECONDS", help=text)
+
+
+def json_option(text: str) -> Callable[[click.decorators.FC], click.decorators.FC]:
+    """The option `--json`; `text` is what it prints."""
+    return option(OUTPUT, "--json", "as_json", is_flag=True, help=f"{text} as JSON, for machines.")
 
 
 def target_options(command: Callable[_P, _R]) -> Callable[_P, _R]:
     """Give a door the options `--python-version` and `--platform`."""
-    command = click.option(
+    command = option(
+        _TARGET,
         "--platform",
         type=click.Path(path_type=Path, dir_okay=False),
         metavar="FILE",
-        help="A complete platform, as `pex3 interpreter inspect --markers --tags` prints it."
-        "  [default: Dagster Cloud's serverless image]",
+        default_text="Dagster Cloud's serverless image",
+        help="Its platform, from `pex3 interpreter inspect --markers --tags`.",
     )(command)
-    return click.option(
+    return option(
+        _TARGET,
         "--python-version",
         metavar="X.Y",
-        help="The Python that will run the code: 3.9 to 3.14.  [default: 3.11]",
+        default_text="3.11",
+        help="Its Python, 3.9 to 3.14.",
     )(command)
 
 
 def wanted_options(command: Callable[_P, _R]) -> Callable[_P, _R]:
     """Give a door the options `--extra` and `--group`."""
-    command = click.option(
-        "--group", "groups", multiple=True, metavar="NAME", help="Ship a dependency group too; may be repeated."
+    command = option(
+        WHAT_TO_BUILD,
+        "--group",
+        "groups",
+        multiple=True,
+        metavar="NAME",
+        help="Ship a dependency group too.",
     )(command)
-    return click.option(
+    return option(
+        WHAT_TO_BUILD,
         "--extra",
         "extras",
         multiple=True,
         metavar="NAME",
-        help="Ship an extra of the project too; may be repeated.",
+        help="Ship an extra too.",
     )(command)
 
 
 def include_option(command: click.decorators.FC) -> click.decorators.FC:
     """Give a door the option `--include`."""
-    return click.option(
+    return option(
+        WHAT_TO_BUILD,
         "--include",
         multiple=True,
         metavar="PATTERN",
-        help="Take files in that would be left out, such as a secret; gitignore syntax; may be repeated.",
+        help="Pack files otherwise left out.",
     )(command)
 
 
-report_option = click.option(
-    "--report",
-    is_flag=True,
-    help="Show all distributions, the largest files, and what is there twice, with sizes.",
-)
+report_option = option(OUTPUT, "--report", is_flag=True, help="List all that is packed, with sizes.")
 
 
 def read_target_options(python_version: str | None, platform: Path | None) -> Target:

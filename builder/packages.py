@@ -7,10 +7,12 @@ import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Final, get_args
 
 import click
 
+from builder import door
+from builder.command_line import OUTPUT, DoorGroup, option
 from builder.console import console
 from builder.errors import PackagesError, UsageError
 from builder.monorepo.versions import Scheme
@@ -26,41 +28,55 @@ if TYPE_CHECKING:
 
 _repository = click.argument("repository_dir", metavar="REPO", type=click.Path(path_type=Path))
 _wheelhouse = click.argument("wheelhouse_dir", metavar="WHEELHOUSE", type=click.Path(path_type=Path))
-_select = click.option(
+_SELECTION: Final = "Which packages"
+_VERSION: Final = "Which version"
+_select = option(
+    _SELECTION,
     "--select",
     "selectors",
     multiple=True,
     metavar="NAMES",
     default=["all"],
-    help="Names or globs with commas between, or `all`; may be repeated.  [default: all]",
+    help="Names or globs with commas between, or `all`.",
 )
-_python_version = click.option(
-    "--python-version", metavar="X.Y", default="3.11", help="The Python that will run them.  [default: 3.11]"
+_python_version = option(
+    "Target", "--python-version", metavar="X.Y", default="3.11", help="The Python that will run them."
 )
 
 
-@click.group(short_help="Build the packages of a repository.")
+@click.group(
+    cls=DoorGroup,
+    short_help="Build the packages of a repository.",
+    examples=(
+        "builder.packages version . --build 42",
+        "builder.packages build . --out wheelhouse",
+        "builder.packages lock wheelhouse",
+        "builder.packages check wheelhouse",
+    ),
+)
 def main() -> None:
-    """Find the packages of a repository, give them one version, build each once, lock and check them.
-
-    \b
-    Example:
-      builder.pex -m builder.packages version . --build 42
-      builder.pex -m builder.packages build . --out wheelhouse
-      builder.pex -m builder.packages lock wheelhouse
-      builder.pex -m builder.packages check wheelhouse
-    """  # noqa: D301  (click's mark for text that it must not wrap)
+    """Find the packages of a repository, give them one version, build each once, lock and check them."""
 
 
-@main.command("discover", short_help="List the packages of a repository.")
+@main.command(
+    "discover",
+    short_help="List the packages of a repository.",
+    examples=(
+        "builder.packages discover .",
+        "builder.packages discover . --changed-since main --matrix",
+    ),
+)
 @_repository
 @_select
-@click.option("--with-dependencies", is_flag=True, help="Those too that the selected ones, or their extras, need.")
-@click.option(
-    "--changed-since", metavar="REF", help="Of these only what changed since git's REF, and what needs that."
+@option(_SELECTION, "--with-dependencies", is_flag=True, help="Those too that these, or their extras, need.")
+@option(
+    _SELECTION,
+    "--changed-since",
+    metavar="REF",
+    help="Only what changed since git's REF, and what needs that.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Everything that is known, as JSON.")
-@click.option("--matrix", "as_matrix", is_flag=True, help="A matrix for a job of GitHub Actions, on one line.")
+@door.json_option("Print all that is known")
+@option(OUTPUT, "--matrix", "as_matrix", is_flag=True, help="Print a matrix for a job of GitHub Actions.")
 @verbosity_options
 def discover_command(
     repository_dir: Path,
@@ -97,17 +113,34 @@ def discover_command(
         _show_packages(repository, packages)
 
 
-@main.command("version", short_help="Give the packages one version.")
+@main.command(
+    "version",
+    short_help="Give the packages one version.",
+    examples=(
+        "builder.packages version . --build 42",
+        "builder.packages version . --version 1.2.3 --check",
+    ),
+)
 @_repository
-@click.option(
+@option(
+    _VERSION,
     "--scheme",
     type=click.Choice(get_args(Scheme)),
-    help="next: of the next release; dev: 1.0.0.devN+SHA; calver: YYYY.MM.DD.N; manual: --version."
-    "  [default: next, or manual with --version]",
+    metavar="SCHEME",
+    default_text="next, or manual with --version",
+    help="next: of the next release; dev: 1.0.0.devN+SHA; calver: YYYY.MM.DD.N; manual: --version.",
 )
-@click.option("--build", "build_number", type=click.IntRange(min=0), default=0, metavar="N", help="  [default: 0]")
-@click.option("--version", "given", metavar="VERSION", help="For the scheme manual, of either family.")
-@click.option("--check", is_flag=True, help="Only show what would change, as a diff.")
+@option(
+    _VERSION,
+    "--build",
+    "build_number",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="The number of the build.",
+)
+@option(_VERSION, "--version", "given", metavar="VERSION", help="For the scheme manual, of either family.")
+@option(OUTPUT, "--check", is_flag=True, help="Only show what would change, as a diff.")
 @verbosity_options
 def version_command(
     repository_dir: Path, scheme: Scheme | None, build_number: int, given: str | None, *, check: bool
@@ -141,15 +174,23 @@ def version_command(
     console.note(f"{len(rewriting.changes)} files changed")
 
 
-@main.command("build", short_help="Build the packages' wheels.")
+@main.command(
+    "build",
+    short_help="Build the packages' wheels.",
+    examples=(
+        "builder.packages build . --out wheelhouse",
+        "builder.packages build . --out wheelhouse --select 'acme-*'",
+    ),
+)
 @_repository
-@click.option(
+@option(
+    "Destination",
     "--out",
     "out_dir",
     required=True,
     type=click.Path(path_type=Path),
     metavar="WHEELHOUSE",
-    help="The directory that the wheels go to, with SHA256SUMS and wheelhouse.json.",
+    help="Where the wheels go, with SHA256SUMS and wheelhouse.json.",
 )
 @_select
 @verbosity_options
@@ -178,7 +219,7 @@ def build_command(repository_dir: Path, out_dir: Path, selectors: tuple[str, ...
     _fail(build.failures, len(packages), "built")
 
 
-@main.command("lock", short_help="Lock what each package needs.")
+@main.command("lock", short_help="Lock what each package needs.", examples=("builder.packages lock wheelhouse",))
 @_wheelhouse
 @_select
 @_python_version
@@ -217,7 +258,9 @@ def lock_command(wheelhouse_dir: Path, selectors: tuple[str, ...], python_versio
     _fail([result for result in results if isinstance(result, Failure)], len(packages), "locked")
 
 
-@main.command("check", short_help="Install each package and try it.")
+@main.command(
+    "check", short_help="Install each package and try it.", examples=("builder.packages check wheelhouse",)
+)
 @_wheelhouse
 @_select
 @_python_version

@@ -6,18 +6,31 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Final
 
 import click
 
+from builder import door
+from builder.command_line import DoorCommand, option
 from builder.console import console
 from builder.errors import UsageError
 from builder.running import verbosity_options
 from builder.words import size
 
+_WHAT: Final = "What to build"
+_BASE: Final = "What to build it on"
+_NAME: Final = "What to call it"
+_REGISTRY: Final = "Registry"
 
-@click.command(short_help="Build the container image of a package.")
-@click.option("--package", "name", required=True, metavar="NAME", help="A package of the wheelhouse.")
-@click.option(
+
+@click.command(
+    cls=DoorCommand,
+    short_help="Build the container image of a package.",
+    examples=("builder.packages image --wheelhouse wheelhouse --package acme",),
+)
+@option(_WHAT, "--package", "name", required=True, metavar="NAME", help="A package of the wheelhouse.")
+@option(
+    _WHAT,
     "--wheelhouse",
     "wheelhouse_dir",
     required=True,
@@ -25,34 +38,41 @@ from builder.words import size
     metavar="DIR",
     help="Made by `builder.packages build` and `lock`.",
 )
-@click.option(
+@option(
+    _WHAT,
     "--out",
     "out_dir",
     type=click.Path(path_type=Path),
     default=Path("images"),
     metavar="DIR",
-    help="Where the image layout DIR/NAME goes.  [default: images]",
+    help="Where the image layout DIR/NAME goes.",
 )
-@click.option(
-    "--tag",
-    "tags",
-    multiple=True,
-    metavar="TAG",
-    help="May be repeated.  [default: the version, and sha- with the commit]",
-)
-@click.option("--base", metavar="IMAGE", help="The image to build from.  [default: python:3.11-slim]")
-@click.option("--python-version", default="3.11", metavar="X.Y", help="The Python of the base.  [default: 3.11]")
-@click.option(
+@option(_BASE, "--base", metavar="IMAGE", default_text="python:3.11-slim", help="The image to build from.")
+@option(_BASE, "--python-version", default="3.11", metavar="X.Y", help="The Python of the base.")
+@option(
+    _BASE,
     "--platform",
     "platforms",
     multiple=True,
     metavar="OS/ARCH",
-    help="linux/amd64, linux/arm64, or both with a comma between; may be repeated.  [default: linux/amd64]",
+    default_text="linux/amd64",
+    help="linux/amd64, linux/arm64, or both with a comma.",
 )
-@click.option(
+@option(
+    _NAME,
+    "--tag",
+    "tags",
+    multiple=True,
+    metavar="TAG",
+    default_text="the version, and sha-COMMIT",
+    help="A tag of the image.",
+)
+@option(
+    _NAME,
     "--source",
     metavar="URL",
-    help="The repository, for the label.  [default: in GitHub Actions, the one of the run]",
+    default_text="that of the run in GitHub Actions",
+    help="The repository, for its label.",
 )
 @verbosity_options
 def image(
@@ -103,17 +123,29 @@ def image(
     console.result(f"{layout.path}: {', '.join(layout.tags)}  {layout.image.digest}")
 
 
-@click.command(short_help="Push container images to a registry.")
+@click.command(
+    cls=DoorCommand,
+    short_help="Push container images to a registry.",
+    examples=("builder.packages push images/acme --to ghcr.io/acme",),
+)
 @click.argument("layouts", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="LAYOUT...")
-@click.option("--to", "to", required=True, metavar="HOST/OWNER", help="Such as ghcr.io/acme; made lower case.")
-@click.option("--username", metavar="USER", help="With --password-stdin, instead of what `docker login` stored.")
-@click.option("--password-stdin", is_flag=True, help="Read the password or token from standard input.")
-@click.option(
+@option(_REGISTRY, "--to", required=True, metavar="HOST/OWNER", help="Where to; made lower case.")
+@option(
+    _REGISTRY,
+    "--username",
+    metavar="USER",
+    default_text="what `docker login` stored",
+    help="With --password-stdin.",
+)
+@option(_REGISTRY, "--password-stdin", is_flag=True, help="Read the password or token from standard input.")
+@option(
+    _REGISTRY,
     "--default-branch",
     metavar="NAME",
-    help="`latest` is pushed from it only.  [default: what the event of GitHub Actions says]",
+    default_text="as GitHub Actions says",
+    help="Only from it is `latest` pushed.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print what was pushed as JSON, one image per line.")
+@door.json_option("Print each image that was pushed")
 @verbosity_options
 def push(
     layouts: tuple[Path, ...],

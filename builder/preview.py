@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from builder import door, storage
+from builder.command_line import DoorCommand, option
 from builder.console import console
 from builder.errors import LoadError, Notice
 from builder.outcomes import counts, show_outcome
@@ -33,25 +34,30 @@ _KEEP_SECONDS: Final = 600.0
 _SIDE_BY_SIDE: Final = 4
 """Locations that are unpacked at a time."""
 
+_WHAT: Final = "What to run"
+_PAGE: Final = "Web page"
 
-@click.command(short_help="Run what was built, with the web page.")
-@click.argument("out_dir", type=click.Path(path_type=Path))
-@click.option("--location", "names", multiple=True, metavar="NAME", help="Only this location; may be repeated.")
-@click.option(
-    "--webserver",
-    "fetch",
-    is_flag=True,
-    help="Fetch dagster-webserver of dagster's version, unless it is among the dependencies.",
+
+@click.command(
+    cls=DoorCommand,
+    short_help="Run what was built, with the web page.",
+    examples=(
+        "builder.preview out --webserver",
+        "builder.preview out --port 8080 --location etl --env API_KEY",
+    ),
 )
-@click.option(
+@click.argument("out_dir", type=click.Path(path_type=Path))
+@door.location_option(_WHAT, "Only this location.")
+@door.env_option(_WHAT)
+@option(_PAGE, "--webserver", "fetch", is_flag=True, help="Fetch dagster-webserver unless it is a dependency.")
+@option(
+    _PAGE,
     "--port",
     type=click.IntRange(1, 65535),
     default=3000,
-    show_default=True,
     metavar="N",
     help="Where the page is, on localhost.",
 )
-@door.env_option
 @verbosity_options
 def main(out_dir: Path, names: tuple[str, ...], port: int, variables: tuple[str, ...], *, fetch: bool) -> int:
     """Run what `builder.deploy` built into OUT_DIR on this machine, until Ctrl-C.
@@ -62,12 +68,7 @@ def main(out_dir: Path, names: tuple[str, ...], port: int, variables: tuple[str,
     In the end nothing is left running, and what dagster stored meanwhile is gone.
 
     The code gets the environment variables of this shell, but for secrets; those it needs are given with --env.
-
-    \b
-    Examples:
-      builder.pex -m builder.preview out --webserver
-      builder.pex -m builder.preview out --port 8080 --location my-location --env API_KEY
-    """  # noqa: D301  (click's mark for text that it must not wrap)
+    """
     from builder.previewing.home import make_home  # noqa: PLC0415  (start-up time)
     from builder.previewing.page import claim, page, write_workspace  # noqa: PLC0415  (start-up time)
 
@@ -85,7 +86,7 @@ def main(out_dir: Path, names: tuple[str, ...], port: int, variables: tuple[str,
         home, workspace = make_home(scratch / "home"), scratch / "workspace.yaml"
         locations = _unpacked(loading, scratch)
         webserver = _webserver(locations, fetch=fetch)
-        servers = _started(locations, scratch, home, environment, stack)
+        servers = _started(locations, home, environment, stack)
         if not servers:
             return 1
         write_workspace(servers, workspace)
@@ -139,18 +140,23 @@ def _webserver(locations: Sequence[Ready], *, fetch: bool) -> Webserver | None:
 
 
 def _started(
-    locations: Sequence[Ready], scratch: Path, home: Path, environment: Mapping[str, str], stack: ExitStack
+    locations: Sequence[Ready], home: Path, environment: Mapping[str, str], stack: ExitStack
 ) -> list[CodeServer]:
     """The code servers that came up."""
-    from builder.previewing.code_servers import code_server, wait_until_up  # noqa: PLC0415  (start-up time)
+    from builder.previewing.code_servers import (  # noqa: PLC0415  (start-up time)
+        code_server,
+        socket_directory,
+        wait_until_up,
+    )
 
     servers = []
+    sockets = stack.enter_context(socket_directory())
     with console.step("") as step, console.progress("starting code servers", None):
         starting = [
             stack.enter_context(
                 code_server(
                     ready,
-                    scratch / f"{number}.sock",
+                    sockets / f"{number}.sock",
                     home=home,
                     environment=environment,
                     pass_on=partial(_of_location, ready.item.name),

@@ -15,6 +15,7 @@ from typing import Final, NoReturn
 import click
 
 from builder import __version__, process
+from builder.command_line import OUTPUT, option
 from builder.console import PATIENCE, console
 from builder.errors import BuilderError, Interrupted
 
@@ -36,23 +37,23 @@ _GRACE: Final = 2.0
 def verbosity_options(command: click.decorators.FC) -> click.decorators.FC:
     """Give a door the options `--verbose` and `--quiet`."""
 
-    def choose(context: click.Context, option: click.Parameter, value: bool) -> None:  # noqa: FBT001
+    def choose(context: click.Context, chosen: click.Parameter, value: bool) -> None:  # noqa: FBT001
         if not value:
             return
         if console.verbose or console.quiet:
             raise click.UsageError("--verbose and --quiet contradict each other", context)
-        if option.name == "verbose":
+        if chosen.name == "verbose":
             console.be_verbose()
         else:
             console.be_quiet()
 
     for name, text in (
-        ("--quiet", "Say nothing but warnings, errors and results."),
+        ("--quiet", "Say only warnings, errors and results."),
         ("--verbose", "Echo each program that is run; show tracebacks."),
     ):
-        command = click.option(name, is_flag=True, expose_value=False, is_eager=True, callback=choose, help=text)(
-            command
-        )
+        command = option(
+            OUTPUT, name, is_flag=True, expose_value=False, is_eager=True, callback=choose, help=text
+        )(command)
     return command
 
 

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from builder import process, storage
+from builder import door, process, storage
+from builder.command_line import DoorCommand, option
 from builder.console import console
 from builder.errors import BuilderError, ToolError
 from builder.running import run_door, verbosity_options
@@ -46,9 +47,13 @@ class Check:
     remedy: str = ""
 
 
-@click.command(short_help="Check that this builder works here.")
-@click.option("--offline", is_flag=True, help="Do not ask the package index.")
-@click.option("--json", "as_json", is_flag=True, help="Print the checks as JSON, for machines.")
+@click.command(
+    cls=DoorCommand,
+    short_help="Check that this builder works here.",
+    examples=("builder.selftest", "builder.selftest --offline"),
+)
+@option("What to check", "--offline", is_flag=True, help="Do not ask the package index.")
+@door.json_option("Print the checks")
 @verbosity_options
 def main(*, offline: bool, as_json: bool) -> int:
     """Start everything that the builder relies on, and build, unpack and import a PEX of one package.

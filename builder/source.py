@@ -7,13 +7,18 @@ from pathlib import Path
 import click
 
 from builder import door
+from builder.command_line import DoorCommand
 from builder.console import console
 from builder.report import show_contents
 from builder.running import run_door, verbosity_options
 from builder.steps import build_source, metadata_of, read_project
 
 
-@click.command(short_help="Build the source PEX of a project.")
+@click.command(
+    cls=DoorCommand,
+    short_help="Build the source PEX of a project.",
+    examples=("builder.source . out", "builder.source . out --include data/model.bin --report"),
+)
 @door.project_argument
 @door.out_argument
 @door.include_option
@@ -32,12 +37,7 @@ def main(
     *,
     report: bool,
 ) -> None:
-    """Write source-HASH.pex, with the code in PROJECT_DIR and the local packages that it names.
-
-    \b
-    Example:
-      builder.pex -m builder.source . out
-    """  # noqa: D301  (click's mark for text that it must not wrap)
+    """Write source-HASH.pex, with the code in PROJECT_DIR and the local packages that it names."""
     from builder.project.location import SourceTree  # noqa: PLC0415  (start-up time)
     from builder.project.requirements import Wanted  # noqa: PLC0415  (start-up time)
     from builder.resolution.resolve import local_packages  # noqa: PLC0415  (start-up time)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from builder import door
+from builder.command_line import DoorCommand, option
 from builder.console import console
 from builder.errors import LoadError, Origin, ProjectError, UsageError
 from builder.outcomes import show_outcome
@@ -24,37 +25,45 @@ NOT_VERIFIED: Final = 3
 """Exit code if nothing failed, but something could not be loaded on this machine."""
 
 
-@click.command(short_help="Load what was built as the server will.")
+_WHAT: Final = "What to load"
+_HOW: Final = "How to load it"
+
+
+@click.command(
+    cls=DoorCommand,
+    short_help="Load what was built as the server will.",
+    examples=(
+        "builder.verify out",
+        "builder.verify out --location etl --env API_KEY",
+        "builder.verify --source S.pex --deps D.pex --workspace .",
+    ),
+)
 @click.argument("out_dir", required=False, type=click.Path(path_type=Path))
-@click.option("--location", "names", multiple=True, metavar="NAME", help="Only this location; may be repeated.")
-@click.option(
+@door.location_option(_WHAT, "Only this location.")
+@option(
+    _WHAT,
     "--source",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     metavar="FILE",
-    help="A source PEX, instead of OUT_DIR; with --deps and --workspace.",
+    help="A source PEX, instead of OUT_DIR.",
 )
-@click.option(
+@option(
+    _WHAT,
     "--deps",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     metavar="FILE",
     help="The deps PEX that belongs to it.",
 )
-@click.option(
+@option(
+    _WHAT,
     "--workspace",
     type=click.Path(path_type=Path, exists=True),
     metavar="PATH",
-    help="The dagster_cloud.yaml that says what to load of it, for one location.",
+    help="The dagster_cloud.yaml that says what to load.",
 )
-@door.env_option
-@click.option(
-    "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
-    default=120,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long the code of a location may take to load.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print all that was found as JSON, for machines.")
+@door.env_option(_HOW)
+@door.timeout_option(_HOW, "--timeout", "How long a location may load.", seconds=120)
+@door.json_option("Print all that was found")
 @verbosity_options
 def main(
     out_dir: Path | None,
@@ -74,13 +83,7 @@ def main(
 
     The exit code is 0 if every location loads, 1 if one does not, and 3 if none fails but this machine cannot run
     one: that says nothing of how it will do on the server.
-
-    \b
-    Examples:
-      builder.pex -m builder.verify out
-      builder.pex -m builder.verify out --location my-location --env API_KEY
-      builder.pex -m builder.verify --source source-1f.pex --deps deps-2e.pex --workspace dagster_cloud.yaml
-    """  # noqa: D301  (click's mark for text that it must not wrap)
+    """
     from builder.verification.verify import verify_locations  # noqa: PLC0415  (start-up time)
 
     environment = door.read_variables(variables)

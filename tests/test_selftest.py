@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from builder import __version__, process
+from builder import __version__
 from builder.assembly.bootstrap import PEX_VERSION
 from builder.resolution import uv
-from tests.support.doors import DAGSTER, REPOSITORY, Ran, Workshop, workshop
+from tests.support.doors import DAGSTER, Ran, Workshop, workshop
 
 
 @pytest.fixture
@@ -115,16 +115,6 @@ def test_which_target_pythons_are_on_path(place: Workshop) -> None:
     assert checks(ran)["targets"] == (
         "✓ working: 3.11; on PATH, but not working: 3.9; not on PATH: 3.10, 3.12, 3.13, 3.14"
     )
-
-
-def test_the_overview_names_doors_that_there_are() -> None:
-    command = [sys.executable, "-m", "builder"]
-    environment = process.clean_environment({"PYTHONPATH": str(REPOSITORY)})
-    text = subprocess.run(command, env=environment, capture_output=True, encoding="utf-8", check=True).stdout
-    doors = {word for word in text.split() if word.startswith("builder.") and word != "builder.pex"}
-    assert doors == {"builder.deploy", "builder.deps", "builder.source", "builder.selftest"}
-    for door in doors:
-        subprocess.run([*command[:2], door, "--help"], env=environment, capture_output=True, check=True)
 
 
 def write_program(path: Path, script: str) -> None:
