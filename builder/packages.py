@@ -154,8 +154,9 @@ def version_command(
     from builder.monorepo.versions import container_tag  # noqa: PLC0415  (start-up time)
 
     repository = discover(repository_dir)
-    scheme = scheme or ("manual" if given else "next")
-    if (scheme == "manual") != bool(given):
+    # An empty version, of a variable that is not set, is none and must not mean another scheme.
+    scheme = scheme or ("next" if given is None else "manual")
+    if (scheme == "manual") != (given is not None):
         raise UsageError(
             "the scheme manual and --version belong together", remedy="Write --scheme manual --version 1.2.3"
         )

@@ -223,7 +223,10 @@ def _check_webapp(package: Package, wheel: Wheel) -> None:
 
 
 def _check_room(out_dir: Path) -> None:
-    """See that a directory is empty of wheels, or a wheelhouse that may be replaced."""
+    """Make a directory, and see that it is empty of wheels, or a wheelhouse that may be replaced."""
+    if out_dir.exists() and not out_dir.is_dir():
+        raise UsageError(f"`{out_dir}` is not a directory", remedy="Give another place for the wheelhouse")
+    storage.make_directory(out_dir)
     known = {package.wheel for package in _older(out_dir)}
     if strange := sorted(path.name for path in out_dir.glob("*.whl") if path.name not in known):
         raise UsageError(

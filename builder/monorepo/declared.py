@@ -46,8 +46,18 @@ class Declared:
     build_requires: tuple[str, ...]
 
 
-def read_declared(directory: Path) -> Declared | None:
-    """What the project in a directory declares; None if its files only configure tools or list dependencies.
+@dataclass(frozen=True, slots=True)
+class Undeclared:
+    """A project whose files say too little without running a build of it.
+
+    :param reason: a sentence without a full stop.
+    """
+
+    reason: str
+
+
+def read_declared(directory: Path) -> Declared | Undeclared | None:
+    """What the project in a directory declares; None if its files only configure tools.
 
     Raises ProjectError or PackagesError, with the line, for files that cannot be right, SdistBuildError if the
     backend has to be asked and fails.
@@ -56,7 +66,11 @@ def read_declared(directory: Path) -> Declared | None:
     setup_py = directory / "setup.py"
     if "project" in pyproject.data:
         return _from_pyproject(directory, pyproject)
-    return _from_setup_py(directory, pyproject) if setup_py.is_file() else None
+    if setup_py.is_file():
+        return _from_setup_py(directory, pyproject)
+    if "poetry" in pyproject.table("tool"):
+        return Undeclared("pyproject.toml has `[tool.poetry]` and no `[project]`")
+    return Undeclared("pyproject.toml has no `[project]`") if "build-system" in pyproject.data else None
 
 
 def version_literal(text: str) -> tuple[ast.Constant, str] | None:
@@ -78,12 +92,14 @@ def version_literal(text: str) -> tuple[ast.Constant, str] | None:
     return None
 
 
-def _from_pyproject(directory: Path, pyproject: TomlFile) -> Declared | None:
+def _from_pyproject(directory: Path, pyproject: TomlFile) -> Declared | Undeclared:
     project = pyproject.table("project")
     backend, build_requires = _backend(pyproject)
     name = project.get("name")
-    if not isinstance(name, str) or not ("build-system" in pyproject.data or (directory / "setup.py").is_file()):
-        return None
+    if not isinstance(name, str):
+        return Undeclared("`[project]` of pyproject.toml has no name")
+    if not ("build-system" in pyproject.data or (directory / "setup.py").is_file()):
+        return Undeclared("pyproject.toml has no `[build-system]`, so nothing is to be built")
     static = static_metadata(directory, project)
     texts = list(static.requires) if static else _ask_backend(directory)
     requires, extras = _split(texts)
@@ -102,11 +118,11 @@ def _from_pyproject(directory: Path, pyproject: TomlFile) -> Declared | None:
     )
 
 
-def _from_setup_py(directory: Path, pyproject: TomlFile) -> Declared | None:
+def _from_setup_py(directory: Path, pyproject: TomlFile) -> Declared | Undeclared:
     path = directory / "setup.py"
     found: SetupPy = read_setup_py(path)
     if found.name is None:
-        return None
+        return Undeclared("setup.py does not write out the package's name")
     backend, build_requires = _backend(pyproject)
     if found.complete:
         requires, extras = found.requires, found.extras

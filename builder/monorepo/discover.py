@@ -4,7 +4,8 @@ A package is a directory with a pyproject.toml that has `[project]` and a build 
 calls `setup(name=…)`. Left out, each with its reason:
 
 - what lies inside another package's directory: helpers such as `kitchen-sink`, templates, the projects of tests;
-- what lies in a directory of examples, documentation, tests or scripts (`NOT_SOURCES`), or a hidden one.
+- what lies in a directory of examples, documentation, tests or scripts (`NOT_SOURCES`), or a hidden one;
+- what says its name nowhere but in the tables of a tool, such as `[tool.poetry]`, or in code.
 
 A package is not for publishing, and so no part of `all`, but can be asked for by its name, if
 
@@ -23,7 +24,7 @@ from typing import Final
 
 from builder.errors import Origin, PackagesError
 from builder.monorepo import git
-from builder.monorepo.declared import Declared, read_declared
+from builder.monorepo.declared import Declared, Undeclared, read_declared
 from builder.monorepo.families import families_of
 from builder.monorepo.versions import Family
 from builder.monorepo.webapp import Webapp, find_webapp
@@ -112,10 +113,12 @@ def discover(root: Path) -> Repository:
     found: dict[PurePosixPath, Declared] = {}
     left_out: list[LeftOut] = []
     for place in places:
-        reason = _reason(place, found)
-        declared = None if reason else read_declared(root / place)
-        if reason:
+        if reason := _reason(place, found):
             left_out.append(LeftOut(str(place), reason))
+            continue
+        declared = read_declared(root / place)
+        if isinstance(declared, Undeclared):
+            left_out.append(LeftOut(str(place), declared.reason))
         elif declared is not None:
             found[place] = declared
     if not found:

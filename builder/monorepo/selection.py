@@ -36,6 +36,11 @@ def select_names(
     wanted = [part.strip() for text in selectors for part in text.split(",") if part.strip()]
     if not wanted:
         raise UsageError("no package is selected", remedy="Write --select all, or the names of packages")
+    if ALL in wanted and not listed:
+        raise UsageError(
+            f"there is nothing to choose from in {where}",
+            remedy="Name what is not for publishing, one by one" if names else "Build something into it first",
+        )
     matching = {selector: _matching(selector, names, listed) for selector in wanted}
     if unknown := [selector for selector, found in matching.items() if not found]:
         raise unknown_names(unknown, [ALL, *names], where)

@@ -137,6 +137,47 @@ def test_other_backends_and_dynamic_versions(tmp_path: Path) -> None:
     assert _names(selection.select(repository, ["all"])) == ["attr", "flit-it", "hatch"]
 
 
+@pytest.mark.parametrize(
+    "files, reason",
+    [
+        (
+            {"pyproject.toml": '[tool.poetry]\nname = "it"\n[build-system]\nrequires = ["poetry-core"]\n'},
+            "pyproject.toml has `[tool.poetry]` and no `[project]`",
+        ),
+        ({"pyproject.toml": _HATCHLING, "setup.cfg": "[metadata]\n"}, "pyproject.toml has no `[project]`"),
+        (
+            {"pyproject.toml": f'[project]\nversion = "1"\n{_HATCHLING}'},
+            "`[project]` of pyproject.toml has no name",
+        ),
+        (
+            {"pyproject.toml": '[project]\nname = "it"\nversion = "1"\n'},
+            "pyproject.toml has no `[build-system]`, so nothing is to be built",
+        ),
+        (
+            {"setup.py": "import setuptools\nsetuptools.setup()\n"},
+            "setup.py does not write out the package's name",
+        ),
+    ],
+)
+def test_a_project_that_cannot_be_read_is_left_out_with_a_reason(
+    tmp_path: Path, files: dict[str, str], reason: str
+) -> None:
+    write_tree(tmp_path, {"one/pyproject.toml": _project("one")})
+    write_tree(tmp_path / "it", files)
+
+    repository = discover(tmp_path)
+
+    assert repository.names == ["one"]
+    assert [(each.path, each.reason) for each in repository.left_out] == [("it", reason)]
+
+
+def test_all_of_nothing_for_publishing_is_refused(tmp_path: Path) -> None:
+    write_tree(tmp_path, {"one/pyproject.toml": _project("one-tests")})
+
+    with pytest.raises(UsageError, match="there is nothing to choose from in repository"):
+        selection.select(discover(tmp_path), ["all"])
+
+
 def test_a_setup_py_that_computes_its_requirements_is_built_to_know_them(tmp_path: Path) -> None:
     write_tree(
         tmp_path,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.monorepo.wheelhouse import read_wheelhouse
+from builder.monorepo.wheelhouse import Wheelhouse, read_wheelhouse, write_wheelhouse
 from tests.support.doors import REPOSITORY, Ran, write_tree
 from tests.support.monorepo import PUBLISHED, make_monorepo
 
@@ -83,6 +83,7 @@ def test_nothing_changed_is_an_empty_matrix_that_is_told_of(root: Path) -> None:
         (["version", "--scheme", "manual"], "belong together"),
         (["version", "--scheme", "dev", "--version", "1.2.3"], "belong together"),
         (["version", "--version", "1.2.3-$(x)"], "is not a version"),
+        (["version", "--version", ""], "`` is not a version"),
         (["version", "--build", "-1"], "Invalid value for '--build'"),
     ],
 )
@@ -163,6 +164,23 @@ def test_a_package_that_fails_is_named_and_the_run_fails(tmp_path: Path) -> None
 @pytest.mark.parametrize("command", ["lock", "check"])
 def test_what_is_no_wheelhouse_is_told(tmp_path: Path, command: str) -> None:
     assert "is not a wheelhouse" in _run(command, tmp_path).failed()
+
+
+def test_a_place_that_is_no_directory_is_told_before_anything_is_built(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    error = _run("build", root, "--out", tmp_path / "file", "--select", "dagster-pipes").failed(2)
+
+    assert error.startswith(f"error: `{tmp_path / 'file'}` is not a directory")
+
+
+def test_a_wheelhouse_of_nothing_is_told(tmp_path: Path) -> None:
+    write_wheelhouse(Wheelhouse(tmp_path, None, 0, ()))
+
+    error = _run("lock", tmp_path).failed(2)
+
+    assert error.startswith("error: there is nothing to choose from in wheelhouse")
+    assert "perhaps" not in error
 
 
 def test_a_wrong_date_is_told(root: Path, tmp_path: Path) -> None:
