@@ -7,6 +7,7 @@ and that before the location is updated. Locations do not wait for each other: o
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -319,20 +320,25 @@ class Updater:
             self._image = self._cloud.base_image(tag)
 
     def update(self, runs: Sequence[LocationRun], python_version: str) -> None:
-        """Have the deployment run what was published, in one request; a failure is that of all these locations."""
-        with console.step("updated") as step:
-            _attempt(runs, lambda: self._send(runs, python_version), None)
-            done = [run for run in runs if run.updated]
-            step.title = f"updated {_names(done)} in `{self.deployment}`" if done else "nothing was updated"
-        console.leaving(
-            f"what was updated may still load: {_names(done)} of `{self.deployment}`, see {self.page}"
-            if done
-            else "no code location was updated"
-        )
+        """Have the deployment run what was published, in one request; a failure is that of what it leaves out."""
+        started = time.monotonic()
+        with console.progress(f"updating {_names(runs)}", None):
+            settled = _attempt(runs, lambda: self._send(runs, python_version), otherwise=True)
+        done = [run for run in runs if run.updated]
+        if done:
+            console.done(f"updated {_names(done)} in `{self.deployment}`", time.monotonic() - started)
+        if settled:
+            console.leaving(
+                f"what was updated may still load: {_names(done)} of `{self.deployment}`, see {self.page}"
+                if done
+                else "no code location was updated"
+            )
 
-    def _send(self, runs: Sequence[LocationRun], python_version: str) -> None:
+    def _send(self, runs: Sequence[LocationRun], python_version: str) -> bool:
+        """Returns whether it is known of all locations if they were updated; raises CloudError if none were."""
         from builder.deployment.destination import BranchDeployment  # noqa: PLC0415  (start-up time)
         from builder.deployment.document import location_document  # noqa: PLC0415  (start-up time)
+        from builder.deployment.updating import NotUpdated  # noqa: PLC0415  (start-up time)
 
         if isinstance(self._destination, BranchDeployment):
             self.deployment = self._cloud.create_or_update_branch_deployment(self._destination)
@@ -352,9 +358,16 @@ class Updater:
         console.leaving(
             f"these may or may not have been updated: {_names(runs)} of `{deployment}`, see {self.page}"
         )
-        self._cloud.deploy(deployment, documents)
+        try:
+            self._cloud.deploy(deployment, documents)
+        except NotUpdated as error:
+            for run in runs:
+                run.updated = run.name in error.updated
+                run.error = None if run.updated else error
+            return not error.unknown
         for run in runs:
             run.updated = True
+        return True
 
     def _note_what_was_there(self, runs: Sequence[LocationRun], present: Mapping[str, Entry]) -> None:
         for run in runs:
@@ -414,7 +427,8 @@ def _existing(name: str, names: Sequence[str]) -> str:
 
 
 def _is_hexadecimal(name: str) -> bool:
-    return all(letter in "0123456789abcdef" for letter in name)
+    # Ids are long; there are words like `dead` and `facade`.
+    return re.fullmatch(r"[0-9a-f]{8,}", name) is not None
 
 
 def _deps_names(pex_tag: str | None) -> list[str]:

@@ -138,6 +138,29 @@ def test_an_update_whose_answer_is_lost_is_looked_after(here: Deploying) -> None
     here.assert_whole()
 
 
+def test_an_update_of_which_nobody_knows_is_not_called_none(here: Deploying) -> None:
+    here.cloud.inject("deployLocations", faults.LostReply())
+    here.cloud.inject("workspaceOrError", faults.GraphQLErrors(), after=2)
+    ran = here.deploy()
+    assert "could not be found out whether `sales` was updated" in ran.failed()
+    assert "nothing was updated" not in ran.stderr
+    assert "✓ updated" not in ran.stderr
+
+
+def test_a_server_that_updates_one_by_one_and_refuses_one(here: Deploying) -> None:
+    here.locations("sales", "stock", "staff")
+    here.cloud.inject("deployLocations", faults.GraphQLErrors("Cannot query field 'deployLocations' on type 'M'."))
+    here.cloud.inject("addOrUpdateLocationFromDocument", faults.InvalidLocation(("no queue `x`",)), name="stock")
+    ran = here.deploy()
+    error = ran.failed()
+    assert "no queue `x`" in error
+    assert "locations `stock`, `staff`: " in error
+    assert "✓ updated `sales` in `prod`" in ran.stderr
+    assert "location `sales` is loaded" in ran.stderr
+    here.assert_whole("sales")
+    assert here.runs("staff") is None
+
+
 def test_maintenance_is_waited_for(here: Deploying) -> None:
     here.cloud.inject("graphql", faults.Maintenance("Back at six", retry_interval=0.2), times=2)
     ran = here.deploy().succeeded()

@@ -221,7 +221,7 @@ class Cloud:
         )
 
     def deploy(self, deployment: str, documents: Sequence[Mapping[str, object]]) -> None:
-        """Add or update locations, all or none where the server can; the error says which were updated.
+        """Add or update locations, all or none where the server can; NotUpdated says which were updated.
 
         :param documents: from `location_document`.
         """

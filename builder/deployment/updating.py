@@ -21,6 +21,21 @@ LOOK: float = 1
 """Seconds between two looks at it."""
 
 
+class NotUpdated(CloudError):
+    """Not all locations were updated.
+
+    :param updated: the names of those that were all the same.
+    :param unknown: of those that may have been, or may still be.
+    """
+
+    def __init__(
+        self, error: CloudError, what: str, *, updated: Sequence[str] = (), unknown: Sequence[str] = ()
+    ) -> None:
+        super().__init__(what, detail=error.detail, remedy=error.remedy)
+        self.updated = frozenset(updated)
+        self.unknown = frozenset(unknown)
+
+
 def listed(names: Sequence[str]) -> str:
     """Names for a message."""
     return ", ".join(f"`{name}`" for name in names)
@@ -38,7 +53,7 @@ def update_locations(
     :param entries: what the deployment holds now.
     :param tell: hears of an update that took place although no answer came.
 
-    Raises CloudError that says which locations were updated and which were not.
+    Raises NotUpdated, or another CloudError where nothing was updated for certain.
     """
     from dagster_cloud_cli import gql  # noqa: PLC0415  (start-up time)
 
@@ -60,7 +75,8 @@ def update_locations(
             before = f"; {listed(done)} had been updated before" if done else ""
             after = f"; {listed(left)} was left as it is" if left else ""
             what = f"{error.what}{before}{after}"
-            raise CloudError(what, detail=error.detail, remedy=error.remedy) from error
+            unknown = error.unknown if isinstance(error, NotUpdated) else ()
+            raise NotUpdated(error, what, updated=done, unknown=tuple(unknown)) from error
 
 
 def reason(reply: object) -> str | None:
@@ -102,22 +118,24 @@ class _Update:
             try:
                 found = self._entries()
             except CloudError:
-                what = f"{error.what}; it could not be found out whether {listed(_names(documents))} was updated"
-                remedy = (
+                names = _names(documents)
+                what = f"{error.what}; it could not be found out whether {listed(names)} was updated"
+                error.remedy = (
                     f"Look at the deployment `{self._deployment}`, or run it again: the same may be deployed twice"
                 )
-                raise CloudError(what, detail=error.detail, remedy=remedy) from error
+                raise NotUpdated(error, what, unknown=names) from error
             missing = [document for document in documents if not _is_there(found, document)]
             if not missing:
                 self._tell(Notice(f"{error.what}; nevertheless {listed(_names(documents))} was updated"))
                 return
             if time.monotonic() >= until or process.stopping.wait(LOOK):
                 break
-        done = [document for document in documents if document not in missing]
-        but = f"; {listed(_names(done))} was updated" if done else ""
+        done = _names([document for document in documents if document not in missing])
+        left = _names(missing)
+        but = f"; {listed(done)} was updated" if done else ""
         late = ", but it may still be, when the server gets round to it" if error.late else ""
-        what = f"{error.what}; {listed(_names(missing))} was not updated{late}{but}"
-        raise CloudError(what, detail=error.detail, remedy=error.remedy) from error
+        what = f"{error.what}; {listed(left)} was not updated{late}{but}"
+        raise NotUpdated(error, what, updated=done, unknown=left if error.late else ()) from error
 
 
 def _names(documents: Sequence[Document]) -> list[str]:

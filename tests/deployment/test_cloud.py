@@ -18,6 +18,7 @@ from builder.deployment.context import Commit, PullRequest
 from builder.deployment.destination import BranchDeployment, GitMetadata
 from builder.deployment.entries import Entry
 from builder.deployment.failures import Uncertain
+from builder.deployment.updating import NotUpdated
 from builder.errors import CloudError, Notice
 from tests.support.cloud import CloudServer, faults
 
@@ -523,9 +524,10 @@ def test_an_update_that_was_not_answered_in_time_may_still_come(
     monkeypatch.setattr(graphql, "TIMEOUT", (5, 0.5))
     server.inject("deployLocations", faults.Hang(), times=1)
 
-    with pytest.raises(CloudError, match="`sales` was not updated, but it may still be"):
+    with pytest.raises(NotUpdated, match="`sales` was not updated, but it may still be") as caught:
         cloud.deploy("prod", [document()])
 
+    assert caught.value.unknown == {"sales"}
     assert server.operations().count("deployLocations") == 1
 
 
@@ -554,8 +556,11 @@ def test_an_update_of_which_nothing_can_be_found_out_says_so(cloud: Cloud, serve
     server.inject("deployLocations", faults.LostReply())
     server.inject("workspaceOrError", faults.GraphQLErrors())
 
-    with pytest.raises(CloudError, match="could not be found out whether `sales` was updated"):
+    with pytest.raises(NotUpdated, match="could not be found out whether `sales` was updated") as caught:
         cloud.deploy("prod", [document()])
+
+    assert not caught.value.updated
+    assert caught.value.unknown == {"sales"}
 
 
 UNKNOWN = faults.GraphQLErrors("Cannot query field 'deployLocations' on type 'Mutation'.")
@@ -574,8 +579,11 @@ def test_a_failure_among_single_updates_says_what_was_done(cloud: Cloud, server:
     server.inject("deployLocations", UNKNOWN)
     server.inject("addOrUpdateLocationFromDocument", faults.InvalidLocation(), name="stock")
 
-    with pytest.raises(CloudError, match="`stock` invalid") as caught:
+    with pytest.raises(NotUpdated, match="`stock` invalid") as caught:
         cloud.deploy("prod", [document("sales"), document("stock"), document("staff")])
+
+    assert caught.value.updated == {"sales"}
+    assert not caught.value.unknown
 
     assert "`sales` had been updated before" in caught.value.what
     assert "`staff` was left as it is" in caught.value.what
