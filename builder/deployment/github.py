@@ -35,8 +35,18 @@ _MERGE_QUEUE = "refs/heads/gh-readonly-queue/"
 
 
 def is_github(environ: Mapping[str, str]) -> bool:
-    """Whether this run is one of GitHub Actions."""
-    marks = ("GITHUB_ACTIONS", "GITHUB_EVENT_PATH", "GITHUB_EVENT_NAME")
+    """Whether this run is one of GitHub Actions, even if not all that it sets has come as far as here.
+
+    A container may be given some of it only; a pull request's branch is a fork's `main` at times.
+    """
+    marks = (
+        "GITHUB_ACTIONS",
+        "GITHUB_EVENT_PATH",
+        "GITHUB_EVENT_NAME",
+        "GITHUB_REF",
+        "GITHUB_HEAD_REF",
+        "GITHUB_BASE_REF",
+    )
     return any(environ.get(name, "") not in ("", "false") for name in marks)
 
 

@@ -24,8 +24,8 @@ _MERGE_REQUEST_SOURCES = ("merge_request_event", "external_pull_request_event")
 
 
 def is_gitlab(environ: Mapping[str, str]) -> bool:
-    """Whether this run is a job of GitLab CI."""
-    return bool(environ.get("GITLAB_CI"))
+    """Whether this run is a job of GitLab CI, even if only some of its variables have come as far as here."""
+    return any(environ.get(name) for name in ("GITLAB_CI", "CI_MERGE_REQUEST_IID", "CI_OPEN_MERGE_REQUESTS"))
 
 
 def gitlab_context(directory: Path, environ: Mapping[str, str]) -> Context:

@@ -349,3 +349,16 @@ def test_variables_of_a_codespace_are_no_run(elsewhere: Path) -> None:
     )
     assert isinstance(context, Context)
     assert context.local
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [{"GITHUB_REF": "refs/pull/12/merge"}, {"GITHUB_HEAD_REF": "main", "GITHUB_BASE_REF": "main"}],
+)
+def test_a_container_that_got_some_of_a_runs_variables_is_no_laptop(
+    tmp_path: Path, environ: Mapping[str, str]
+) -> None:
+    """The branch of a fork's pull request may be its `main`."""
+    repository = Repository.create(tmp_path / "code", branch="main", origin=f"{URL}.git")
+    with pytest.raises(ContextError, match="may be a pull request"):
+        read_context(repository.path, environ)

@@ -111,6 +111,8 @@ class TestNeverProduction:
             gitlab_merge_request(CI_PROJECT_PATH="", CI_MERGE_REQUEST_PROJECT_PATH=""),
             gitlab_merge_request(CI_COMMIT_TIMESTAMP="yesterday"),
             gitlab_merge_request(CI_PROJECT_URL="", CI_MERGE_REQUEST_PROJECT_URL="", CI_SERVER_URL=""),
+            {"CI_MERGE_REQUEST_IID": "7"},
+            {"CI_OPEN_MERGE_REQUESTS": "data/etl/jobs!3"},
         ],
     )
     def test_a_merge_request_that_is_not_known_for_certain(
