@@ -141,6 +141,11 @@ def choose_destination(context: Context, *, deployment: str | None, details: Det
 def parse_details(text: str) -> Details:
     """Read `deployment=NAME[,commit_hash=HASH][,git_url=URL]`; raises UsageError with an example."""
     values: dict[str, str] = {}
+    if not text.strip():
+        raise UsageError(
+            "`--code-location-details` is given, but empty",
+            remedy=f"Write it as in {_EXAMPLE}, or leave the option out",
+        )
     for part in text.split(","):
         name, separator, value = (piece.strip() for piece in part.partition("="))
         if name not in _DETAILS:

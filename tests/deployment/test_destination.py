@@ -58,6 +58,12 @@ def test_details_that_are_wrong(text: str) -> None:
     assert "deployment=prod,commit_hash=" in str(caught.value.remedy)
 
 
+@pytest.mark.parametrize("text", ["", "  "])
+def test_empty_details_are_told_as_such(text: str) -> None:
+    with pytest.raises(UsageError, match="given, but empty"):
+        parse_details(text)
+
+
 class TestDetails:
     def full(self, directory: Path, environ: dict[str, str], text: str) -> FullDeployment:
         details = parse_details(text)
