@@ -40,6 +40,8 @@ _AT_ONCE: Final = 4
 _SENDINGS: Final = 2
 _ASKING: Final = 0.25
 """The part of a file's time that it may take to find out whether it has to be sent at all."""
+_CURIOSITY: Final = 15.0
+"""Seconds that finding out what nothing depends on may take."""
 _RECORD_LIMIT: Final = 1 << 16
 _DIRECTORY_LIMIT: Final = 1 << 26
 _SIZE_LIMIT: Final = 1 << 50
@@ -237,8 +239,8 @@ class PexRegistry:
         return path
 
     def distributions(self, deps_name: str) -> dict[str, DistributionSize] | None:
-        """What a deps PEX of the registry is made of, by normalised project name; None if that cannot be told."""
-        deadline = Deadline(self._timeout)
+        """What a deps PEX of the registry is made of, by normalised project name; None if nobody can tell soon."""
+        deadline = Deadline(min(self._timeout, _CURIOSITY))
         try:
             [link] = self._links([deps_name], "GET").values()
             stored = self._transfers.look(link, deadline)

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builder.assembly.archive import ArchiveWriter, deflated, stored
+from builder.publishing import pex_registry
 from builder.publishing.pex_registry import PexRegistry
 from builder.publishing.remote_zip import DistributionSize, central_directory, distribution_sizes
 from builder.publishing.transfer import ATTEMPTS, TAIL
@@ -114,3 +115,13 @@ def test_nothing_is_told_if_the_registry_is_in_trouble(cloud: CloudServer, urls:
         assert registry.distributions(name) is not None
         urls.failing["GET"] = 0
         assert registry.distributions(name) is None
+
+
+def test_a_registry_that_never_answers_is_not_waited_for_long(
+    cloud: CloudServer, urls: Urls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing depends on it, and the location runs already."""
+    monkeypatch.setattr(pex_registry, "_CURIOSITY", 0.2)
+    cloud.inject("GET", faults.Hang(), times=1)
+    with PexRegistry(urls, timeout=600) as registry:
+        assert registry.distributions("deps-0123456789abcdef.pex") is None
