@@ -85,7 +85,7 @@ def fetched_webserver(locations: Sequence[Ready]) -> Webserver:
     which = hashlib.sha256(os.fsencode(os.path.realpath(ready.python))).hexdigest()
     place = storage.cache_directory() / "preview" / f"webserver-{version}-{which[:8]}"
     venv, stamp = place / "venv", place / "stamp"
-    with storage.exclusive(place.with_suffix(".lock")):
+    with storage.exclusive(place.with_name(f"{place.name}.lock")):
         if not stamp.exists():
             shutil.rmtree(place, ignore_errors=True)
             _install(version, ready, venv)
