@@ -33,6 +33,7 @@ class Announcement:
 
     :param workspace: as the user named it: each workspace of a repository has a comment of its own.
     :param choice: where the code goes; None if nothing is updated, so that there is nothing to comment on.
+    :ivar updater: knows the deployment; None as long as there is none.
     """
 
     def __init__(self, workspace: Path, choice: Choice | None, environ: Mapping[str, str]) -> None:
@@ -42,30 +43,27 @@ class Announcement:
         self._comment = _comment(workspace, self._context, environ)
         self._ending = threading.Lock()
         self._ended = False
+        self.updater: Updater | None = None
 
-    def begin(self, runs: Sequence[LocationRun], updater: Updater | None) -> None:
+    def begin(self, runs: Sequence[LocationRun]) -> None:
         """Say that the work has begun."""
-        self._tell(self._outcome(runs, updater))
+        self._tell(self._outcome(runs))
 
-    def end(
-        self, runs: Sequence[LocationRun], updater: Updater | None, build_json: Path, *, stopped: bool = False
-    ) -> None:
+    def end(self, runs: Sequence[LocationRun], build_json: Path, *, stopped: bool = False) -> None:
         """Say how it ended, whichever way that was; only the first time, which a second call waits for."""
         with self._ending:
             if not self._ended:
                 self._ended = True
-                self._end(self._outcome(runs, updater, stopped=stopped), runs, updater, build_json)
+                self._end(self._outcome(runs, stopped=stopped), runs, build_json)
 
-    def _end(
-        self, outcome: Outcome, runs: Sequence[LocationRun], updater: Updater | None, build_json: Path
-    ) -> None:
+    def _end(self, outcome: Outcome, runs: Sequence[LocationRun], build_json: Path) -> None:
         self._tell(outcome)
         if summary := self._environ.get("GITHUB_STEP_SUMMARY"):
             _notice(github_output.append_summary(Path(summary), job_summary(outcome)))
         if outputs := self._environ.get("GITHUB_OUTPUT"):
             tags = [run.build.pex_tag for run in runs if run.build]
             values = {
-                "deployment": (updater.deployment if updater else None) or "",
+                "deployment": outcome.deployment or "",
                 "pex-tag": "\n".join(tags),
                 "build-json": str(build_json) if build_json.exists() else "",
             }
@@ -75,10 +73,10 @@ class Announcement:
         if self._comment:
             _notice(self._comment.update(comment_body(outcome)))
 
-    def _outcome(self, runs: Sequence[LocationRun], updater: Updater | None, *, stopped: bool = False) -> Outcome:
-        page = updater.page if updater else None
+    def _outcome(self, runs: Sequence[LocationRun], *, stopped: bool = False) -> Outcome:
+        page = self.updater.page if self.updater else None
         return Outcome(
-            deployment=updater.deployment if updater else None,
+            deployment=self.updater.deployment if self.updater else None,
             deployment_url=page,
             commit_hash=self._commit,
             commit_url=self._commit

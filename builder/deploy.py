@@ -21,7 +21,7 @@ from builder.delivery import LocationRun, Update, Updater, Upload, Uploader
 from builder.deploy_options import DeliveryOptions, delivery_options
 from builder.errors import BuilderError, Interrupted
 from builder.report import show_contents
-from builder.running import farewell, run_door, verbosity_options
+from builder.running import defect, farewell, run_door, verbosity_options
 from builder.verifying import Verification, verify
 from builder.words import size
 from builder.workspace_build import ProjectBuild, build_workspace
@@ -130,14 +130,10 @@ def _run(job: _Job, announcement: Announcement | None) -> int:
     """Do the job, and see to it that everybody who looks learns how it ended."""
     started = time.monotonic()
     runs = [LocationRun(location) for location in job.workspace.locations]
-    cloud = _cloud() if job.upload else None
-    updater = Updater(cloud, job.update) if cloud and job.update else None
     with contextlib.ExitStack() as stack:
-        uploader = stack.enter_context(Uploader(cloud, job.upload)) if cloud and job.upload else None
         if announcement:
-            stack.enter_context(_announced(job, announcement, runs, updater))
-        if cloud:
-            _prepare(cloud, updater)
+            stack.enter_context(_announced(job, announcement, runs))
+        uploader, updater = _connected(job, stack, announcement)
         _build(job, runs, uploader)
         if uploader:
             if job.verification:
@@ -158,12 +154,8 @@ def _plan(job: _Job) -> int:
     """Show what `_run` would do."""
     from builder.planning import plan  # noqa: PLC0415  (start-up time)
 
-    cloud = _cloud() if job.upload else None
-    updater = Updater(cloud, job.update) if cloud and job.update else None
     with contextlib.ExitStack() as stack:
-        uploader = stack.enter_context(Uploader(cloud, job.upload)) if cloud and job.upload else None
-        if cloud:
-            _prepare(cloud, updater)
+        uploader, updater = _connected(job, stack)
         errors = plan(
             job.workspace,
             job.target,
@@ -176,33 +168,49 @@ def _plan(job: _Job) -> int:
     return _tell(errors)
 
 
-def _prepare(cloud: Cloud, updater: Updater | None) -> None:
-    """Find out, before anything is built, what would make all the work vain."""
+def _connected(
+    job: _Job, stack: contextlib.ExitStack, announcement: Announcement | None = None
+) -> tuple[Uploader | None, Updater | None]:
+    """What delivers, if that is asked for. Raises, before anything is built, what would make all the work vain."""
+    if not job.upload:
+        return None, None
+    cloud = _cloud()
+    updater = Updater(cloud, job.update) if job.update else None
+    uploader = stack.enter_context(Uploader(cloud, job.upload))
     if updater:
         console.leaving("no code location was updated")
-    with console.step(f"access to {cloud.connection.host}"):
+    if announcement:
+        announcement.updater = updater
+    title = f"access to {cloud.connection.host}"
+    with console.step(title), console.progress(title, None):
         names = cloud.check_access()
         if updater:
             updater.prepare(names)
+    return uploader, updater
 
 
 @contextlib.contextmanager
-def _announced(
-    job: _Job, announcement: Announcement, runs: Sequence[LocationRun], updater: Updater | None
-) -> Iterator[None]:
+def _announced(job: _Job, announcement: Announcement, runs: Sequence[LocationRun]) -> Iterator[None]:
     def end(*, stopped: bool) -> None:
-        announcement.end(runs, updater, job.build_json, stopped=stopped)
+        announcement.end(runs, job.build_json, stopped=stopped)
 
-    announcement.begin(runs, updater)
+    def fail(error: BuilderError) -> None:
+        for run in runs:
+            if not run.loaded:
+                run.error = run.error or error
+
     with farewell(lambda: end(stopped=True)):
         try:
+            announcement.begin(runs)
             yield
         except Interrupted:
             end(stopped=True)
             raise
         except BuilderError as error:
-            for run in runs:
-                run.error = run.error or error
+            fail(error)
+            raise
+        except Exception as error:
+            fail(defect(error))
             raise
         finally:
             end(stopped=False)

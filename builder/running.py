@@ -112,14 +112,17 @@ def _exit_code(command: click.Command, module: str) -> int:
     return code if isinstance(code, int) else 0
 
 
+def defect(error: Exception) -> BuilderError:
+    """What to tell of an exception that nobody foresaw."""
+    return BuilderError(
+        f"the builder itself failed (version {__version__}): {type(error).__name__}: {error}",
+        remedy="Run it again with --verbose and report what it prints; it is a defect of the builder",
+    )
+
+
 def _unforeseen(error: Exception) -> int:
     console.traceback()
-    console.error(
-        BuilderError(
-            f"the builder itself failed (version {__version__}): {type(error).__name__}: {error}",
-            remedy="Run it again with --verbose and report what it prints; it is a defect of the builder",
-        ),
-    )
+    console.error(defect(error))
     return 1
 
 

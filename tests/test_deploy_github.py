@@ -154,12 +154,26 @@ def test_a_load_error_is_in_the_comment(job: Actions) -> None:
     assert "wrong number" in comment
 
 
-def test_a_refused_token_is_in_the_comment(job: Actions) -> None:
-    env = job.environ(pull_request_event(job.commit), "pull_request") | {"DAGSTER_CLOUD_API_TOKEN": "user:wrong"}
+@pytest.mark.parametrize("token", ["user:wrong", ""])
+def test_a_token_that_does_not_do_is_in_the_comment(job: Actions, token: str) -> None:
+    env = job.environ(pull_request_event(job.commit), "pull_request") | {"DAGSTER_CLOUD_API_TOKEN": token}
     assert job.here.deploy(env=env).code == 1
     (comment,) = job.comments()
-    assert "failed" in comment
-    assert "DAGSTER_CLOUD_API_TOKEN" in comment
+    for text in (comment, job.summary):
+        assert "❌ failed" in text
+        assert "DAGSTER_CLOUD_API_TOKEN" in text
+
+
+def test_a_defect_of_the_builder_is_no_success_in_the_comment(job: Actions) -> None:
+    patch = "from builder import delivery\ndelivery.Uploader.publish = None\n"
+    (job.root / "shelf" / "sitecustomize.py").write_text(patch)
+    env = job.environ(pull_request_event(job.commit), "pull_request")
+    path = os.pathsep.join([str(job.root / "shelf"), job.here.place.environment["PYTHONPATH"]])
+    assert "the builder itself failed" in job.here.deploy(env={**env, "PYTHONPATH": path}).failed()
+    (comment,) = job.comments()
+    for text in (comment, job.summary):
+        assert "❌ failed" in text
+        assert "the builder itself failed" in text
 
 
 def test_a_run_that_is_cancelled_does_not_leave_the_comment_at_building(job: Actions) -> None:
@@ -171,6 +185,16 @@ def test_a_run_that_is_cancelled_does_not_leave_the_comment_at_building(job: Act
     (comment,) = job.comments()
     assert "stopped" in comment
     assert "building" not in comment
+
+
+def test_a_run_that_is_cancelled_while_it_begins_to_comment_ends_that_too(job: Actions) -> None:
+    job.github.inject("POST", faults.Hang(), times=1)
+    running = job.here.start(env=job.environ(pull_request_event(job.commit), "pull_request"))
+    job.github.wait_until_hanging()
+    running.send(signal.SIGTERM)
+    assert job.here.finish(running).code == 128 + signal.SIGTERM
+    (comment,) = job.comments()
+    assert "stopped" in comment
 
 
 @pytest.mark.parametrize("status", ["CLOSED", "MERGED"])

@@ -94,6 +94,10 @@ class GitHubServer:
         """From now on everything goes well."""
         self._faults.clear()
 
+    def wait_until_hanging(self, seconds: float = 60) -> None:
+        """Until a request hangs (`faults.Hang`)."""
+        assert self._web.hanging.wait(seconds), f"nothing hangs; there were {self.requests}"
+
     def add_comment(self, issue: int, body: str, *, login: str = BOT) -> Comment:
         """Somebody comments."""
         with self._lock:
