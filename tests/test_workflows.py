@@ -21,7 +21,7 @@ from builder.resolution import uv
 from tests.support.container_registry import PASSWORD, USER, ContainerRegistry, serving_containers
 from tests.support.containers import Containers, container_settings, push_base, require_programs
 from tests.support.doors import REPOSITORY
-from tests.support.monorepo import WEBAPP, make_monorepo
+from tests.support.monorepo import PUBLISHED, WEBAPP, make_monorepo
 
 WORKFLOWS = sorted((REPOSITORY / ".github" / "workflows").glob("*.yml"))
 CORE, ALL = (
@@ -101,7 +101,14 @@ def test_a_fork_calls_them_with_what_a_person_can_choose(path: Path) -> None:
 
 def test_pypi_is_off_unless_asked_for() -> None:
     assert _read(ALL)[True]["workflow_dispatch"]["inputs"]["publish_to_pypi"]["default"] is False
-    assert _read(ALL)["jobs"]["pypi"]["if"].startswith("${{ inputs.publish_to_pypi &&")
+    assert _read(ALL)["jobs"]["pypi"]["if"] == "${{ inputs.publish_to_pypi }}"
+
+
+def test_images_are_published_if_asked_for_and_where_nobody_could_be_asked() -> None:
+    (push,) = (step for _job, step in _steps(ALL) if step.get("name") == "Push the image")
+    # A truth value is `true` or `false` as a text, and empty where an event has no inputs: not for a person or a
+    # caller who said no, on a tag either.
+    assert push["if"] == "${{ inputs.publish_to_ghcr || format('{0}', inputs.publish_to_ghcr) == '' }}"
 
 
 @dataclass(slots=True)
@@ -221,6 +228,7 @@ _VALUES = {
     "github.token": PASSWORD,
     "inputs.platforms || 'linux/amd64,linux/arm64'": "linux/amd64",
     "inputs.repository || vars.MONOREPO || github.repository": "Acme/dagster",
+    "inputs.publish_to_pypi": "false",
     "inputs.version": "",
 }
 
@@ -312,8 +320,26 @@ def test_packages_are_built_once_with_their_web_application_and_published(hosted
 
     publishing = hosted.workspace("all-pypi")
     shutil.copytree(building / "wheelhouse", publishing / "wheelhouse")
+    assert json.loads(runner.outputs["build"]["publishable"]) == list(PUBLISHED)
+    # Names of which one is the beginning of another.
+    names = [name for name in PUBLISHED if name != "dagster"]
+    runner.values["needs.build.outputs.publishable"] = json.dumps(names)
     runner.job("pypi", publishing, {})
-    assert sorted(path.name for path in (publishing / "dist").iterdir()) == sorted(wheels)
+    expected = sorted(name for name in wheels if not name.startswith("dagster-"))
+    assert sorted(path.name for path in (publishing / "dist").iterdir()) == expected
+
+
+@pytest.mark.parametrize("version", ["", "1.13.30+acme.1"])
+def test_what_pypi_would_refuse_is_refused_before_anything_is_built(hosted: Hosted, version: str) -> None:
+    values = {
+        "inputs.packages || 'all'": "dagster-pipes",
+        "inputs.publish_to_pypi": "true",
+        "inputs.version": version,
+    }
+    workspace = hosted.workspace(f"pypi-{len(version)}")
+    make_monorepo(workspace / "packages", "pyproject")
+    with pytest.raises(AssertionError, match=r"give a version to publish"):
+        hosted.runner(ALL, values).job("discover", workspace, {})
 
 
 def _yarn_in(workspace: Path) -> Path:
