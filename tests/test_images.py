@@ -249,6 +249,52 @@ def test_dependencies_have_a_layer_of_their_own(yard: Yard) -> None:
     assert len(shared) >= 3
 
 
+_DOCKER = r"""#!/usr/bin/env python3
+import os, subprocess, sys
+
+words = sys.argv[1:]
+if words[:2] == ["buildx", "inspect"]:
+    sys.exit(print("Name:   test\nDriver: docker-container"))
+assert words[:2] == ["buildx", "build"], words
+*words, context = words[2:]
+given = dict(zip(words, words[1:]))
+assert {"--provenance=false", "--sbom=false"} <= {*words}, words
+assert (given["--progress"], given["--network"]) == ("plain", "none"), words
+output = dict(part.split("=", 1) for part in given["--output"].split(","))
+assert (output["type"], output["tar"], output["rewrite-timestamp"]) == ("oci", "false", "true"), output
+kept = [word for word in words if word.startswith(("--build-arg=", "--label="))]
+kept += ["--no-cache", f"--platform={given['--platform']}", f"--target={given['--target']}"]
+assert "--no-cache" in words and len(words) == len(kept) + 10, words
+epoch = next(word.rpartition("=")[2] for word in kept if word.startswith("--build-arg=SOURCE_DATE_EPOCH="))
+store = ["--root", os.environ["STORE"] + "/root", "--runroot", os.environ["STORE"] + "/run"]
+build = ["buildah", *store, "build", "--isolation=chroot", "--layers", "--format=docker", "--timestamp", epoch]
+subprocess.run([*build, "--iidfile", os.environ["STORE"] + "/id", *kept, context], check=True)
+image = open(os.environ["STORE"] + "/id").read()
+subprocess.run(["buildah", *store, "push", "--quiet", "--format=oci", image, "oci:" + output["dest"]], check=True)
+"""
+
+
+def test_docker_buildx_is_told_the_same_and_what_it_exports_is_read(yard: Yard, tmp_path: Path) -> None:
+    # No Docker daemon runs where the tests do: what stands for it has buildx's command line and exports an OCI
+    # layout as buildx does, through buildah.
+    docker = tmp_path / "docker"
+    docker.write_text(_DOCKER, encoding="utf-8")
+    docker.chmod(0o755)
+    (tmp_path / "store").mkdir()
+    env = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "STORE": str(tmp_path / "store")}
+    ran = yard.image("dagster-webserver", "--out", tmp_path / "out", env=env).succeeded()
+    assert "with docker buildx" in ran.stderr
+    layout, other = (read_layout(path / "dagster-webserver") for path in (tmp_path / "out", yard.images))
+    (manifest,), (expected,) = layout.manifests(), other.manifests()
+    config, expected_config = (
+        json.loads(each.read(each.document(entry)["config"]["digest"]))
+        for each, entry in ((layout, manifest), (other, expected))
+    )
+    # But for the health check, which the OCI format that stands for buildx's has no place for.
+    assert expected_config["config"].pop("Healthcheck")
+    assert config == expected_config
+
+
 def test_two_builds_on_two_machines_are_one_digest(yard: Yard, tmp_path: Path) -> None:
     moved = {"BUILDER_CACHE_DIR": str(tmp_path / "cache"), "TMPDIR": str(tmp_path)}
     yard.image("dagster-webserver", "--out", tmp_path / "again", env=moved).succeeded()
