@@ -116,10 +116,7 @@ def discover_command(
 @main.command(
     "version",
     short_help="Give the packages one version.",
-    examples=(
-        "builder.packages version . --build 42",
-        "builder.packages version . --version 1.2.3 --check",
-    ),
+    examples=("builder.packages version . --build 42", "builder.packages version . --version 1.2.3 --check"),
 )
 @_repository
 @option(
@@ -207,14 +204,15 @@ def build_command(repository_dir: Path, out_dir: Path, selectors: tuple[str, ...
 
     repository = discover(repository_dir)
     packages = selection.with_siblings(repository, selection.select(repository, selectors))
-    build = build_wheelhouse(
-        repository,
-        packages,
-        out_dir.absolute(),
-        source_date_epoch=_source_date_epoch(),
-        workers=_workers(),
-        showing=console.step,
-    )
+    with console.progress("building packages", None):
+        build = build_wheelhouse(
+            repository,
+            packages,
+            out_dir.absolute(),
+            source_date_epoch=_source_date_epoch(),
+            workers=_workers(),
+            showing=console.step,
+        )
     built = build.wheelhouse.packages
     console.table(["wheel", ">size", "sha256"], [[each.wheel, size(each.size), each.sha256] for each in built])
     _fail(build.failures, len(packages), "built")
@@ -248,7 +246,7 @@ def lock_command(wheelhouse_dir: Path, selectors: tuple[str, ...], python_versio
         except BuilderError as error:
             return Failure(package.name, error)
 
-    with ThreadPoolExecutor(_workers()) as pool:
+    with ThreadPoolExecutor(_workers()) as pool, console.progress("locking packages", None):
         results = list(pool.map(attempt, packages))
     locks = [result for result in results if isinstance(result, Locked)]
     rows = [
@@ -276,7 +274,8 @@ def check_command(wheelhouse_dir: Path, selectors: tuple[str, ...], python_versi
 
     wheelhouse, packages = _read_wheelhouse(wheelhouse_dir, selectors)
     python = find_python(python_version)
-    checks = check_packages(wheelhouse, packages, python, workers=_workers(), showing=console.step)
+    with console.progress("checking packages", None):
+        checks = check_packages(wheelhouse, packages, python, workers=_workers(), showing=console.step)
     rows = [
         [each.name, each.version, ", ".join(each.import_names), ", ".join(each.console_scripts)]
         for each in checks.passed

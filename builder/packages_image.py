@@ -112,7 +112,8 @@ def image(
     )
     engine = find_engine()
     out = Path(os.path.abspath(out_dir))  # noqa: PTH100  (resolves no links)
-    with console.step(f"built the image of {package.name} {package.version} with {engine.name}"):
+    what = f"the image of {package.name} {package.version} with {engine.name}"
+    with console.step(f"built {what}"), console.progress(f"building {what}", None):
         layout = build_image(request, engine, out / package.name)
     rows = []
     for manifest in layout.manifests():
@@ -175,7 +176,7 @@ def push(
     credentials = Credentials(username, _password()) if username is not None else None
     latest = from_default_branch(os.environ, default_branch)
     for layout in found:
-        with console.step(f"pushed {layout.title}"):
+        with console.step(f"pushed {layout.title}"), console.progress(f"pushing {layout.title}", None):
             pushed = push_image(layout, place, credentials, latest=latest)
         if as_json:
             console.result(json.dumps({"name": pushed.name, "tags": pushed.tags, "digest": pushed.digest}))

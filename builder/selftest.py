@@ -74,7 +74,7 @@ def main(*, offline: bool, as_json: bool) -> int:
     }
     if offline:
         del probes["index"]
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor() as pool, console.progress("checking", None):
         jobs = [pool.submit(_check, name, probe) for name, probe in probes.items()]
         checks = []
         for job in jobs:

@@ -94,7 +94,8 @@ def read_project(
     wanted = Wanted(
         tuple(dict.fromkeys((*settings.extras, *extras))), tuple(dict.fromkeys((*settings.groups, *groups)))
     )
-    requirements = read_requirements(project, target.markers, build_metadata, wanted)
+    with console.progress(f"reading {project.name}", None):
+        requirements = read_requirements(project, target.markers, build_metadata, wanted)
     console.notices(requirements.notices)
     return requirements
 
@@ -103,7 +104,7 @@ def resolve_project(requirements: Requirements, target: Target, *, about: str = 
     """Resolve what a project asks for, showing the step; `about` names it among others."""
     from builder.resolution.resolve import resolve  # noqa: PLC0415  (start-up time)
 
-    with console.step(f"{about}resolve") as step:
+    with console.step(f"{about}resolve") as step, console.progress(f"{about}resolving", None):
         resolution = resolve(requirements, target)
         how = "resolved" if requirements.lock is None else f"{requirements.lock.name}:"
         ago = "" if resolution.age is None else f" ({resolution.age} s ago)"
@@ -123,10 +124,13 @@ def build_deps(lock: Lock, requirements: Requirements, out_dir: Path, *, about: 
     from builder.resolution.sanity import importing_setuptools  # noqa: PLC0415  (start-up time)
     from builder.resolution.sdists import fetch_wheels  # noqa: PLC0415  (start-up time)
 
-    with console.step(f"{about}fetched {len(lock.distributions)} wheels") as fetching:
-        files = fetch_wheels(lock)
+    with (
+        console.step(f"{about}fetched {len(lock.distributions)} wheels") as fetching,
+        console.progress(f"{about}fetching", lock.size) as progress,
+    ):
+        files = fetch_wheels(lock, progress.update, lambda what: console.progress(f"{about}{what}", None))
     identity = lock.identity(LAYOUT_VERSION)
-    with console.step(f"{about}assembled") as assembling:
+    with console.step(f"{about}assembled") as assembling, console.progress(f"{about}assembling", None):
         assembled: Assembled = assemble_deps_pex(
             [WheelFile(file.path, file.sha256) for file in files.values()],
             identity=identity,
@@ -257,7 +261,7 @@ def build_source(
     from builder.assembly.source_tree import source_entries  # noqa: PLC0415  (start-up time)
     from builder.resolution.backend import LocalPackage, local_wheel  # noqa: PLC0415  (start-up time)
 
-    with console.step(f"{about}packed") as step:
+    with console.step(f"{about}packed") as step, console.progress(f"{about}packing", None):
         with ThreadPoolExecutor() as pool:
             local = [LocalPackage(directory, target.python_version, out_dir) for directory in packages]
             wheels = list(pool.map(local_wheel, local))

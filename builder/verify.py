@@ -93,7 +93,8 @@ def main(
         items, outcomes = [_of_files(source, deps, workspace, names)], {}
     else:
         raise UsageError("give either OUT_DIR, or --source, --deps and --workspace")
-    with console.step(f"loaded {len(items)} location{'s' if len(items) != 1 else ''}"):
+    what = f"{len(items)} location{'s' if len(items) != 1 else ''}"
+    with console.step(f"loaded {what}"), console.progress(f"loading {what}", None):
         outcomes |= verify_locations(items, timeout=timeout, environment=environment)
     if as_json:
         console.result(json.dumps({name: _report(outcome) for name, outcome in outcomes.items()}, indent=2))

@@ -83,6 +83,12 @@ class Lock:
         """The versions of all distributions by their normalised names."""
         return {found.name: found.version for found in self.distributions}
 
+    @property
+    def size(self) -> int | None:
+        """Bytes of all distributions as they are fetched; None if that of any is not known."""
+        sizes = [found.size for found in self.distributions]
+        return None if None in sizes else sum(size for size in sizes if size is not None)
+
     def version_of(self, name: str) -> str | None:
         """The version of a distribution by its normalised name; None if it is not in the lock."""
         return self.versions.get(name)

@@ -8,8 +8,9 @@ import re
 import shutil
 import tarfile
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Final
 
@@ -18,14 +19,22 @@ from builder.errors import BuilderError, SdistBuildError, TargetError
 from builder.resolution import pythons, uv
 from builder.resolution.backend import build_wheel
 from builder.resolution.lock import Distribution, Lock
-from builder.resolution.store import StoredFile, fetch
+from builder.resolution.store import Arrived, StoredFile, fetch
 
 _PARALLEL_BUILDS: Final = 4
 _GIT_TIME_LIMIT: Final = 600.0
 
 
-def fetch_wheels(lock: Lock) -> Mapping[str, StoredFile]:
+Showing = Callable[[str], AbstractContextManager[object]]
+"""Shows something that takes a while, given what is being done, as long as it takes."""
+
+
+def fetch_wheels(
+    lock: Lock, arrived: Arrived = lambda _name, _bytes: None, showing: Showing = nullcontext
+) -> Mapping[str, StoredFile]:
     """A checked wheel for every distribution of a lock, by name: fetched, or built from source.
+
+    :param showing: is used for each that is built, from several threads.
 
     Raises FetchError, StorageError; SdistBuildError that names every distribution that cannot be built for the
     target on this machine.
@@ -33,8 +42,8 @@ def fetch_wheels(lock: Lock) -> Mapping[str, StoredFile]:
     archives = [found for found in lock.distributions if found.kind != "git"]
     sources = [found for found in lock.distributions if found.kind != "wheel"]
     _check_python(lock, sources)
-    files = dict(fetch(archives, lock.indexes.transport))
-    files.update(_build_all(lock, sources, files))
+    files = dict(fetch(archives, lock.indexes.transport, arrived))
+    files.update(_build_all(lock, sources, files, showing))
     return files
 
 
@@ -54,14 +63,14 @@ def _check_python(lock: Lock, sources: Sequence[Distribution]) -> None:
 
 
 def _build_all(
-    lock: Lock, sources: Sequence[Distribution], files: Mapping[str, StoredFile]
+    lock: Lock, sources: Sequence[Distribution], files: Mapping[str, StoredFile], showing: Showing
 ) -> Mapping[str, StoredFile]:
     if not sources:
         return {}
 
     def build(found: Distribution) -> StoredFile | BuilderError:
         try:
-            wheel = storage.kept(_place(lock, found)) or _build(lock, found, files)
+            wheel = storage.kept(_place(lock, found)) or _build(lock, found, files, showing)
             _check_fits(lock, found, wheel)
             return StoredFile(wheel, storage.sha256_of(wheel))
         except BuilderError as error:
@@ -82,10 +91,10 @@ def _build_all(
     return {name: result for name, result in built.items() if isinstance(result, StoredFile)}
 
 
-def _build(lock: Lock, found: Distribution, files: Mapping[str, StoredFile]) -> Path:
+def _build(lock: Lock, found: Distribution, files: Mapping[str, StoredFile], showing: Showing) -> Path:
     place = _place(lock, found)
     about = f"{found.name}=={found.version}" if found.version else found.name
-    with storage.scratch_directory() as scratch:
+    with storage.scratch_directory() as scratch, showing(f"building {about}"):
         if found.kind == "git":
             source = _check_out(found, scratch / "source")
         else:

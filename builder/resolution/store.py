@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,18 +43,28 @@ def store_path(distribution: Distribution) -> Path:
     return storage.cache_directory() / "sha256" / digest[:2] / digest / distribution.filename
 
 
-def fetch(distributions: Sequence[Distribution], transport: Transport) -> Mapping[str, StoredFile]:
+Arrived = Callable[[str, int], None]
+"""Is told again and again of how many bytes of a file are there: its name, and their number."""
+
+
+def fetch(
+    distributions: Sequence[Distribution], transport: Transport, arrived: Arrived = lambda _name, _bytes: None
+) -> Mapping[str, StoredFile]:
     """Have all these wheels and sdists in the store; return them by distribution name.
 
     What the store already holds is checked, the rest is fetched in parallel, each against its hash. Raises
     FetchError naming everything that is not to be had, StorageError if the disk is full.
 
     :param transport: how the hosts are reached.
+    :param arrived: is told from several threads; what was there already has arrived at once.
     """
     with ThreadPoolExecutor(_CONNECTIONS) as pool:
         whole = list(pool.map(_is_whole, distributions))
         missing = [found for found, there in zip(distributions, whole, strict=True) if not there]
-        _fetch_missing(missing, pool, transport)
+        for found, there in zip(distributions, whole, strict=True):
+            if there:
+                arrived(found.filename, found.size or 0)
+        _fetch_missing(missing, pool, transport, arrived)
     return {found.name: StoredFile(store_path(found), found.digest) for found in distributions}
 
 
@@ -68,7 +78,9 @@ def _is_whole(distribution: Distribution) -> bool:
         raise storage.storage_error(error, path) from error
 
 
-def _fetch_missing(missing: Sequence[Distribution], pool: ThreadPoolExecutor, transport: Transport) -> None:
+def _fetch_missing(
+    missing: Sequence[Distribution], pool: ThreadPoolExecutor, transport: Transport, arrived: Arrived
+) -> None:
     if not missing:
         return
     import httpx  # noqa: PLC0415  (start-up time)
@@ -79,7 +91,9 @@ def _fetch_missing(missing: Sequence[Distribution], pool: ThreadPoolExecutor, tr
     with transport.client(limits, timeout) as client:
         # Large ones first: the last to start should not be the last to finish by far.
         ordered = sorted(missing, key=lambda found: -(found.size or 0))
-        futures = [pool.submit(_fetch_one, client, found, credentials.get(found.name)) for found in ordered]
+        futures = [
+            pool.submit(_fetch_one, client, found, credentials.get(found.name), arrived) for found in ordered
+        ]
         try:
             failures = [failure for failure in (future.result() for future in futures) if failure is not None]
         except BaseException:
@@ -112,7 +126,9 @@ def _credentials(missing: Iterable[Distribution], transport: Transport) -> Mappi
     return found
 
 
-def _fetch_one(client: httpx.Client, distribution: Distribution, credentials: Credentials | None) -> str | None:
+def _fetch_one(
+    client: httpx.Client, distribution: Distribution, credentials: Credentials | None, arrived: Arrived
+) -> str | None:
     """Fetch one file into the store; return what went wrong, in words, if it is not to be had."""
     import httpx  # noqa: PLC0415  (start-up time)
 
@@ -127,7 +143,7 @@ def _fetch_one(client: httpx.Client, distribution: Distribution, credentials: Cr
             return f"{distribution.filename}: stopped"
         try:
             with storage.atomic_write(store_path(distribution)) as stream:
-                _copy(client, distribution, credentials, stream)
+                _copy(client, distribution, credentials, stream, arrived)
         except _WrongContent as error:
             problem = str(error)
         except httpx.HTTPStatusError as error:
@@ -153,7 +169,11 @@ class _WrongContent(Exception):
 
 
 def _copy(
-    client: httpx.Client, distribution: Distribution, credentials: Credentials | None, stream: IO[bytes]
+    client: httpx.Client,
+    distribution: Distribution,
+    credentials: Credentials | None,
+    stream: IO[bytes],
+    arrived: Arrived,
 ) -> None:
     """Copy a distribution's bytes to a stream; raises _WrongContent if they are not what the lock says."""
     digest = hashlib.sha256()
@@ -162,6 +182,7 @@ def _copy(
             raise _WrongContent("stopped")
         digest.update(chunk)
         stream.write(chunk)
+        arrived(distribution.filename, stream.tell())
     if digest.hexdigest() != distribution.digest:
         raise _WrongContent(f"its sha256 is {digest.hexdigest()}, the lock says {distribution.digest}")
 

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tarfile
+import threading
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -81,6 +82,21 @@ class Running:
         yield descriptors
         for descriptor in descriptors:
             os.close(descriptor)
+
+    def wait_for(self, words: str) -> str:
+        """The next line on stderr that has these words."""
+        assert self._process.stderr is not None
+        seen: list[str] = []
+        too_late = threading.Timer(SECONDS, self._process.kill)
+        too_late.start()
+        try:
+            for line in self._process.stderr:
+                if words in line:
+                    return line
+                seen.append(line)
+        finally:
+            too_late.cancel()
+        raise AssertionError("".join(seen[:20]))
 
     def finish(self, timeout: float = SECONDS) -> Ran:
         """Wait for its end; fails if that takes longer than `timeout` seconds."""
