@@ -188,13 +188,15 @@ class Uploader:
     def publish(self, runs: Sequence[LocationRun]) -> None:
         """Upload what was built, check it, and write the cache's records; a failure is that of its locations."""
         artefacts = {each.name: each for run in runs for each in run.artefacts}
-        with console.step("uploaded") as step:
-            total = sum(artefact.size for artefact in artefacts.values())
-            with console.progress("uploading", total) as progress:
-                published: dict[str, Published | PublishError] = _attempt(
-                    runs, lambda: self._registry.publish(list(artefacts.values()), progress.update), {}
-                )
-            step.title = _said(artefacts, published)
+        if not artefacts:
+            return
+        started = time.monotonic()
+        with console.progress("uploading", sum(artefact.size for artefact in artefacts.values())) as progress:
+            published: dict[str, Published | PublishError] = _attempt(
+                runs, lambda: self._registry.publish(list(artefacts.values()), progress.update), {}
+            )
+        if said := _said(published):
+            console.done(said, time.monotonic() - started)
         for run in runs:
             for artefact in run.artefacts:
                 found = published.get(artefact.name)
@@ -305,10 +307,13 @@ class Updater:
         """
         from builder.deployment.destination import FullDeployment  # noqa: PLC0415  (start-up time)
 
+        base = None
         if isinstance(self._destination, FullDeployment):
-            self.deployment = _existing(self._destination.name, names)
+            self.deployment = _existing(self._destination.name, names, branches=True)
             self._before = self._cloud.entries(self.deployment)
-        asked = self.deployment or next(iter(names), None)
+        elif self._destination.base_deployment:
+            base = _existing(self._destination.base_deployment, names, branches=False)
+        asked = self.deployment or base or next(iter(names), None)
         if asked and not self._cloud.takes_pex(asked):
             raise CloudError(
                 f"the agents of `{asked}` run Docker images only, not PEX files",
@@ -413,16 +418,20 @@ def _unfailed(runs: Sequence[LocationRun]) -> list[LocationRun]:
     return [run for run in runs if run.error is None]
 
 
-def _existing(name: str, names: Sequence[str]) -> str:
-    """The name of a full deployment, or one that only a branch deployment can have; raises ContextError."""
+def _existing(name: str, names: Sequence[str], *, branches: bool) -> str:
+    """The name of a full deployment, or one that only a branch deployment can have; raises ContextError.
+
+    :param branches: whether it may be a branch deployment.
+    """
     import difflib  # noqa: PLC0415  (start-up time)
 
-    if name in names or not names or _is_hexadecimal(name):
+    if name in names or not names or (branches and _is_hexadecimal(name)):
         return name
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.5) or sorted(names)
+    other = "; or give the id of a branch deployment, as in its address" if branches else ""
     raise ContextError(
-        f"there is no deployment `{name}`",
-        remedy=f"Choose from: {', '.join(near)}; or give the id of a branch deployment, as in its address",
+        f"there is no {'' if branches else 'full '}deployment `{name}`",
+        remedy=f"Choose from: {', '.join(near)}{other}",
     )
 
 
@@ -437,15 +446,14 @@ def _deps_names(pex_tag: str | None) -> list[str]:
     return [name for name in listed if name.startswith("deps-")]
 
 
-def _said(artefacts: Mapping[str, Artefact], published: Mapping[str, Published | PublishError]) -> str:
+def _said(published: Mapping[str, Published | PublishError]) -> str:
+    """What is in the registry now, for people; of what is not there its error tells."""
     done = [each for each in published.values() if not isinstance(each, PublishError)]
     sent = [each for each in done if each.sent]
     parts = [f"uploaded {_files(len(sent))}, {size(sum(each.size for each in sent))}"] if sent else []
     if there := len(done) - len(sent):
         parts.append(f"{_files(there)} already there")
-    if missing := len(artefacts) - len(done):
-        parts.append(f"{_files(missing)} not uploaded")
-    return "; ".join(parts) or "nothing to upload"
+    return "; ".join(parts)
 
 
 def _files(count: int) -> str:

@@ -78,6 +78,12 @@ def test_what_never_arrives_is_never_run(here: Deploying, case: str, kind: str) 
     assert "deployLocations" not in here.cloud.operations()
 
 
+def test_what_did_not_arrive_has_no_tick(here: Deploying) -> None:
+    here.cloud.inject("PUT", faults.Status(403))
+    here.deploy().failed()
+    assert not [line for line in here.said[-1].splitlines() if line.startswith("✓") and "upload" in line]
+
+
 def test_a_store_that_never_answers_is_given_up(here: Deploying) -> None:
     here.cloud.inject("PUT", faults.Hang(), name="source-*")
     error = here.deploy("--upload-timeout=3").failed()
@@ -175,9 +181,10 @@ def test_a_token_that_does_not_do_is_told_before_anything_is_built(here: Deployi
     assert not here.place.artefacts()
 
 
-def test_a_deployment_that_is_not_there_is_told_before_anything_is_built(here: Deploying) -> None:
-    error = here.deploy("--deployment=prd").failed()
-    assert "there is no deployment `prd`" in error
+@pytest.mark.parametrize("name", ["prd", "facade"])
+def test_a_deployment_that_is_not_there_is_told_before_anything_is_built(here: Deploying, name: str) -> None:
+    error = here.deploy(f"--deployment={name}").failed()
+    assert f"there is no deployment `{name}`" in error
     assert "prod" in error
     assert not here.place.artefacts()
 

@@ -164,6 +164,13 @@ def test_a_token_that_does_not_do_is_in_the_comment(job: Actions, token: str) ->
         assert "DAGSTER_CLOUD_API_TOKEN" in text
 
 
+def test_a_base_that_is_not_there_is_told_before_anything_is_built(job: Actions) -> None:
+    error = job.pull_request("--deployment=prd").failed()
+    assert "there is no full deployment `prd`" in error
+    assert "prod" in error
+    assert not job.here.place.artefacts()
+
+
 def test_a_defect_of_the_builder_is_no_success_in_the_comment(job: Actions) -> None:
     patch = "from builder import delivery\ndelivery.Uploader.publish = None\n"
     (job.root / "shelf" / "sitecustomize.py").write_text(patch)
