@@ -75,6 +75,17 @@ def test_no_script_has_anything_inserted_and_no_action_can_change(path: Path) ->
 
 
 @pytest.mark.parametrize("path", [CORE, ALL], ids=lambda path: path.stem)
+def test_jobs_have_the_python_for_which_packages_are_locked(path: Path) -> None:
+    # GitHub's runners have another one on PATH, with which `check` cannot install what was locked for 3.11.
+    for name, job in _read(path)["jobs"].items():
+        scripts = "".join(step.get("run", "") for step in job["steps"])
+        versions = [
+            step["with"]["python-version"] for step in job["steps"] if "setup-python" in step.get("uses", "")
+        ]
+        assert versions == (["3.11"] if "packages.sh" in scripts else []), name
+
+
+@pytest.mark.parametrize("path", [CORE, ALL], ids=lambda path: path.stem)
 def test_nothing_is_left_half_done_and_no_job_may_more_than_it_must(path: Path) -> None:
     workflow = _read(path)
     assert workflow["concurrency"]["cancel-in-progress"] is False
