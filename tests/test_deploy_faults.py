@@ -24,6 +24,7 @@ def here(tmp_path: Path) -> Iterator[Deploying]:
 # Uploads
 
 PASSING: dict[str, tuple[str, faults.Fault]] = {
+    "403": ("PUT", faults.Status(403)),
     "503": ("PUT", faults.Status(503)),
     "500": ("PUT", faults.Status(500)),
     "429": ("PUT", faults.Status(429, retry_after="1")),
@@ -41,6 +42,7 @@ def test_what_goes_wrong_once_is_done_again(here: Deploying, case: str) -> None:
     on, fault = PASSING[case]
     here.cloud.inject(on, fault, name="deps-*", times=1)
     here.deploy("--deps-cache-tag-write=main").succeeded()
+    assert not here.cloud.unused_faults()
     here.assert_whole()
     assert len(here.records()) == 1
 
@@ -93,8 +95,14 @@ def test_a_store_that_never_answers_is_given_up(here: Deploying) -> None:
 
 
 def test_a_full_check_reads_all_of_it_back(here: Deploying) -> None:
-    here.cloud.inject("PUT", faults.Corrupt(), name="deps-*", times=1)
+    here.deploy().succeeded()
+    file = here.built()["deps"]["file"]
+    here.cloud.storage.put_object(file, b"?" + here.cloud.objects()[file][1:])
+    here.sent()
+    here.deploy().succeeded()
+    assert here.sent() == []
     here.deploy("--check=full").succeeded()
+    assert here.sent() == ["deps"]
     here.assert_whole()
 
 
@@ -229,6 +237,16 @@ def test_a_poll_that_fails_among_good_ones_does_not_matter(here: Deploying) -> N
     here.cloud.organization.polls_to_load = 2
     here.cloud.inject("workspaceOrError", faults.GraphQLErrors(), after=3, times=1)
     here.deploy().succeeded()
+    assert not here.cloud.unused_faults()
+
+
+def test_an_agent_that_never_reports_is_told_of(here: Deploying) -> None:
+    here.cloud.organization.polls_to_load = None
+    here.cloud.organization.agent_running = False
+    error = here.deploy("--wait-timeout=1").failed()
+    assert "agents of the deployment: 1 NOT_RUNNING" in error
+    assert "No agent is running" in error
+    assert f"{here.cloud.url}/prod/locations" in error
 
 
 def test_nothing_is_waited_for_if_nobody_wants_to(here: Deploying) -> None:
@@ -247,7 +265,7 @@ def test_nothing_is_waited_for_if_nobody_wants_to(here: Deploying) -> None:
         b"\x00not json",
         b"[]",
         b'{"deps_pex_name": "deps-abc.pex"}',
-        b'{"deps_pex_name": "deps-abc.pex", "dagster_version": "1.0"}',
+        b'{"deps_pex_name": "deps-0123456789abcdef.pex", "dagster_version": "1.0"}',
         b'{"deps_pex_name": "deps-abc.pex:source-evil.pex", "dagster_version": "1.0"}',
         b'{"deps_pex_name": "../deps-abc.pex", "dagster_version": "1.0"}',
         b'{"deps_pex_name": "source-abc.pex", "dagster_version": "1.0"}',
