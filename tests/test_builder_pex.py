@@ -21,6 +21,7 @@ from packaging.utils import parse_wheel_filename
 
 from builder import storage
 from tests.conftest import REPOSITORY, build_builder, builder_sources
+from tests.support.doors import write_tree
 from tests.support.pythons import any_python
 
 SUPPORTED = ["3.11", "3.12"]
@@ -234,6 +235,14 @@ def test_works_without_what_was_left_out(builder_pex: Path) -> None:
     # cryptography, and the compiled part of sqlalchemy.
     code = "import dagster_cloud_cli.commands.ci, github3, jwt, sqlalchemy; print(sqlalchemy.text('1'))"
     assert evaluate(builder_pex, code) == "1"
+
+
+def test_finds_packages_and_holds_what_their_images_are_made_of(builder_pex: Path, tmp_path: Path) -> None:
+    write_tree(tmp_path, {"one/setup.py": 'from setuptools import setup\nsetup(name="one", version="1.0")\n'})
+    assert "setuptools.build_meta" in said(run([builder_pex, "-m", "builder.packages", "discover", tmp_path]))
+    code = "from importlib import resources as r; d = r.files('builder.monorepo.images')"
+    code += "; print((d / 'Dockerfile').is_file(), (d / 'verify_import.py').is_file())"
+    assert evaluate(builder_pex, code) == "True True"
 
 
 def test_children_find_the_tools_inside(builder_pex: Path) -> None:

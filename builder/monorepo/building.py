@@ -110,12 +110,21 @@ def build_wheelhouse(
 def export(repository: Repository, packages: Iterable[Package], destination: Path) -> None:
     """Copy packages in the repository's own shape, with the files at its root and the ignore files on the way."""
     places = {PurePosixPath(package.path) for package in packages}
-    for name in git.list_files(repository.root):
+    files = [(name, name) for name in git.list_files(repository.root)]
+    # What a link to a directory means is there too, as backends would find it.
+    links = git.directory_links(repository.root).items()
+    linked = [
+        (link + name.removeprefix(target), name)
+        for link, target in links
+        for name, _source in files
+        if name.startswith(f"{target}/")
+    ]
+    for name, source in (*files, *linked):
         path = PurePosixPath(name)
         inside = any(parent in places for parent in path.parents)
         on_the_way = path.name == ".gitignore" and any(path.parent in place.parents for place in places)
         if inside or on_the_way or len(path.parts) == 1:
-            _copy(repository.root / name, destination / name)
+            _copy(repository.root / source, destination / name)
     for package in packages:
         if package.webapp and package.webapp.built:
             built = package.directory / package.webapp.path

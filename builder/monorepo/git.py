@@ -30,6 +30,23 @@ def list_files(root: Path) -> list[str]:
     return sorted(name for name in set(listed.split("\0")) if name and (root / name).is_file())
 
 
+def directory_links(root: Path) -> dict[str, str]:
+    """The links of a repository that mean a directory of the repository: where they lie, and what they mean.
+
+    Both relative to `root`, with slashes. None outside git.
+    """
+    if not _is_repository(root):
+        return {}
+    root = root.resolve()
+    listed = _ask(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
+    links = {name: (root / name).resolve() for name in listed if name and (root / name).is_symlink()}
+    return {
+        name: target.relative_to(root).as_posix()
+        for name, target in sorted(links.items())
+        if target.is_dir() and target != root and target.is_relative_to(root)
+    }
+
+
 def commit_of(root: Path) -> str | None:
     """The full hash of the commit that is checked out; None outside git, or before the first commit."""
     if not _is_repository(root):

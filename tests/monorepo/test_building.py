@@ -149,6 +149,18 @@ def test_a_web_application_that_the_manifest_forgets_is_noticed(tmp_path: Path) 
     assert "Let the manifest include" in (failure.error.remedy or "")
 
 
+def test_what_links_mean_is_built(tmp_path: Path) -> None:
+    repository = make_monorepo(tmp_path / "repository", "pyproject")
+    package = repository.path / "python_modules/dagster-pipes/dagster_pipes"
+    (package / "shared").symlink_to("../../libraries/dagster-shared/dagster_shared")
+    (package / "version_too.py").symlink_to("version.py")
+
+    build = _build(repository.path, tmp_path / "house", "dagster-pipes")
+
+    wheel = build.wheelhouse.wheel_path(build.wheelhouse.package("dagster-pipes"))
+    assert {"dagster_pipes/shared/version.py", "dagster_pipes/version_too.py"} <= {*_members(wheel)}
+
+
 def test_builds_see_the_date_and_no_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_tree(
         tmp_path / "repository",
