@@ -9,10 +9,11 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any, Literal
 
 import pytest
+from dagster_cloud_cli.core.pex_builder import pex_registry
 
 from builder import process
 from builder.deployment import graphql, updating
-from builder.deployment.cloud import Cloud
+from builder.deployment.cloud import URLS, Cloud
 from builder.deployment.connection import Connection, read_connection
 from builder.deployment.context import Commit, PullRequest
 from builder.deployment.destination import BranchDeployment, GitMetadata
@@ -349,6 +350,11 @@ def test_waiting_for_maintenance_ends_with_the_run(
 
 
 # URLs of files
+
+
+def test_urls_are_asked_for_in_the_real_clients_words() -> None:
+    assert URLS % "PUT" == pex_registry.GENERATE_PUT_URL_QUERY
+    assert URLS % "GET" == pex_registry.GENERATE_GET_URL_QUERY
 
 
 @pytest.mark.parametrize("method", ["PUT", "GET"])
