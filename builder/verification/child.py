@@ -109,7 +109,10 @@ def _snapshot(repository: Any) -> None:
     except ImportError:
         # Before dagster 1.9.
         return
-    RepositorySnap.from_def(repository)
+    with warnings.catch_warnings():
+        # Reading what it has deprecated itself, such as a schedule's `environment_vars`, dagster warns everybody.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        RepositorySnap.from_def(repository)
 
 
 def _assets(repository: Any) -> list[str]:
