@@ -319,7 +319,8 @@ def test_the_command_fails_when_the_import_fails(yard: Yard) -> None:
 def test_no_image_is_made_of_a_package_that_cannot_be_imported(yard: Yard) -> None:
     ran = yard.image("dagster-broken")
     assert ran.code == 1
-    assert ran.stderr.startswith("error: the image could not be built\n")
+    # Where it takes long, the first line says so.
+    assert "error: the image could not be built\n" in ran.stderr
     assert "No module named 'no_such_module'" in ran.stderr
     assert not (yard.images / "dagster-broken").exists()
 
