@@ -106,6 +106,7 @@ def _show(runs: Sequence[LocationRun], page: str | None, *, report: bool) -> Non
             contents = f"{source.files} files" + (f"; installed: {packages}" if packages else "")
             rows.append(["", source.artefact.name, size(source.artefact.size), contents])
     if rows:
+        console.note("")
         console.table(["location", "file", ">size", "what is in it"], rows)
         built = [run.build for run in runs if run.build]
         show_contents([each.deps for each in built], [each.source for each in built], full=report)
@@ -122,6 +123,7 @@ def _tell(failed: Mapping[str, BuilderError]) -> int:
     for name, each in failed.items():
         errors.setdefault(id(each), (each, []))[1].append(f"`{name}`")
     for error, names in errors.values():
+        console.note("")
         console.error(error, about=f"location{'s' if len(names) > 1 else ''} {', '.join(names)}")
     return 1 if errors else 0
 
