@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from builder import github_output
 from builder.console import console
-from builder.delivery import LocationRun, Updater
+from builder.delivery import LocationRun
 from builder.deployment.context import Context, commit_url
 from builder.deployment.pull_request_comment import PullRequestComment
 from builder.deployment.summary import (
@@ -23,6 +23,7 @@ from builder.deployment.summary import (
     job_summary,
 )
 from builder.errors import Notice
+from builder.updater import Updater
 
 if TYPE_CHECKING:
     from builder.deployment.destination import Choice

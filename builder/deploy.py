@@ -17,11 +17,13 @@ from builder import door
 from builder.build_report import build_report
 from builder.command_line import OUTPUT, DoorCommand, option
 from builder.console import console
-from builder.delivery import LocationRun, Update, Updater, Upload, Uploader
+from builder.delivery import LocationRun, Update, Upload
 from builder.deploy_options import DeliveryOptions, delivery_options
 from builder.errors import BuilderError, Interrupted
 from builder.report import show_contents
 from builder.running import defect, farewell, run_door, verbosity_options
+from builder.updater import Updater
+from builder.uploader import Uploader
 from builder.verifying import Verification, verify
 from builder.words import size
 from builder.workspace_build import ProjectBuild, build_workspace

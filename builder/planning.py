@@ -13,11 +13,12 @@ from builder.steps import read_project, resolve_project, select_source, tell_wha
 from builder.words import size
 
 if TYPE_CHECKING:
-    from builder.delivery import Updater, Uploader
     from builder.project.location import Location, SourceTree, Workspace
     from builder.project.requirements import Wanted
     from builder.resolution.lock import Lock
     from builder.resolution.target import Target
+    from builder.updater import Updater
+    from builder.uploader import Uploader
 
 _LISTED = 10
 """Changes that are shown of each location."""

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from builder import storage
 from builder.console import console
-from builder.delivery import LocationRun, Uploader
+from builder.delivery import LocationRun
 from builder.errors import BuilderError, LoadError, Notice
 from builder.outcomes import counts
+from builder.uploader import Uploader
 
 if TYPE_CHECKING:
     from builder.steps import DepsBuild
