@@ -9,6 +9,7 @@ import contextlib
 import io
 import os
 import re
+import shutil
 import sys
 import threading
 import time
@@ -188,15 +189,24 @@ class Console:
             sys.stdout.flush()
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Write a table of results to stdout, never wrapped; columns whose title starts with `>` align right."""
-        lines = [[column.removeprefix(">") for column in columns], *rows]
+        """Write a table of results to stdout; columns whose title starts with `>` align right.
+
+        A line is never wrapped: on a terminal that is too narrow, a row is a block with a line for each cell.
+        """
+        titles = [column.removeprefix(">") for column in columns]
+        lines = [titles, *rows]
         widths = [max(len(line[index]) for line in lines) for index in range(len(columns))]
+        if sum(widths) + len(_BETWEEN) * (len(widths) - 1) > _columns():
+            for number, row in enumerate(rows):
+                # A row without a first cell goes on with what the one before is about.
+                self.result(("\n" if number and row[0] else "") + _block(titles, row))
+            return
         for line in lines:
             cells = zip(line, widths, columns, strict=True)
             padded = (
                 cell.rjust(width) if title.startswith(">") else cell.ljust(width) for cell, width, title in cells
             )
-            self.result("  ".join(padded).rstrip())
+            self.result(_BETWEEN.join(padded).rstrip())
 
     def _show_bar(self, progress: Progress, over: threading.Event) -> None:
         if over.wait(MOMENT):
@@ -250,6 +260,9 @@ MOMENT: Final = 1.0
 NOW_AND_THEN: Final = 15.0
 """Seconds between two lines on a step that takes long, where there is no terminal."""
 
+_BETWEEN: Final = "  "
+"""Between the cells of a table."""
+
 PATIENCE: Final = 0.5
 """Seconds that the last word waits for the screen."""
 
@@ -267,6 +280,18 @@ def _harmless(text: str) -> str:
     """Clean, and no workflow command where those are obeyed."""
     text = _clean(text)
     return github_output.neutralised(text) if github_output.in_actions() else text
+
+
+def _block(titles: Sequence[str], row: Sequence[str]) -> str:
+    """A row of a table below itself, without its empty cells."""
+    width = max(map(len, titles))
+    cells = ((title, cell) for title, cell in zip(titles, row, strict=True) if cell)
+    return "\n".join(f"{title.ljust(width)}{_BETWEEN}{cell}" for title, cell in cells)
+
+
+def _columns() -> float:
+    """How wide a table may be: what is not read by people may be of any width."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else float("inf")
 
 
 def _on_terminal() -> bool:
