@@ -57,7 +57,9 @@ class Bars:
     """The bars of several steps; they vanish when hidden. Used by one thread at a time."""
 
     def __init__(self, steps: Sequence[Progress]) -> None:
-        from rich.console import Console  # noqa: PLC0415  (start-up time)
+        # Inside builder.pex it brings rich along.
+        import dagster_cloud_cli  # noqa: F401, PLC0415  (start-up time)
+        from rich.console import Console  # noqa: PLC0415
         from rich.progress import BarColumn, TextColumn, TimeRemainingColumn  # noqa: PLC0415
         from rich.progress import Progress as RichProgress  # noqa: PLC0415
         from rich.table import Column  # noqa: PLC0415

@@ -43,6 +43,8 @@ WITHOUT = frozenset({"cryptography"})
 PURE = frozenset({"sqlalchemy"})
 # What no door of the builder needs for its own work: unpacked when something asks for it.
 LATE = frozenset({"dagster", "dagster-cloud-cli"})
+# What the builder imports of that part. Not `rich`: httpx tries to import it and does without.
+ASKING = frozenset({"dagster", "dagster_cloud_cli", "dagster_shared", "requests"})
 
 _PACKAGE = "builder.zip"
 
@@ -116,12 +118,10 @@ def _group(archives: Sequence[_Archive]) -> boot.Group:
     if twice := [file for file, count in files.items() if count > 1]:
         raise ToolError(f"`{twice[0]}` is in two wheels")
     identity = hashlib.sha256(repr([(archive.name, archive.sha256) for archive in archives]).encode())
-    # Not all modules: httpx, for one, tries to import rich and does without it.
-    modules = [root.replace("-", "_") for root in LATE]
     return {
         "identity": identity.hexdigest()[:32],
         "wheels": [archive.name for archive in archives],
-        "modules": sorted(module for module in modules if f"{module}/__init__.py" in files),
+        "modules": sorted(module for module in ASKING if f"{module}/__init__.py" in files),
     }
 
 

@@ -213,16 +213,31 @@ def test_holds_all_that_the_builder_imports(builder_pex: Path, empty_cache: Path
     imported = {
         module.partition(".")[0]
         for path in (REPOSITORY / "builder").rglob("*.py")
-        # This one runs in the environment of a project's build backend.
-        if path.name != "metadata_hook.py"
+        # These run in the environments of a project's build backend and of its code.
+        if path.name not in {"metadata_hook.py", "child.py"}
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         for module in imports(node)
     }
-    assert {"click", "httpx", "yaml"} <= imported
-    code = f"from importlib.util import find_spec as f; print([n for n in {sorted(imported)} if not f(n)])"
-    assert evaluate(builder_pex, code) == "[]"
+    # What only deploying needs.
+    of_dagster = {"dagster_cloud_cli", "dagster_shared", "requests", "rich", "urllib3"}
+    assert {"click", "httpx", "yaml", *of_dagster} <= imported
+    lacking = "from importlib.util import find_spec as f; print([n for n in {} if not f(n)])"
+    assert evaluate(builder_pex, lacking.format(sorted(imported - of_dagster))) == "[]"
     # Unpacking dagster's part would slow each fresh start down.
     assert len(list((empty_cache / "boot").iterdir())) == 1
+    assert evaluate(builder_pex, lacking.format(sorted(of_dagster))) == "[]"
+
+
+@pytest.mark.parametrize("module", ["builder.deployment.graphql", "requests", "dagster_shared.serdes"])
+def test_has_what_deploying_needs_at_hand(builder_pex: Path, empty_cache: Path, module: str) -> None:
+    assert evaluate(builder_pex, f"import {module}; print({module.rpartition('.')[2]!r})")
+    assert (empty_cache / "boot").is_dir()
+
+
+def test_has_bars(builder_pex: Path, empty_cache: Path) -> None:
+    code = "from builder.progress import Bars; print(type(Bars([])).__name__)"
+    assert evaluate(builder_pex, code) == "Bars"
+    assert len(list((empty_cache / "boot").iterdir())) == 2
 
 
 def imports(node: ast.AST) -> list[str]:
