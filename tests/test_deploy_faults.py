@@ -126,6 +126,20 @@ def test_a_location_does_not_wait_for_the_files_of_another(here: Deploying) -> N
     assert stock in (here.runs("stock") or "")
 
 
+@pytest.mark.parametrize("fault", [faults.NullUrl(), faults.FewerUrls()])
+def test_a_file_without_a_url_is_that_of_its_location_alone(here: Deploying, fault: faults.Fault) -> None:
+    here.locations("sales", "stock")
+    here.deploy("--location=stock").succeeded()
+    stock = here.built("stock")["source"]["file"]
+    here.cloud.storage.delete_object(stock)
+    here.cloud.inject("generateServerlessPexUrl:PUT", fault, name=stock)
+    error = here.deploy().failed()
+    assert "location `stock`" in error
+    assert "gave no URL" in error
+    assert "sales" not in error
+    here.assert_whole("sales")
+
+
 # The update
 
 REFUSED: dict[str, tuple[faults.Fault, str]] = {

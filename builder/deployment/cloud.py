@@ -16,6 +16,7 @@ from builder.deployment.failures import AGAIN, GraphQLErrors, Uncertain
 from builder.deployment.graphql import RETRIES, GraphQL
 from builder.deployment.updating import listed, reason, update_locations
 from builder.errors import CloudError, Notice
+from builder.publishing.pex_registry import NoUrl
 
 if TYPE_CHECKING:
     from builder.deployment.destination import BranchDeployment
@@ -122,7 +123,7 @@ class Cloud:
         missing = [name for name, url in zip(names, urls, strict=True) if not url or not isinstance(url, str)]
         if missing:
             verb = {"PUT": "upload", "GET": "read"}[method]
-            raise CloudError(
+            raise NoUrl(
                 f"Dagster Cloud (`{self.connection.host}`) gave no URL to {verb} {listed(missing)}",
                 remedy=f"{AGAIN}; PEX files need an organization with Dagster+ Serverless",
             )

@@ -6,9 +6,7 @@ was read back, and no record is trusted before what it names was looked at.
 
 from __future__ import annotations
 
-import base64
 import json
-import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -20,6 +18,7 @@ from typing import Final, Literal, Protocol, Self, TypeVar
 
 from builder import process
 from builder.errors import CloudError, Notice, PublishError
+from builder.publishing.records import LIMIT, Record, Unusable, parse_record, record_name
 from builder.publishing.remote_zip import DistributionSize, central_directory, distribution_sizes
 from builder.publishing.transfer import (
     TAIL,
@@ -42,17 +41,15 @@ _ASKING: Final = 0.25
 """The part of a file's time that it may take to find out whether it has to be sent at all."""
 _CURIOSITY: Final = 15.0
 """Seconds that finding out what nothing depends on may take."""
-_RECORD_LIMIT: Final = 1 << 16
 _DIRECTORY_LIMIT: Final = 1 << 26
-_SIZE_LIMIT: Final = 1 << 50
-# Ours and the existing tool's have 40 digits. The name goes into the pex tag, where a colon would separate files.
-_DEPS_NAME: Final = re.compile(r"deps-[0-9a-f]{8,64}\.pex")
-_VERSION: Final = re.compile(r"[0-9A-Za-z.!+_-]{1,64}")
-_SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _AGAIN: Final = "Run it again; what has arrived is not sent again"
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+class NoUrl(CloudError):
+    """A file got no URL; others may."""
 
 
 class UrlSource(Protocol):
@@ -140,17 +137,22 @@ class PexRegistry:
         if not files:
             return {}
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            links = self._links([file.name for file in files], "GET")
-            asked = _each(pool, lambda file: self._ask(file, links[file.name]), files)
+            links, failed = self._known([file.name for file in files], "GET")
+            asked = _each(
+                pool,
+                lambda file: self._ask(file, links[file.name]),
+                [file for file in files if file.name in links],
+            )
             done = {each.name: each for each in asked if isinstance(each, Published)}
-            failed = {each.file.name: each.error for each in asked if isinstance(each, _Failed)}
+            failed |= {each.file.name: each.error for each in asked if isinstance(each, _Failed)}
             missing = {each.file.name: each for each in asked if isinstance(each, _Missing)}
             if missing and not process.stopping.is_set():
-                targets = self._links(list(missing), "PUT")
+                targets, without = self._known(list(missing), "PUT")
+                failed |= without
                 sent = _each(
                     pool,
                     lambda each: self._send(each, links[each.file.name], targets[each.file.name], progress),
-                    missing.values(),
+                    [each for name, each in missing.items() if name in targets],
                 )
             else:
                 sent = [_Failed(each.file, _error(each.file.name, "it was stopped")) for each in missing.values()]
@@ -161,23 +163,37 @@ class PexRegistry:
                 failed[each.file.name] = each.error
         return {file.name: done.get(file.name) or failed[file.name] for file in artefacts}
 
+    def _known(self, names: Sequence[str], method: Method) -> tuple[dict[str, Link], dict[str, PublishError]]:
+        """The links of files, and why those that have none do not."""
+        try:
+            return self._links(names, method), {}
+        except NoUrl as error:
+            if len(names) == 1:
+                return {}, {names[0]: _error(names[0], error.what, remedy=error.remedy)}
+        # The order of those that did come may not be that of the names.
+        found = [self._known([name], method) for name in names]
+        return (
+            {name: link for links, _ in found for name, link in links.items()},
+            {name: error for _, errors in found for name, error in errors.items()},
+        )
+
     def find_deps(self, identity: str, tag: str) -> tuple[CachedDeps | None, tuple[Notice, ...]]:
         """The deps PEX that was recorded for a lock's identity under a cache tag, if it is there whole.
 
         The notice says why a record that exists is of no use.
         """
-        name = _record_name(identity, tag)
+        name = record_name(identity, tag)
         deadline = Deadline(self._timeout)
         try:
             [link] = self._links([name], "GET").values()
-            content = self._transfers.read(link, _RECORD_LIMIT, deadline)
+            content = self._transfers.read(link, LIMIT, deadline)
             if content is None:
                 return None, ()
-            record = _parse_record(content)
+            record = parse_record(content)
             return self._checked(record, deadline), ()
         except CloudError as error:
             reason = error.what
-        except (TransferError, _Unusable) as error:
+        except (TransferError, Unusable) as error:
             reason = str(error)
         return None, (Notice(f"the record of cached dependencies `{name}` is not used: {reason}"),)
 
@@ -186,7 +202,7 @@ class PexRegistry:
 
         To be called only once that file is in the registry whole.
         """
-        name = _record_name(identity, tag)
+        name = record_name(identity, tag)
         fields = {"deps_pex_name": deps.name, "dagster_version": deps.dagster_version, "size": deps.size}
         content = json.dumps({**fields, **({"sha256": deps.sha256} if deps.sha256 else {})}).encode()
         deadline = Deadline(self._timeout)
@@ -195,7 +211,7 @@ class PexRegistry:
             [target] = self._links([name], "PUT").values()
             for _ in range(_SENDINGS):
                 self._transfers.put(target, lambda: [content], len(content), deadline)
-                if self._transfers.read(source, _RECORD_LIMIT, deadline, renewals=1) == content:
+                if self._transfers.read(source, LIMIT, deadline, renewals=1) == content:
                     return
         except CloudError as error:
             raise _error(name, error.what, remedy=error.remedy) from error
@@ -316,17 +332,17 @@ class PexRegistry:
     def _look(self, link: Link, deadline: Deadline, size: int | None, *, renewals: int = 0) -> Stored | None:
         return self._transfers.look(link, deadline, size=size, whole=self._whole, renewals=renewals)
 
-    def _checked(self, record: _Record, deadline: Deadline) -> CachedDeps:
+    def _checked(self, record: Record, deadline: Deadline) -> CachedDeps:
         [link] = self._links([record.name], "GET").values()
         stored = self._look(link, deadline, record.size)
         if stored is None:
-            raise _Unusable(f"it names `{record.name}`, which the registry does not have")
+            raise Unusable(f"it names `{record.name}`, which the registry does not have")
         if record.size not in {None, stored.size}:
-            raise _Unusable(f"the registry has {stored.size} bytes of `{record.name}`, not {record.size}")
+            raise Unusable(f"the registry has {stored.size} bytes of `{record.name}`, not {record.size}")
         if central_directory(stored.tail, stored.size) is None:
-            raise _Unusable(f"the registry's `{record.name}` is not a whole PEX file")
+            raise Unusable(f"the registry's `{record.name}` is not a whole PEX file")
         if self._whole and record.sha256 not in {None, stored.sha256}:
-            raise _Unusable(f"the registry's `{record.name}` has another sha256 than was recorded")
+            raise Unusable(f"the registry's `{record.name}` has another sha256 than was recorded")
         return CachedDeps(record.name, stored.size, record.dagster_version, record.sha256)
 
 
@@ -343,47 +359,6 @@ class _Missing:
 class _Failed:
     file: Artefact
     error: PublishError
-
-
-@dataclass(frozen=True, slots=True)
-class _Record:
-    name: str
-    dagster_version: str
-    size: int | None
-    sha256: str | None
-
-
-class _Unusable(Exception):
-    """Why a record is not used."""
-
-
-def _record_name(identity: str, tag: str) -> str:
-    return f"requirements-{identity}-{base64.urlsafe_b64encode(tag.encode()).decode()}.txt"
-
-
-def _parse_record(content: bytes) -> _Record:
-    """What a record says; raises _Unusable, which quotes nothing of it: anybody who may deploy can write one."""
-    if len(content) >= _RECORD_LIMIT:
-        raise _Unusable("it is far too large")
-    try:
-        fields = json.loads(content)
-    except (ValueError, RecursionError):
-        raise _Unusable("it is not JSON") from None
-    if not isinstance(fields, dict):
-        raise _Unusable("it is not a JSON object")
-    name, version = fields.get("deps_pex_name"), fields.get("dagster_version")
-    size, sha256 = fields.get("size"), fields.get("sha256")
-    if name is None or version is None:
-        raise _Unusable("it is not complete")
-    if not isinstance(name, str) or not _DEPS_NAME.fullmatch(name):
-        raise _Unusable("it does not name a deps PEX")
-    if not isinstance(version, str) or not _VERSION.fullmatch(version):
-        raise _Unusable("its dagster_version is no version")
-    if size is not None and not (type(size) is int and 0 <= size < _SIZE_LIMIT):
-        raise _Unusable("its size is no number")
-    if sha256 is not None and not (isinstance(sha256, str) and _SHA256.fullmatch(sha256)):
-        raise _Unusable("its sha256 is none")
-    return _Record(name, version, size, sha256)
 
 
 def _local_tail(file: Artefact) -> bytes:
