@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from builder import door, storage
+from builder.built import built_locations
 from builder.command_line import DoorCommand, option
 from builder.console import console
 from builder.errors import LoadError, Notice
 from builder.outcomes import counts, show_outcome
 from builder.running import run_door, stop_is_the_end, verbosity_options
-from builder.verify import NOT_VERIFIED, _of_report
+from builder.verify import NOT_VERIFIED
 
 if TYPE_CHECKING:
     from builder.previewing.code_servers import CodeServer, Ready
@@ -74,7 +75,7 @@ def main(out_dir: Path, names: tuple[str, ...], port: int, variables: tuple[str,
 
     environment = door.read_variables(variables)
     claim(port)
-    items, outcomes = _of_report(out_dir, names)
+    items, outcomes = built_locations(out_dir, names)
     outcomes |= _verified(items, environment)
     names_that_load = {name for name, outcome in outcomes.items() if _show(name, outcome)}
     loading = [item for item in items if item.name in names_that_load]

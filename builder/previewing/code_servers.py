@@ -19,6 +19,7 @@ from typing import Final
 from builder import process, storage
 from builder.errors import LoadError
 from builder.resolution.pythons import find_python
+from builder.verification.load import server_environment
 from builder.verification.machine import pex_info
 from builder.verification.unpack import Unpacked, unpack, unpacked_deps
 from builder.verification.verify import ToVerify
@@ -203,10 +204,7 @@ def _environment(ready: Ready, socket: Path, extra: Mapping[str, str]) -> dict[s
         f"{prefix}WORKING_DIRECTORY": item.code.working_directory or ".",
         **({f"{prefix}ATTRIBUTE": item.code.attribute} if item.code.attribute else {}),
     }
-    clean = process.clean_environment({**extra, **asked})
-    paths = [str(ready.source.bin), str(ready.deps.bin), clean.get("PATH", os.defpath)]
-    modules = [str(ready.source.site_packages), str(ready.deps.site_packages)]
-    return {**clean, "PATH": os.pathsep.join(paths), "PYTHONPATH": os.pathsep.join(modules)}
+    return server_environment(ready.source, ready.deps, {**extra, **asked})
 
 
 def _answers(path: Path) -> bool:

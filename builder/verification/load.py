@@ -136,7 +136,9 @@ def load(
     try:
         finished = process.run(
             [source.entry_point, child, request],
-            env=_environment(name, source, deps, {"DAGSTER_HOME": str(home), **environment}),
+            env=server_environment(
+                source, deps, {"DAGSTER_LOCATION_NAME": name, "DAGSTER_HOME": str(home), **environment}
+            ),
             # Where the server has none, its own working directory is as good as any.
             cwd=root if root.is_dir() else home,
             timeout=timeout + _GRACE,
@@ -155,8 +157,9 @@ def load(
     return Died(code_at_end, _frames(traced), "\n".join(said.splitlines()[-_OUTPUT_LINES:]))
 
 
-def _environment(name: str, source: Unpacked, deps: Unpacked, extra: Mapping[str, str]) -> dict[str, str]:
-    clean = process.clean_environment({"DAGSTER_LOCATION_NAME": name, **extra})
+def server_environment(source: Unpacked, deps: Unpacked, extra: Mapping[str, str]) -> dict[str, str]:
+    """What code gets on the server: its paths in their order, `extra`, and what is no secret of this process."""
+    clean = process.clean_environment(extra)
     paths = [str(source.bin), str(deps.bin), clean.get("PATH", os.defpath)]
     modules = [str(source.site_packages), str(deps.site_packages)]
     return {**clean, "PATH": os.pathsep.join(paths), "PYTHONPATH": os.pathsep.join(modules)}
