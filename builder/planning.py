@@ -162,14 +162,20 @@ def _tell_changes(location: Location, project: _Planned, uploader: Uploader, upd
     """Say how the dependencies differ from those that the location runs with now."""
     from builder.deployment.summary import dependency_changes  # noqa: PLC0415  (start-up time)
 
-    versions = project.lock.versions
-    before = uploader.versions_before(updater.running(location.name), project.deps, versions)
-    if before is None:
-        return
-    changes = dependency_changes(before, versions)
-    lines = [f"+ {name} {version}" for name, version in changes.added]
-    lines += [f"- {name} {version}" for name, version in changes.removed]
-    lines += [f"  {name} {old} → {new}" for name, old, new in changes.changed]
+    running = updater.running(location.name)
+    lines: list[str] = []
+    if not uploader.has(running, project.deps):
+        before = uploader.distributions_before(running)
+        if before is None:
+            return
+        old = {name: each.size for name, each in before.items()}
+        new = {each.name: each.size for each in project.lock.distributions}
+        changes = dependency_changes({name: each.version for name, each in before.items()}, project.lock.versions)
+        lines = [f"+ {name} {version}{_sizes(new.get(name))}" for name, version in changes.added]
+        lines += [f"- {name} {version}{_sizes(old.get(name))}" for name, version in changes.removed]
+        lines += [
+            f"  {name} {was} → {now}{_sizes(old.get(name), new.get(name))}" for name, was, now in changes.changed
+        ]
     console.result("")
     console.result(
         f"dependencies of `{location.name}` since its last deploy: {'' if lines else 'unchanged'}".rstrip()
@@ -178,3 +184,8 @@ def _tell_changes(location: Location, project: _Planned, uploader: Uploader, upd
         console.result(f"  {line}")
     if len(lines) > _LISTED:
         console.result(f"  and {len(lines) - _LISTED} more")
+
+
+def _sizes(*counts: int | None) -> str:
+    known = [size(count) for count in counts if count is not None]
+    return f" ({' → '.join(known)})" if len(known) == len(counts) else ""

@@ -17,6 +17,7 @@ from builder.words import size
 if TYPE_CHECKING:
     from builder.deployment.cloud import Cloud
     from builder.publishing.pex_registry import CachedDeps, Published
+    from builder.publishing.remote_zip import DistributionSize
     from builder.resolution.lock import Lock
 
 
@@ -132,13 +133,20 @@ class Uploader:
         :param pex_tag: what it ran.
         :param deps: the name of a deps PEX whose `versions` are known.
         """
-        names = _deps_names(pex_tag)
-        if len(names) != 1:
-            return None
-        if names[0] == deps:
+        if self.has(pex_tag, deps):
             return versions
-        found = self._registry.distributions(names[0])
+        found = self.distributions_before(pex_tag)
         return None if found is None else {name: each.version for name, each in found.items()}
+
+    @staticmethod
+    def has(pex_tag: str | None, deps: str) -> bool:
+        """Whether a pex tag names this deps PEX."""
+        return deps in _deps_names(pex_tag)
+
+    def distributions_before(self, pex_tag: str | None) -> Mapping[str, DistributionSize] | None:
+        """What the deps PEX of a pex tag is made of, by project; None if nobody knows."""
+        names = _deps_names(pex_tag)
+        return self._registry.distributions(names[0]) if len(names) == 1 else None
 
     def look_back(self, runs: Sequence[LocationRun]) -> None:
         """Find out what the locations ran with before they were updated."""
