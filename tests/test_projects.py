@@ -24,6 +24,7 @@ from tests.support.doors import DAGSTER, REPOSITORY, Ran, Workshop, make_sdist, 
 from tests.support.index import Index, serving
 from tests.support.projects import Trait, load_traits
 from tests.support.server import CodeServer, ServerRefusedError
+from tests.support.verified import verified
 from tests.support.wheels import download_wheels, make_wheel
 
 RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -299,7 +300,7 @@ def loadable() -> list[Trait]:
     ]
 
 
-def test_the_real_server_loads_every_project_that_can_be_built(
+def test_the_real_server_and_verify_load_every_project_that_can_be_built(
     shop: Shop, tmp_path: Path, pytestconfig: pytest.Config
 ) -> None:
     """Each source PEX beside one deps PEX of the real dagster; what the projects need besides are empty wheels."""
@@ -321,10 +322,11 @@ def test_the_real_server_loads_every_project_that_can_be_built(
         source.rename(pex_files / source.name)
         return f"files={deps.name}:{source.name}"
 
-    def load(trait: Trait) -> tuple[str, ...] | str:
+    def load(trait: Trait) -> dict[str, list[str]] | str:
         try:
-            source = {"python_file": DEFINITIONS}
-            return server.create_location(trait.name, pex_tag=tags[trait.name], code_source=source).assets
+            return server.create_location(
+                trait.name, pex_tag=tags[trait.name], code_source={"python_file": DEFINITIONS}
+            ).definitions()
         except ServerRefusedError as error:
             return error.error
 
@@ -334,4 +336,21 @@ def test_the_real_server_loads_every_project_that_can_be_built(
         with CodeServer(pex_files) as server:
             # The first alone: dagster's database is made at the first use, and breaks if two make it at once.
             found = [load(traits[0]), *pool.map(load, traits[1:])]
-    assert dict(zip(tags, found, strict=True)) == {name: (name.replace("-", "_"),) for name in tags}
+    loaded = dict(zip(tags, found, strict=True))
+    assert {name: each if isinstance(each, str) else each["assets"] for name, each in loaded.items()} == {
+        name: [name.replace("-", "_")] for name in tags
+    }
+    locations = [
+        {
+            "name": name,
+            "directory": str(tmp_path / name),
+            "project": str(tmp_path / name),
+            "code_source": {"python_file": DEFINITIONS},
+            "source": {"file": tag.rpartition(":")[2]},
+            "deps": {"file": deps.name, "sha256": storage.sha256_of(deps)},
+        }
+        for name, tag in tags.items()
+    ]
+    report = {"workspace": str(tmp_path / "none.yaml"), "python_version": RUNNING, "locations": locations}
+    (pex_files / "build.json").write_text(json.dumps(report), encoding="utf-8")
+    assert verified(pex_files) == loaded
