@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from unittest import mock
 
 if TYPE_CHECKING:
-    from builder import process
+    from builder.system import process
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 RUNS = 5

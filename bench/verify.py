@@ -56,11 +56,11 @@ def pex_tools(pex: Path, root: Path, *options: str) -> float:
 def main(root: Path) -> None:
     """Build once, then measure."""
     caches, out = root / "caches", root / "out"
-    door: list[str | Path] = [sys.executable, "-m"]
+    command: list[str | Path] = [sys.executable, "-m"]
     workspace = QUICKSTART / "dagster_cloud.yaml"
-    build = [*door, "builder.deploy", workspace, out, "--python-version", PYTHON_VERSION]
+    build = [*command, "builder.deploy", workspace, out, "--python-version", PYTHON_VERSION]
     run(build, BUILDER_CACHE_DIR=caches)
-    verify = [*door, "builder.verify", out]
+    verify = [*command, "builder.verify", out]
 
     def cold() -> float:
         shutil.rmtree(caches / "verify", ignore_errors=True)

@@ -8,11 +8,11 @@ from typing import Final
 import click
 
 from builder import __version__
-from builder.command_line import DoorCommand
-from builder.console import console
-from builder.running import run_door
+from builder.terminal.command_line import BuilderCommand
+from builder.terminal.console import console
+from builder.terminal.running import run_command
 
-_DOORS: Final = ("deploy", "verify", "preview", "deps", "source", "diff", "packages", "selftest")
+_COMMANDS: Final = ("deploy", "verify", "preview", "deps", "source", "diff", "packages", "selftest")
 
 _OTHERS: Final = {
     "dagster": "Dagster's command line.",
@@ -20,18 +20,18 @@ _OTHERS: Final = {
 }
 
 
-class _Overview(DoorCommand):
+class _Overview(BuilderCommand):
     """A command whose help lists the modules instead of the options."""
 
     def format_options(self, _context: click.Context, formatter: click.HelpFormatter) -> None:
-        doors = {f"builder.{name}": _short_help(name) for name in _DOORS}
+        commands = {f"builder.{name}": _short_help(name) for name in _COMMANDS}
         with formatter.section("Modules, each with --help"):
-            formatter.write_dl([*doors.items(), *_OTHERS.items()])
+            formatter.write_dl([*commands.items(), *_OTHERS.items()])
 
 
-def _short_help(door: str) -> str:
-    """What a door does, in its own words; a door is quick to import: what it needs it imports when it runs."""
-    command: click.Command = importlib.import_module(f"builder.{door}").main
+def _short_help(name: str) -> str:
+    """The one-line help of a command, from its module, which imports nothing heavy."""
+    command: click.Command = importlib.import_module(f"builder.{name}").main
     return command.short_help or ""
 
 
@@ -52,4 +52,4 @@ def main(context: click.Context) -> None:
 
 
 if __name__ == "__main__":
-    run_door(main, "builder")
+    run_command(main, "builder")

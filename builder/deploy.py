@@ -13,23 +13,23 @@ from typing import TYPE_CHECKING
 
 import click
 
-from builder import door
-from builder.build_report import build_report
-from builder.command_line import OUTPUT, DoorCommand, option
-from builder.console import console
-from builder.delivery import LocationRun, Update, Upload
-from builder.deploy_options import DeliveryOptions, delivery_options
+from builder.building.build_json import build_report
+from builder.building.contents_table import show_contents
+from builder.building.workspace import ProjectBuild, build_workspace
+from builder.delivery.options import DeliveryOptions, delivery_options
+from builder.delivery.run import LocationRun, Update, Upload
+from builder.delivery.updater import Updater
+from builder.delivery.uploader import Uploader
+from builder.delivery.verifying import Verification, verify
 from builder.errors import BuilderError, Interrupted
-from builder.report import show_contents
-from builder.running import defect, farewell, run_door, verbosity_options
-from builder.updater import Updater
-from builder.uploader import Uploader
-from builder.verifying import Verification, verify
-from builder.words import size
-from builder.workspace_build import ProjectBuild, build_workspace
+from builder.terminal import options
+from builder.terminal.command_line import OUTPUT, BuilderCommand, option
+from builder.terminal.console import console
+from builder.terminal.formatting import size
+from builder.terminal.running import defect, farewell, run_command, verbosity_options
 
 if TYPE_CHECKING:
-    from builder.announcement import Announcement
+    from builder.delivery.announcement import Announcement
     from builder.deployment.cloud import Cloud
     from builder.deployment.destination import BranchDeployment
     from builder.project.location import Workspace
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """What one run of this door has to do."""
+    """What one run of this command has to do."""
 
     workspace: Workspace
     target: Target
@@ -59,7 +59,7 @@ class _Job:
 
 def _build(job: _Job, runs: Sequence[LocationRun], uploader: Uploader | None) -> None:
     """Build what all locations need, and report it."""
-    from builder.storage import atomic_write  # noqa: PLC0415  (start-up time)
+    from builder.system.storage import atomic_write  # noqa: PLC0415  (start-up time)
 
     with console.phase("Build"):
         results = build_workspace(
@@ -113,7 +113,7 @@ def _show(runs: Sequence[LocationRun], page: str | None, *, report: bool) -> Non
         built = [run.build for run in runs if run.build]
         show_contents([each.deps for each in built], [each.source for each in built], full=report)
     if page and any(run.updated for run in runs):
-        from builder.announcement import state  # noqa: PLC0415  (start-up time)
+        from builder.delivery.announcement import state  # noqa: PLC0415  (start-up time)
 
         console.result("")
         console.table(["location", "state", "where"], [[run.name, state(run), page] for run in runs])
@@ -156,7 +156,7 @@ def _run(job: _Job, announcement: Announcement | None) -> int:
 
 def _plan(job: _Job) -> int:
     """Show what `_run` would do."""
-    from builder.planning import plan  # noqa: PLC0415  (start-up time)
+    from builder.delivery.plan import plan  # noqa: PLC0415  (start-up time)
 
     with contextlib.ExitStack() as stack:
         uploader, updater = _connected(job, stack)
@@ -244,7 +244,7 @@ def _announcement(workspace: Path, update: Update | None) -> Announcement | None
     """What GitHub Actions is to show of the run, if it runs there."""
     if os.environ.get("GITHUB_ACTIONS") != "true":
         return None
-    from builder.announcement import Announcement  # noqa: PLC0415  (start-up time)
+    from builder.delivery.announcement import Announcement  # noqa: PLC0415  (start-up time)
 
     return Announcement(workspace, update.choice if update else None, os.environ)
 
@@ -267,7 +267,7 @@ def _choose(path: Path, names: Sequence[str]) -> Workspace:
 
 
 @click.command(
-    cls=DoorCommand,
+    cls=BuilderCommand,
     short_help="Build the locations of a workspace, and deploy them.",
     examples=(
         "builder.deploy dagster_cloud.yaml out",
@@ -277,14 +277,14 @@ def _choose(path: Path, names: Sequence[str]) -> Workspace:
     ),
 )
 @click.argument("workspace", type=click.Path(path_type=Path))
-@door.out_argument
-@door.location_option(door.WHAT_TO_BUILD, "Only this location.")
-@door.include_option
-@door.wanted_options
-@door.target_options
+@options.out_argument
+@options.location_option(options.WHAT_TO_BUILD, "Only this location.")
+@options.include_option
+@options.wanted_options
+@options.target_options
 @delivery_options
 @option(OUTPUT, "--plan", is_flag=True, help="Say what would be done, and do nothing of it.")
-@door.report_option
+@options.report_option
 @verbosity_options
 def main(
     workspace: Path,
@@ -309,8 +309,8 @@ def main(
     """
     from builder.project.requirements import Wanted  # noqa: PLC0415  (start-up time)
 
-    out = door.output_directory(out_dir)
-    target = door.read_target_options(python_version, platform)
+    out = options.output_directory(out_dir)
+    target = options.read_target_options(python_version, platform)
     upload = delivery.upload()
     chosen = _choose(workspace, names)
     update = delivery.update(chosen.path.parent)
@@ -326,4 +326,4 @@ def main(
 
 
 if __name__ == "__main__":
-    run_door(main, "builder.deploy")
+    run_command(main, "builder.deploy")

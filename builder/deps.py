@@ -6,24 +6,25 @@ from pathlib import Path
 
 import click
 
-from builder import door
-from builder.command_line import DoorCommand
-from builder.console import console
-from builder.report import show_contents
-from builder.running import run_door, verbosity_options
-from builder.steps import build_deps, read_project, resolve_project
+from builder.building.contents_table import show_contents
+from builder.building.steps import build_deps, read_project, resolve_project
+from builder.terminal import options
+from builder.terminal.command_line import BuilderCommand
+from builder.terminal.console import console
+from builder.terminal.formatting import size
+from builder.terminal.running import run_command, verbosity_options
 
 
 @click.command(
-    cls=DoorCommand,
+    cls=BuilderCommand,
     short_help="Build the deps PEX of a project.",
     examples=("builder.deps . out", "builder.deps . out --extra aws --python-version 3.12 --report"),
 )
-@door.project_argument
-@door.out_argument
-@door.wanted_options
-@door.target_options
-@door.report_option
+@options.project_argument
+@options.out_argument
+@options.wanted_options
+@options.target_options
+@options.report_option
 @verbosity_options
 def main(
     project_dir: Path,
@@ -43,9 +44,9 @@ def main(
     from builder.project.requirements import Wanted  # noqa: PLC0415  (start-up time)
     from builder.resolution.backend import LocalPackage, local_metadata  # noqa: PLC0415  (start-up time)
 
-    project = door.project_directory(project_dir)
-    out = door.output_directory(out_dir)
-    target = door.read_target_options(python_version, platform)
+    project = options.project_directory(project_dir)
+    out = options.output_directory(out_dir)
+    target = options.read_target_options(python_version, platform)
     requirements = read_project(
         project,
         target,
@@ -54,22 +55,22 @@ def main(
     )
     lock, _step = resolve_project(requirements, target)
     built = build_deps(lock, requirements, out)
-    unpacked = door.size(built.unpacked_size or 0)
+    unpacked = size(built.unpacked_size or 0)
     console.table(
         ["file", ">size", "what is in it"],
         [
             [
                 built.name,
-                door.size(built.size),
+                size(built.size),
                 f"{len(built.versions)} distributions for {target.description}, {unpacked} unpacked",
             ],
             [
                 built.lock.name,
-                door.size(built.lock.stat().st_size),
+                size(built.lock.stat().st_size),
                 f"the lock, with dagster {built.dagster_version}",
             ],
             *(
-                [path.name, door.size(path.stat().st_size), "what is in it, as CycloneDX"]
+                [path.name, size(path.stat().st_size), "what is in it, as CycloneDX"]
                 for path in (built.sbom,)
                 if path
             ),
@@ -79,4 +80,4 @@ def main(
 
 
 if __name__ == "__main__":
-    run_door(main, "builder.deps")
+    run_command(main, "builder.deps")

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from builder import door
-from builder.command_line import DoorCommand
-from builder.console import console
-from builder.running import run_door, verbosity_options
+from builder.terminal import options
+from builder.terminal.command_line import BuilderCommand
+from builder.terminal.console import console
+from builder.terminal.running import run_command, verbosity_options
 
 if TYPE_CHECKING:
     from builder.resolution.lock_diff import LockDiff, Locked
 
 
 @click.command(
-    cls=DoorCommand,
+    cls=BuilderCommand,
     short_help="Show what changed between two locks.",
     examples=(
         "builder.diff old/deps-1f.pylock.toml out/deps-2e.pylock.toml",
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 )
 @click.argument("old_lock", type=click.Path(path_type=Path))
 @click.argument("new_lock", type=click.Path(path_type=Path))
-@door.json_option("Print the difference")
+@options.json_option("Print the difference")
 @verbosity_options
 def main(old_lock: Path, new_lock: Path, *, as_json: bool) -> None:
     """Show which distributions were added, removed and changed from OLD_LOCK to NEW_LOCK, with their sizes.
@@ -35,7 +35,7 @@ def main(old_lock: Path, new_lock: Path, *, as_json: bool) -> None:
     A lock is the deps-HASH.pylock.toml that a build leaves beside its deps PEX, or any other pylock.toml. The exit
     code is 0 whether they differ or not.
     """
-    from builder.report import show_diff  # noqa: PLC0415  (start-up time)
+    from builder.building.contents_table import show_diff  # noqa: PLC0415  (start-up time)
     from builder.resolution.lock_diff import diff_locks, read_locked  # noqa: PLC0415  (start-up time)
 
     diff = diff_locks(read_locked(old_lock), read_locked(new_lock))
@@ -65,4 +65,4 @@ def _of(found: Locked) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    run_door(main, "builder.diff")
+    run_command(main, "builder.diff")

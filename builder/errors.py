@@ -19,8 +19,8 @@ BuilderError                 exit code 1
 
 Interrupted                  SIGINT, SIGTERM or SIGHUP: exit code 128 + signal number
 
-Code below the doors raises these and never prints or exits; `builder.running.run_door` is the one place where
-they become words on the screen and an exit code.
+Code below the commands raises these and never prints or exits. `builder.terminal.running.run_command` is the one
+place that turns them into a message and an exit code.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something that the user should know although the work goes on; doors show it, rooms return it.
+    """Something that the user should know although the work goes on; commands show it, rooms return it.
 
     :param text: one sentence without a full stop.
     :param where: the file and line that it is about.
@@ -152,7 +152,7 @@ class StorageError(BuilderError):
 class Interrupted(BaseException):
     """The user or the machine asked the run to stop.
 
-    Like KeyboardInterrupt it is no Exception: it can be raised anywhere, and nothing on the way to the door may
+    Like KeyboardInterrupt it is no Exception: it can be raised anywhere, and nothing on the way to the command may
     take it for a failure of its own.
     """
 

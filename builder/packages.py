@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Final, get_args
 
 import click
 
-from builder import door
-from builder.command_line import OUTPUT, DoorGroup, option
-from builder.console import console
 from builder.errors import PackagesError, UsageError
+from builder.monorepo.images.command import image, push
 from builder.monorepo.versions import Scheme
-from builder.packages_image import image, push
-from builder.running import run_door, verbosity_options
-from builder.words import size
+from builder.terminal import options
+from builder.terminal.command_line import OUTPUT, BuilderGroup, option
+from builder.terminal.console import console
+from builder.terminal.formatting import size
+from builder.terminal.running import run_command, verbosity_options
 
 if TYPE_CHECKING:
     from builder.monorepo.building import Failure
@@ -45,7 +45,7 @@ _python_version = option(
 
 
 @click.group(
-    cls=DoorGroup,
+    cls=BuilderGroup,
     short_help="Build the packages of a repository.",
     examples=(
         "builder.packages version . --build 42",
@@ -75,7 +75,7 @@ def main() -> None:
     metavar="REF",
     help="Only what changed since git's REF, and what needs that.",
 )
-@door.json_option("Print all that is known")
+@options.json_option("Print all that is known")
 @option(OUTPUT, "--matrix", "as_matrix", is_flag=True, help="Print a matrix for a job of GitHub Actions.")
 @verbosity_options
 def discover_command(
@@ -394,4 +394,4 @@ def _as_json(repository: Repository, packages: Sequence[Package]) -> str:
 
 
 if __name__ == "__main__":
-    run_door(main, "builder.packages")
+    run_command(main, "builder.packages")

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from builder import door, storage
-from builder.built import built_locations
-from builder.command_line import DoorCommand, option
-from builder.console import console
+from builder.building.built import built_locations
 from builder.errors import LoadError, Notice
-from builder.outcomes import counts, show_outcome
-from builder.running import run_door, stop_is_the_end, verbosity_options
+from builder.system import storage
+from builder.terminal import options
+from builder.terminal.command_line import BuilderCommand, option
+from builder.terminal.console import console
+from builder.terminal.running import run_command, stop_is_the_end, verbosity_options
+from builder.verification.outcome_table import counts, show_outcome
 from builder.verify import NOT_VERIFIED
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ _PAGE: Final = "Web page"
 
 
 @click.command(
-    cls=DoorCommand,
+    cls=BuilderCommand,
     short_help="Run what was built, with the web page.",
     examples=(
         "builder.preview out --webserver",
@@ -48,8 +49,8 @@ _PAGE: Final = "Web page"
     ),
 )
 @click.argument("out_dir", type=click.Path(path_type=Path))
-@door.location_option(_WHAT, "Only this location.")
-@door.env_option(_WHAT)
+@options.location_option(_WHAT, "Only this location.")
+@options.env_option(_WHAT)
 @option(_PAGE, "--webserver", "fetch", is_flag=True, help="Fetch dagster-webserver unless it is a dependency.")
 @option(
     _PAGE,
@@ -73,7 +74,7 @@ def main(out_dir: Path, names: tuple[str, ...], port: int, variables: tuple[str,
     from builder.previewing.home import make_home  # noqa: PLC0415  (start-up time)
     from builder.previewing.page import claim, page, write_workspace  # noqa: PLC0415  (start-up time)
 
-    environment = door.read_variables(variables)
+    environment = options.read_variables(variables)
     claim(port)
     items, outcomes = built_locations(out_dir, names)
     outcomes |= _verified(items, environment)
@@ -208,4 +209,4 @@ def _count(things: Sequence[object], what: str) -> str:
 
 
 if __name__ == "__main__":
-    run_door(main, "builder.preview")
+    run_command(main, "builder.preview")

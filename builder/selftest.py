@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from builder import door, process, storage
-from builder.command_line import DoorCommand, option
-from builder.console import console
 from builder.errors import BuilderError, ToolError
-from builder.running import run_door, verbosity_options
+from builder.system import process, storage
+from builder.terminal import options
+from builder.terminal.command_line import BuilderCommand, option
+from builder.terminal.console import console
+from builder.terminal.running import run_command, verbosity_options
 
 if TYPE_CHECKING:
     from builder.assembly.wheels import WheelFile
@@ -48,12 +49,12 @@ class Check:
 
 
 @click.command(
-    cls=DoorCommand,
+    cls=BuilderCommand,
     short_help="Check that this builder works here.",
     examples=("builder.selftest", "builder.selftest --offline"),
 )
 @option("What to check", "--offline", is_flag=True, help="Do not ask the package index.")
-@door.json_option("Print the checks")
+@options.json_option("Print the checks")
 @verbosity_options
 def main(*, offline: bool, as_json: bool) -> int:
     """Start everything that the builder relies on, and build, unpack and import a PEX of one package.
@@ -227,4 +228,4 @@ def _sample_wheel(directory: Path) -> WheelFile:
 
 
 if __name__ == "__main__":
-    run_door(main, "builder.selftest")
+    run_command(main, "builder.selftest")

@@ -6,25 +6,26 @@ from pathlib import Path
 
 import click
 
-from builder import door
-from builder.command_line import DoorCommand
-from builder.console import console
-from builder.report import show_contents
-from builder.running import run_door, verbosity_options
-from builder.steps import build_source, metadata_of, read_project
+from builder.building.contents_table import show_contents
+from builder.building.steps import build_source, metadata_of, read_project
+from builder.terminal import options
+from builder.terminal.command_line import BuilderCommand
+from builder.terminal.console import console
+from builder.terminal.formatting import size
+from builder.terminal.running import run_command, verbosity_options
 
 
 @click.command(
-    cls=DoorCommand,
+    cls=BuilderCommand,
     short_help="Build the source PEX of a project.",
     examples=("builder.source . out", "builder.source . out --include data/model.bin --report"),
 )
-@door.project_argument
-@door.out_argument
-@door.include_option
-@door.wanted_options
-@door.target_options
-@door.report_option
+@options.project_argument
+@options.out_argument
+@options.include_option
+@options.wanted_options
+@options.target_options
+@options.report_option
 @verbosity_options
 def main(
     project_dir: Path,
@@ -42,9 +43,9 @@ def main(
     from builder.project.requirements import Wanted  # noqa: PLC0415  (start-up time)
     from builder.resolution.resolve import local_packages  # noqa: PLC0415  (start-up time)
 
-    project = door.project_directory(project_dir)
-    out = door.output_directory(out_dir)
-    target = door.read_target_options(python_version, platform)
+    project = options.project_directory(project_dir)
+    out = options.output_directory(out_dir)
+    target = options.read_target_options(python_version, platform)
     requirements = read_project(
         project, target, lambda directory: metadata_of(directory, target, out), Wanted(extras, groups)
     )
@@ -52,11 +53,9 @@ def main(
     built = build_source(SourceTree(project, project), packages, target, out, include=include)
     names = ", ".join(f"`{directory.name}`" for directory in built.packages)
     what = f"{built.files} files" + (f"; installed: {names}" if names else "")
-    console.table(
-        ["file", ">size", "what is in it"], [[built.artefact.name, door.size(built.artefact.size), what]]
-    )
+    console.table(["file", ">size", "what is in it"], [[built.artefact.name, size(built.artefact.size), what]])
     show_contents([], [built], full=report)
 
 
 if __name__ == "__main__":
-    run_door(main, "builder.source")
+    run_command(main, "builder.source")

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from builder import door
-from builder.built import built_locations
-from builder.command_line import DoorCommand, option
-from builder.console import console
+from builder.building.built import built_locations
 from builder.errors import LoadError, UsageError
-from builder.outcomes import show_outcome
-from builder.running import run_door, verbosity_options
+from builder.terminal import options
+from builder.terminal.command_line import BuilderCommand, option
+from builder.terminal.console import console
+from builder.terminal.running import run_command, verbosity_options
+from builder.verification.outcome_table import show_outcome
 
 if TYPE_CHECKING:
     from builder.project.location import Location
@@ -31,7 +31,7 @@ _HOW: Final = "How to load it"
 
 
 @click.command(
-    cls=DoorCommand,
+    cls=BuilderCommand,
     short_help="Load what was built as the server will.",
     examples=(
         "builder.verify out",
@@ -40,7 +40,7 @@ _HOW: Final = "How to load it"
     ),
 )
 @click.argument("out_dir", required=False, type=click.Path(path_type=Path))
-@door.location_option(_WHAT, "Only this location.")
+@options.location_option(_WHAT, "Only this location.")
 @option(
     _WHAT,
     "--source",
@@ -62,9 +62,9 @@ _HOW: Final = "How to load it"
     metavar="PATH",
     help="The dagster_cloud.yaml that says what to load.",
 )
-@door.env_option(_HOW)
-@door.timeout_option(_HOW, "--timeout", "How long a location may load.", seconds=120)
-@door.json_option("Print all that was found")
+@options.env_option(_HOW)
+@options.timeout_option(_HOW, "--timeout", "How long a location may load.", seconds=120)
+@options.json_option("Print all that was found")
 @verbosity_options
 def main(
     out_dir: Path | None,
@@ -87,7 +87,7 @@ def main(
     """
     from builder.verification.verify import verify_locations  # noqa: PLC0415  (start-up time)
 
-    environment = door.read_variables(variables)
+    environment = options.read_variables(variables)
     if out_dir is not None and not (source or deps or workspace):
         items, outcomes = built_locations(out_dir, names)
     elif out_dir is None and source and deps and workspace:
@@ -150,4 +150,4 @@ def _report(outcome: Outcome) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    run_door(main, "builder.verify")
+    run_command(main, "builder.verify")

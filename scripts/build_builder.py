@@ -30,9 +30,9 @@ import builder_wheels  # noqa: E402
 import pipfile_lock  # noqa: E402
 from builder_targets import TARGETS, Target  # noqa: E402
 
-from builder import process, storage  # noqa: E402
 from builder.assembly.archive import ArchiveWriter, stored  # noqa: E402
 from builder.errors import BuilderError, ToolError  # noqa: E402
+from builder.system import process, storage  # noqa: E402
 
 LIMIT = 100 << 20
 """The largest file that GitHub takes, in bytes."""
@@ -41,7 +41,7 @@ LIMIT = 100 << 20
 WITHOUT = frozenset({"cryptography"})
 # Their compiled parts are optional and not worth 20 MB.
 PURE = frozenset({"sqlalchemy"})
-# What no door of the builder needs for its own work: unpacked when something asks for it.
+# What no command of the builder needs for its own work: unpacked when something asks for it.
 LATE = frozenset({"dagster", "dagster-cloud-cli"})
 # What the builder imports of that part. Not `rich`: httpx tries to import it and does without.
 ASKING = frozenset({"dagster", "dagster_cloud_cli", "dagster_shared", "requests"})

@@ -110,7 +110,7 @@ def unpacked(archive: str, group: Group) -> str:
 
 
 def caches() -> Iterator[str]:
-    """Directories for what can be made again, best first: the first is `builder.storage.cache_directory`'s."""
+    """Directories for what can be made again, best first; the first is that of `storage.cache_directory`."""
     configured = os.environ.get("BUILDER_CACHE_DIR")
     home = os.path.expanduser("~")
     if configured:

@@ -15,8 +15,8 @@ from pathlib import Path
 from builder_targets import TARGETS, Target
 from pipfile_lock import Locked  # noqa: TC002  (our own)
 
-from builder import process, storage
 from builder.errors import ToolError
+from builder.system import process, storage
 
 _RUNS_ANYWHERE = "-none-any.whl"
 

@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
-from builder import process
+from builder.system import process
 from tests.support.cloud import CloudServer
 
 REPOSITORY = Path(__file__).resolve().parents[1]

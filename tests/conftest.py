@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from builder import process, storage
+from builder.system import process, storage
 
 REPOSITORY = Path(__file__).parents[1]
 

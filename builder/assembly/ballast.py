@@ -13,7 +13,7 @@ from builder.assembly.source_tree import ROOT
 from builder.errors import Notice, Origin
 from builder.project.requirement_lines import name_of
 from builder.resolution.lock import Lock
-from builder.words import size
+from builder.terminal.formatting import size
 
 _LARGE_FILE: Final = 10_000_000
 _LARGE_TESTS: Final = 5_000_000

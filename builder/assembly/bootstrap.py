@@ -21,9 +21,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from builder import process, storage
 from builder.assembly.archive import ArchiveWriter, Member, directory, stored
 from builder.errors import ToolError
+from builder.system import process, storage
 
 PEX_VERSION: Final = "2.59.5"
 """The last pex whose layout is read by every receiver from 2.1.132 on."""

@@ -13,7 +13,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
-from builder import storage
 from builder.assembly.archive import ArchiveWriter, Member
 from builder.assembly.bootstrap import bootstrap
 from builder.assembly.contents import PackedDistribution, packed_distribution
@@ -22,7 +21,8 @@ from builder.assembly.pex_file import frame, preamble
 from builder.assembly.pex_installation import install_by_pex
 from builder.assembly.wheels import Wheel, WheelFile, open_wheel
 from builder.errors import AssemblyError, Notice
-from builder.storage import Artefact
+from builder.system import storage
+from builder.system.storage import Artefact
 
 LAYOUT_VERSION: Final = "1"
 """Part of every name and cache key: to be raised with any change of the bytes that the same wheels become."""

@@ -7,12 +7,12 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from builder import process, storage
 from builder.assembly.archive import stored
 from builder.assembly.bootstrap import pex_environment
 from builder.assembly.installation import InstalledWheel
 from builder.assembly.wheels import Wheel
 from builder.errors import AssemblyError
+from builder.system import process, storage
 
 
 def install_by_pex(wheels: Sequence[Wheel], *, python_version: str) -> list[InstalledWheel]:

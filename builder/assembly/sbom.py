@@ -14,11 +14,11 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from builder import storage
 from builder.assembly.contents import PackedDistribution
 from builder.project.requirement_lines import name_of
 from builder.resolution.lock import Distribution, Lock
-from builder.storage import Artefact
+from builder.system import storage
+from builder.system.storage import Artefact
 
 if TYPE_CHECKING:
     from cyclonedx.model.component import Component

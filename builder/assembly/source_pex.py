@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from builder import storage
 from builder.assembly.archive import MAX_BYTES, ArchiveWriter, Member, deflated, directory, names_of_both
 from builder.assembly.bootstrap import PEX_VERSION, bootstrap
 from builder.assembly.contents import PackedFile, packed_file
 from builder.assembly.pex_file import RESERVED, frame, preamble
 from builder.errors import AssemblyError
-from builder.storage import Artefact
+from builder.system import storage
+from builder.system.storage import Artefact
 
 SOURCE_LAYOUT_VERSION: Final = "1"
 """Part of the identity: to be raised with any change of the bytes that the same files become."""

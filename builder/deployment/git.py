@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from builder import process
 from builder.deployment.context import Commit, Provider, commit_url
 from builder.errors import ToolError
+from builder.system import process
 
 _PATIENCE = 60.0
 

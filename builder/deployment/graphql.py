@@ -12,10 +12,10 @@ import urllib.parse
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from builder import process
 from builder.deployment import failures
 from builder.deployment.connection import Connection
 from builder.errors import CloudError, Notice
+from builder.system import process
 
 if TYPE_CHECKING:
     import requests

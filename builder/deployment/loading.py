@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from builder import process
 from builder.deployment.cloud import Cloud
 from builder.deployment.entries import Entry
 from builder.deployment.server_error import ServerError, cut_server_error
 from builder.errors import CloudError, LoadError
+from builder.system import process
 
 INTERVAL: float = 2
 """Seconds between two looks at the server, at most: the first ones are closer together."""

@@ -12,9 +12,9 @@ import time
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from builder import process
 from builder.errors import Notice
-from builder.redaction import redacted
+from builder.system import process
+from builder.system.redaction import redacted
 
 if TYPE_CHECKING:
     import httpx

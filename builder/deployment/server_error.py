@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from builder.tracebacks import CutTraceback, RaisedError, chain, cut, find_site_packages, parse_stack
+from builder.system.tracebacks import CutTraceback, RaisedError, chain, cut, find_site_packages, parse_stack
 
 _KIND: Final = re.compile(r"(?:\w+\.)*(\w+)(?=: |:?$)")
 _SITE_PACKAGES: Final = re.compile(r"(?P<site>.*/site-packages)/(?P<package>[^/]+)")

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeVar
 from urllib.parse import quote, urlsplit
 
-from builder.redaction import redacted
-from builder.words import size
+from builder.system.redaction import redacted
+from builder.terminal.formatting import size
 
 _K = TypeVar("_K")
 

@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from builder import process
 from builder.deployment.entries import Entry
 from builder.deployment.failures import AGAIN, GraphQLErrors, Uncertain
 from builder.deployment.graphql import GraphQL
 from builder.errors import CloudError, Notice
+from builder.system import process
 
 Document = Mapping[str, Any]
 

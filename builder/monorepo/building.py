@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from builder import process, storage
 from builder.errors import BuilderError, Origin, PackagesError, SdistBuildError, UsageError
 from builder.monorepo import git
 from builder.monorepo.discover import Package, Repository, required_name
@@ -25,6 +24,7 @@ from builder.monorepo.selection import build_order
 from builder.monorepo.versions import normalised
 from builder.monorepo.wheel import Wheel, canonical_wheel, check_wheel, read_wheel
 from builder.monorepo.wheelhouse import INDEX_FILE, BuiltPackage, Wheelhouse, read_wheelhouse, write_wheelhouse
+from builder.system import process, storage
 
 _TIME_LIMIT: Final = 900.0
 """Seconds that one build may take."""

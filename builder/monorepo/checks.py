@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from builder import process, storage
 from builder.errors import BuilderError, Origin, PackagesError
 from builder.monorepo.building import Failure, Showing
 from builder.monorepo.wheelhouse import BuiltPackage, Wheelhouse
+from builder.system import process, storage
 
 _PATIENCE: Final = 180.0
 """Seconds that an import or a program may take; the first start of a large one compiles thousands of modules."""

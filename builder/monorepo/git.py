@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from builder import process
 from builder.errors import PackagesError, UsageError
 from builder.project.git_ignored import REDIRECTING
+from builder.system import process
 
 _PATIENCE: Final = 120.0
 """Seconds that one question may take."""

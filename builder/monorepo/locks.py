@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from builder import process, storage
 from builder.errors import PackagesError, ResolutionError
 from builder.monorepo.wheelhouse import BuiltPackage, Wheelhouse
+from builder.system import process, storage
 
 _LONGEST: Final = 12
 """Lines of uv's explanation that are shown."""

@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from builder import storage
 from builder.errors import Notice, Origin, PackagesError
 from builder.monorepo.declared import version_literal
 from builder.monorepo.discover import Package, Repository
 from builder.monorepo.pins import not_satisfied, pin_open, repin
 from builder.monorepo.setup_py import parse_setup_py, setup_call
 from builder.monorepo.versions import FamilyVersions
+from builder.system import storage
 
 if TYPE_CHECKING:
     from tomlkit.items import Array, Table

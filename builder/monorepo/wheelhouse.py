@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from builder import storage
 from builder.errors import Origin, PackagesError, UsageError
 from builder.monorepo.versions import FAMILIES, Family
+from builder.system import storage
 
 SCHEMA: Final = 1
 

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from builder import process, storage
 from builder.errors import LoadError
 from builder.resolution.pythons import find_python
+from builder.system import process, storage
 from builder.verification.load import server_environment
 from builder.verification.machine import pex_info
 from builder.verification.unpack import Unpacked, unpack, unpacked_deps

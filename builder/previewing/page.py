@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from builder import process, storage
 from builder.errors import ToolError, UsageError
 from builder.previewing.code_servers import (
     LOOK_SECONDS,
@@ -25,6 +24,7 @@ from builder.previewing.code_servers import (
     ending,
     versions,
 )
+from builder.system import process, storage
 
 HOST: Final = "127.0.0.1"
 """Nobody but this machine gets to see the page."""

@@ -16,7 +16,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from enum import Enum
 
-from builder.storage import TEMPORARY_PREFIX
+from builder.system.storage import TEMPORARY_PREFIX
 
 
 class Reason(Enum):

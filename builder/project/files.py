@@ -30,7 +30,7 @@ from builder.errors import Notice, ProjectError, ToolError
 from builder.project.git_ignored import ignored_by_git
 from builder.project.patterns import IncludePatterns, unreadable
 from builder.project.walking import Found, FoundLink, Walked, left_out_notice, walk
-from builder.storage import make_directory, storage_error
+from builder.system.storage import make_directory, storage_error
 
 _CHUNK = 1 << 20
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from builder import process
+from builder.system import process
 
 # Set while git runs a hook, and then they would redirect our question to another repository.
 REDIRECTING = {

@@ -16,7 +16,6 @@ from enum import Enum
 from pathlib import Path
 from typing import Final, Literal, Protocol, Self, TypeVar
 
-from builder import process
 from builder.errors import CloudError, Notice, PublishError
 from builder.publishing.records import LIMIT, Record, Unusable, parse_record, record_name
 from builder.publishing.remote_zip import DistributionSize, central_directory, distribution_sizes
@@ -31,7 +30,8 @@ from builder.publishing.transfer import (
     unreadable,
 )
 from builder.publishing.trouble import TransferError
-from builder.storage import Artefact
+from builder.system import process
+from builder.system.storage import Artefact
 
 Method = Literal["PUT", "GET"]
 

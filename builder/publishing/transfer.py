@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 
-from builder import process, storage
 from builder.errors import PublishError
 from builder.publishing.trouble import TransferError, refusal, trouble
 from builder.resolution.transport import Transport
+from builder.system import process, storage
 
 if TYPE_CHECKING:
     import httpx

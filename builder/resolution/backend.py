@@ -19,7 +19,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Final
 
-from builder import process, storage
 from builder.errors import Origin, SdistBuildError, TargetError
 from builder.project.files import Selection, content_key, copy_tree, select_files
 from builder.project.metadata import Metadata, read_pyproject
@@ -28,6 +27,7 @@ from builder.project.settings import read_settings
 from builder.resolution import pythons, uv
 from builder.resolution.indexes import Indexes, read_indexes
 from builder.resolution.scm_version import VARIABLE, scm_version
+from builder.system import process, storage
 
 _TIME_LIMIT: Final = 900.0
 """Seconds that one build may take; compiling a large extension takes minutes."""

@@ -8,13 +8,13 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from builder import process, storage
 from builder.errors import FetchError, Origin, ResolutionError
 from builder.project.requirement_lines import local_part, name_of
 from builder.project.requirements import Requirements
 from builder.project.requirements_txt import read_requirements_txt
 from builder.resolution import uv
 from builder.resolution.indexes import read_indexes
+from builder.system import process, storage
 
 _TOOLS = ("poetry>=2.1,<3", "poetry-plugin-export>=1.9,<2")
 _TIME_LIMIT = 300.0

@@ -7,9 +7,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from builder import process
 from builder.errors import TargetError, ToolError
 from builder.resolution import uv
+from builder.system import process
 
 _PROBE = "import sys; sys.stdout.write('%d.%d' % sys.version_info[:2])"
 

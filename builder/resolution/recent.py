@@ -16,12 +16,12 @@ import time
 from pathlib import Path
 from typing import Final
 
-from builder import storage
 from builder.project.metadata import read_pyproject
 from builder.project.requirements import Requirements
 from builder.resolution import uv
 from builder.resolution.indexes import Indexes, is_index_option
 from builder.resolution.target import Target
+from builder.system import storage
 
 _SECONDS: Final = 600
 """What the public index says in `Cache-Control: max-age` of its pages."""

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from builder import process, storage
 from builder.errors import FetchError, Notice, Origin, ResolutionError, TargetError
 from builder.project.requirements import NOTHING, Requirements
 from builder.project.requirements_txt import RequirementLine
@@ -21,6 +20,7 @@ from builder.resolution.lock import Hashes, Lock, read_lock
 from builder.resolution.poetry_lock import locked_requirements
 from builder.resolution.sanity import oddities, series
 from builder.resolution.target import Target
+from builder.system import process, storage
 
 _NOTICE = "# notice: "
 _LONGEST = 5

@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from builder import process, storage
 from builder.resolution import uv
 from builder.resolution.indexes import read_indexes
+from builder.system import process, storage
 
 VARIABLE: Final = "SETUPTOOLS_SCM_PRETEND_VERSION"
 """Tells setuptools-scm, and hatch-vcs that rests on it, a version instead of asking the repository."""

@@ -14,12 +14,12 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Final
 
-from builder import process, storage
 from builder.errors import BuilderError, SdistBuildError, TargetError
 from builder.resolution import pythons, uv
 from builder.resolution.backend import build_wheel
 from builder.resolution.lock import Distribution, Lock
 from builder.resolution.store import Arrived, StoredFile, fetch
+from builder.system import process, storage
 
 _PARALLEL_BUILDS: Final = 4
 _GIT_TIME_LIMIT: Final = 600.0

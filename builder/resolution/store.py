@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
-from builder import process, storage
 from builder.errors import FetchError
 from builder.resolution.lock import Distribution
 from builder.resolution.transport import Credentials, Transport
+from builder.system import process, storage
 
 if TYPE_CHECKING:
     import httpx

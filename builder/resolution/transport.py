@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from builder import process, storage
 from builder.errors import FetchError, ToolError
 from builder.resolution.uv_configuration import NamedIndex
+from builder.system import process, storage
 
 if TYPE_CHECKING:
     import ssl

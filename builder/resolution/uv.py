@@ -11,8 +11,8 @@ from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 
-from builder import process, storage
 from builder.errors import StorageError, ToolError
+from builder.system import process, storage
 
 _PIN = "uv-requirement.txt"
 

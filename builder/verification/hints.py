@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from builder.errors import Origin
-from builder.tracebacks import CutTraceback, chain, place
+from builder.system.tracebacks import CutTraceback, chain, place
 from builder.verification.distributions import how_to_declare, provider_of
 from builder.verification.left_out import LeftOut, why_left_out
 from builder.verification.libraries import how_to_get, missing_library

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from builder import process
 from builder.errors import BuilderError
 from builder.project.exclusions import (
     Reason,
@@ -20,6 +19,7 @@ from builder.project.exclusions import (
 )
 from builder.project.patterns import IGNORE_FILE, IgnoreRules
 from builder.project.settings import read_settings
+from builder.system import process
 
 _INCLUDE: Final = 'write include = ["{name}"] under [tool.builder] in its `pyproject.toml`'
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from builder import process
 from builder.errors import Notice, Origin
-from builder.tracebacks import Frame, RaisedError
+from builder.system import process
+from builder.system.tracebacks import Frame, RaisedError
 from builder.verification.unpack import Unpacked
 
 _GRACE: Final = 120.0

@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from builder import process, storage
 from builder.assembly.bootstrap import PEX_VERSION
 from builder.errors import LoadError, ToolError
+from builder.system import process, storage
 
 _KEPT: Final = 4
 """Unpacked deps PEXes that are kept, each some hundred megabytes."""

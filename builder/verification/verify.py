@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from builder import process, storage
 from builder.errors import LoadError, Notice, Origin
 from builder.project.location import Location
-from builder.tracebacks import CutTraceback, RaisedError, cut, place
+from builder.system import process, storage
+from builder.system.tracebacks import CutTraceback, RaisedError, cut, place
 from builder.verification.hints import Context, Explanation, explain
 from builder.verification.load import CodeSource, Definitions, Died, Loaded, Raised, load
 from builder.verification.machine import NotVerified, interpreter, unfit

@@ -9,7 +9,7 @@ import pytest
 
 from builder.assembly.bootstrap import PEX_VERSION, make_bootstrap
 from builder.errors import ToolError
-from builder.storage import sha256_of
+from builder.system.storage import sha256_of
 from tests.support.pextools import REPOSITORY, Reader, reader, run, site_packages
 from tests.support.pythons import any_python
 

@@ -11,7 +11,7 @@ import pytest
 
 from builder.assembly.source_pex import SourceEntry, assemble_source_pex
 from builder.errors import AssemblyError
-from builder.storage import Artefact
+from builder.system.storage import Artefact
 from tests.support.pextools import REPOSITORY, Reader, run, site_packages, tree
 from tests.support.pythons import any_python
 

@@ -11,7 +11,6 @@ from typing import Any, Literal
 import pytest
 from dagster_cloud_cli.core.pex_builder import pex_registry
 
-from builder import process
 from builder.deployment import graphql, updating
 from builder.deployment.cloud import URLS, Cloud
 from builder.deployment.connection import Connection, read_connection
@@ -21,6 +20,7 @@ from builder.deployment.entries import Entry
 from builder.deployment.failures import Uncertain
 from builder.deployment.updating import NotUpdated
 from builder.errors import CloudError, Notice
+from builder.system import process
 from tests.support.cloud import CloudServer, faults
 
 TOKEN = "user:a-token"

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from builder import process
 from builder.deployment import graphql, loading
 from builder.deployment.cloud import Cloud
 from builder.deployment.connection import read_connection
 from builder.deployment.loading import wait_until_loaded
 from builder.errors import LoadError
+from builder.system import process
 from tests.support.cloud import CloudServer, faults
 
 GOOD = "files=deps-1.pex:source-1.pex"

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from builder import process
 from builder.deployment.pull_request_comment import PullRequestComment
 from builder.errors import Notice
+from builder.system import process
 from tests.support.cloud import faults
 from tests.support.cloud.github import GitHubServer
-from tests.support.doors import REPOSITORY
+from tests.support.commands import REPOSITORY
 
 MARKER = "<!-- dagster-builder: prod/dagster_cloud.yaml -->"
 PERMISSION = "add `permissions: pull-requests: write` to the job"

@@ -18,7 +18,7 @@ from builder.deployment.summary import (
     dependency_changes,
     job_summary,
 )
-from builder.github_output import append_summary, write_outputs
+from builder.terminal.github_log import append_summary, write_outputs
 
 CHANGES = DependencyChanges((("polars", "1.0"),), (("pandas", "2.2"),), (("dagster", "1.13.26", "1.13.27"),))
 READY = LocationOutcome(

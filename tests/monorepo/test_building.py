@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 from packaging.metadata import Metadata
 
-from builder import storage
 from builder.errors import UsageError
 from builder.monorepo import selection
 from builder.monorepo.building import Build, build_wheelhouse
@@ -20,7 +19,8 @@ from builder.monorepo.discover import discover
 from builder.monorepo.rewriting import plan_rewriting
 from builder.monorepo.versions import manual_versions
 from builder.monorepo.wheelhouse import read_wheelhouse
-from tests.support.doors import write_tree
+from builder.system import storage
+from tests.support.commands import write_tree
 from tests.support.monorepo import PUBLISHED, Era, make_monorepo
 from tests.support.repositories import Repository
 

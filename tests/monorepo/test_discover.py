@@ -9,7 +9,7 @@ import pytest
 from builder.errors import PackagesError, UsageError
 from builder.monorepo import selection
 from builder.monorepo.discover import Package, discover
-from tests.support.doors import write_tree
+from tests.support.commands import write_tree
 from tests.support.monorepo import CORE, ERAS, LIBRARIES, PUBLISHED, WEBAPP, Era, make_monorepo
 
 _HATCHLING = '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 from packaging.metadata import Metadata
 
-from builder import process, storage
 from builder.monorepo import git, selection
 from builder.monorepo.building import build_wheelhouse
 from builder.monorepo.checks import check_packages
@@ -24,6 +23,7 @@ from builder.monorepo.rewriting import plan_rewriting
 from builder.monorepo.versions import next_versions
 from builder.monorepo.wheelhouse import Wheelhouse
 from builder.resolution import uv
+from builder.system import process, storage
 from tests.support.real_packages import PYPROJECT_ERA, SETUP_PY_ERA, Release, fetch, lay_out
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"

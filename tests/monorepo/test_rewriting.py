@@ -12,7 +12,7 @@ from builder.monorepo.discover import discover
 from builder.monorepo.releases import releases_of
 from builder.monorepo.rewriting import plan_rewriting
 from builder.monorepo.versions import FamilyVersions, manual_versions, next_versions
-from tests.support.doors import write_tree
+from tests.support.commands import write_tree
 from tests.support.monorepo import CORE, LIBRARIES, Era, directory_of, make_monorepo
 from tests.support.repositories import Repository
 

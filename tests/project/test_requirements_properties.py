@@ -22,7 +22,7 @@ from pip._internal.req.req_file import parse_requirements
 
 from builder.project.requirements import read_requirements
 from builder.resolution.target import serverless_target
-from tests.support.doors import write_tree
+from tests.support.commands import write_tree
 from tests.support.wheels import make_wheel
 
 if TYPE_CHECKING:

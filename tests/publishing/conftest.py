@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from builder import process
+from builder.system import process
 from tests.support.cloud import CloudServer
 from tests.support.registry import Urls
 

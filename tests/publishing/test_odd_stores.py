@@ -16,7 +16,7 @@ import trustme
 from builder.errors import FetchError, PublishError
 from builder.publishing.pex_registry import CachedDeps, Check, Method, PexRegistry, Published, UrlSource
 from builder.publishing.transfer import ATTEMPTS
-from builder.storage import Artefact
+from builder.system.storage import Artefact
 from tests.support.cloud.web import Handler, WebServer
 from tests.support.registry import make_pex
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from builder import process
 from builder.errors import CloudError, PublishError
 from builder.publishing.pex_registry import Check, PexRegistry, Published
 from builder.publishing.transfer import ATTEMPTS
-from builder.storage import Artefact
+from builder.system import process
+from builder.system.storage import Artefact
 from tests.support.cloud import CloudServer, faults
 from tests.support.registry import Urls, make_pex
 

@@ -13,7 +13,7 @@ from dagster_cloud_cli.core.pex_builder import pex_registry as existing_tool
 from builder.errors import Notice, PublishError
 from builder.publishing.pex_registry import CachedDeps, Check, PexRegistry
 from builder.publishing.transfer import ATTEMPTS
-from builder.storage import Artefact
+from builder.system.storage import Artefact
 from tests.support.cloud import CloudServer, faults
 from tests.support.registry import Urls, make_artefact, make_pex
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.cloud import CloudServer
-from tests.support.doors import Ran, Running, Workshop, workshop
+from tests.support.commands import Ran, Running, Workshop, workshop
 
 OLD = "files=deps-01d.pex:source-01d.pex"
 """The pex tag of what runs before a test."""

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Literal
 
-from tests.support.doors import write_tree
+from tests.support.commands import write_tree
 from tests.support.repositories import Repository
 
 Era = Literal["pyproject", "setup.py"]

@@ -10,8 +10,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder import process, storage
 from builder.resolution.pythons import find_python
+from builder.system import process, storage
 
 REPOSITORY = Path(__file__).parents[2]
 

@@ -1,7 +1,7 @@
 """The small projects of `tests/projects`, one for each trait, and what the builder must make of them.
 
 Each has a `trait.txt`, of which `scripts/projects_doc.py` makes a table, and, unless a test of its own builds it
-(`broken-*`: `tests/test_verify.py`), an `expect.toml`:
+(`broken-*`: `tests/verification/test_verify.py`), an `expect.toml`:
 
     project = "app"                  # the directory to build; default: the whole tree
     options = ["--extra", "fast"]    # of the command line

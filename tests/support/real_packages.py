@@ -14,9 +14,9 @@ from typing import Any, Final
 
 import httpx
 
-from builder import storage
 from builder.resolution import uv
 from builder.resolution.transport import Transport
+from builder.system import storage
 from tests.support.repositories import Repository
 
 _CORE: Final = (

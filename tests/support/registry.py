@@ -13,7 +13,7 @@ from pathlib import Path
 
 from builder.errors import CloudError
 from builder.publishing.pex_registry import Method
-from builder.storage import Artefact
+from builder.system.storage import Artefact
 from tests.support.cloud import CloudServer
 
 

@@ -30,7 +30,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from builder import process
+from builder.system import process
 
 LOAD_SECONDS = 180
 RUN_SECONDS = 180

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from builder import process
+from builder.system import process
 from tests.support.server import KINDS
 
 REPOSITORY = Path(__file__).parents[2]

@@ -10,8 +10,8 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from builder import storage
 from builder.assembly.wheels import WheelFile
+from builder.system import storage
 from tests.support import pextools
 
 if TYPE_CHECKING:

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from builder import storage
 from builder.errors import PackagesError, UsageError
 from builder.monorepo.images import sbom
 from builder.monorepo.images.context import Staged, write_context
@@ -30,6 +29,7 @@ from builder.monorepo.images.layout import (
 )
 from builder.monorepo.versions import container_tag
 from builder.monorepo.wheelhouse import BuiltPackage, Wheelhouse
+from builder.system import storage
 
 DEFAULT_BASE: Final = "python:3.11-slim"
 

@@ -10,7 +10,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Final
 
-from builder import process, storage
 from builder.errors import FetchError, Origin, PackagesError, UsageError
 from builder.monorepo.images.sbom import Installed
 from builder.monorepo.wheelhouse import BuiltPackage, Wheelhouse
@@ -19,6 +18,7 @@ from builder.resolution.indexes import read_indexes
 from builder.resolution.lock import Lock, read_lock
 from builder.resolution.sdists import fetch_wheels
 from builder.resolution.target import Target, serverless_target
+from builder.system import process, storage
 
 PLATFORMS: Final[Mapping[str, str]] = {"linux/amd64": "x86_64", "linux/arm64": "aarch64"}
 """What an image can be built for, and what Python calls the machine."""

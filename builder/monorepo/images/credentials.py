@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from builder import process
 from builder.errors import Origin, PublishError, ToolError
 from builder.resolution.transport import Credentials
+from builder.system import process
 
 
 def stored_credentials(host: str, repository: str) -> Credentials | None:

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from builder import process, storage
 from builder.errors import ImageError, ToolError
 from builder.monorepo.images.layout import blob_path
+from builder.system import process, storage
 
 _TIME_LIMIT: Final = 3600.0
 

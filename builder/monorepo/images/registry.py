@@ -13,10 +13,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 
-from builder import process
 from builder.errors import PublishError
 from builder.monorepo.images.layout import DOCKER, INDEX, MANIFEST, digest_of
 from builder.resolution.transport import Credentials
+from builder.system import process
 
 if TYPE_CHECKING:
     import httpx

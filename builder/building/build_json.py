@@ -1,0 +1,94 @@
+"""build.json: what a run built, for programs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from builder import __version__
+from builder.building.contents_table import largest
+from builder.errors import BuilderError
+
+if TYPE_CHECKING:
+    from builder.building.steps import DepsBuild
+    from builder.building.workspace import ProjectBuild
+    from builder.project.location import Location, SourceTree, Workspace
+    from builder.resolution.target import Target
+    from builder.system.storage import Artefact
+
+_LOADING: Final = ("working_directory", "attribute", "executable_path")
+"""Settings that say how the server loads a location."""
+
+
+_LARGEST: Final = 5
+"""Distributions of a deps PEX that are named."""
+
+
+def build_report(
+    workspace: Workspace, results: dict[SourceTree, ProjectBuild | BuilderError], target: Target
+) -> dict[str, object]:
+    """The content of build.json: what was built, or why not, and what is needed to load it."""
+    return {
+        "builder_version": __version__,
+        "workspace": str(workspace.path),
+        "python_version": target.python_version,
+        "platform": target.description,
+        "locations": [_location_report(location, results[location.tree]) for location in workspace.locations],
+    }
+
+
+def _location_report(location: Location, result: ProjectBuild | BuilderError) -> dict[str, object]:
+    directory, project = location.tree
+    head: dict[str, object] = {
+        "name": location.name,
+        "directory": str(directory),
+        "project": str(project),
+        "code_source": dict([location.code_source]),
+        **{key: location.settings[key] for key in _LOADING if location.settings.get(key) is not None},
+    }
+    if isinstance(result, BuilderError):
+        where = str(result.where) if result.where else None
+        return {**head, "error": {"what": result.what, "where": where, "remedy": result.remedy}}
+    return {
+        **head,
+        "pex_tag": result.pex_tag,
+        "deps": _deps_report(result.deps),
+        "source": {
+            **_artefact_report(result.source.artefact),
+            "unpacked_size": result.source.unpacked_size,
+            "files": result.source.files,
+        },
+        "lock": result.deps.lock.name,
+        "sbom": result.deps.sbom.name if result.deps.sbom else None,
+        "dagster_version": result.deps.dagster_version,
+        "seconds": {step: round(seconds, 3) for step, seconds in result.seconds.items()},
+    }
+
+
+def _deps_report(deps: DepsBuild) -> dict[str, object]:
+    return {
+        "file": deps.name,
+        "size": deps.size,
+        "unpacked_size": deps.unpacked_size,
+        "sha256": deps.sha256,
+        "identity": deps.identity,
+        "distributions": len(deps.versions),
+        "built": deps.artefact is not None,
+        "largest": [
+            {
+                "name": each.project,
+                "version": each.version,
+                "size": each.packed,
+                "unpacked_size": each.unpacked,
+            }
+            for each in largest(deps.distributions)[:_LARGEST]
+        ],
+    }
+
+
+def _artefact_report(artefact: Artefact) -> dict[str, object]:
+    return {
+        "file": artefact.name,
+        "size": artefact.size,
+        "sha256": artefact.sha256,
+        "identity": artefact.identity,
+    }

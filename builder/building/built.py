@@ -1,0 +1,73 @@
+"""What a build.json says of what was built, for the commands that go on from there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from builder.errors import LoadError, Origin, ProjectError, UsageError
+
+if TYPE_CHECKING:
+    from builder.verification.verify import Outcome, ToVerify
+
+
+def built_locations(out_dir: Path, names: Sequence[str]) -> tuple[list[ToVerify], dict[str, Outcome]]:
+    """What `builder.deploy` built, and what it could not build."""
+    path = out_dir.absolute() / "build.json"
+    remedy = "Build first: builder.pex -m builder.deploy WORKSPACE OUT_DIR"
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+        entries = {entry["name"]: entry for entry in report["locations"]}
+    except FileNotFoundError:
+        raise UsageError(f"there is no `{path}`", remedy=remedy) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"`{path}` is not what builder.deploy writes: {error}", remedy=remedy) from error
+    for name in names:
+        if name not in entries:
+            raise UsageError(
+                f"there is no location `{name}` in `{path}`", remedy=f"Choose from: {', '.join(entries)}"
+            )
+    declared = dict(_origins(Path(report["workspace"])))
+    items: list[ToVerify] = []
+    failed: dict[str, Outcome] = {}
+    for name, entry in entries.items():
+        if names and name not in names:
+            continue
+        if "error" in entry:
+            failed[name] = LoadError(
+                "it was not built", detail=entry["error"]["what"], remedy=entry["error"]["remedy"]
+            )
+        else:
+            where = declared.get(name, Origin(Path(report["workspace"])))
+            items.append(_item(path.parent, entry, report["python_version"], where))
+    return items, failed
+
+
+def _item(out: Path, entry: Mapping[str, Any], python_version: str, declared: Origin) -> ToVerify:
+    from builder.verification.load import CodeSource  # noqa: PLC0415  (start-up time)
+    from builder.verification.verify import ToVerify  # noqa: PLC0415  (start-up time)
+
+    ((kind, value),) = entry["code_source"].items()
+    return ToVerify(
+        entry["name"],
+        out / entry["source"]["file"],
+        out / entry["deps"]["file"],
+        python_version,
+        CodeSource(kind, value, entry.get("attribute"), entry.get("working_directory")),
+        deps_sha256=entry["deps"]["sha256"],
+        directory=Path(entry["directory"]),
+        project=Path(entry["project"]),
+        declared=declared,
+    )
+
+
+def _origins(workspace: Path) -> Iterator[tuple[str, Origin]]:
+    """Where each location is declared, as long as the workspace can be read."""
+    from builder.project.workspace import read_workspace  # noqa: PLC0415  (start-up time)
+
+    try:
+        yield from ((location.name, location.origin) for location in read_workspace(workspace).locations)
+    except ProjectError:
+        return

@@ -1,0 +1,140 @@
+"""How commands show what changed, and what a build is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Final
+
+from builder.terminal.console import console
+from builder.terminal.formatting import size
+
+if TYPE_CHECKING:
+    from builder.assembly.contents import PackedDistribution, PackedFile
+    from builder.building.steps import DepsBuild, SourceBuild
+    from builder.resolution.lock_diff import LockDiff, Locked
+
+_UNKNOWN: Final = "?"
+
+_LARGE: Final = 20_000_000
+"""Unpacked bytes from which on a distribution is named without being asked for; dagster itself needs none such."""
+
+_FIRST: Final = 5
+"""Distributions that are named without being asked for."""
+
+_FILES: Final = 20
+"""Files of a source PEX that are named."""
+
+
+def show_diff(diff: LockDiff) -> None:
+    """Show what changed from one lock to another: a line for each distribution, and the sum."""
+    rows = list(_diff_rows(diff))
+    if rows:
+        console.table(["", "distribution", "old", "new", ">old size", ">new size"], rows)
+    console.result(diff_summary(diff))
+
+
+def diff_summary(diff: LockDiff) -> str:
+    """What changed from one lock to another, in one line."""
+    unknown = f" (without {diff.unknown} of unknown size)" if diff.unknown else ""
+    if not diff:
+        return f"no difference: {diff.unchanged} distributions, {size(diff.new_size)}{unknown}"
+    counts = {"added": diff.added, "removed": diff.removed, "changed": diff.changed}
+    said = [f"{len(found)} {what}" for what, found in counts.items() if found]
+    counted = f"{', '.join(said)}, {diff.unchanged} unchanged"
+    return f"{counted}; {size(diff.old_size)} → {size(diff.new_size)}{unknown}"
+
+
+def show_contents(deps: Sequence[DepsBuild], sources: Sequence[SourceBuild], *, full: bool) -> None:
+    """Show what PEX files are made of: briefly, if there is anything large, or in full.
+
+    What several locations share is shown once.
+    """
+    unique = {each.name: each for each in deps}
+    for each in unique.values():
+        _show_distributions(each, of=f" of {each.name}" if len(unique) > 1 else "", full=full)
+    if full:
+        files = {source.artefact.name: source for source in sources}
+        for source in files.values():
+            _show_files(source, of=f" of {source.artefact.name}" if len(files) > 1 else "")
+
+
+def largest(distributions: Iterable[PackedDistribution]) -> list[PackedDistribution]:
+    """Distributions, those first that take the most space on the server's disk."""
+    return sorted(distributions, key=lambda each: (-each.unpacked, each.project))
+
+
+def _show_distributions(deps: DepsBuild, *, of: str, full: bool) -> None:
+    if deps.artefact is None:
+        if full:
+            console.note(f"{deps.name} was not built here, so nothing is known of what is in it")
+        return
+    found = largest(deps.distributions)
+    shown = found if full else [each for each in found[:_FIRST] if each.unpacked >= _LARGE]
+    if not shown:
+        return
+    rows = [_distribution_row(f"{each.project} {each.version}", [each]) for each in shown]
+    if len(shown) < len(found):
+        rows.append(_distribution_row(f"{len(found) - len(shown)} others", found[len(shown) :]))
+    rows.append(_distribution_row(f"all {len(found)}", found))
+    _show_table([f"{'distributions' if full else 'largest distributions'}{of}", *_SIZES, ">tests"], rows)
+    if full:
+        _show_duplicates(of, _named(found))
+
+
+def _named(distributions: Iterable[PackedDistribution]) -> Iterator[PackedFile]:
+    for each in distributions:
+        yield from (file._replace(name=f"{each.project}: {file.name}") for file in each.files)
+
+
+def _show_files(source: SourceBuild, *, of: str) -> None:
+    found = sorted(source.contents, key=lambda file: (-file.unpacked, file.name))
+    rows = [_file_row(file.name, [file]) for file in found[:_FILES]]
+    if rest := found[_FILES:]:
+        rows.append(_file_row(f"{len(rest)} others", rest))
+    rows.append(_file_row(f"all {len(found)}", found))
+    _show_table([f"files of the source PEX{of.removeprefix(' of')}", *_SIZES], rows)
+    _show_duplicates(of, found)
+
+
+def _show_duplicates(of: str, files: Iterable[PackedFile]) -> None:
+    from builder.assembly.contents import duplicates  # noqa: PLC0415  (start-up time)
+
+    rows = [
+        [path, "" if number else size(each.size)]
+        for each in duplicates(files)
+        for number, path in enumerate(each.names)
+    ]
+    if rows:
+        _show_table([f"the same content several times{of}", _SIZES[1]], rows)
+
+
+def _show_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    console.result("")
+    console.table(columns, rows)
+
+
+_SIZES: Final = (">packed", ">unpacked")
+
+
+def _distribution_row(title: str, found: Sequence[PackedDistribution]) -> list[str]:
+    tests = sum(each.tests for each in found)
+    sizes = size(sum(each.packed for each in found)), size(sum(each.unpacked for each in found))
+    return [title, *sizes, size(tests) if tests else ""]
+
+
+def _file_row(title: str, found: Sequence[PackedFile]) -> list[str]:
+    return [title, size(sum(file.packed for file in found)), size(sum(file.unpacked for file in found))]
+
+
+def _diff_rows(diff: LockDiff) -> Iterator[list[str]]:
+    for new in diff.added:
+        yield ["added", new.name, "", new.version, "", _size(new)]
+    for old in diff.removed:
+        yield ["removed", old.name, old.version, "", _size(old), ""]
+    for old, new in diff.changed:
+        same = " (another file)" if old.versions == new.versions else ""
+        yield ["changed", new.name, old.version, new.version + same, _size(old), _size(new)]
+
+
+def _size(found: Locked) -> str:
+    return _UNKNOWN if found.size is None else size(found.size)

@@ -1,0 +1,275 @@
+"""The steps that the commands compose, with what they say on the screen while they work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from builder.terminal.console import Step, console
+
+if TYPE_CHECKING:
+    from builder.assembly.contents import PackedDistribution, PackedFile
+    from builder.assembly.deps_pex import Assembled
+    from builder.errors import Notice
+    from builder.project.files import Selection
+    from builder.project.location import SourceTree
+    from builder.project.metadata import Metadata, MetadataBuilder
+    from builder.project.outside import Outside
+    from builder.project.requirements import Requirements, Wanted
+    from builder.resolution.lock import Lock
+    from builder.resolution.target import Target
+    from builder.system.storage import Artefact
+
+
+@dataclass(frozen=True, slots=True)
+class DepsBuild:
+    """A deps PEX, and beside where it is or would be the lock that it is made from.
+
+    :param name: its file name, here and in the registry.
+    :param size: in bytes.
+    :param sha256: of its bytes, hexadecimal; None if only the registry has it, and does not know.
+    :param identity: of the lock, hexadecimal.
+    :param artefact: the file; None if the registry has it already, so that it was not built here.
+    :param versions: of the distributions that the PEX holds, by project.
+    :param dagster_version: of the `dagster` that runs the code; empty where dagster is a local package.
+    :param seconds: by step.
+    :param distributions: what it is made of; nothing is known of one that was not built here.
+    :param sbom: beside it, what is in it as a CycloneDX document; None if it was not built here.
+    """
+
+    name: str
+    size: int
+    sha256: str | None
+    identity: str
+    artefact: Artefact | None
+    lock: Path
+    versions: Mapping[str, str]
+    dagster_version: str
+    seconds: dict[str, float]
+    distributions: tuple[PackedDistribution, ...] = ()
+    sbom: Path | None = None
+
+    @property
+    def unpacked_size(self) -> int | None:
+        """Bytes that it takes on the server's disk; None if it was not built here."""
+        return sum(each.unpacked for each in self.distributions) if self.artefact else None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceBuild:
+    """A source PEX.
+
+    :param files: how many of the project's files it holds.
+    :param packages: the local packages installed in it.
+    :param contents: every file in it, sorted by name.
+    """
+
+    artefact: Artefact
+    files: int
+    packages: tuple[Path, ...]
+    seconds: dict[str, float]
+    contents: tuple[PackedFile, ...] = ()
+
+    @property
+    def unpacked_size(self) -> int:
+        """Bytes that it takes on the server's disk."""
+        return sum(file.unpacked for file in self.contents)
+
+
+def read_project(
+    project: Path, target: Target, build_metadata: MetadataBuilder, asked: Wanted | None = None
+) -> Requirements:
+    """Read what a project asks for, showing what the user should know about it.
+
+    :param asked: extras and groups of the command line; those of `[tool.builder]` are added.
+    """
+    from builder.project.requirements import Wanted, read_requirements  # noqa: PLC0415  (start-up time)
+    from builder.project.settings import read_settings  # noqa: PLC0415  (start-up time)
+
+    settings = read_settings(project)
+    extras, groups = (asked.extras, asked.groups) if asked else ((), ())
+    wanted = Wanted(
+        tuple(dict.fromkeys((*settings.extras, *extras))), tuple(dict.fromkeys((*settings.groups, *groups)))
+    )
+    with console.progress(f"reading {project.name}", None):
+        requirements = read_requirements(project, target.markers, build_metadata, wanted)
+    console.notices(requirements.notices)
+    return requirements
+
+
+def resolve_project(requirements: Requirements, target: Target, *, about: str = "") -> tuple[Lock, Step]:
+    """Resolve what a project asks for, showing the step; `about` names it among others."""
+    from builder.resolution.resolve import resolve  # noqa: PLC0415  (start-up time)
+
+    with console.step(f"{about}resolve") as step, console.progress(f"{about}resolving", None):
+        resolution = resolve(requirements, target)
+        how = "resolved" if requirements.lock is None else f"{requirements.lock.name}:"
+        ago = "" if resolution.age is None else f" ({resolution.age} s ago)"
+        step.title = f"{about}{how} {len(resolution.lock.distributions)} distributions{ago}"
+    console.notices(resolution.notices)
+    return resolution.lock, step
+
+
+def build_deps(lock: Lock, requirements: Requirements, out_dir: Path, *, about: str = "") -> DepsBuild:
+    """Fetch the wheels of a lock and assemble them, showing the steps; `about` names it among others.
+
+    :param requirements: what the lock was made for; a line to change is among them.
+    """
+    from builder.assembly.deps_pex import LAYOUT_VERSION, assemble_deps_pex  # noqa: PLC0415  (start-up time)
+    from builder.assembly.sbom import sbom  # noqa: PLC0415  (start-up time)
+    from builder.assembly.wheels import WheelFile  # noqa: PLC0415  (start-up time)
+    from builder.resolution.sanity import importing_setuptools  # noqa: PLC0415  (start-up time)
+    from builder.resolution.sdists import fetch_wheels  # noqa: PLC0415  (start-up time)
+
+    with (
+        console.step(f"{about}fetched {len(lock.distributions)} wheels") as fetching,
+        console.progress(f"{about}fetching", lock.size) as progress,
+    ):
+        files = fetch_wheels(lock, progress.update, lambda what: console.progress(f"{about}{what}", None))
+    identity = lock.identity(LAYOUT_VERSION)
+    with console.step(f"{about}assembled") as assembling, console.progress(f"{about}assembling", None):
+        assembled: Assembled = assemble_deps_pex(
+            [WheelFile(file.path, file.sha256) for file in files.values()],
+            identity=identity,
+            python_version=lock.target.python_version,
+            out_dir=out_dir,
+        )
+        artefact = assembled.artefact
+        written = artefact.path.with_suffix(".cdx.json")
+        _write(written, sbom(lock, assembled.distributions, artefact))
+        assembling.title = f"{about}assembled {artefact.name}"
+    console.notices([*importing_setuptools(lock, files), *assembled.notices])
+    console.notices(_ballast(lock, assembled.distributions, requirements))
+    return DepsBuild(
+        artefact.name,
+        artefact.size,
+        artefact.sha256,
+        identity,
+        artefact,
+        write_lock(lock, artefact.path),
+        lock.versions,
+        lock.version_of("dagster") or "",
+        {"fetch": fetching.seconds, "assemble": assembling.seconds},
+        assembled.distributions,
+        written,
+    )
+
+
+def _ballast(
+    lock: Lock, distributions: Sequence[PackedDistribution], requirements: Requirements
+) -> Iterator[Notice]:
+    """What of a deps PEX rarely belongs."""
+    from builder.assembly.ballast import cuda_libraries, own_tests, several_sdks  # noqa: PLC0415  (start-up time)
+    from builder.project.requirement_lines import name_of  # noqa: PLC0415  (start-up time)
+
+    if lock.target.is_serverless:
+        asked = {name: line.origin for line in requirements.lines if (name := name_of(line.text))}
+        yield from cuda_libraries(distributions, asked)
+    yield from own_tests(distributions, lock)
+    yield from several_sdks(distributions)
+
+
+def write_lock(lock: Lock, deps: Path) -> Path:
+    """Write a lock beside where its deps PEX is, or would be."""
+    path = deps.with_suffix(".pylock.toml")
+    _write(path, lock.text.encode())
+    return path
+
+
+def _write(path: Path, content: bytes) -> None:
+    from builder.system.storage import atomic_write  # noqa: PLC0415  (start-up time)
+
+    with atomic_write(path) as stream:
+        stream.write(content)
+
+
+def metadata_of(directory: Path, target: Target, out_dir: Path) -> Metadata:
+    """The metadata of a local package out of its wheel, which the source PEX needs anyway."""
+    from builder.resolution.backend import LocalPackage, local_wheel, wheel_metadata  # noqa: PLC0415  (start-up time)
+
+    return wheel_metadata(local_wheel(LocalPackage(directory, target.python_version, out_dir)), directory)
+
+
+@dataclass(frozen=True, slots=True)
+class SelectedSource:
+    """The files of a source tree that its source PEX is to hold.
+
+    :param inside: those of the build directory.
+    :param others: those that `include` names outside of it.
+    """
+
+    inside: Selection
+    others: tuple[Outside, ...]
+    notices: tuple[Notice, ...]
+
+    @property
+    def selections(self) -> tuple[Selection, ...]:
+        """All of them."""
+        return (self.inside, *(other.selection for other in self.others))
+
+
+def select_source(tree: SourceTree, out_dir: Path, include: Sequence[str]) -> SelectedSource:
+    """Select a source tree's files.
+
+    The settings are those of the build directory, or of the project where the former has no pyproject.toml.
+    """
+    from builder.project.files import select_files  # noqa: PLC0415  (start-up time)
+    from builder.project.lifecycle import lifecycle_notices  # noqa: PLC0415  (start-up time)
+    from builder.project.outside import (  # noqa: PLC0415  (start-up time)
+        paths_named_outside,
+        select_outside,
+        split_include,
+    )
+    from builder.project.settings import read_settings  # noqa: PLC0415  (start-up time)
+
+    own = (tree.directory / "pyproject.toml").is_file()
+    settings = read_settings(tree.directory if own else tree.project)
+    ignoring = settings.respect_gitignore
+    inside, outside = split_include([*settings.include, *include])
+    selection = select_files(tree.directory, include=inside, respect_gitignore=ignoring, out_dir=out_dir)
+    others = tuple(select_outside(tree.directory, outside, respect_gitignore=ignoring, out_dir=out_dir))
+    notices = [*lifecycle_notices(tree), *paths_named_outside(tree.directory, selection, outside)]
+    for each in (selection, *(other.selection for other in others)):
+        notices += each.notices
+    return SelectedSource(selection, others, tuple(notices))
+
+
+def tell_what_is_selected(source: SelectedSource, more: Sequence[Notice] = ()) -> None:
+    """Show what the user should know about the files of a source PEX."""
+    console.notices([*source.notices, *more])
+    for secret in (secret for each in source.selections for secret in each.secrets):
+        console.note(f"  left out, it looks like a secret: {secret}")
+    if ignored := sum(each.git_ignored for each in source.selections):
+        console.note(f"  packed although git ignores them: {ignored} files")
+
+
+def build_source(
+    tree: SourceTree,
+    packages: Sequence[Path],
+    target: Target,
+    out_dir: Path,
+    *,
+    include: Sequence[str] = (),
+    about: str = "",
+) -> SourceBuild:
+    """Install a project's local packages and pack its files, showing the step; `about` names it among others."""
+    from builder.assembly.ballast import large_files  # noqa: PLC0415  (start-up time)
+    from builder.assembly.source_pex import assemble_source_pex  # noqa: PLC0415  (start-up time)
+    from builder.assembly.source_tree import source_entries  # noqa: PLC0415  (start-up time)
+    from builder.resolution.backend import LocalPackage, local_wheel  # noqa: PLC0415  (start-up time)
+
+    with console.step(f"{about}packed") as step, console.progress(f"{about}packing", None):
+        with ThreadPoolExecutor() as pool:
+            local = [LocalPackage(directory, target.python_version, out_dir) for directory in packages]
+            wheels = list(pool.map(local_wheel, local))
+        source = select_source(tree, out_dir, include)
+        entries, notices = source_entries(source.inside, wheels, source.others)
+        assembled = assemble_source_pex(entries, python_version=target.python_version, out_dir=out_dir)
+        artefact = assembled.artefact
+        step.title = f"{about}packed {artefact.name}"
+    tell_what_is_selected(source, [*notices, *large_files(assembled.files)])
+    files = sum(len(each.files) for each in source.selections)
+    return SourceBuild(artefact, files, tuple(packages), {"source": step.seconds}, assembled.files)

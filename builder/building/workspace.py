@@ -1,0 +1,154 @@
+"""Building every project of a workspace, side by side."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from builder.building.steps import (
+    DepsBuild,
+    SourceBuild,
+    build_deps,
+    build_source,
+    metadata_of,
+    read_project,
+    resolve_project,
+)
+from builder.errors import BuilderError
+from builder.terminal.console import console
+
+if TYPE_CHECKING:
+    from builder.project.location import SourceTree, Workspace
+    from builder.project.requirements import Wanted
+    from builder.resolution.lock import Lock
+    from builder.resolution.target import Target
+
+FindDeps = Callable[["Lock"], DepsBuild | None]
+"""Looks for a deps PEX of a lock that need not be built any more."""
+
+_PARALLEL: Final = 4
+"""Projects worked on at once; each step is parallel in itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectBuild:
+    """Both artefacts of a source tree.
+
+    :param seconds: by step.
+    """
+
+    deps: DepsBuild
+    source: SourceBuild
+    seconds: dict[str, float]
+
+    @property
+    def pex_tag(self) -> str:
+        """What Dagster Cloud is told to run: one deps PEX and one source PEX."""
+        return f"files={self.deps.name}:{self.source.artefact.name}"
+
+
+@dataclass(slots=True)
+class _WorkspaceBuild:
+    """The work on one workspace: what its projects share."""
+
+    target: Target
+    out_dir: Path
+    include: Sequence[str]
+    wanted: Wanted
+    several: bool
+    sources: ThreadPoolExecutor
+    find_deps: FindDeps
+    _deps: dict[str, Future[DepsBuild]] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def build(self, tree: SourceTree, name: str) -> ProjectBuild:
+        """Build one project; the source PEX is packed while the requirements are resolved."""
+        from builder.assembly.ballast import installed_twice  # noqa: PLC0415  (start-up time)
+        from builder.assembly.deps_pex import LAYOUT_VERSION  # noqa: PLC0415  (start-up time)
+        from builder.resolution.resolve import local_packages  # noqa: PLC0415  (start-up time)
+
+        about = f"{name}: " if self.several else ""
+        requirements = read_project(
+            tree.project, self.target, lambda package: metadata_of(package, self.target, self.out_dir), self.wanted
+        )
+        packages = local_packages(requirements)
+        source = self.sources.submit(
+            build_source, tree, packages, self.target, self.out_dir, include=self.include, about=about
+        )
+        try:
+            lock, step = resolve_project(requirements, self.target, about=about)
+            deps = self._once(
+                lock.identity(LAYOUT_VERSION),
+                lambda: self.find_deps(lock) or build_deps(lock, requirements, self.out_dir, about=about),
+            )
+        finally:
+            # Nothing of a project is at work any more when its outcome is known, whichever part failed first.
+            wait([source])
+        built = source.result()
+        console.notices(installed_twice(built.contents, deps.versions))
+        return ProjectBuild(deps, built, {"resolve": step.seconds, **deps.seconds, **built.seconds})
+
+    def _once(self, key: str, make: Callable[[], DepsBuild]) -> DepsBuild:
+        """What `make` returns, made once for each key: projects with equal locks share one deps PEX."""
+        with self._lock:
+            future = self._deps.get(key)
+            mine = future is None
+            if future is None:
+                future = self._deps[key] = Future()
+        if mine:
+            try:
+                future.set_result(make())
+            except BaseException as error:
+                future.set_exception(error)
+                raise
+        return future.result()
+
+
+def build_workspace(
+    workspace: Workspace,
+    target: Target,
+    out_dir: Path,
+    *,
+    include: Sequence[str],
+    wanted: Wanted,
+    find_deps: FindDeps = lambda _: None,
+) -> dict[SourceTree, ProjectBuild | BuilderError]:
+    """Build every source tree of a workspace in parallel.
+
+    :param find_deps: asked before each deps PEX is built; what it returns is taken instead.
+
+    Locations of one tree are built once. A project that fails does not stop the others: its error is in the
+    result.
+    """
+    names = {location.tree: location.name for location in reversed(workspace.locations)}
+    with ThreadPoolExecutor(_PARALLEL) as pool, ThreadPoolExecutor(_PARALLEL) as sources:
+        work = _WorkspaceBuild(target, out_dir, include, wanted, len(names) > 1, sources, find_deps)
+        warming = pool.submit(_warm_up)
+        futures = {tree: pool.submit(work.build, tree, name) for tree, name in names.items()}
+        try:
+            results = {tree: _outcome(future) for tree, future in futures.items()}
+            warming.result()
+        except BaseException:
+            # Stopped, or a defect: start nothing more, wait only for what runs.
+            pool.shutdown(wait=False, cancel_futures=True)
+            sources.shutdown(wait=False, cancel_futures=True)
+            raise
+    return results
+
+
+def _outcome(future: Future[ProjectBuild]) -> ProjectBuild | BuilderError:
+    try:
+        return future.result()
+    except BuilderError as error:
+        return error
+
+
+def _warm_up() -> None:
+    """Do what every assembly needs and nothing waits for yet."""
+    from builder.assembly.bootstrap import bootstrap  # noqa: PLC0415  (start-up time)
+
+    bootstrap()

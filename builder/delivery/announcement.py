@@ -1,0 +1,141 @@
+"""What others see of a run while it goes on and when it is over: GitHub's job summary, outputs and comment."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from builder.delivery.run import LocationRun
+from builder.delivery.updater import Updater
+from builder.deployment.context import Context, commit_url
+from builder.deployment.pull_request_comment import PullRequestComment
+from builder.deployment.summary import (
+    LocationOutcome,
+    Outcome,
+    State,
+    comment_body,
+    dependency_changes,
+    job_summary,
+)
+from builder.errors import Notice
+from builder.terminal import github_log as github_output
+from builder.terminal.console import console
+
+if TYPE_CHECKING:
+    from builder.deployment.destination import Choice
+
+
+class Announcement:
+    """What GitHub Actions shows of a run; elsewhere it does nothing.
+
+    :param workspace: as the user named it: each workspace of a repository has a comment of its own.
+    :param choice: where the code goes; None if nothing is updated, so that there is nothing to comment on.
+    :ivar updater: knows the deployment; None as long as there is none.
+    """
+
+    def __init__(self, workspace: Path, choice: Choice | None, environ: Mapping[str, str]) -> None:
+        self._context = choice.context if choice else Context()
+        self._commit = choice.destination.git.commit_hash if choice else None
+        self._environ = environ
+        self._comment = _comment(workspace, self._context, environ)
+        self._ending = threading.Lock()
+        self._ended = False
+        self.updater: Updater | None = None
+
+    def begin(self, runs: Sequence[LocationRun]) -> None:
+        """Say that the work has begun."""
+        self._tell(self._outcome(runs))
+
+    def end(self, runs: Sequence[LocationRun], build_json: Path, *, stopped: bool = False) -> None:
+        """Say how it ended, whichever way that was; only the first time, which a second call waits for."""
+        with self._ending:
+            if not self._ended:
+                self._ended = True
+                self._end(self._outcome(runs, stopped=stopped), runs, build_json)
+
+    def _end(self, outcome: Outcome, runs: Sequence[LocationRun], build_json: Path) -> None:
+        self._tell(outcome)
+        if summary := self._environ.get("GITHUB_STEP_SUMMARY"):
+            _notice(github_output.append_summary(Path(summary), job_summary(outcome)))
+        if outputs := self._environ.get("GITHUB_OUTPUT"):
+            tags = [run.build.pex_tag for run in runs if run.build]
+            values = {
+                "deployment": outcome.deployment or "",
+                "pex-tag": "\n".join(tags),
+                "build-json": str(build_json) if build_json.exists() else "",
+            }
+            _notice(github_output.write_outputs(Path(outputs), values))
+
+    def _tell(self, outcome: Outcome) -> None:
+        if self._comment:
+            _notice(self._comment.update(comment_body(outcome)))
+
+    def _outcome(self, runs: Sequence[LocationRun], *, stopped: bool = False) -> Outcome:
+        page = self.updater.page if self.updater else None
+        return Outcome(
+            deployment=self.updater.deployment if self.updater else None,
+            deployment_url=page,
+            commit_hash=self._commit,
+            commit_url=self._commit
+            and commit_url(self._context.provider, self._context.repository_url, self._commit),
+            run_url=self._context.run_url,
+            locations=tuple(_outcome(run, page, stopped=stopped) for run in runs),
+        )
+
+
+def _outcome(run: LocationRun, page: str | None, *, stopped: bool) -> LocationOutcome:
+    build, error = run.build, run.error
+    before = run.versions_before
+    return LocationOutcome(
+        run.name,
+        state(run, stopped=stopped),
+        url=f"{page}/{quote(run.name, safe='')}" if page and run.updated else None,
+        pex_tag=build.pex_tag if build else None,
+        deps_size=build.deps.size if build else None,
+        source_size=build.source.artefact.size if build else None,
+        sent_bytes=sum(each.size for each in run.published.values() if each.sent) if run.published else None,
+        seconds=run.seconds,
+        error=_words(error.what, error.detail, error.remedy) if error else None,
+        error_where=str(error.where) if error and error.where else None,
+        changes=dependency_changes(before, build.deps.versions) if before is not None and build else None,
+    )
+
+
+def state(run: LocationRun, *, stopped: bool = False) -> State:
+    """How far the work on a location has come, in one word."""
+    if run.error:
+        return "failed"
+    if run.loaded:
+        return "ready"
+    if stopped:
+        return "stopped"
+    if run.updated:
+        return "updated"
+    if run.published:
+        return "uploaded"
+    return "built" if run.build else "building"
+
+
+def _notice(notice: Notice | None) -> None:
+    if notice:
+        console.notices([notice])
+
+
+def _words(*parts: str | None) -> str:
+    return "\n\n".join(part for part in parts if part)
+
+
+def _comment(workspace: Path, context: Context, environ: Mapping[str, str]) -> PullRequestComment | None:
+    if context.provider != "github" or context.pull_request is None or context.repository is None:
+        return None
+    return PullRequestComment(
+        context.repository,
+        context.pull_request.number,
+        environ.get("GITHUB_TOKEN"),
+        environ.get("GITHUB_API_URL") or "https://api.github.com",
+        key=os.path.relpath(workspace, environ.get("GITHUB_WORKSPACE") or None),
+    )

@@ -1,0 +1,169 @@
+"""The options of `builder.deploy` about uploading and updating, and what they mean."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from builder.delivery.run import Update, Upload
+from builder.delivery.verifying import Verification
+from builder.errors import UsageError
+from builder.terminal import options
+from builder.terminal.command_line import option
+
+_UPLOADING: Final = {
+    "update_code_location": "--update-code-location",
+    "deps_cache_tag_read": "--deps-cache-tag-read",
+    "deps_cache_tag_write": "--deps-cache-tag-write",
+    "force_rebuild_deps": "--force-rebuild-deps",
+    "check": "--check",
+    "upload_timeout": "--upload-timeout",
+    "verify": "--verify/--no-verify",
+    "verify_timeout": "--verify-timeout",
+    "variables": "--env",
+}
+"""Options that mean nothing without --upload-pex."""
+
+_UPDATING: Final = {
+    "deployment": "--deployment",
+    "code_location_details": "--code-location-details",
+    "wait": "--wait/--no-wait",
+    "wait_timeout": "--wait-timeout",
+}
+"""Options that mean nothing without --update-code-location."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryOptions:
+    """The options as they were given."""
+
+    upload_pex: bool
+    update_code_location: bool
+    deployment: str | None
+    code_location_details: str | None
+    deps_cache_tag_read: str | None
+    deps_cache_tag_write: str | None
+    force_rebuild_deps: bool
+    check: str
+    upload_timeout: float
+    wait: bool
+    wait_timeout: float
+    verify: bool
+    verify_timeout: float
+    variables: tuple[str, ...]
+
+    def verification(self, update: Update | None) -> Verification | None:
+        """How to verify; None if that is not wanted. Raises UsageError for a variable that is not there."""
+        environment = {**(update.variables if update else {}), **options.read_variables(self.variables)}
+        return Verification(self.verify_timeout, environment) if self.verify else None
+
+    def upload(self) -> Upload | None:
+        """How to upload; None if that was not asked for."""
+        from builder.publishing.pex_registry import Check  # noqa: PLC0415  (start-up time)
+
+        if not self.upload_pex:
+            return None
+        return Upload(
+            Check(self.check),
+            self.upload_timeout,
+            self.deps_cache_tag_read or None,
+            self.deps_cache_tag_write or None,
+            self.force_rebuild_deps,
+        )
+
+    def update(self, directory: Path) -> Update | None:
+        """What to update with the code in `directory`; None if that was not asked for.
+
+        Raises UsageError or ContextError if it is not certain where the code belongs.
+        """
+        from builder.deployment.destination import find_destination, parse_details  # noqa: PLC0415  (start-up time)
+
+        if not self.update_code_location:
+            return None
+        details = None if self.code_location_details is None else parse_details(self.code_location_details)
+        choice = find_destination(directory, os.environ, deployment=self.deployment, details=details)
+        return Update(choice, self.wait_timeout if self.wait else None)
+
+
+def delivery_options(command: Callable[..., int]) -> Callable[..., int]:
+    """Give a command the options that become its argument `delivery`, a DeliveryOptions."""
+
+    @functools.wraps(command)
+    def with_options(**values: Any) -> int:  # noqa: ANN401  (click passes what was given by name)
+        _refuse_useless(click.get_current_context())
+        names = [field.name for field in fields(DeliveryOptions)]
+        return command(delivery=DeliveryOptions(**{name: values.pop(name) for name in names}), **values)
+
+    for add in reversed(_OPTIONS):
+        add(with_options)
+    return with_options
+
+
+def _refuse_useless(context: click.Context) -> None:
+    """Raise UsageError for an option that would have no effect."""
+    for needed, useless in (("upload_pex", _UPLOADING), ("update_code_location", _UPDATING)):
+        if context.params[needed]:
+            continue
+        for name, flag in useless.items():
+            if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+                other = f"--{needed.replace('_', '-')}"
+                raise UsageError(
+                    f"{flag} means nothing without {other}", remedy=f"Add {other}, or leave {flag} out"
+                )
+
+
+_VERIFY: Final = "Verify"
+_UPLOAD: Final = "Upload"
+_UPDATE: Final = "Update"
+
+_OPTIONS: Final = (
+    option(
+        _VERIFY,
+        "--verify/--no-verify",
+        default=True,
+        help="Upload only what loads here.",
+    ),
+    options.timeout_option(_VERIFY, "--verify-timeout", "How long a location may load.", seconds=120),
+    options.env_option(_VERIFY),
+    option(_UPLOAD, "--upload-pex", is_flag=True, help="Upload the PEX files to Dagster Cloud."),
+    option(
+        _UPLOAD,
+        "--check",
+        type=click.Choice(["tail", "full"]),
+        default="tail",
+        help="Read back the end, or all.",
+    ),
+    options.timeout_option(_UPLOAD, "--upload-timeout", "How long a file may take.", seconds=600),
+    option(
+        _UPLOAD,
+        "--deps-cache-tag-read",
+        metavar="TAG",
+        help="Build no deps PEX recorded under TAG.",
+    ),
+    option(_UPLOAD, "--deps-cache-tag-write", metavar="TAG", help="Record the deps PEX under TAG."),
+    option(_UPLOAD, "--force-rebuild-deps", is_flag=True, help="Build the deps PEX although it is there."),
+    option(_UPDATE, "--update-code-location", is_flag=True, help="Then have Dagster Cloud run them."),
+    option(
+        _UPDATE,
+        "--deployment",
+        metavar="NAME",
+        envvar="DAGSTER_CLOUD_DEPLOYMENT",
+        default_text="$DAGSTER_CLOUD_DEPLOYMENT or prod",
+        help="The full deployment, or that to branch off.",
+    ),
+    option(
+        _UPDATE,
+        "--code-location-details",
+        metavar="TEXT",
+        default_text="as CI or git says",
+        help="As `deployment=NAME,commit_hash=HASH`.",
+    ),
+    option(_UPDATE, "--wait/--no-wait", default=True, help="Wait until they are loaded."),
+    options.timeout_option(_UPDATE, "--wait-timeout", "How long to wait.", seconds=600),
+)

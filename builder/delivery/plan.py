@@ -1,0 +1,191 @@
+"""`builder.deploy --plan`: what a run would do, without building, uploading or updating anything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from builder.building.steps import read_project, resolve_project, select_source, tell_what_is_selected
+from builder.errors import BuilderError
+from builder.terminal.console import console
+from builder.terminal.formatting import size
+
+if TYPE_CHECKING:
+    from builder.delivery.updater import Updater
+    from builder.delivery.uploader import Uploader
+    from builder.project.location import Location, SourceTree, Workspace
+    from builder.project.requirements import Wanted
+    from builder.resolution.lock import Lock
+    from builder.resolution.target import Target
+
+_LISTED = 10
+"""Changes that are shown of each location."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """What is known of a source tree before it is built.
+
+    :param deps: the name that the deps PEX will have.
+    :param files: how many of the project's files the source PEX will hold.
+    :param size: of these, in bytes, before they are compressed.
+    """
+
+    lock: Lock
+    deps: str
+    files: int
+    size: int
+
+
+def plan(
+    workspace: Workspace,
+    target: Target,
+    out_dir: Path,
+    *,
+    include: Sequence[str],
+    wanted: Wanted,
+    uploader: Uploader | None,
+    updater: Updater | None,
+) -> dict[str, BuilderError]:
+    """Show what a run would do; returns by location what would keep it from doing so."""
+    planned = _projects(workspace, target, out_dir, include, wanted)
+    found = [
+        (location, each)
+        for location in workspace.locations
+        if isinstance(each := planned[location.tree], _Planned)
+    ]
+    names = list(dict.fromkeys(each.deps for _, each in found))
+    there = uploader.sizes(names) if uploader and names else {}
+    if updater:
+        console.result(f"deployment: {updater.planned}")
+    console.result(f"target: {target.description}")
+    rows = [row for each, project in found for row in _rows(each, project, out_dir, there, uploader, updater)]
+    if rows:
+        console.result("")
+        console.table(["location", "what", ">size", "what would be done"], rows)
+    if uploader and updater:
+        for location, project in found:
+            _tell_changes(location, project, uploader, updater)
+    errors = {location.name: planned[location.tree] for location in workspace.locations}
+    return {name: error for name, error in errors.items() if isinstance(error, BuilderError)}
+
+
+def _projects(
+    workspace: Workspace, target: Target, out_dir: Path, include: Sequence[str], wanted: Wanted
+) -> dict[SourceTree, _Planned | BuilderError]:
+    planned: dict[SourceTree, _Planned | BuilderError] = {}
+    for location in workspace.locations:
+        if location.tree not in planned:
+            about = f"{location.name}: " if len(workspace.locations) > 1 else ""
+            try:
+                planned[location.tree] = _project(location.tree, target, out_dir, include, wanted, about)
+            except BuilderError as error:
+                planned[location.tree] = error
+    return planned
+
+
+def _project(
+    tree: SourceTree, target: Target, out_dir: Path, include: Sequence[str], wanted: Wanted, about: str
+) -> _Planned:
+    from builder.assembly.deps_pex import LAYOUT_VERSION  # noqa: PLC0415  (start-up time)
+    from builder.resolution.backend import LocalPackage, local_metadata  # noqa: PLC0415  (start-up time)
+
+    requirements = read_project(
+        tree.project,
+        target,
+        lambda package: local_metadata(LocalPackage(package, target.python_version, out_dir)),
+        wanted,
+    )
+    lock, _step = resolve_project(requirements, target, about=about)
+    source = select_source(tree, out_dir, include)
+    tell_what_is_selected(source)
+    files = [
+        file for selection in source.selections for file in selection.files if file.path and file.link is None
+    ]
+    total = sum(file.path.stat().st_size for file in files if file.path)
+    return _Planned(lock, f"deps-{lock.identity(LAYOUT_VERSION)}.pex", len(files), total)
+
+
+def _rows(
+    location: Location,
+    project: _Planned,
+    out_dir: Path,
+    there: dict[str, int | None],
+    uploader: Uploader | None,
+    updater: Updater | None,
+) -> list[list[str]]:
+    in_registry = there.get(project.deps)
+    done = []
+    if uploader and uploader.record(project.lock):
+        done.append("cached: neither built nor sent")
+    else:
+        done.append(
+            "built again, as it was" if (out_dir / project.deps).exists() else f"built{_to_fetch(project.lock)}"
+        )
+        if uploader:
+            done.append("not sent, it is there" if in_registry is not None else "sent")
+    sizes = [each.size for each in project.lock.distributions]
+    estimate = in_registry or (sum(filter(None, sizes)) if any(sizes) else None)
+    what = f"{len(sizes)} distributions"
+    source = "built, and sent unless it is there" if uploader else "built"
+    return [
+        [
+            location.name,
+            project.deps,
+            _about(estimate, exact=in_registry is not None),
+            f"{what}: {', '.join(done)}",
+        ],
+        ["", "source PEX", _about(project.size, exact=False), f"{project.files} files: {source}"],
+        *([["", "location", "", updater.intention(location.name)]] if updater else []),
+    ]
+
+
+def _to_fetch(lock: Lock) -> str:
+    from builder.resolution.store import store_path  # noqa: PLC0415  (start-up time)
+
+    missing = [each for each in lock.distributions if each.kind != "git" and not store_path(each).exists()]
+    if not missing:
+        return ", all of it is in the wheel store"
+    known = sum(each.size or 0 for each in missing)
+    return f", {len(missing)} to fetch" + (f" ({size(known)})" if known else "")
+
+
+def _about(count: int | None, *, exact: bool) -> str:
+    if count is None:
+        return ""
+    return size(count) if exact else f"~{size(count)}"
+
+
+def _tell_changes(location: Location, project: _Planned, uploader: Uploader, updater: Updater) -> None:
+    """Say how the dependencies differ from those that the location runs with now."""
+    from builder.deployment.summary import dependency_changes  # noqa: PLC0415  (start-up time)
+
+    running = updater.running(location.name)
+    lines: list[str] = []
+    if not uploader.has(running, project.deps):
+        before = uploader.distributions_before(running)
+        if before is None:
+            return
+        old = {name: each.size for name, each in before.items()}
+        new = {each.name: each.size for each in project.lock.distributions}
+        changes = dependency_changes({name: each.version for name, each in before.items()}, project.lock.versions)
+        lines = [f"+ {name} {version}{_sizes(new.get(name))}" for name, version in changes.added]
+        lines += [f"- {name} {version}{_sizes(old.get(name))}" for name, version in changes.removed]
+        lines += [
+            f"  {name} {was} → {now}{_sizes(old.get(name), new.get(name))}" for name, was, now in changes.changed
+        ]
+    console.result("")
+    console.result(
+        f"dependencies of `{location.name}` since its last deploy: {'' if lines else 'unchanged'}".rstrip()
+    )
+    for line in lines[:_LISTED]:
+        console.result(f"  {line}")
+    if len(lines) > _LISTED:
+        console.result(f"  and {len(lines) - _LISTED} more")
+
+
+def _sizes(*counts: int | None) -> str:
+    known = [size(count) for count in counts if count is not None]
+    return f" ({' → '.join(known)})" if len(known) == len(counts) else ""

@@ -1,0 +1,137 @@
+"""What delivering a workspace is about: `uploader` brings files into the registry, `updater` has them run.
+
+Forward only: everything that a location needs is uploaded and read back before the record of the cache is written,
+and that before the location is updated. Locations do not wait for each other: one that fails stays as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
+
+from builder.errors import BuilderError
+
+if TYPE_CHECKING:
+    from builder.building.workspace import ProjectBuild
+    from builder.deployment.destination import BranchDeployment, Choice
+    from builder.deployment.entries import Entry
+    from builder.project.location import Location
+    from builder.publishing.pex_registry import Check, Published
+    from builder.system.storage import Artefact
+    from builder.verification.load import Definitions
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """How PEX files are to be uploaded.
+
+    :param check: how what was uploaded is read back.
+    :param timeout: seconds that each file may take in all.
+    :param read_tag: of the cache's records that may spare building a deps PEX; None for none.
+    :param write_tag: of the records to write.
+    :param force_rebuild: take no record for true.
+    """
+
+    check: Check
+    timeout: float
+    read_tag: str | None = None
+    write_tag: str | None = None
+    force_rebuild: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """What is to be updated.
+
+    :param choice: the deployment, and what it was chosen from.
+    :param wait: seconds to wait until the locations are loaded; None not to wait.
+    """
+
+    choice: Choice
+    wait: float | None
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What the server will tell the code about itself, by the names of environment variables."""
+        from builder.deployment.destination import BranchDeployment  # noqa: PLC0415  (start-up time)
+
+        destination = self.choice.destination
+        branch = destination if isinstance(destination, BranchDeployment) else None
+        found = {
+            # The server names branch deployments itself.
+            "DAGSTER_CLOUD_DEPLOYMENT_NAME": (
+                destination.branch if isinstance(destination, BranchDeployment) else destination.name
+            ),
+            "DAGSTER_CLOUD_IS_BRANCH_DEPLOYMENT": "1" if branch else "0",
+            "DAGSTER_CLOUD_GIT_SHA": destination.git.commit_hash,
+            "DAGSTER_CLOUD_GIT_URL": destination.git.url,
+            "DAGSTER_CLOUD_GIT_BRANCH": branch.branch if branch else None,
+            "DAGSTER_CLOUD_GIT_REPO": branch.repository if branch else None,
+        }
+        return {name: value for name, value in found.items() if value is not None}
+
+    @property
+    def closed(self) -> BranchDeployment | None:
+        """That of a pull request that was closed or merged, so that there is nothing to deploy."""
+        from builder.deployment.destination import BranchDeployment  # noqa: PLC0415  (start-up time)
+
+        destination = self.choice.destination
+        return destination if isinstance(destination, BranchDeployment) and destination.status != "OPEN" else None
+
+
+@dataclass(slots=True)
+class LocationRun:
+    """How far the work on one location has come.
+
+    :param build: what was built for it; None until then, or if that failed.
+    :param error: why it goes no further.
+    :param verified: what it defines; None if that is not known.
+    :param published: its files in the registry, by name.
+    :param updated: Dagster Cloud has been told to run it.
+    :param loaded: Dagster Cloud runs it.
+    :param before: what the deployment held of this location until now.
+    :param versions_before: of the distributions that it ran with; None if nobody knows.
+    :param seconds: since the start of the run, when it was over.
+    """
+
+    location: Location
+    build: ProjectBuild | None = None
+    error: BuilderError | None = None
+    verified: Definitions | None = None
+    published: dict[str, Published] = field(default_factory=dict)
+    updated: bool = False
+    loaded: bool = False
+    before: Entry | None = None
+    versions_before: Mapping[str, str] | None = None
+    seconds: float | None = None
+
+    @property
+    def name(self) -> str:
+        """The location's name."""
+        return self.location.name
+
+    @property
+    def artefacts(self) -> tuple[Artefact, ...]:
+        """The files that were built here."""
+        if self.build is None:
+            return ()
+        deps, source = self.build.deps.artefact, self.build.source.artefact
+        return (deps, source) if deps else (source,)
+
+
+def attempt(runs: Sequence[LocationRun], work: Callable[[], _T], otherwise: _T) -> _T:
+    """Do what concerns these locations; its failure is theirs."""
+    try:
+        return work()
+    except BuilderError as error:
+        for run in runs:
+            run.error = run.error or error
+        return otherwise
+
+
+def names_of(runs: Sequence[LocationRun]) -> str:
+    """The names of locations in one line, for people."""
+    return ", ".join(f"`{run.name}`" for run in runs)

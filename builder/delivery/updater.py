@@ -1,0 +1,183 @@
+"""Having a deployment run what was uploaded."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from builder.delivery.run import LocationRun, Update, attempt, names_of
+from builder.errors import CloudError, ContextError, LoadError, Notice
+from builder.terminal.console import console
+
+if TYPE_CHECKING:
+    from builder.deployment.cloud import Cloud
+    from builder.deployment.entries import Entry
+
+
+class Updater:
+    """Has a deployment run what was uploaded.
+
+    :ivar deployment: its name; None until a branch deployment is there.
+    """
+
+    def __init__(self, cloud: Cloud, update: Update) -> None:
+        self._cloud = cloud
+        self._destination = update.choice.destination
+        self._wait = update.wait
+        self._before: dict[str, Entry] = {}
+        self._image: str | None = None
+        self.deployment: str | None = None
+
+    @property
+    def page(self) -> str | None:
+        """Where people look at the deployment's locations."""
+        return self._cloud.connection.page(self.deployment) if self.deployment else None
+
+    @property
+    def planned(self) -> str:
+        """The deployment, in words for people."""
+        from builder.deployment.destination import BranchDeployment  # noqa: PLC0415  (start-up time)
+
+        if isinstance(self._destination, BranchDeployment):
+            return f"the branch deployment of `{self._destination.branch}` ({self._destination.repository})"
+        return f"`{self.deployment}`" + (f", on the image {self._image}" if self._image else "")
+
+    def running(self, location: str) -> str | None:
+        """The pex tag that a full deployment runs a location from now; None if there is none."""
+        return self._before[location].pex_tag if location in self._before else None
+
+    def intention(self, location: str) -> str:
+        """What `update` would do to a location, in words for people."""
+        if self.deployment is None:
+            return "added or updated"
+        return "updated" if location in self._before else "added"
+
+    def prepare(self, names: Sequence[str]) -> None:
+        """Find out, before anything is built, what would make all the work vain.
+
+        :param names: of the full deployments.
+
+        Raises ContextError for a deployment that does not exist, CloudError for one that runs no PEX files.
+        """
+        from builder.deployment.destination import FullDeployment  # noqa: PLC0415  (start-up time)
+
+        base = None
+        if isinstance(self._destination, FullDeployment):
+            self.deployment = _existing(self._destination.name, names, branches=True)
+            self._before = self._cloud.entries(self.deployment)
+        elif self._destination.base_deployment:
+            base = _existing(self._destination.base_deployment, names, branches=False)
+        asked = self.deployment or base or next(iter(names), None)
+        if asked and not self._cloud.takes_pex(asked):
+            raise CloudError(
+                f"the agents of `{asked}` run Docker images only, not PEX files",
+                remedy="Deploy with `dagster-cloud serverless deploy-docker`",
+            )
+        if image := os.environ.get("SERVERLESS_BASE_IMAGE", "").strip():
+            self._image = image
+        elif tag := os.environ.get("SERVERLESS_BASE_IMAGE_TAG", "").strip():
+            self._image = self._cloud.base_image(tag)
+
+    def update(self, runs: Sequence[LocationRun], python_version: str) -> None:
+        """Have the deployment run what was published, in one request; a failure is that of what it leaves out."""
+        started = time.monotonic()
+        with console.progress(f"updating {names_of(runs)}", None):
+            settled = attempt(runs, lambda: self._send(runs, python_version), otherwise=True)
+        done = [run for run in runs if run.updated]
+        if done:
+            console.done(f"updated {names_of(done)} in `{self.deployment}`", time.monotonic() - started)
+        if settled:
+            console.leaving(
+                f"what was updated may still load: {names_of(done)} of `{self.deployment}`, see {self.page}"
+                if done
+                else "no code location was updated"
+            )
+
+    def _send(self, runs: Sequence[LocationRun], python_version: str) -> bool:
+        """Returns whether it is known of all locations if they were updated; raises CloudError if none were."""
+        from builder.deployment.destination import BranchDeployment  # noqa: PLC0415  (start-up time)
+        from builder.deployment.document import location_document  # noqa: PLC0415  (start-up time)
+        from builder.deployment.updating import NotUpdated  # noqa: PLC0415  (start-up time)
+
+        if isinstance(self._destination, BranchDeployment):
+            self.deployment = self._cloud.create_or_update_branch_deployment(self._destination)
+        deployment = self.deployment or ""
+        self._note_what_was_there(runs, self._cloud.entries(deployment))
+        documents = [
+            location_document(
+                run.location,
+                pex_tag=run.build.pex_tag,
+                python_version=python_version,
+                image=self._image,
+                git=self._destination.git,
+            )
+            for run in runs
+            if run.build
+        ]
+        console.leaving(
+            f"these may or may not have been updated: {names_of(runs)} of `{deployment}`, see {self.page}"
+        )
+        try:
+            self._cloud.deploy(deployment, documents)
+        except NotUpdated as error:
+            for run in runs:
+                run.updated = run.name in error.updated
+                run.error = None if run.updated else error
+            return not error.unknown
+        for run in runs:
+            run.updated = True
+        return True
+
+    def _note_what_was_there(self, runs: Sequence[LocationRun], present: Mapping[str, Entry]) -> None:
+        for run in runs:
+            run.before = present.get(run.name)
+            known = self._before.get(run.name)
+            if known and run.before and run.before.timestamp != known.timestamp:
+                commit = f" (commit {run.before.commit_hash})" if run.before.commit_hash else ""
+                text = f"another run updated location `{run.name}` in the meantime{commit}; this run replaces that"
+                console.notices([Notice(text)])
+
+    def wait(self, runs: Sequence[LocationRun], over: Callable[[LocationRun], None]) -> None:
+        """Wait until Dagster Cloud has loaded what it was told to run; tell each location as it settles."""
+        from builder.deployment.loading import wait_until_loaded  # noqa: PLC0415  (start-up time)
+
+        updated = {run.name: run for run in runs if run.updated and run.build}
+        if self._wait is None or self.deployment is None or not updated:
+            return
+        started = time.monotonic()
+        expected = {name: run.build.pex_tag for name, run in updated.items() if run.build}
+
+        def settled(name: str, error: LoadError | None) -> None:
+            run = updated[name]
+            run.error, run.loaded = error, error is None
+            if error is None:
+                console.done(f"location `{name}` is loaded", time.monotonic() - started)
+            over(run)
+
+        with console.progress(f"waiting for {names_of(list(updated.values()))} to load", None):
+            wait_until_loaded(self._cloud, self.deployment, expected, timeout=self._wait, loaded=settled)
+
+
+def _existing(name: str, names: Sequence[str], *, branches: bool) -> str:
+    """The name of a full deployment, or one that only a branch deployment can have; raises ContextError.
+
+    :param branches: whether it may be a branch deployment.
+    """
+    import difflib  # noqa: PLC0415  (start-up time)
+
+    if name in names or not names or (branches and _is_hexadecimal(name)):
+        return name
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5) or sorted(names)
+    other = "; or give the id of a branch deployment, as in its address" if branches else ""
+    raise ContextError(
+        f"there is no {'' if branches else 'full '}deployment `{name}`",
+        remedy=f"Choose from: {', '.join(near)}{other}",
+    )
+
+
+def _is_hexadecimal(name: str) -> bool:
+    # Ids are long; there are words like `dead` and `facade`.
+    return re.fullmatch(r"[0-9a-f]{8,}", name) is not None

@@ -1,0 +1,180 @@
+"""Bringing what was built into the PEX registry."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from builder.building.steps import DepsBuild, write_lock
+from builder.delivery.run import LocationRun, Upload, attempt
+from builder.errors import PublishError
+from builder.terminal.console import console
+from builder.terminal.formatting import size
+
+if TYPE_CHECKING:
+    from builder.deployment.cloud import Cloud
+    from builder.publishing.pex_registry import CachedDeps, Published
+    from builder.publishing.remote_zip import DistributionSize
+    from builder.resolution.lock import Lock
+
+
+class Uploader:
+    """Brings files into the PEX registry. To be used as a context manager."""
+
+    def __init__(self, cloud: Cloud, upload: Upload) -> None:
+        from builder.publishing.pex_registry import PexRegistry  # noqa: PLC0415  (start-up time)
+
+        self._upload = upload
+        self._registry = PexRegistry(cloud.presigned_urls, check=upload.check, timeout=upload.timeout)
+        self._recorded: set[str] = set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._registry.__exit__(kind, error, traceback)
+
+    def find_deps(self, lock: Lock, out_dir: Path) -> DepsBuild | None:
+        """The deps PEX that the cache's record of a lock names, if it is in the registry and whole."""
+        from builder.assembly.deps_pex import LAYOUT_VERSION  # noqa: PLC0415  (start-up time)
+
+        started = time.monotonic()
+        found = self.record(lock)
+        if found is None:
+            return None
+        identity = lock.identity(LAYOUT_VERSION)
+        if self._upload.read_tag == self._upload.write_tag:
+            self._recorded.add(identity)
+        console.note(f"  cached: {found.name} ({size(found.size)})")
+        return DepsBuild(
+            found.name,
+            found.size,
+            found.sha256,
+            identity,
+            None,
+            write_lock(lock, out_dir / found.name),
+            lock.versions,
+            found.dagster_version,
+            {"cache": time.monotonic() - started},
+        )
+
+    def fetch(self, deps: DepsBuild, directory: Path) -> Path:
+        """Download a deps PEX that `find_deps` found; raises PublishError, CloudError or StorageError."""
+        from builder.publishing.pex_registry import CachedDeps  # noqa: PLC0415  (start-up time)
+
+        content = CachedDeps(deps.name, deps.size, deps.dagster_version, deps.sha256)
+        with (
+            console.step(f"downloaded {deps.name}"),
+            console.progress("downloading", deps.size) as progress,
+        ):
+            return self._registry.fetch(content, directory, progress.update)
+
+    def publish(self, runs: Sequence[LocationRun]) -> None:
+        """Upload what was built, check it, and write the cache's records; a failure is that of its locations."""
+        artefacts = {each.name: each for run in runs for each in run.artefacts}
+        if not artefacts:
+            return
+        started = time.monotonic()
+        with console.progress("uploading", sum(artefact.size for artefact in artefacts.values())) as progress:
+            published: dict[str, Published | PublishError] = attempt(
+                runs, lambda: self._registry.publish(list(artefacts.values()), progress.update), {}
+            )
+        if said := _said(published):
+            console.done(said, time.monotonic() - started)
+        for run in runs:
+            for artefact in run.artefacts:
+                found = published.get(artefact.name)
+                if isinstance(found, PublishError):
+                    run.error = run.error or found
+                elif found is not None:
+                    run.published[artefact.name] = found
+        self._record(_unfailed(runs))
+
+    def _record(self, runs: Sequence[LocationRun]) -> None:
+        from builder.publishing.pex_registry import CachedDeps  # noqa: PLC0415  (start-up time)
+
+        tag = self._upload.write_tag
+        if tag is None:
+            return
+        deps = {run.build.deps.identity: run.build.deps for run in runs if run.build}
+        for identity, each in deps.items():
+            if identity in self._recorded:
+                continue
+            content = CachedDeps(each.name, each.size, each.dagster_version, each.sha256)
+            sharing = [run for run in runs if run.build and run.build.deps.identity == identity]
+            attempt(sharing, lambda: self._registry.record_deps(identity, tag, content), None)  # noqa: B023
+            self._recorded.add(identity)
+
+    def sizes(self, names: Sequence[str]) -> dict[str, int | None]:
+        """How large files of the registry are, in bytes; None for those that are not there. Raises CloudError."""
+        return self._registry.sizes(names)
+
+    def record(self, lock: Lock) -> CachedDeps | None:
+        """The deps PEX that the cache's record of a lock names, if it is in the registry and whole."""
+        from builder.assembly.deps_pex import LAYOUT_VERSION  # noqa: PLC0415  (start-up time)
+
+        tag = self._upload.read_tag
+        if tag is None or self._upload.force_rebuild:
+            return None
+        found, notices = self._registry.find_deps(lock.identity(LAYOUT_VERSION), tag)
+        console.notices(notices)
+        return found
+
+    def versions_before(
+        self, pex_tag: str | None, deps: str, versions: Mapping[str, str]
+    ) -> Mapping[str, str] | None:
+        """The versions of the distributions that a location ran with, by project; None if nobody knows.
+
+        :param pex_tag: what it ran.
+        :param deps: the name of a deps PEX whose `versions` are known.
+        """
+        if self.has(pex_tag, deps):
+            return versions
+        found = self.distributions_before(pex_tag)
+        return None if found is None else {name: each.version for name, each in found.items()}
+
+    @staticmethod
+    def has(pex_tag: str | None, deps: str) -> bool:
+        """Whether a pex tag names this deps PEX."""
+        return deps in _deps_names(pex_tag)
+
+    def distributions_before(self, pex_tag: str | None) -> Mapping[str, DistributionSize] | None:
+        """What the deps PEX of a pex tag is made of, by project; None if nobody knows."""
+        names = _deps_names(pex_tag)
+        return self._registry.distributions(names[0]) if len(names) == 1 else None
+
+    def look_back(self, runs: Sequence[LocationRun]) -> None:
+        """Find out what the locations ran with before they were updated."""
+        for run in runs:
+            if run.build and run.before:
+                deps = run.build.deps
+                run.versions_before = self.versions_before(run.before.pex_tag, deps.name, deps.versions)
+
+
+def _unfailed(runs: Sequence[LocationRun]) -> list[LocationRun]:
+    return [run for run in runs if run.error is None]
+
+
+def _deps_names(pex_tag: str | None) -> list[str]:
+    """The deps PEXes of `files=deps-….pex:source-….pex`."""
+    listed = (pex_tag or "").removeprefix("files=").split(":")
+    return [name for name in listed if name.startswith("deps-")]
+
+
+def _said(published: Mapping[str, Published | PublishError]) -> str:
+    """What is in the registry now, for people; of what is not there its error tells."""
+    done = [each for each in published.values() if not isinstance(each, PublishError)]
+    sent = [each for each in done if each.sent]
+    parts = [f"uploaded {_files(len(sent))}, {size(sum(each.size for each in sent))}"] if sent else []
+    if there := len(done) - len(sent):
+        parts.append(f"{_files(there)} already there")
+    return "; ".join(parts)
+
+
+def _files(count: int) -> str:
+    return f"{count} file" if count == 1 else f"{count} files"

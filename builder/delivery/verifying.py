@@ -1,0 +1,95 @@
+"""Verifying what was built before anybody else gets to see it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from builder.delivery.run import LocationRun
+from builder.delivery.uploader import Uploader
+from builder.errors import BuilderError, LoadError, Notice
+from builder.system import storage
+from builder.terminal.console import console
+from builder.verification.outcome_table import counts
+
+if TYPE_CHECKING:
+    from builder.building.steps import DepsBuild
+    from builder.building.workspace import ProjectBuild
+    from builder.verification.verify import Outcome, ToVerify
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """How to verify.
+
+    :param timeout: seconds that the code of each location may take.
+    :param environment: variables that it gets besides those of this process that are no secrets.
+    """
+
+    timeout: float
+    environment: Mapping[str, str]
+
+
+def verify(runs: Sequence[LocationRun], how: Verification, python_version: str, uploader: Uploader) -> None:
+    """Load all locations as the server will; one that does not load has an error from then on.
+
+    What cannot be loaded on this machine is told and goes on: it says nothing of how it will do on the server.
+    """
+    from builder.verification.verify import Verified, verify_locations  # noqa: PLC0415  (start-up time)
+
+    by_name = {run.name: run for run in runs}
+
+    def done(item: ToVerify, outcome: Outcome) -> None:
+        run = by_name[item.name]
+        if isinstance(outcome, LoadError):
+            run.error = outcome
+        elif isinstance(outcome, Verified):
+            run.verified = outcome.definitions
+            console.done(f"location `{run.name}` loads: {counts(outcome.definitions)}", outcome.seconds)
+            console.notices(Notice(f"location `{run.name}`: {each.text}", each.where) for each in outcome.warnings)
+        else:
+            remedy = f"; {outcome.remedy[0].lower()}{outcome.remedy[1:]}" if outcome.remedy else ""
+            console.notices([Notice(f"location `{run.name}` is not verified: {outcome.reason}{remedy}")])
+
+    with storage.scratch_directory() as scratch:
+        items = [_item(run, run.build, python_version, uploader, scratch) for run in runs if run.build]
+        present = [item for item in items if item is not None]
+        if not present:
+            return
+        with console.progress(f"loading {_locations(len(present))}", None):
+            verify_locations(present, timeout=how.timeout, environment=how.environment, when_done=done)
+
+
+def _item(
+    run: LocationRun, build: ProjectBuild, python_version: str, uploader: Uploader, scratch: Path
+) -> ToVerify | None:
+    """What to load; None if the registry's deps PEX cannot be had, which is the location's error then."""
+    from builder.verification.verify import to_verify  # noqa: PLC0415  (start-up time)
+
+    try:
+        deps = _deps(build.deps, python_version, uploader, scratch)
+    except BuilderError as error:
+        run.error = error
+        return None
+    sha256 = build.deps.sha256
+    return to_verify(run.location, build.source.artefact.path, deps, python_version, deps_sha256=sha256)
+
+
+def _deps(deps: DepsBuild, python_version: str, uploader: Uploader, scratch: Path) -> Path:
+    """Where the deps PEX is, downloaded if that is necessary."""
+    from builder.verification.machine import NotVerified, interpreter  # noqa: PLC0415  (start-up time)
+    from builder.verification.unpack import kept_deps  # noqa: PLC0415  (start-up time)
+
+    if deps.artefact:
+        return deps.artefact.path
+    path = scratch / deps.name
+    python = interpreter(python_version)
+    if path.exists() or isinstance(python, NotVerified) or (deps.sha256 and kept_deps(deps.sha256, python)):
+        return path
+    return uploader.fetch(deps, scratch)
+
+
+def _locations(count: int) -> str:
+    return f"{count} location{'s' if count > 1 else ''}"

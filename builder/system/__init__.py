@@ -1,0 +1,1 @@
+"""The machine: programs, files, secrets and tracebacks."""

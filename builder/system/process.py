@@ -1,0 +1,236 @@
+"""The one way to run another program: quiet while it works, its words kept for when it fails."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from builder.errors import ToolError
+
+_SECRET_PREFIXES = ("DAGSTER_CLOUD_", "DAGSTER_PLUS_", "GITHUB_", "ACTIONS_", "GITLAB_", "CI_JOB_")
+_SECRET_WORDS = re.compile(
+    r"TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|PRIVATE_?KEY|ACCESS_?KEY|API_?KEY|_PAT$|_AUTH$|^NETRC$",
+    re.IGNORECASE,
+)
+# Index credentials: uv and pip cannot do their work without them.
+_INDEX_VARIABLES = re.compile(r"(PIP|UV(?!_PUBLISH))_")
+
+_LAST_WORDS: Final = 1.0
+"""Seconds in which what a killed program has written is still read."""
+
+_children: set[subprocess.Popen[str]] = set()
+_children_lock = threading.RLock()
+"""Re-entrant: a signal may come while the main thread holds it."""
+
+stopping = threading.Event()
+"""Set once the builder has been asked to stop: no thread starts anything new, transfers end at the next chunk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A program that ran to its end."""
+
+    argv: tuple[str, ...]
+    code: int
+    stdout: str
+    stderr: str
+
+
+class ProcessFailed(ToolError):
+    """A program ended with an exit code other than 0, or was stopped at its time limit (code is None)."""
+
+    def __init__(self, argv: Sequence[str], code: int | None, stdout: str, stderr: str) -> None:
+        ending = "took too long" if code is None else f"failed with exit code {code}"
+        super().__init__(f"`{Path(argv[0]).name}` {ending}", detail=(stderr.strip() or stdout.strip()) or None)
+        self.argv = tuple(argv)
+        self.code = code
+        self.stdout = stdout
+        self.stderr = stderr
+
+
+def run(
+    argv: Sequence[str | os.PathLike[str]],
+    *,
+    env: Mapping[str, str],
+    cwd: Path | None = None,
+    timeout: float | None = None,
+    stdin: str = "",
+    check: bool = True,
+    whole_group: bool = False,
+) -> Finished:
+    """Run a program to its end and return what it said.
+
+    It gets a process group of its own, which is killed whole at the time limit (seconds), or when the builder
+    is interrupted; with `whole_group` also when the program ends, for one that may leave others behind. Raises
+    ToolError if the program cannot be started, ProcessFailed if `check` and it fails.
+    """
+    words = [os.fspath(word) for word in argv]
+    child = _started(words, env, cwd)
+    try:
+        stdout, stderr = child.communicate(stdin, timeout=timeout)
+    except subprocess.TimeoutExpired:
+        _kill(child)
+        stdout, stderr = child.communicate()
+        raise ProcessFailed(words, None, stdout, stderr) from None
+    except BaseException:
+        _kill(child)
+        child.wait()
+        raise
+    finally:
+        with _children_lock:
+            _children.discard(child)
+    if whole_group:
+        _kill(child)
+    if check and child.returncode != 0:
+        raise ProcessFailed(words, child.returncode, stdout, stderr)
+    return Finished(tuple(words), child.returncode, stdout, stderr)
+
+
+class Service:
+    """A program that is to run until it is stopped."""
+
+    def __init__(self, child: subprocess.Popen[str]) -> None:
+        self._child = child
+
+    @property
+    def code(self) -> int | None:
+        """Its exit code, negative if a signal ended it; None as long as it runs."""
+        return self._child.poll()
+
+
+@contextlib.contextmanager
+def serving(
+    argv: Sequence[str | os.PathLike[str]],
+    *,
+    env: Mapping[str, str],
+    cwd: Path | None = None,
+    heard: Callable[[str], None],
+) -> Iterator[Service]:
+    """Have a program run meanwhile; in the end its whole process group is killed, and it is gone.
+
+    :param heard: called with each line that it writes to stdout or stderr, from a thread.
+
+    Raises ToolError if it cannot be started.
+    """
+    words = [os.fspath(word) for word in argv]
+    child = _started(words, env, cwd, stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT)
+    listener = threading.Thread(target=_listen, args=(child, heard), daemon=True)
+    try:
+        listener.start()
+        yield Service(child)
+    finally:
+        _kill(child)
+        child.wait()
+        # What has left the process group may hold the pipe for as long as it likes.
+        listener.join(_LAST_WORDS)
+        with _children_lock:
+            _children.discard(child)
+
+
+def _listen(child: subprocess.Popen[str], heard: Callable[[str], None]) -> None:
+    assert child.stdout is not None  # noqa: S101  (it was started with a pipe)
+    with child.stdout as stream:
+        for line in stream:
+            heard(line.rstrip("\r\n"))
+
+
+def _started(
+    words: Sequence[str],
+    env: Mapping[str, str],
+    cwd: Path | None,
+    *,
+    stdin: int = subprocess.PIPE,
+    stderr: int = subprocess.PIPE,
+) -> subprocess.Popen[str]:
+    if trace := _trace:
+        trace(shlex.join(words))
+    # In a thread of its own: a signal, which interrupts the main thread, must not come between the start of a
+    # program and the note that it has to be killed.
+    with ThreadPoolExecutor(1) as starter:
+        return starter.submit(_start, words, env, cwd, stdin=stdin, stderr=stderr).result()
+
+
+def _start(
+    words: Sequence[str], env: Mapping[str, str], cwd: Path | None, *, stdin: int, stderr: int
+) -> subprocess.Popen[str]:
+    try:
+        child = subprocess.Popen(
+            words,
+            env=dict(env),
+            cwd=cwd,
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,
+        )
+    except OSError as error:
+        what = f"could not start `{words[0]}`: {os.strerror(error.errno) if error.errno else error}"
+        raise ToolError(what) from error
+    with _children_lock:
+        _children.add(child)
+    if stopping.is_set():
+        _kill(child)
+    return child
+
+
+def run_module(module: str, arguments: Sequence[str | os.PathLike[str]], *, env: Mapping[str, str]) -> Finished:
+    """Run a module of the builder's own Python, such as the bundled `pip` or `pex`, as a program."""
+    # Inside builder.pex the modules are found through sys.path only, which a child does not inherit.
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    return run([sys.executable, "-m", module, *arguments], env={**env, "PYTHONPATH": path})
+
+
+def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The caller's environment without its secrets, for programs that run other people's code.
+
+    Left out: everything of Dagster Cloud and of the CI provider, and whatever is named like a secret; index
+    credentials (`UV_…`, `PIP_…`) stay. Python's own variables are left out too, so that the caller's virtual
+    environment does not leak into another interpreter.
+    """
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if _INDEX_VARIABLES.match(name)
+        or not (
+            name.startswith((*_SECRET_PREFIXES, "PYTHON", "PEX_", "__PEX"))
+            or name in {"VIRTUAL_ENV", "CONDA_PREFIX"}
+            or _SECRET_WORDS.search(name)
+        )
+    }
+    return {**kept, **(extra or {})}
+
+
+def stop_everything() -> None:
+    """Kill every program that is still running and let no other start: the builder itself is being stopped."""
+    stopping.set()
+    with _children_lock:
+        children = list(_children)
+    for child in children:
+        _kill(child)
+
+
+def trace_commands(trace: Callable[[str], None]) -> None:
+    """Have each command line passed to `trace` before it runs (`--verbose`)."""
+    global _trace  # noqa: PLW0603  (set once, at the command)
+    _trace = trace
+
+
+_trace: Callable[[str], None] | None = None
+
+
+def _kill(child: subprocess.Popen[str]) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.pid, signal.SIGKILL)

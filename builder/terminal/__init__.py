@@ -1,0 +1,1 @@
+"""The terminal: command line, options, output and exit codes. Nothing else prints."""

@@ -1,0 +1,306 @@
+"""Words on the screen: the only module that prints.
+
+Results go to stdout, everything else to stderr. Text is readable without colour (`NO_COLOR` is obeyed).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import shutil
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import click
+
+from builder.errors import BuilderError, Notice, Origin
+from builder.system import process
+from builder.system.redaction import redacted
+from builder.terminal import github_log as github_output
+from builder.terminal.progress import Bars, Progress
+
+
+@dataclass(slots=True)
+class Step:
+    """One step of the work; `seconds` is how long it took, once it is over."""
+
+    title: str
+    seconds: float = 0.0
+
+
+class Console:
+    """What a command says to its user. Safe to use from several threads.
+
+    Secrets of the environment, credentials and presigned URLs do not get past it; in GitHub Actions, nothing but
+    what it means as a workflow command is one.
+    """
+
+    def __init__(self) -> None:
+        self.verbose = False
+        self.quiet = False
+        self._lock = threading.RLock()
+        self._phase: str | None = None
+        self._leaving: str | None = None
+        self._steps: list[Progress] = []
+        self._bars: Bars | None = None
+
+    def be_verbose(self) -> None:
+        """Echo each program that is run, and show tracebacks."""
+        self.verbose = True
+        started = time.monotonic()
+        process.trace_commands(
+            lambda line: self._say(
+                f"  +{time.monotonic() - started:6.2f}s  {line}", colour="bright_black", head=200
+            )
+        )
+
+    def be_quiet(self) -> None:
+        """Say nothing but warnings, errors and results."""
+        self.quiet = True
+
+    @contextlib.contextmanager
+    def phase(self, title: str) -> Iterator[None]:
+        """A part of the whole work, a group of the log in GitHub Actions: groups cannot be nested there.
+
+        An error ends the group, so that nobody has to unfold it to see why the run failed.
+        """
+        if self.quiet or not github_output.in_actions():
+            yield
+            return
+        with self._alone():
+            self._end_group()
+            self._phase = title
+            self._command(github_output.command("group", _clean(title)))
+        try:
+            yield
+        finally:
+            with self._alone():
+                if self._phase == title:
+                    self._end_group()
+
+    @contextlib.contextmanager
+    def step(self, title: str) -> Iterator[Step]:
+        """Name a step of the work when it is over, with its duration; say nothing of a step that fails."""
+        step = Step(title)
+        started = time.monotonic()
+        if self.verbose:
+            self._say(f"  {title} …", colour="bright_black", head=200)
+        yield step
+        step.seconds = time.monotonic() - started
+        self.done(step.title, step.seconds)
+
+    def done(self, title: str, seconds: float) -> None:
+        """Say that something is over that took so long."""
+        if not self.quiet:
+            self._say(f"✓ {title}  {seconds:.2f}s", colour="green", head=1)
+
+    @contextlib.contextmanager
+    def progress(self, title: str, total_bytes: int | None) -> Iterator[Progress]:
+        """Show how far a step has come, if it takes more than a moment; its end is for `step` to tell.
+
+        :param title: what is being done, such as "uploading".
+        :param total_bytes: of all the files that `update` will name; None if nobody knows.
+        """
+        progress = Progress(_clean(title), total_bytes)
+        over = threading.Event()
+        if not self.quiet:
+            show = self._show_bar if _on_terminal() else self._tell_now_and_then
+            threading.Thread(target=show, args=(progress, over), daemon=True).start()
+        try:
+            yield progress
+        finally:
+            over.set()
+            with self._alone():
+                if progress in self._steps:
+                    self._steps.remove(progress)
+
+    def notices(self, notices: Iterable[Notice]) -> None:
+        """Show what the user should know although the work goes on."""
+        for notice in notices:
+            where = f"{notice.where}: " if notice.where else ""
+            if github_output.in_actions():
+                message = _clean(f"{where}{notice.text}")
+                with self._alone():
+                    self._command(github_output.annotation("warning", message, where=notice.where))
+            else:
+                self._say(f"warning: {where}{notice.text}", colour="yellow", head=len("warning:"))
+
+    def note(self, text: str) -> None:
+        """Say something to the user that is neither a result nor a warning."""
+        if not self.quiet:
+            self._say(text)
+
+    def error(self, error: BuilderError, *, about: str | None = None) -> None:
+        """Show an error: what, where, the words of the program that failed, and what to do."""
+        if process.stopping.is_set():
+            # What fails now fails because it was stopped.
+            return
+        subject = f"{about}: " if about else ""
+        lines = [f"error: {subject}{error.what}"]
+        if error.where:
+            lines.append(f"  where: {_relative(error.where)}")
+        if error.detail:
+            lines.extend(f"  | {line}" for line in error.detail.splitlines())
+        if error.remedy:
+            lines.append("")
+            lines.append(f"hint: {error.remedy}")
+        with self._alone():
+            self._end_group()
+            self._say("\n".join(lines), colour="red", head=len("error:"))
+            if github_output.in_actions():
+                message = _clean("\n".join([error.what, *([f"hint: {error.remedy}"] if error.remedy else [])]))
+                title = _clean(about or "")
+                self._command(github_output.annotation("error", message, where=error.where, title=title))
+
+    def traceback(self) -> None:
+        """Show where the exception that is being handled was raised, if the user wants to know."""
+        if self.verbose:
+            self._say(traceback.format_exc().rstrip())
+
+    def misused(self, error: click.ClickException) -> None:
+        """Say how a command line is wrong, as click does."""
+        said = io.StringIO()
+        error.show(said)
+        with self._alone():
+            self._end_group()
+            self._say(said.getvalue().rstrip())
+
+    def leaving(self, text: str | None) -> None:
+        """Keep what a stop at this moment leaves, a sentence without a full stop; None: nothing half-made."""
+        self._leaving = text
+
+    def stopped(self, signal_name: str) -> None:
+        """Say that a signal ended the run, and what it left."""
+        leaving = self._leaving or "nothing half-made was left behind"
+        with self._alone():
+            self._end_group()
+            self._say(f"error: stopped by {signal_name}; {leaving}", colour="red", head=len("error:"))
+
+    def result(self, text: str) -> None:
+        """Write a result to stdout."""
+        with self._alone():
+            sys.stdout.write(_harmless(text) + "\n")
+            sys.stdout.flush()
+
+    def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Write a table of results to stdout; columns whose title starts with `>` align right.
+
+        A line is never wrapped: on a terminal that is too narrow, a row is a block with a line for each cell.
+        """
+        titles = [column.removeprefix(">") for column in columns]
+        lines = [titles, *rows]
+        widths = [max(len(line[index]) for line in lines) for index in range(len(columns))]
+        if sum(widths) + len(_BETWEEN) * (len(widths) - 1) > _columns():
+            for number, row in enumerate(rows):
+                # A row without a first cell goes on with what the one before is about.
+                self.result(("\n" if number and row[0] else "") + _block(titles, row))
+            return
+        for line in lines:
+            cells = zip(line, widths, columns, strict=True)
+            padded = (
+                cell.rjust(width) if title.startswith(">") else cell.ljust(width) for cell, width, title in cells
+            )
+            self.result(_BETWEEN.join(padded).rstrip())
+
+    def _show_bar(self, progress: Progress, over: threading.Event) -> None:
+        if over.wait(MOMENT):
+            return
+        with self._alone():
+            # Where it is over by now, nobody would take the bar away again.
+            if not over.is_set():
+                self._steps.append(progress)
+                self._bars = self._bars or Bars(self._steps)
+
+    def _tell_now_and_then(self, progress: Progress, over: threading.Event) -> None:
+        while not over.wait(NOW_AND_THEN):
+            self._say(f"  … still {progress}")
+
+    def _say(self, text: str, *, colour: str | None = None, head: int = 0) -> None:
+        """Write to stderr; only the first `head` characters are coloured."""
+        text = _harmless(text)
+        coloured = False if "NO_COLOR" in os.environ else None
+        with self._alone():
+            click.echo(click.style(text[:head], fg=colour) + text[head:], err=True, color=coloured)
+
+    def _command(self, line: str) -> None:
+        """Write a workflow command to stderr: the runner reads both streams."""
+        with self._alone():
+            click.echo(line, err=True)
+
+    def _end_group(self) -> None:
+        if self._phase is not None:
+            self._phase = None
+            self._command(github_output.command("endgroup"))
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Have the screen for oneself, without the bars."""
+        # The last word must be said even if a thread hangs in the midst of a line.
+        held = self._lock.acquire(timeout=PATIENCE if process.stopping.is_set() else -1)
+        try:
+            if self._bars:
+                self._bars.hide()
+            yield
+        finally:
+            if self._bars and self._steps and not process.stopping.is_set():
+                self._bars.show()
+            if held:
+                self._lock.release()
+
+
+MOMENT: Final = 1.0
+"""Seconds that a step may take before it gets a bar."""
+
+NOW_AND_THEN: Final = 15.0
+"""Seconds between two lines on a step that takes long, where there is no terminal."""
+
+_BETWEEN: Final = "  "
+"""Between the cells of a table."""
+
+PATIENCE: Final = 0.5
+"""Seconds that the last word waits for the screen."""
+
+
+console = Console()
+"""One process has one screen; commands share this object so that lines of parallel steps do not mix."""
+
+
+def _clean(text: str) -> str:
+    """Without secrets, and without control characters, which a terminal would obey."""
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "\ufffd", redacted(text))
+
+
+def _harmless(text: str) -> str:
+    """Clean, and no workflow command where those are obeyed."""
+    text = _clean(text)
+    return github_output.neutralised(text) if github_output.in_actions() else text
+
+
+def _block(titles: Sequence[str], row: Sequence[str]) -> str:
+    """A row of a table below itself, without its empty cells."""
+    width = max(map(len, titles))
+    cells = ((title, cell) for title, cell in zip(titles, row, strict=True) if cell)
+    return "\n".join(f"{title.ljust(width)}{_BETWEEN}{cell}" for title, cell in cells)
+
+
+def _columns() -> float:
+    """How wide a table may be: what is not read by people may be of any width."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else float("inf")
+
+
+def _on_terminal() -> bool:
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def _relative(where: Origin) -> str:
+    try:
+        return str(Origin(where.path.relative_to(os.getcwd()), where.line))  # noqa: PTH109  (no Path needed)
+    except ValueError:
+        return str(where)

@@ -1,0 +1,156 @@
+"""Options that several commands share, and how they read a target."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
+
+import click
+
+from builder.errors import ProjectError, UsageError
+from builder.terminal.command_line import OUTPUT, option
+
+if TYPE_CHECKING:
+    from builder.resolution.target import Target
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+project_argument = click.argument("project_dir", type=click.Path(path_type=Path))
+out_argument = click.argument("out_dir", type=click.Path(path_type=Path))
+
+WHAT_TO_BUILD: Final = "What to build"
+"""The group of options that choose what is built."""
+
+_TARGET: Final = "Target"
+
+
+def env_option(group: str) -> Callable[[click.decorators.FC], click.decorators.FC]:
+    """The option `--env` of a command that loads code, in the group that fits there."""
+    return option(
+        group,
+        "--env",
+        "variables",
+        multiple=True,
+        metavar="NAME[=VALUE]",
+        help="Let the code see a variable, even a secret.",
+    )
+
+
+def location_option(group: str, text: str) -> Callable[[click.decorators.FC], click.decorators.FC]:
+    """The option `--location`, in the group that fits; `text` is what it means there."""
+    return option(group, "--location", "names", multiple=True, metavar="NAME", help=text)
+
+
+def timeout_option(
+    group: str, name: str, text: str, *, seconds: float
+) -> Callable[[click.decorators.FC], click.decorators.FC]:
+    """An option that limits how long something may take, by default to so many seconds."""
+    limit = click.FloatRange(min=0, min_open=True)
+    return option(group, name, type=limit, default=seconds, metavar="SECONDS", help=text)
+
+
+def json_option(text: str) -> Callable[[click.decorators.FC], click.decorators.FC]:
+    """The option `--json`; `text` is what it prints."""
+    return option(OUTPUT, "--json", "as_json", is_flag=True, help=f"{text} as JSON, for machines.")
+
+
+def target_options(command: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Give a command the options `--python-version` and `--platform`."""
+    command = option(
+        _TARGET,
+        "--platform",
+        type=click.Path(path_type=Path, dir_okay=False),
+        metavar="FILE",
+        default_text="Dagster Cloud's serverless image",
+        help="Its platform, from `pex3 interpreter inspect --markers --tags`.",
+    )(command)
+    return option(
+        _TARGET,
+        "--python-version",
+        metavar="X.Y",
+        default_text="3.11",
+        help="Its Python, 3.9 to 3.14.",
+    )(command)
+
+
+def wanted_options(command: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Give a command the options `--extra` and `--group`."""
+    command = option(
+        WHAT_TO_BUILD,
+        "--group",
+        "groups",
+        multiple=True,
+        metavar="NAME",
+        help="Ship a dependency group too.",
+    )(command)
+    return option(
+        WHAT_TO_BUILD,
+        "--extra",
+        "extras",
+        multiple=True,
+        metavar="NAME",
+        help="Ship an extra too.",
+    )(command)
+
+
+def include_option(command: click.decorators.FC) -> click.decorators.FC:
+    """Give a command the option `--include`."""
+    return option(
+        WHAT_TO_BUILD,
+        "--include",
+        multiple=True,
+        metavar="PATTERN",
+        help="Pack files otherwise left out.",
+    )(command)
+
+
+report_option = option(OUTPUT, "--report", is_flag=True, help="List all that is packed, with sizes.")
+
+
+def read_target_options(python_version: str | None, platform: Path | None) -> Target:
+    """The target that the options mean; raises UsageError or TargetError."""
+    from builder.resolution import target  # noqa: PLC0415  (start-up time)
+
+    if platform is None:
+        return target.serverless_target(python_version or target.DEFAULT_PYTHON_VERSION)
+    found = target.read_target(platform)
+    if python_version is not None and python_version != found.python_version:
+        raise UsageError(
+            f"--python-version {python_version} contradicts --platform, which is of Python {found.python_version}",
+            remedy="Give only one of the two",
+        )
+    return found
+
+
+def read_variables(texts: Sequence[str]) -> dict[str, str]:
+    """The variables that `--env` names; those without a value have that of this process. Raises UsageError."""
+    found = {}
+    for text in texts:
+        name, given, value = text.partition("=")
+        if not given and name not in os.environ:
+            raise UsageError(f"--env {name}: there is no such variable here", remedy=f"Write --env {name}=VALUE")
+        found[name] = value if given else os.environ[name]
+    return found
+
+
+def project_directory(path: Path) -> Path:
+    """The project's directory, absolute; raises ProjectError if it is none."""
+    absolute = Path(os.path.normpath(path.absolute()))
+    if not absolute.is_dir():
+        what = "is not a directory" if absolute.exists() else "does not exist"
+        raise ProjectError(
+            f"the project directory `{absolute}` {what}",
+            remedy="Give the directory that holds your pyproject.toml, setup.py or requirements.txt",
+        )
+    return absolute
+
+
+def output_directory(path: Path) -> Path:
+    """Where artefacts go, absolute; it is made when the first one is written."""
+    absolute = Path(os.path.normpath(path.absolute()))
+    if absolute.exists() and not absolute.is_dir():
+        raise UsageError(f"the output directory `{absolute}` is a file", remedy="Give another directory")
+    return absolute

@@ -1,0 +1,177 @@
+"""Running a command: from the command line to an exit code, whatever happens in between."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Final, NoReturn
+
+import click
+
+from builder import __version__
+from builder.errors import BuilderError, Interrupted
+from builder.system import process
+from builder.terminal.command_line import OUTPUT, option
+from builder.terminal.console import PATIENCE, console
+
+_STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+_received: list[int] = []
+"""The signals that have come."""
+
+_farewells: list[Callable[[], None]] = []
+"""What is to be done as soon as a signal has come."""
+
+_serving = threading.Event()
+"""Set once nothing but a signal ends the work."""
+
+_GRACE: Final = 2.0
+"""Seconds that an orderly end may take after a signal."""
+
+
+def verbosity_options(command: click.decorators.FC) -> click.decorators.FC:
+    """Give a command the options `--verbose` and `--quiet`."""
+
+    def choose(context: click.Context, chosen: click.Parameter, value: bool) -> None:  # noqa: FBT001
+        if not value:
+            return
+        if console.verbose or console.quiet:
+            raise click.UsageError("--verbose and --quiet contradict each other", context)
+        if chosen.name == "verbose":
+            console.be_verbose()
+        else:
+            console.be_quiet()
+
+    for name, text in (
+        ("--quiet", "Say only warnings, errors and results."),
+        ("--verbose", "Echo each program that is run; show tracebacks."),
+    ):
+        command = option(
+            OUTPUT, name, is_flag=True, expose_value=False, is_eager=True, callback=choose, help=text
+        )(command)
+    return command
+
+
+def run_command(command: click.Command, module: str) -> NoReturn:
+    """Run a command to its exit code: the one place where errors become words.
+
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 128 + n stopped by signal n before `stop_is_the_end`.
+    """
+    notes, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    threading.Thread(target=_see_to_the_end, args=(notes,), daemon=True).start()
+    for number in _STOPPING:
+        signal.signal(number, _interrupt)
+    # Where Python cannot raise, such as in the callback of a weak reference, it would show a traceback.
+    sys.unraisablehook = lambda what: None if what.exc_type is Interrupted else sys.__unraisablehook__(what)
+    code = 0
+    with contextlib.suppress(Interrupted):
+        code = _exit_code(command, module)
+    # The work is over: a signal has nothing left to stop, and Python could not handle it while it shuts down.
+    _ignore_signals()
+    sys.exit(_say_stopped(_received[0]) if _received else code)
+
+
+def stop_is_the_end() -> None:
+    """From now on a signal ends the work in good order, with exit code 0: a server has been started."""
+    _serving.set()
+
+
+@contextlib.contextmanager
+def farewell(action: Callable[[], None]) -> Iterator[None]:
+    """Have something quick done when a signal comes, whatever the other threads hang in; it must not raise."""
+    _farewells.append(action)
+    try:
+        yield
+    finally:
+        _farewells.remove(action)
+
+
+def _exit_code(command: click.Command, module: str) -> int:
+    try:
+        code = command.main(prog_name=f"builder.pex -m {module}", standalone_mode=False)
+    except click.ClickException as error:
+        console.misused(error)
+        return error.exit_code
+    except BuilderError as error:
+        console.traceback()
+        console.error(error)
+        return error.exit_code
+    except BrokenPipeError:
+        # The reader of our output went away, as `| head` does; do not complain at shutdown either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:  # noqa: BLE001  (the last line of defence: one clear message instead of a traceback)
+        return _unforeseen(error)
+    return code if isinstance(code, int) else 0
+
+
+def defect(error: Exception) -> BuilderError:
+    """What to tell of an exception that nobody foresaw."""
+    return BuilderError(
+        f"the builder itself failed (version {__version__}): {type(error).__name__}: {error}",
+        remedy="Run it again with --verbose and report what it prints; it is a defect of the builder",
+    )
+
+
+def _unforeseen(error: Exception) -> int:
+    console.traceback()
+    console.error(defect(error))
+    return 1
+
+
+def _interrupt(number: int, _frame: FrameType | None) -> None:
+    # A second signal must not interrupt the cleaning up after the first.
+    _ignore_signals()
+    _stop(number)
+    raise Interrupted(number)
+
+
+def _stop(number: int) -> None:
+    _received.append(number)
+    process.stop_everything()
+
+
+def _ignore_signals() -> None:
+    for number in _STOPPING:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _see_to_the_end(notes: int) -> None:
+    """Once a signal has come, see to it that the process ends, whatever its threads hang in.
+
+    :param notes: the file descriptor from which the numbers of signals can be read.
+    """
+    number = os.read(notes, 1)[0]
+    _stop(number)
+    for action in _farewells:
+        threading.Thread(target=action, daemon=True).start()
+    started = time.monotonic()
+    while time.monotonic() - started < _GRACE:
+        time.sleep(_GRACE / 20)
+        # The main thread sleeps through a signal that comes just before it begins to wait for another thread.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.pthread_kill(threading.main_thread().ident or 0, number)
+    from builder.system import storage  # noqa: PLC0415  (start-up time)
+
+    storage.remove_temporaries()
+    # Whoever reads our output may have stopped doing so.
+    last_word = threading.Thread(target=_say_stopped, args=(number,), daemon=True)
+    last_word.start()
+    last_word.join(2 * PATIENCE)
+    os._exit(128 + number)
+
+
+def _say_stopped(number: int) -> int:
+    if _serving.is_set():
+        console.note("stopped; nothing is left running")
+        return 0
+    console.stopped(signal.Signals(number).name)
+    return 128 + number

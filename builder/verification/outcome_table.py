@@ -1,0 +1,56 @@
+"""How commands show what became of locations that were verified."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import TYPE_CHECKING, Final
+
+from builder.errors import LoadError, Notice
+from builder.terminal.console import console
+
+if TYPE_CHECKING:
+    from builder.verification.load import Definitions
+    from builder.verification.verify import Outcome
+
+_SHOWN: Final = 5
+"""Names of a kind that are shown."""
+
+
+def show_outcome(name: str, outcome: Outcome) -> None:
+    """Show what became of a location: what it defines and what dagster warned of, or why it does not load."""
+    from builder.verification.verify import Verified  # noqa: PLC0415  (start-up time)
+
+    if isinstance(outcome, LoadError):
+        console.error(outcome, about=f"location `{name}`")
+    elif isinstance(outcome, Verified):
+        about = f"dagster {outcome.dagster_version}, {outcome.seconds:.1f} s"
+        console.result(f"✓ location `{name}` loads: {counts(outcome.definitions)} ({about})")
+        for line in _names(outcome.definitions):
+            console.result(f"  {line}")
+        console.notices(Notice(f"location `{name}`: {each.text}", each.where) for each in outcome.warnings)
+    else:
+        remedy = f"; {outcome.remedy[0].lower()}{outcome.remedy[1:]}" if outcome.remedy else ""
+        console.notices([Notice(f"location `{name}` was not verified: {outcome.reason}{remedy}")])
+
+
+def _kinds(definitions: Definitions) -> dict[str, tuple[str, ...]]:
+    """The names by kind, such as `asset checks`, where there are any."""
+    found = {field.name.replace("_", " "): getattr(definitions, field.name) for field in fields(definitions)}
+    return {kind: names for kind, names in found.items() if names}
+
+
+def counts(definitions: Definitions) -> str:
+    """How many assets, jobs and so on there are."""
+    numbers = [
+        f"{len(names)} {kind if len(names) > 1 else kind.removesuffix('s')}"
+        for kind, names in _kinds(definitions).items()
+    ]
+    return ", ".join(numbers) or "nothing is defined"
+
+
+def _names(definitions: Definitions) -> list[str]:
+    lines = []
+    for kind, names in _kinds(definitions).items():
+        more = f", and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+        lines.append(f"{kind}: {', '.join(names[:_SHOWN])}{more}")
+    return lines

@@ -1,0 +1,356 @@
+"""Every way of declaring what a project needs, one small project each, through the command line.
+
+The index has a decoy for every local package, of its name and a far higher version: it is never asked for.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from builder.system import process, storage
+from tests.support.commands import DAGSTER, REPOSITORY, Ran, Workshop, make_sdist, workshop, write_tree
+from tests.support.index import Index, serving
+from tests.support.projects import Trait, load_traits
+from tests.support.server import CodeServer, ServerRefusedError
+from tests.support.verified import verified
+from tests.support.wheels import download_wheels, make_wheel
+
+RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
+TRAITS = load_traits()
+BACKENDS = (
+    *("setuptools==84.2.1", "flit-core==4.2.0", "poetry-core==2.5.0", "uv-build==0.13.6", "hatchling==1.33.0"),
+    *("packaging==26.3", "pathspec==1.1.1", "pluggy==1.7.0", "tomlkit==0.15.2", "trove-classifiers==2026.9.21.13"),
+)
+FLIT = '[build-system]\nrequires = ["flit_core"]\nbuild-backend = "flit_core.buildapi"\n'
+# Hidden, so that no build backend takes it for a part of the package.
+DEFINITIONS = ".loaded/definitions.py"
+LOADED = """
+import importlib.metadata
+import dagster
+
+for name in {packages!r}:
+    importlib.metadata.distribution(name)
+
+@dagster.asset(name={asset!r})
+def loaded() -> None: ...
+"""
+SERVERLESS = {f"dagster=={DAGSTER}", f"dagster-cloud=={DAGSTER}"}
+LOCAL_NAMES = {text.partition("==")[0] for trait in TRAITS for text in trait.local}
+
+
+@dataclass(frozen=True, slots=True)
+class Shop:
+    """A workshop with a second index, both full of tiny wheels."""
+
+    place: Workshop
+    private: Index
+
+    def values(self, root: Path) -> dict[str, str]:
+        """What the placeholders of a project at `root` stand for."""
+        shelf = self.place.index.directory
+        versions = {"dagster": DAGSTER, "dagster_cloud": DAGSTER, "tool": "2.0"}
+        versions |= dict.fromkeys(("extra", "devtool", "other"), "1.0")
+        digests = {
+            name: storage.sha256_of(shelf / f"{name}-{version}-py3-none-any.whl")
+            for name, version in versions.items()
+        }
+        return {
+            "ROOT": str(root),
+            "REPOSITORY": (self.place.root / "repository").as_uri(),
+            "INDEX": self.place.index.url,
+            "FILES": self.place.index.url.replace("/simple/", "/files/"),
+            "PRIVATE": self.private.url,
+            "DAGSTER": DAGSTER,
+            **{f"DIGEST:{name}": digest for name, digest in digests.items()},
+            **{f"HASH:{name}": f"sha256:{digest}" for name, digest in digests.items()},
+        }
+
+    def asked_for_local_names(self) -> list[str]:
+        return [name for name in (*self.place.index.pages(), *self.private.pages()) if name in LOCAL_NAMES]
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Shop]:
+    assert pytestconfig.cache is not None
+    private = tmp_path_factory.mktemp("private")
+    make_wheel(private, {"tool.py": ""}, name="tool", version="0.5")
+    with workshop(tmp_path_factory.mktemp("shop")) as place, serving(private) as other:
+        shelf = place.index.directory
+        for version in ("1.0", "2.0", "3.0"):
+            make_wheel(shelf, {"tool.py": ""}, name="tool", version=version)
+        for name in ("extra", "devtool", "other", "bag-more", "fromurl"):
+            make_wheel(shelf, {f"{name}.py": ""}, name=name)
+        make_wheel(shelf, {"bag.py": ""}, name="bag", requires=["bag-more; extra == 'more'"])
+        make_wheel(shelf, {"needy.py": ""}, name="needy", requires=["tool>=2"])
+        make_wheel(shelf, {"clingy.py": ""}, name="clingy", requires=["shared"])
+        for name in LOCAL_NAMES:
+            make_wheel(shelf, {f"{name}_decoy.py": ""}, name=name, version="99.0")
+            make_wheel(private, {f"{name}_decoy.py": ""}, name=name, version="99.0")
+        for wheel in download_wheels(BACKENDS, pytestconfig.cache.mkdir("wheels")):
+            (shelf / wheel.path.name).symlink_to(wheel.path)
+        make_repository(place.root / "repository")
+        yield Shop(place, other)
+        place.assert_clean()
+
+
+def local_wheel(_shop: Shop, project: Path) -> None:
+    (project / "wheels").mkdir(exist_ok=True)
+    make_wheel(project / "wheels", {"wheeled.py": ""}, name="wheeled", requires=["extra; extra == 'fast'"])
+
+
+def local_archives(shop: Shop, project: Path) -> None:
+    local_wheel(shop, project)
+    (project / "sdists").mkdir()
+    manifest = f'{FLIT}[project]\nname = "homemade"\nversion = "1.0"\ndescription = "x"\n'
+    make_sdist(project / "sdists", {"pyproject.toml": manifest, "homemade.py": ""}, name="homemade")
+
+
+def make_repository(repository: Path) -> None:
+    """A git repository with a package in a directory of it."""
+    manifest = f'{FLIT}[project]\nname = "fromgit"\nversion = "1.0"\ndescription = "x"\n'
+    write_tree(repository / "python", {"pyproject.toml": manifest, "fromgit.py": ""})
+    git(repository, "init", "--quiet")
+    git(repository, "add", ".")
+    git(repository, "commit", "--quiet", "--message", "one")
+    git(repository, "tag", "v1")
+
+
+def written_on_windows(_shop: Shop, project: Path) -> None:
+    path = project / "requirements.txt"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
+
+
+def notebook_checkpoints(_shop: Shop, project: Path) -> None:
+    write_tree(project / "notebooks", {".ipynb_checkpoints/report-checkpoint.ipynb": "{}"})
+
+
+def ignored_by_git(_shop: Shop, project: Path) -> None:
+    write_tree(project, {".gitignore": "target/\n", "dbt/target/manifest.json": "{}"})
+    git(project, "init", "--quiet")
+
+
+def uv_lock(shop: Shop, project: Path) -> None:
+    """A lock made when there was no newer version."""
+    command = [shop.place.environment["BUILDER_UV"], "lock", "--quiet", "--upgrade-package", "tool==2.0"]
+    subprocess.run(command, check=True, cwd=project, env=shop.place.environment)
+
+
+def outdated_uv_lock(shop: Shop, project: Path) -> None:
+    uv_lock(shop, project)
+    manifest = project / "pyproject.toml"
+    manifest.write_text(manifest.read_text().replace('"dagster",', '"dagster", "tool",'))
+
+
+def where_poetry_is(shop: Shop, _project: Path) -> Mapping[str, str]:
+    """The index that this machine uses; the project's distributions come from the one that it names."""
+    return {**os.environ, **shop.place.environment, "UV_DEFAULT_INDEX": ""}
+
+
+def poetry_lock(shop: Shop, project: Path) -> Mapping[str, str]:
+    """Such a lock by poetry."""
+    environment = where_poetry_is(shop, project)
+    uv_run = [
+        environment["BUILDER_UV"],
+        "run",
+        "--quiet",
+        "--no-project",
+        "--isolated",
+        "--with",
+        "poetry>=2.1,<3",
+    ]
+    subprocess.run([*uv_run, "poetry", "lock", "--quiet"], check=True, cwd=project, env=environment)
+    lock, shelf = project / "poetry.lock", shop.place.index.directory
+    older, newer = (storage.sha256_of(shelf / f"tool-{version}-py3-none-any.whl") for version in ("2.0", "3.0"))
+    text = lock.read_text().replace(newer, older).replace("tool-3.0-", "tool-2.0-")
+    lock.write_text(text.replace('name = "tool"\nversion = "3.0"', 'name = "tool"\nversion = "2.0"'))
+    return environment
+
+
+Preparation = Callable[[Shop, Path], Mapping[str, str] | None]
+
+PREPARE: Mapping[str, Preparation] = {
+    "dbt-target": ignored_by_git,
+    "notebooks": notebook_checkpoints,
+    "poetry-lock": poetry_lock,
+    "poetry-lock-outdated": where_poetry_is,
+    "poetry-path": local_wheel,
+    "requirements-archives": local_archives,
+    "requirements-find-links": local_wheel,
+    "requirements-windows": written_on_windows,
+    "several-locks": uv_lock,
+    "uv-lock": uv_lock,
+    "uv-lock-outdated": outdated_uv_lock,
+    "uv-sources-path": local_wheel,
+    "uv-workspace-lock": uv_lock,
+}
+
+
+def git(directory: Path, *arguments: str) -> None:
+    names = ["-c", "user.name=nobody", "-c", "user.email=nobody@example.invalid"]
+    subprocess.run(["git", *names, *arguments], check=True, cwd=directory, env=process.clean_environment())
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What a run of `builder.deploy` on a trait left."""
+
+    ran: Ran
+    out: Path
+    tree: Path
+
+    def locked(self) -> set[str]:
+        (path,) = self.out.glob("*.pylock.toml")
+        packages = tomllib.loads(path.read_text(encoding="utf-8"))["packages"]
+        return {f"{package['name']}=={package['version']}" for package in packages}
+
+    def source(self) -> zipfile.ZipFile:
+        (path,) = self.out.glob("source-*.pex")
+        return zipfile.ZipFile(path)
+
+
+def build(shop: Shop, trait: Trait, root: Path, *, definitions: str | None = None) -> Built:
+    """Build a trait with `builder.deploy`; `definitions`, if given, is the code that it runs."""
+    tree, out = root / "tree", root / "out"
+    trait.copy(tree, shop.values(tree))
+    project = tree / trait.project
+    prepare = PREPARE.get(trait.name)
+    environment = prepare(shop, project) if prepare else None
+    code_source = trait.code_source
+    if definitions is not None:
+        write_tree(project, {DEFINITIONS: definitions})
+        code_source = {"python_file": DEFINITIONS}
+    location = {
+        "location_name": trait.name,
+        "build": {"directory": str(project)},
+        "code_source": code_source,
+    }
+    (root / "dagster_cloud.yaml").write_text(json.dumps({"locations": [dict(location)]}))
+    version = [] if "--python-version" in trait.options else ["--python-version", RUNNING]
+    ran = shop.place.run("deploy", root / "dagster_cloud.yaml", out, *version, *trait.options, env=environment)
+    return Built(ran, out, tree)
+
+
+@pytest.mark.parametrize("trait", [trait for trait in TRAITS if not trait.refused], ids=lambda trait: trait.name)
+def test_what_a_project_declares_goes_in(shop: Shop, trait: Trait, tmp_path: Path) -> None:
+    built = build(shop, trait, tmp_path)
+    built.ran.succeeded()
+    for words in trait.says:
+        assert words in built.ran.stderr
+    assert shop.asked_for_local_names() == []
+    assert built.locked() == SERVERLESS | trait.locked
+    with built.source() as pex:
+        names = set(pex.namelist())
+        assert installed(names) == trait.local
+        assert trait.files <= names
+        assert not trait.absent & names
+        for name in names:
+            assert not re.search(r"dist-info/(direct_url|uv_cache)\.json", name)
+            assert name.startswith("working_directory/") or str(tmp_path).encode() not in pex.read(name), name
+
+
+def installed(names: set[str]) -> set[str]:
+    """The distributions in a source PEX."""
+    found = (re.fullmatch(r"([^/]+)-([^/-]+)\.dist-info/METADATA", name) for name in names)
+    return {f"{match[1].replace('_', '-')}=={match[2]}" for match in found if match}
+
+
+@pytest.mark.parametrize("trait", [trait for trait in TRAITS if trait.refused], ids=lambda trait: trait.name)
+def test_what_cannot_be_right_is_refused_in_words_that_help(shop: Shop, trait: Trait, tmp_path: Path) -> None:
+    built = build(shop, trait, tmp_path)
+    # A traceback may be in it, of a setup.py for example, but not the builder's own.
+    assert built.ran.code == 1
+    assert not re.search(r"(?m)^Traceback|the builder itself", built.ran.stderr)
+    for words in trait.refused:
+        assert words in built.ran.stderr
+    assert not list(built.out.glob("deps-*"))
+
+
+def test_the_index_would_have_served_a_decoy(shop: Shop, tmp_path: Path) -> None:
+    pages = len(shop.place.index.requests)
+    write_tree(tmp_path / "project", {"requirements.txt": "dagster\ndagster-cloud\nshared\n"})
+    shop.place.run("deps", tmp_path / "project", tmp_path / "out").succeeded()
+    (lock,) = (tmp_path / "out").glob("*.pylock.toml")
+    assert "shared-99.0-" in lock.read_text()
+    asked = [path for path in shop.place.index.requests[pages:] if path.startswith("/simple/shared/")]
+    assert asked
+    # The other tests look at the whole log.
+    shop.place.index.requests[:] = [path for path in shop.place.index.requests if path not in asked]
+
+
+def loadable() -> list[Trait]:
+    """Those that can be built for the Python that runs the tests, and have no code of their own for the server."""
+    return [
+        trait
+        for trait in TRAITS
+        if not trait.refused
+        and not trait.assets
+        and ("--python-version" not in trait.options or RUNNING in trait.options)
+    ]
+
+
+def test_the_real_server_and_verify_load_every_project_that_can_be_built(
+    shop: Shop, tmp_path: Path, pytestconfig: pytest.Config
+) -> None:
+    """Each source PEX beside one deps PEX of the real dagster; what the projects need besides are empty wheels."""
+    assert pytestconfig.cache is not None
+    pex_files = tmp_path / "pex"
+    write_tree(tmp_path / "project", {"requirements.txt": "dagster\ndagster-cloud\n"})
+    environment = process.clean_environment({"BUILDER_CACHE_DIR": str(pytestconfig.cache.mkdir("builder"))})
+    command = [sys.executable, "-m", "builder.deps", str(tmp_path / "project"), str(pex_files)]
+    subprocess.run([*command, "--python-version", RUNNING], check=True, cwd=REPOSITORY, env=environment)
+    (deps,) = pex_files.glob("deps-*.pex")
+
+    def make(trait: Trait) -> str:
+        asset = trait.name.replace("-", "_")
+        packages = sorted(text.partition("==")[0] for text in trait.local)
+        definitions = LOADED.format(packages=packages, asset=asset)
+        built = build(shop, trait, tmp_path / trait.name, definitions=definitions)
+        built.ran.succeeded()
+        (source,) = built.out.glob("source-*.pex")
+        source.rename(pex_files / source.name)
+        return f"files={deps.name}:{source.name}"
+
+    def load(trait: Trait) -> dict[str, list[str]] | str:
+        try:
+            return server.create_location(
+                trait.name, pex_tag=tags[trait.name], code_source={"python_file": DEFINITIONS}
+            ).definitions()
+        except ServerRefusedError as error:
+            return error.error
+
+    traits = loadable()
+    with ThreadPoolExecutor(2) as pool:
+        tags = dict(zip((trait.name for trait in traits), pool.map(make, traits), strict=True))
+        with CodeServer(pex_files) as server:
+            # The first alone: dagster's database is made at the first use, and breaks if two make it at once.
+            found = [load(traits[0]), *pool.map(load, traits[1:])]
+    loaded = dict(zip(tags, found, strict=True))
+    assert {name: each if isinstance(each, str) else each["assets"] for name, each in loaded.items()} == {
+        name: [name.replace("-", "_")] for name in tags
+    }
+    locations = [
+        {
+            "name": name,
+            "directory": str(tmp_path / name),
+            "project": str(tmp_path / name),
+            "code_source": {"python_file": DEFINITIONS},
+            "source": {"file": tag.rpartition(":")[2]},
+            "deps": {"file": deps.name, "sha256": storage.sha256_of(deps)},
+        }
+        for name, tag in tags.items()
+    ]
+    report = {"workspace": str(tmp_path / "none.yaml"), "python_version": RUNNING, "locations": locations}
+    (pex_files / "build.json").write_text(json.dumps(report), encoding="utf-8")
+    assert verified(pex_files) == loaded

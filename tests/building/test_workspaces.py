@@ -1,0 +1,238 @@
+"""`builder.deploy`: what a workspace file may say, and many locations at once."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.commands import Workshop, workshop
+from tests.support.wheels import make_wheel
+
+SOURCE = "code_source: {package_name: x}"
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Workshop]:
+    with workshop(tmp_path) as made:
+        yield made
+        made.assert_clean()
+
+
+def report(place: Workshop) -> list[dict[str, Any]]:
+    """The locations of build.json."""
+    document = json.loads((place.out / "build.json").read_text(encoding="utf-8"))
+    locations: list[dict[str, Any]] = document["locations"]
+    return locations
+
+
+def test_a_workspace_file_that_does_not_exist_is_named_in_full(place: Workshop) -> None:
+    error = place.run("deploy", "dagster_cloud.yaml", place.out).failed()
+    assert f"`{place.root / 'dagster_cloud.yaml'}` does not exist" in error
+    assert "hint: Give the path of your dagster_cloud.yaml" in error
+
+
+def test_a_directory_in_place_of_the_workspace_file_is_refused_with_what_to_give(place: Workshop) -> None:
+    error = place.run("deploy", ".", place.out).failed()
+    assert "is a directory" in error
+    assert f"`{place.root / 'dagster_cloud.yaml'}`" in error
+
+
+@pytest.mark.parametrize(
+    "text, line, complaint",
+    [
+        ("", None, "the workspace file is empty"),
+        ("# only a comment\n", None, "the workspace file is empty"),
+        ("- a\n- b\n", 1, "is not a mapping"),
+        ("only words\n", 1, "is not a mapping"),
+        ("locations:\n  - a: 1\n  b: 2\n", 3, "not valid YAML"),
+        ("locations:\n\t- a\n", 2, "not valid YAML"),
+        ("other: 1\n", 1, "`locations` is not a list"),
+        ("other: 1\nlocations:\n", 2, "`locations` is not a list"),
+        ("locations: []\n", 1, "`locations` is not a list"),
+        ("locations:\n  a: b\n", 1, "`locations` is not a list"),
+        ("locations:\n  - words\n", 2, "location 1 is not a mapping"),
+        (f"locations:\n  - {SOURCE}\n", 2, "location 1 has no `location_name`"),
+        ("locations:\n  - location_name: a\n", 2, "location `a` has no `code_source`"),
+        (
+            "locations:\n  - location_name: a\n    code_source:\n      package_name: x\n      python_file: y.py\n",
+            3,
+            "has `package_name` and `python_file`",
+        ),
+        ("locations:\n  - location_name: a\n    code_source: {file: x}\n", 3, "exactly one code source"),
+        (
+            f"locations:\n  - location_name: a\n    {SOURCE}\n  - location_name: a\n    {SOURCE}\n",
+            4,
+            "two locations are called `a`; the other one is at line 2",
+        ),
+        (f"locations:\n  - location_name: a\n    {SOURCE}\n    build: .\n", 4, "`build` of location `a`"),
+        (f"locations:\n  - location_name: a\n    {SOURCE}\n    build: {{directory: 3}}\n", 4, "`build.directory`"),
+        (f"defaults: 3\nlocations:\n  - location_name: a\n    {SOURCE}\n", 1, "`defaults` is not a mapping"),
+    ],
+)
+def test_what_cannot_be_right_is_told_with_its_line(
+    place: Workshop, text: str, line: int | None, complaint: str
+) -> None:
+    error = place.run("deploy", place.workspace(text), place.out).failed()
+    assert complaint in error
+    where = "dagster_cloud.yaml" if line is None else f"dagster_cloud.yaml:{line}"
+    assert f"\n  where: {where}\n" in error
+    assert "\nhint: " in error
+    assert place.artefacts() == []
+
+
+def test_a_workspace_file_that_is_not_utf_8_is_refused(place: Workshop) -> None:
+    path = place.root / "dagster_cloud.yaml"
+    path.write_bytes(b"locations: [\xe9\xff]\n")
+    error = place.run("deploy", path, place.out).failed()
+    assert "cannot be read" in error
+    assert "UTF-8" in error
+
+
+def test_a_build_directory_that_does_not_exist_is_named_in_full(place: Workshop) -> None:
+    text = f"locations:\n  - location_name: a\n    {SOURCE}\n    build:\n      directory: ../else/where\n"
+    error = place.run("deploy", place.workspace(text), place.out).failed()
+    assert f"`{place.root.parent / 'else/where'}`, does not exist" in error
+    assert "where: dagster_cloud.yaml:5" in error
+    assert "hint: Correct `build.directory: ../else/where`" in error
+
+
+def bomb(start: str, line: str) -> str:
+    """Lines that each name the one before nine times."""
+    lines = (f"a{number}: &a{number} {line.replace('*', f'*a{number - 1}')}\n" for number in range(1, 12))
+    return f"a0: &a0 {start}\n" + "".join(lines)
+
+
+_NINE_KEYS = "{" + ", ".join(f"k{key}: *" for key in range(9)) + "}"
+_NINE = "[" + ", ".join("*" * 9) + "]"
+_SMALL = f"locations:\n  - location_name: a\n    {SOURCE}\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("x: !!python/object/apply:os.mkdir [pwned]\n" + _SMALL, id="code"),
+        pytest.param(bomb("[lol]", _NINE) + _SMALL, id="billion laughs"),
+        pytest.param(bomb("{k: v}", f"{{<<: {_NINE}}}") + _SMALL, id="billion merged laughs"),
+        pytest.param(
+            bomb("{k: v}", _NINE_KEYS)
+            + f"defaults: {{x: *a11}}\nlocations:\n  - {{location_name: a, {SOURCE}, x: *a11}}\n",
+            id="billion laughs by our own merging",
+        ),
+        pytest.param(
+            f"defaults: &d {{x: *d}}\nlocations:\n  - {{location_name: a, {SOURCE}, x: &x {{x: *x}}}}\n",
+            id="recursive alias",
+        ),
+        pytest.param("locations: &x [*x]\n", id="recursive list"),
+        pytest.param("x: " + "[" * 100_000 + "\n", id="nesting"),
+        pytest.param("x: !!bool maybe\n" + _SMALL, id="bool"),
+        pytest.param("x: !!int ''\n" + _SMALL, id="int"),
+        pytest.param("x: !!timestamp never\n" + _SMALL, id="timestamp"),
+        pytest.param("x: " + "1" * 5000 + "\n" + _SMALL, id="digits"),
+        pytest.param("x: 2020-13-45\n" + _SMALL, id="date"),
+        pytest.param("{[a]: b}\n", id="key"),
+        pytest.param("a: \0\n", id="nul"),
+        pytest.param(_SMALL + "---\n" + _SMALL, id="two documents"),
+    ],
+)
+def test_a_hostile_workspace_file_is_refused_at_once(place: Workshop, text: str) -> None:
+    # A fraction of what the bombs would take.
+    limited = ("/bin/sh", "-c", 'ulimit -v 2000000; exec "$@"', "sh", sys.executable)
+    running = place.start("deploy", place.workspace(text), place.out, python=limited)
+    error = running.finish(timeout=30).failed()
+    assert "dagster_cloud.yaml" in error
+    assert "builder itself failed" not in error
+    assert not (place.root / "pwned").exists()
+
+
+def test_defaults_are_merged_into_each_location(place: Workshop) -> None:
+    place.project(name="shared")
+    place.project(name="own")
+    text = (
+        f"defaults:\n  build: {{directory: shared}}\n  {SOURCE}\n"
+        "locations:\n  - location_name: a\n  - location_name: b\n    build: {directory: own}\n"
+        "  - location_name: c\n    build:\n"
+    )
+    place.run("deploy", place.workspace(text), place.out).succeeded()
+    names = {location["name"]: Path(location["directory"]).name for location in report(place)}
+    assert names == {"a": "shared", "b": "own", "c": "shared"}
+
+
+@pytest.mark.parametrize(
+    "build", ["", "    build:\n", "    build: {}\n", "    build: {registry: example.org/x}\n"]
+)
+def test_without_a_build_directory_it_is_that_of_the_workspace_file(place: Workshop, build: str) -> None:
+    project = place.project()
+    workspace = project / "dagster_cloud.yaml"
+    workspace.write_text(f"locations:\n  - location_name: a\n    {SOURCE}\n{build}")
+    place.run("deploy", workspace, place.out, "--location", "a").succeeded()
+    (location,) = report(place)
+    assert location["directory"] == str(project)
+
+
+def several(place: Workshop, **directories: str) -> Path:
+    """A workspace with these locations, each in a directory."""
+    entries = "".join(
+        f"  - {{location_name: {name}, build: {{directory: {directory}}}, {SOURCE}}}\n"
+        for name, directory in directories.items()
+    )
+    return place.workspace(f"locations:\n{entries}")
+
+
+def test_one_location_can_be_chosen(place: Workshop) -> None:
+    place.project(name="one")
+    workspace = several(place, a="one", b="one")
+    place.run("deploy", workspace, place.out, "--location", "b").succeeded()
+    assert [location["name"] for location in report(place)] == ["b"]
+
+
+def test_a_location_that_there_is_not_is_wrong_usage_and_the_others_are_named(place: Workshop) -> None:
+    place.project(name="one")
+    workspace = several(place, a="one", b="one")
+    error = place.run("deploy", workspace, place.out, "--location", "c").failed(2)
+    assert "there is no location `c`" in error
+    assert "hint: Choose from: a, b" in error
+    assert place.artefacts() == []
+
+
+def test_locations_of_one_directory_are_built_once(place: Workshop) -> None:
+    place.project(name="one")
+    ran = place.run("deploy", several(place, a="one", b="one"), place.out).succeeded()
+    first, second = report(place)
+    assert first["pex_tag"] == second["pex_tag"]
+    assert ran.stderr.count("✓ packed") == 1
+    assert ran.stderr.count("✓ resolved") == 1
+
+
+def test_equal_locks_share_one_deps_pex_made_once(place: Workshop) -> None:
+    place.project(name="one")
+    place.project({"code.py": "answer = 43\n"}, name="two")
+    ran = place.run("deploy", several(place, a="one", b="two"), place.out).succeeded()
+    first, second = report(place)
+    assert first["deps"]["file"] == second["deps"]["file"]
+    assert first["source"]["file"] != second["source"]["file"]
+    assert ran.stderr.count("assembled deps-") == 1
+    assert len([name for name in place.artefacts() if re.fullmatch(r"deps-\w+\.pex", name)]) == 1
+    assert len(place.index.downloads()) == 2
+
+
+def test_a_failing_location_does_not_hide_the_others(place: Workshop) -> None:
+    make_wheel(place.index.directory, {"tool.py": ""}, name="tool", version="2.0")
+    place.project(name="one")
+    place.project({"requirements.txt": "dagster\ndagster-cloud\ntool<2\n"}, name="two")
+    place.project(name="three")
+    error = place.run("deploy", several(place, good="one", bad="two", fine="three"), place.out).failed()
+    assert error.startswith(
+        "error: location `bad`: the requirements cannot be resolved\n  where: two/requirements"
+    )
+    good, bad, fine = report(place)
+    assert {good["deps"]["file"], good["source"]["file"], fine["source"]["file"]} <= set(place.artefacts())
+    assert bad["name"] == "bad"
+    assert bad["error"]["what"] == "the requirements cannot be resolved"
+    assert bad["error"]["where"] == str(place.root / "two/requirements.txt:3")
+    assert "pex_tag" not in bad

@@ -1,0 +1,86 @@
+"""Files outside the build directory: taken in on purpose, or named by the code and missed."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.commands import Ran, Workshop, workshop, write_tree
+
+CODE = """
+from pathlib import Path
+PROJECT = Path(__file__).joinpath("..", "..", "..", "dbt_project")
+OTHER = "../dbt_project/models"
+HERE = "../project/code.py"
+NOTHING = "../not/there"
+"""
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Workshop]:
+    with workshop(tmp_path) as place:
+        write_tree(
+            place.root / "dbt_project",
+            {"dbt_project.yml": "name: x\n", "models/a.sql": "select 1\n", ".env": "S=1"},
+        )
+        yield place
+
+
+def source(shop: Workshop, project: Path, *options: str) -> tuple[Ran, list[str]]:
+    ran = shop.run("source", project, shop.out, *options)
+    files = [name for path in shop.out.glob("source-*.pex") for name in zipfile.ZipFile(path).namelist()]
+    return ran, [name for name in files if name.startswith("working_directory/")]
+
+
+SETTINGS = '[tool.builder]\ninclude = ["../dbt_project"]\n'
+
+
+def test_an_included_directory_is_where_the_code_finds_it(shop: Workshop) -> None:
+    project = shop.project({"pyproject.toml": SETTINGS, "package/defs.py": CODE})
+    ran, files = source(shop, project)
+    ran.succeeded()
+    # `../dbt_project` from working_directory/root, the current directory at run time.
+    assert {"working_directory/dbt_project/dbt_project.yml", "working_directory/dbt_project/models/a.sql"} <= set(
+        files
+    )
+    assert "working_directory/dbt_project/.env" not in files
+    assert ".env" in ran.stderr
+    assert "outside the build directory" not in ran.stderr
+
+
+def test_one_file_on_the_command_line(shop: Workshop) -> None:
+    (shop.root / "shared settings.yaml").write_text("a: 1\n")
+    ran, files = source(shop, shop.project(), "--include", "../shared settings.yaml")
+    ran.succeeded()
+    assert "working_directory/shared settings.yaml" in files
+
+
+def test_code_that_names_a_path_outside_is_warned_of(shop: Workshop) -> None:
+    ran, _files = source(shop, shop.project({"package/defs.py": CODE}))
+    warnings = [line for line in ran.succeeded().stderr.splitlines() if "outside the build directory" in line]
+    assert len(warnings) == 2
+    assert "defs.py:3" in warnings[0]
+    assert 'include = ["../dbt_project"]' in warnings[0]
+    assert "defs.py:4" in warnings[1]
+
+
+def test_a_missing_path_is_named(shop: Workshop) -> None:
+    project = shop.project({"pyproject.toml": SETTINGS.replace("dbt_project", "nothing")})
+    error = source(shop, project)[0].failed()
+    assert str(shop.root / "nothing") in error
+    assert "does not exist" in error
+
+
+def test_a_path_too_far_above_has_no_place(shop: Workshop) -> None:
+    project = shop.project(name="a/b/c/d")
+    error = source(shop, project, "--include", "../../../../dbt_project")[0].failed()
+    assert "too far above" in error
+
+
+def test_a_path_that_would_hide_another_file(shop: Workshop) -> None:
+    write_tree(shop.root / "root", {"code.py": "other = 1\n"})
+    error = source(shop, shop.project(), "--include", "../root")[0].failed()
+    assert "working_directory/root/code.py" in error

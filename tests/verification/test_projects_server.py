@@ -1,0 +1,67 @@
+"""The projects that differ in how their code gets to the server are loaded by the real one, and by verify alike.
+
+They all need dagster and dagster-cloud only, so that they share one deps PEX.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from builder.system import process
+from tests.support.projects import Trait, load_traits
+from tests.support.server import CodeServer, ServerRefusedError
+from tests.support.verified import verified
+
+if TYPE_CHECKING:
+    import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+def test_the_server_finds_the_code(tmp_path: Path, pytestconfig: pytest.Config) -> None:
+    assert pytestconfig.cache is not None
+    traits = [trait for trait in load_traits() if trait.assets]
+    locations = []
+    for trait in traits:
+        trait.copy(tmp_path / trait.name, {})
+        directory = str(tmp_path / trait.name / trait.project)
+        source = dict(trait.code_source)
+        locations.append({"location_name": trait.name, "build": {"directory": directory}, "code_source": source})
+    workspace, out = tmp_path / "dagster_cloud.yaml", tmp_path / "out"
+    workspace.write_text(json.dumps({"locations": locations}), encoding="utf-8")
+    finished = subprocess.run(
+        [sys.executable, "-m", "builder.deploy", workspace, out, "--python-version", RUNNING],
+        cwd=REPOSITORY,
+        env=process.clean_environment({"BUILDER_CACHE_DIR": str(pytestconfig.cache.mkdir("builder"))}),
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    report = json.loads((out / "build.json").read_text(encoding="utf-8"))
+    tags = {location["name"]: location["pex_tag"] for location in report["locations"]}
+    assert len(list(out.glob("deps-*.pex"))) == 1
+
+    with CodeServer(out) as server, ThreadPoolExecutor(2) as pool:
+        # The first alone: dagster's database is made at the first use, and breaks if two make it at once.
+        found = [load(server, traits[0], tags[traits[0].name])]
+        found += pool.map(lambda trait: load(server, trait, tags[trait.name]), traits[1:])
+    loaded = dict(zip(tags, found, strict=True))
+    assert {name: each["assets"] for name, each in loaded.items()} == {
+        trait.name: list(trait.assets) for trait in traits
+    }
+    assert verified(out) == loaded
+
+
+def load(server: CodeServer, trait: Trait, pex_tag: str) -> dict[str, list[str]]:
+    """What a location defines, or what the server says instead."""
+    try:
+        return server.create_location(trait.name, pex_tag=pex_tag, code_source=trait.code_source).definitions()
+    except ServerRefusedError as error:
+        return {"assets": [error.error]}

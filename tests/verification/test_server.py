@@ -1,0 +1,157 @@
+"""What the command line builds is what Dagster Cloud's real receiving server can run."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+import yaml
+
+from builder.system import process
+from tests.support.cloud import CloudServer
+from tests.support.server import CodeServer, Location, ServerRefusedError
+from tests.support.verified import verified
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A workspace that was built: where, and what the server has to be told of each location."""
+
+    directory: Path
+    pex_tags: dict[str, str]
+    code_sources: dict[str, dict[str, str]]
+
+    def load(self, server: CodeServer, name: str) -> Location:
+        return server.create_location(name, pex_tag=self.pex_tags[name], code_source=self.code_sources[name])
+
+
+class Build(Protocol):
+    """Builds a workspace through the command line."""
+
+    def __call__(self, workspace: Path, *options: str, **environment: str) -> Built: ...
+
+
+@pytest.fixture
+def build(tmp_path: Path) -> Build:
+    """Build a workspace through the command line."""
+
+    def run(workspace: Path, *options: str, **environment: str) -> Built:
+        out = tmp_path / "out"
+        finished = subprocess.run(
+            [sys.executable, "-m", "builder.deploy", workspace, out, *options],
+            cwd=REPOSITORY,
+            env=process.clean_environment(environment),
+            capture_output=True,
+            encoding="utf-8",
+            check=False,
+        )
+        assert finished.returncode == 0, finished.stdout + finished.stderr
+        locations: list[dict[str, Any]] = yaml.safe_load(workspace.read_text(encoding="utf-8"))["locations"]
+        report = json.loads((out / "build.json").read_text(encoding="utf-8"))
+        return Built(
+            out,
+            {location["name"]: location["pex_tag"] for location in report["locations"]},
+            {location["location_name"]: location["code_source"] for location in locations},
+        )
+
+    return run
+
+
+def test_quickstart_runs_on_the_server_that_downloads_what_was_uploaded(build: Build) -> None:
+    with CloudServer() as cloud:
+        built = build(
+            REPOSITORY / "examples" / "quickstart" / "dagster_cloud.yaml",
+            "--upload-pex",
+            "--update-code-location",
+            "--code-location-details=deployment=prod,commit_hash=abc1234",
+            **cloud.environ(),
+        )
+        assert cloud.locations("prod")["quickstart"]["pex_metadata"]["pex_tag"] == built.pex_tags["quickstart"]
+        assert_quickstart_runs(built, CodeServer(storage=cloud.storage_environ()))
+
+
+def assert_quickstart_runs(built: Built, prepared: CodeServer) -> None:
+    with prepared as server:
+        location = built.load(server, "quickstart")
+        assert location.assets == ("daily_revenue", "orders")
+        assert location.jobs == ("refresh_shop",)
+        assert location.schedules == ("every_morning",)
+        assert verified(built.directory) == {"quickstart": location.definitions()}
+
+        reported = location.materialize("orders", "daily_revenue")
+        assert reported["orders"].items() >= {"rows": 11, "amount": 35340}.items()
+        assert reported["daily_revenue"].items() >= {"days": 6, "best_day": "2026-03-04"}.items()
+
+
+def test_two_locations_with_a_shared_package_run_on_the_server(build: Build) -> None:
+    built = build(REPOSITORY / "examples" / "two-locations" / "dagster_cloud.yaml")
+    with CodeServer(built.directory) as server:
+        sales = built.load(server, "sales")
+        assert sales.assets == ("best_customers", "invoices")
+        assert sales.jobs == ("refresh_sales",)
+        assert sales.schedules == ("sales_weekly",)
+
+        stock = built.load(server, "stock")
+        assert stock.assets == ("shelves", "well_stocked")
+        assert stock.jobs == ("refresh_stock",)
+        assert stock.schedules == ("stock_nightly",)
+        assert verified(built.directory) == {"sales": sales.definitions(), "stock": stock.definitions()}
+
+        # Both compute with what they share.
+        assert sales.materialize("invoices", "best_customers")["best_customers"]["best"] == "grace"
+        assert stock.materialize("shelves", "well_stocked")["well_stocked"]["pieces"] == 120
+
+
+def test_the_server_tells_what_is_wrong(build: Build, tmp_path: Path) -> None:
+    workspace = write_workspace(
+        tmp_path / "workspace",
+        {
+            "failing": "import dagster as dg\n\n"
+            "@dg.asset\ndef harvest() -> None:\n    raise RuntimeError('the harvest failed')\n\n"
+            "defs = dg.Definitions(assets=[harvest])\n",
+            "broken": "import no_such_module\n",
+        },
+    )
+    built = build(workspace)
+    with CodeServer(built.directory) as server:
+        failing = built.load(server, "failing")
+        assert failing.assets == ("harvest",)
+        with pytest.raises(ServerRefusedError) as refused:
+            failing.materialize("harvest")
+        assert "RuntimeError: the harvest failed" in refused.value.error
+
+        with pytest.raises(ServerRefusedError) as refused:
+            built.load(server, "broken")
+        assert "ModuleNotFoundError: No module named 'no_such_module'" in refused.value.error
+
+        absent = "files=deps-absent.pex:source-absent.pex"
+        with pytest.raises(ServerRefusedError) as refused:
+            server.create_location("absent", pex_tag=absent, code_source={"module_name": "absent"})
+        assert "deps-absent.pex not found" in refused.value.error
+
+
+def write_workspace(directory: Path, definitions: dict[str, str]) -> Path:
+    """A workspace whose locations are a requirements file and one Python file each, as small as projects get."""
+    for name, code in definitions.items():
+        project = directory / name
+        project.mkdir(parents=True)
+        (project / "requirements.txt").write_text("dagster\ndagster-cloud\n", encoding="utf-8")
+        (project / "definitions.py").write_text(code, encoding="utf-8")
+    locations = [
+        {
+            "location_name": name,
+            "code_source": {"python_file": "definitions.py"},
+            "build": {"directory": name},
+        }
+        for name in definitions
+    ]
+    path = directory / "dagster_cloud.yaml"
+    path.write_text(yaml.safe_dump({"locations": locations}), encoding="utf-8")
+    return path
