@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from builder.monorepo.setup_py import SetupPy, read_setup_py
-from builder.project.metadata import static_metadata, table
+from builder.project.metadata import static_metadata
 from builder.project.toml_file import TomlFile
 
 LEGACY_BACKEND: Final = "setuptools.build_meta:__legacy__"
@@ -100,7 +100,7 @@ def _from_pyproject(directory: Path, pyproject: TomlFile) -> Declared | Undeclar
         return Undeclared("`[project]` of pyproject.toml has no name")
     if not ("build-system" in pyproject.data or (directory / "setup.py").is_file()):
         return Undeclared("pyproject.toml has no `[build-system]`, so nothing is to be built")
-    static = static_metadata(directory, project)
+    static = static_metadata(pyproject)
     texts = list(static.requires) if static else _ask_backend(directory)
     requires, extras = _split(texts)
     version = project.get("version")
@@ -172,7 +172,7 @@ def _named_in(pyproject: TomlFile) -> Iterator[str]:
     path = pyproject.table("tool", "hatch", "version").get("path")
     if isinstance(path, str):
         yield path
-    attribute = table(pyproject.table("tool", "setuptools", "dynamic"), "version").get("attr")
+    attribute = pyproject.table("tool", "setuptools", "dynamic", "version").get("attr")
     if isinstance(attribute, str):
         module = attribute.rpartition(".")[0].replace(".", "/")
         yield from (f"{place}{module}{ending}" for place in ("", "src/") for ending in (".py", "/__init__.py"))

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from builder.project.metadata import table
 from builder.project.toml_file import TomlFile
 
 ENTRY: Final = "index.html"
@@ -57,9 +56,9 @@ def find_webapp(name: str, directory: Path) -> Webapp | None:
 
 
 def _declared(directory: Path) -> Iterator[str]:
-    build = TomlFile.pyproject(directory).table("tool", "hatch", "build")
-    for settings in (build, table(table(build, "targets"), "wheel")):
-        artefacts = settings.get("artifacts")
+    pyproject = TomlFile.pyproject(directory)
+    for keys in ((), ("targets", "wheel")):
+        artefacts = pyproject.table("tool", "hatch", "build", *keys).get("artifacts")
         for pattern in artefacts if isinstance(artefacts, list) else []:
             if "webapp" in str(pattern).split("/"):
                 yield re.sub(r"(/\*+)?/?$", "", str(pattern).lstrip("/"))

@@ -10,13 +10,11 @@ from builder.project.metadata import (
     Metadata,
     MetadataBuilder,
     is_package,
-    locate,
-    read_pyproject,
     static_metadata,
-    table,
 )
 from builder.project.poetry import read_poetry, read_poetry_groups, uses_poetry
 from builder.project.setup_cfg import read_setup_cfg
+from builder.project.toml_file import TomlFile
 
 
 def read_metadata(directory: Path, build: MetadataBuilder) -> Metadata | None:
@@ -27,9 +25,10 @@ def read_metadata(directory: Path, build: MetadataBuilder) -> Metadata | None:
     """
     if uses_poetry(directory):
         return read_poetry(directory)
-    project = table(read_pyproject(directory), "project")
-    static = static_metadata(directory, project) if project else None
-    if static is None and not project and not (directory / "setup.py").is_file():
+    pyproject = TomlFile.pyproject(directory)
+    has_project = bool(pyproject.table("project"))
+    static = static_metadata(pyproject) if has_project else None
+    if static is None and not has_project and not (directory / "setup.py").is_file():
         static = read_setup_cfg(directory)
     if static is None and is_package(directory):
         return build(directory)
@@ -43,8 +42,8 @@ def read_groups(directory: Path, names: Iterable[str]) -> tuple[str, ...]:
     wanted = tuple(names)
     if not wanted:
         return ()
-    manifest = directory / "pyproject.toml"
-    declared = table(read_pyproject(directory), "dependency-groups")
+    pyproject = TomlFile.pyproject(directory)
+    declared = pyproject.table("dependency-groups")
     poetry = read_poetry_groups(directory) if uses_poetry(directory) else {}
     found: list[str] = []
     for name in wanted:
@@ -61,7 +60,7 @@ def read_groups(directory: Path, names: Iterable[str]) -> tuple[str, ...]:
                 f"there is no dependency group `{name}`" if missing else f"the dependency group `{name}`: {error}"
             )
             remedy = f"Choose from {known}" if known else "Declare it under `[dependency-groups]`"
-            raise ProjectError(what, where=locate("dependency-groups", manifest), remedy=remedy) from error
+            raise ProjectError(what, where=pyproject.origin("dependency-groups"), remedy=remedy) from error
     return tuple(found)
 
 

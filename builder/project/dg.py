@@ -15,6 +15,7 @@ from typing import Final
 
 from builder.errors import Origin, ProjectError
 from builder.project.defaults import merge
+from builder.project.lines import line_where
 from builder.project.location import Location, SourceTree, Workspace, distinct
 from builder.project.manifest import source_tree
 from builder.project.toml_file import TomlFile
@@ -123,7 +124,7 @@ def _project(workspace: _Config, path: str, where: Origin) -> _Config:
         pattern = "; `dg` takes no patterns" if "*" in path else ""
         raise ProjectError(
             f"the project `{directory}` of the workspace {kind}",
-            where=_line_of(workspace, path, where),
+            where=_listing(path, where),
             remedy=f"Correct `{path}`; it is relative to `{workspace.directory}`{pattern}",
         )
     declared = find_dg_config(directory)
@@ -131,17 +132,16 @@ def _project(workspace: _Config, path: str, where: Origin) -> _Config:
     if project is None or project.kind() != "project":
         raise ProjectError(
             f"`{directory}` is listed as a project of the workspace, but does not declare itself one",
-            where=declared or _line_of(workspace, path, where),
+            where=declared or _listing(path, where),
             remedy=_EXAMPLE,
         )
     return project
 
 
-def _line_of(config: _Config, text: str, nearest: Origin) -> Origin:
-    """The first line that has the text in quotes: entries of a list have no keys to look for."""
-    lines = config.file.text.splitlines()
-    hits = (number for number, line in enumerate(lines, 1) if f'"{text}"' in line or f"'{text}'" in line)
-    return Origin(nearest.path, next(hits, nearest.line))
+def _listing(path: str, nearest: Origin) -> Origin:
+    """The first line that has a path in quotes: entries of a list have no keys to look for."""
+    origin = line_where(nearest.path, lambda line: f'"{path}"' in line or f"'{path}'" in line)
+    return origin if origin.line else nearest
 
 
 def _location(project: _Config, workspace: Path | None) -> Location:

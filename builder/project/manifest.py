@@ -9,7 +9,7 @@ from typing import Final
 
 from builder.errors import Notice, Origin, ProjectError
 from builder.project.location import SourceTree
-from builder.project.metadata import read_pyproject
+from builder.project.toml_file import TomlFile
 
 _FILES: Final = ("setup.py", "requirements.txt", "uv.lock", "poetry.lock", "pylock.toml")
 _TABLES: Final = ("project", "build-system", "dependency-groups")
@@ -59,12 +59,11 @@ def _from(directory: Path, workspace: Path) -> tuple[Path, ...]:
 
 def _declares_in_pyproject(directory: Path) -> bool:
     try:
-        document = read_pyproject(directory)
+        pyproject = TomlFile.pyproject(directory)
     except ProjectError:
         # Its reader will say what is wrong with it; looking further up would hide that.
         return True
-    tool = document.get("tool")
-    return any(key in document for key in _TABLES) or (isinstance(tool, dict) and "poetry" in tool)
+    return any(key in pyproject.data for key in _TABLES) or "poetry" in pyproject.table("tool")
 
 
 def _declares_in_setup_cfg(path: Path) -> bool:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from builder.errors import Origin, ProjectError
+from builder.errors import ProjectError
+from builder.project.lines import line_of_text
 from builder.project.toml_file import TomlFile
 
 if TYPE_CHECKING:
@@ -40,11 +40,6 @@ class MetadataBuilder(Protocol):
         """Return the metadata of the package in `directory`."""
 
 
-def read_pyproject(directory: Path) -> Mapping[str, object]:
-    """The pyproject.toml of a directory, or an empty mapping; raises ProjectError if it is not TOML."""
-    return TomlFile.pyproject(directory).data
-
-
 def is_package(directory: Path) -> bool:
     """Whether a directory holds an installable package.
 
@@ -52,12 +47,12 @@ def is_package(directory: Path) -> bool:
     `package-mode` in `[tool.poetry]` decide where they are set. A pyproject.toml that only configures tools or
     lists dependencies is not a package, as uv sees it.
     """
-    pyproject = read_pyproject(directory)
-    tool = table(pyproject, "tool")
-    for wanted in (table(tool, "uv").get("package"), table(tool, "poetry").get("package-mode")):
+    pyproject = TomlFile.pyproject(directory)
+    settings = (("uv", "package"), ("poetry", "package-mode"))
+    for wanted in (pyproject.table("tool", tool).get(key) for tool, key in settings):
         if isinstance(wanted, bool):
             return wanted
-    return "build-system" in pyproject or (directory / "setup.py").is_file()
+    return "build-system" in pyproject.data or (directory / "setup.py").is_file()
 
 
 def applicable(texts: Iterable[str], markers: Mapping[str, str], extras: Iterable[str]) -> list[Requirement]:
@@ -74,72 +69,52 @@ def applicable(texts: Iterable[str], markers: Mapping[str, str], extras: Iterabl
     return found
 
 
-def locate(name: str, path: Path) -> Origin:
-    """The first line of a file that names a distribution; without a line if none does."""
-    spelling = re.sub(r"[-_.]+", "[-_.]+", re.escape(name).replace(r"\-", "-").replace(r"\.", "."))
-    pattern = re.compile(rf"(?<![\w.-]){spelling}(?![\w-])", re.IGNORECASE)
-    try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return Origin(path)
-    # A line that pins or lists it says more than a comment, or the name of the project itself.
-    hits = [number for number, line in enumerate(lines, 1) if pattern.search(line.partition("#")[0])]
-    named = [number for number in hits if not re.match(r"\s*name\s*=", lines[number - 1])]
-    return Origin(path, next(iter(named or hits), None))
-
-
-def static_metadata(directory: Path, project: Mapping[str, object]) -> Metadata | None:
+def static_metadata(pyproject: TomlFile) -> Metadata | None:
     """The metadata in `[project]` (PEP 621); None if what the builder needs of it is dynamic."""
-    manifest = directory / "pyproject.toml"
+    project = pyproject.table("project")
     dynamic = project.get("dynamic")
     if isinstance(dynamic, list) and {"dependencies", "optional-dependencies", "name"}.intersection(dynamic):
         return None
     name = project.get("name")
     if not isinstance(name, str):
-        where = locate("project", manifest)
+        where = pyproject.origin("project")
         raise ProjectError("`[project]` has no `name`", where=where, remedy='Write `name = "…"` under `[project]`')
-    requires = _texts(project.get("dependencies", []), "project.dependencies", manifest)
+    requires = _texts(project.get("dependencies", []), "project.dependencies", pyproject)
     optional = project.get("optional-dependencies", {})
     if not isinstance(optional, dict):
-        where = locate("optional-dependencies", manifest)
+        where = pyproject.origin("project", "optional-dependencies")
         raise ProjectError("`project.optional-dependencies` is not a table", where=where, remedy="See PEP 621")
     for extra, texts in optional.items():
         key = f"project.optional-dependencies.{extra}"
-        requires += [with_extra(text, extra) for text in _texts(texts, key, manifest)]
+        requires += [with_extra(text, extra) for text in _texts(texts, key, pyproject)]
     requires_python = project.get("requires-python", "")
     return Metadata(
         name,
         tuple(requires),
         requires_python if isinstance(requires_python, str) else "",
-        manifest,
+        pyproject.path,
         tuple(optional),
     )
 
 
-def _texts(value: object, key: str, manifest: Path) -> list[str]:
+def _texts(value: object, key: str, pyproject: TomlFile) -> list[str]:
     """A list of PEP 508 requirements; raises ProjectError, with the line, for one that is not."""
     from packaging.requirements import InvalidRequirement, Requirement  # noqa: PLC0415  (start-up time)
 
     if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
-        where = locate(key.rpartition(".")[2], manifest)
+        where = pyproject.origin(key)
         raise ProjectError(f"`{key}` is not a list of texts", where=where, remedy='Write `["dagster", …]`')
     for text in value:
         try:
             Requirement(text)
         except InvalidRequirement as error:
-            where = line_of_text(text, manifest)
+            where = line_of_text(text, pyproject.path)
             problem = str(error).splitlines()[0]
             what = f"`{text}` in `{key}` is not a valid requirement: {problem}"
             raise ProjectError(
                 what, where=where, remedy="Write it as PEP 508 says, such as `pandas>=2`"
             ) from error
     return list(value)
-
-
-def line_of_text(text: str, path: Path) -> Origin:
-    """The first line of a file that holds a text."""
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    return Origin(path, next((number for number, line in enumerate(lines, 1) if text in line), None))
 
 
 def with_extra(text: str, extra: str) -> str:
@@ -152,9 +127,3 @@ def with_extra(text: str, extra: str) -> str:
     requirement.marker = None
     # A URL ends only at a blank before the semicolon (PEP 508).
     return f"{requirement} ; {marker}"
-
-
-def table(document: Mapping[str, object], key: str) -> Mapping[str, object]:
-    """The table at a key of a TOML document; an empty one if there is none."""
-    found = document.get(key)
-    return found if isinstance(found, dict) else {}

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from builder.errors import Origin, ProjectError
-from builder.project.metadata import Metadata, locate, read_pyproject, table
+from builder.project.lines import line_of_name
+from builder.project.metadata import Metadata
+from builder.project.toml_file import TomlFile, table
 
 if TYPE_CHECKING:
     from poetry.core.packages.project_package import ProjectPackage
@@ -22,11 +24,11 @@ def uses_poetry(directory: Path) -> bool:
     Its build backend says so; without a `[build-system]`, `[tool.poetry]` does, unless there is a setup.py, which
     is what pip would take. A `[tool.poetry]` beside another backend is not in use.
     """
-    pyproject = read_pyproject(directory)
-    system = pyproject.get("build-system")
+    pyproject = TomlFile.pyproject(directory)
+    system = pyproject.data.get("build-system")
     if isinstance(system, dict):
         return str(system.get("build-backend", "")).startswith("poetry")
-    return bool(table(table(pyproject, "tool"), "poetry")) and not (directory / "setup.py").is_file()
+    return bool(pyproject.table("tool", "poetry")) and not (directory / "setup.py").is_file()
 
 
 def read_poetry(directory: Path) -> Metadata:
@@ -56,8 +58,9 @@ def poetry_index_of(name: str, directory: Path) -> Mapping[str, object] | None:
     """The entry of `[[tool.poetry.source]]` that a dependency names as its only source; None if it names none."""
     from packaging.utils import canonicalize_name  # noqa: PLC0415  (start-up time)
 
-    poetry = table(table(read_pyproject(directory), "tool"), "poetry")
-    groups = [table(group, "dependencies") for group in _tables(table(poetry, "group").values())]
+    pyproject = TomlFile.pyproject(directory)
+    poetry = pyproject.table("tool", "poetry")
+    groups = [table(group, "dependencies") for group in table(poetry, "group").values()]
     for dependencies in (table(poetry, "dependencies"), *groups):
         for declared, value in dependencies.items():
             entries = _tables(value if isinstance(value, list) else [value])
@@ -69,7 +72,7 @@ def poetry_index_of(name: str, directory: Path) -> Mapping[str, object] | None:
                     return {"name": wanted, "url": source.get("url")} if source.get("url") else None
             raise ProjectError(
                 f"`{declared}` names the source `{wanted}`, which is not declared",
-                where=locate(declared, directory / "pyproject.toml"),
+                where=line_of_name(declared, pyproject.path),
                 remedy=f'Declare it: `[[tool.poetry.source]]` with `name = "{wanted}"` and its `url`',
             )
     return None
@@ -81,7 +84,7 @@ def poetry_index_options(directory: Path) -> list[str]:
     Primary sources take the place of the public index; supplemental ones come after them. Explicit ones serve only
     what names them.
     """
-    sources = _sources(table(table(read_pyproject(directory), "tool"), "poetry"))
+    sources = _sources(TomlFile.pyproject(directory).table("tool", "poetry"))
     primary, others = (
         [str(source["url"]) for source in sources if "url" in source and _priority(source) in wanted]
         for wanted in (_PRIMARY, {"supplemental"})

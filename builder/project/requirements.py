@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Final
 
 from builder.errors import Notice, Origin, ProjectError
 from builder.project.declared import read_groups, read_metadata
-from builder.project.metadata import Metadata, MetadataBuilder, applicable, is_package, locate
+from builder.project.lines import line_of_name
+from builder.project.metadata import Metadata, MetadataBuilder, applicable, is_package
 from builder.project.poetry import poetry_index_options, uses_poetry
 from builder.project.requirement_lines import (
     ARCHIVES,
@@ -175,7 +176,7 @@ class _Collector:
             return
         self._check_python(metadata)
         for requirement in applicable(metadata.requires, self.markers, asked):
-            self._add(requirement, directory, locate(requirement.name, metadata.manifest))
+            self._add(requirement, directory, line_of_name(requirement.name, metadata.manifest))
 
     def check_extras(self, extras: Iterable[str]) -> None:
         """Refuse an extra that the project does not have."""
@@ -193,7 +194,7 @@ class _Collector:
     def add_groups(self, names: Sequence[str]) -> None:
         manifest = self.project / "pyproject.toml"
         for requirement in applicable(read_groups(self.project, names), self.markers, ()):
-            self._add(requirement, self.project, locate(requirement.name, manifest))
+            self._add(requirement, self.project, line_of_name(requirement.name, manifest))
 
     def add_requirements_txt(self, path: Path) -> None:
         found = read_requirements_txt(path)
@@ -320,14 +321,14 @@ class _Collector:
             allowed = SpecifierSet(metadata.requires_python)
         except InvalidSpecifier as error:
             what = f"`{metadata.requires_python}` is not a valid version specifier"
-            where = locate("requires-python", metadata.manifest)
+            where = line_of_name("requires-python", metadata.manifest)
             raise ProjectError(what, where=where, remedy="Write it as in `>=3.10`") from error
         version = self.markers.get("python_full_version", self.markers["python_version"])
         if not allowed.contains(version, prereleases=True):
             raise ProjectError(
                 f"`{metadata.name}` does not allow Python {self.markers['python_version']}: it requires"
                 f" `{metadata.requires_python}`",
-                where=locate("requires-python", metadata.manifest),
+                where=line_of_name("requires-python", metadata.manifest),
                 remedy="Choose another Python with --python-version, or widen what the package allows",
             )
 

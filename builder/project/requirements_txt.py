@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from builder.errors import Origin, ProjectError
-from builder.project.metadata import line_of_text
+from builder.project.lines import line_of_text, line_where
 
 if TYPE_CHECKING:
     from optparse import Values
@@ -144,7 +144,9 @@ def _refusal(path: Path, error: Exception) -> ProjectError:
     missing = re.search(r"requirements file: .*No such file or directory: '(.+)'", str(error))
     if missing and missing[1] != str(path):
         what = f"`{path.name}` includes `{missing[1]}`, which does not exist"
-        return ProjectError(what, where=_including(path, missing[1]), remedy="Correct the path or add the file")
+        name = Path(missing[1]).name
+        where = line_where(path, lambda line: name in line and line.lstrip().startswith("-"))
+        return ProjectError(what, where=where, remedy="Correct the path or add the file")
     refused = re.search(r"Invalid requirement: (.+)", str(error))
     if place:
         where = Origin(Path(place[2]), int(place[1]))
@@ -152,15 +154,6 @@ def _refusal(path: Path, error: Exception) -> ProjectError:
         where = line_of_text(refused[1].strip(), path) if refused else Origin(path)
     what = f"the requirements file cannot be read: {problem.strip()}"
     return ProjectError(what, where=where, remedy="Write it as pip's requirements file format says")
-
-
-def _including(path: Path, included: str) -> Origin:
-    """The line of a file that includes another."""
-    name = Path(included).name
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
-        if name in line and line.lstrip().startswith("-"):
-            return Origin(path, number)
-    return Origin(path)
 
 
 class _NoNetwork:

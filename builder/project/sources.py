@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from builder.errors import ProjectError
-from builder.project.metadata import locate, read_pyproject
+from builder.project.lines import line_of_name
 from builder.project.poetry import poetry_index_of, uses_poetry
+from builder.project.toml_file import TomlFile
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
@@ -50,7 +51,7 @@ def source_of(requirement: Requirement, directory: Path, markers: Mapping[str, s
         return IndexSource(index) if index else None
     root = workspace_root(directory)
     for base in dict.fromkeys([directory, root or directory]):
-        for name, value in _table(_uv_table(base), "sources").items():
+        for name, value in _uv_table(base, "sources").items():
             if canonicalize_name(name) == canonicalize_name(requirement.name):
                 source = _for_target(value, markers)
                 return _resolve(requirement, source, base, root or base) if source else None
@@ -60,7 +61,7 @@ def source_of(requirement: Requirement, directory: Path, markers: Mapping[str, s
 def workspace_root(directory: Path) -> Path | None:
     """The root of the uv workspace that a project is a member of; None if it is in none."""
     for candidate in (directory, *directory.parents):
-        if _table(_uv_table(candidate), "workspace") and (
+        if _uv_table(candidate, "workspace") and (
             candidate == directory or directory in _member_directories(candidate)
         ):
             return candidate
@@ -70,7 +71,7 @@ def workspace_root(directory: Path) -> Path | None:
 
 
 def _member_directories(root: Path) -> set[Path]:
-    workspace = _table(_uv_table(root), "workspace")
+    workspace = _uv_table(root, "workspace")
     found: set[Path] = {root}
     for pattern in _texts(workspace.get("members")):
         found.update(path for path in root.glob(pattern) if (path / "pyproject.toml").is_file())
@@ -105,7 +106,7 @@ def _resolve(requirement: Requirement, source: Mapping[str, object], base: Path,
             return f"{requirement.name}{extras} @ git+{url}{reference}{inside}"
         case {"index": str(name)}:
             return IndexSource(_index(name, requirement, base, root))
-    where = locate(requirement.name, base / "pyproject.toml")
+    where = line_of_name(requirement.name, base / "pyproject.toml")
     raise ProjectError(
         f"the source of `{requirement.name}` in `[tool.uv.sources]` is of a kind that the builder does not read",
         where=where,
@@ -123,7 +124,7 @@ def _index(name: str, requirement: Requirement, base: Path, root: Path) -> Mappi
                 return {**table, "url": url if "://" in url else (directory / url).resolve().as_uri()}
     raise ProjectError(
         f"`{requirement.name}` is to come from the index `{name}`, which no `[[tool.uv.index]]` declares",
-        where=locate(requirement.name, base / "pyproject.toml"),
+        where=line_of_name(requirement.name, base / "pyproject.toml"),
         remedy=f'Add `[[tool.uv.index]]` with `name = "{name}"` and its `url`',
     )
 
@@ -133,23 +134,18 @@ def _member(name: str, root: Path, base: Path) -> Path:
     from packaging.utils import canonicalize_name  # noqa: PLC0415  (start-up time)
 
     for directory in sorted(_member_directories(root)):
-        declared = _table(read_pyproject(directory), "project").get("name")
+        declared = TomlFile.pyproject(directory).table("project").get("name")
         if isinstance(declared, str) and canonicalize_name(declared) == canonicalize_name(name):
             return directory
     raise ProjectError(
         f"`{name}` is declared as a member of the uv workspace in `{root}`, which has no such member",
-        where=locate(name, base / "pyproject.toml"),
+        where=line_of_name(name, base / "pyproject.toml"),
         remedy="Add its directory to `[tool.uv.workspace] members`, or correct `[tool.uv.sources]`",
     )
 
 
-def _uv_table(directory: Path) -> Mapping[str, object]:
-    return _table(_table(read_pyproject(directory), "tool"), "uv")
-
-
-def _table(document: Mapping[str, object], key: str) -> Mapping[str, object]:
-    found = document.get(key)
-    return found if isinstance(found, dict) else {}
+def _uv_table(directory: Path, *keys: str) -> Mapping[str, object]:
+    return TomlFile.pyproject(directory).table("tool", "uv", *keys)
 
 
 def _texts(value: object) -> list[str]:

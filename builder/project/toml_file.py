@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import tomllib
 from collections.abc import Mapping
@@ -37,21 +38,11 @@ class TomlFile:
             raise ProjectError(
                 f"`{path}` cannot be read: {reason}", remedy="Make it a readable UTF-8 text file"
             ) from error
-        try:
-            return cls(path, text, tomllib.loads(text))
-        except tomllib.TOMLDecodeError as error:
-            found = re.search(r"at line (\d+)", str(error))
-            where = Origin(path, int(found[1]) if found else None)
-            raise ProjectError(
-                f"{path.name} is not valid TOML: {error}", where=where, remedy="Correct it"
-            ) from error
+        return _parse(path, text)
 
     def table(self, *keys: str) -> Mapping[str, object]:
         """The table at these keys; an empty one if there is none."""
-        found: object = self.data
-        for key in keys:
-            found = found.get(key) if isinstance(found, dict) else None
-        return found if isinstance(found, dict) else {}
+        return table(self.data, *keys)
 
     def origin(self, *keys: str) -> Origin:
         """Where the key is written, or the nearest table that it belongs to.
@@ -72,3 +63,21 @@ class TomlFile:
             if f"{wanted}.".startswith(f"{dotted}."):
                 nearest = number
         return Origin(self.path, nearest)
+
+
+def table(value: object, *keys: str) -> Mapping[str, object]:
+    """The table at these keys of a value; an empty one if there is none."""
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value if isinstance(value, dict) else {}
+
+
+@functools.lru_cache(maxsize=64)
+def _parse(path: Path, text: str) -> TomlFile:
+    """A text is parsed once: a pyproject.toml is asked several things for each requirement in it."""
+    try:
+        return TomlFile(path, text, tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        line = re.search(r"at line (\d+)", str(error))
+        where = Origin(path, int(line[1]) if line else None)
+        raise ProjectError(f"{path.name} is not valid TOML: {error}", where=where, remedy="Correct it") from error

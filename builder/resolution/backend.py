@@ -21,9 +21,10 @@ from typing import Final
 
 from builder.errors import Origin, SdistBuildError, TargetError
 from builder.project.files import Selection, content_key, copy_tree, select_files
-from builder.project.metadata import Metadata, read_pyproject
+from builder.project.metadata import Metadata
 from builder.project.outside import split_include
 from builder.project.settings import read_settings
+from builder.project.toml_file import TomlFile
 from builder.resolution import pythons, uv
 from builder.resolution.indexes import Indexes, read_indexes
 from builder.resolution.scm_version import VARIABLE, scm_version
@@ -189,7 +190,7 @@ def _ask_backend(package: LocalPackage, copy: Path, scratch: Path) -> str:
 
 def _build_system(directory: Path) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
     """Backend, requirements and backend path; the legacy setuptools one where none is declared (PEP 517)."""
-    system = read_pyproject(directory).get("build-system")
+    system = TomlFile.pyproject(directory).data.get("build-system")
     if not isinstance(system, dict):
         return _LEGACY
     requires, path = system.get("requires", []), system.get("backend-path", [])
@@ -224,9 +225,8 @@ def _parse(text: str, directory: Path) -> Metadata:
 def _manifest(directory: Path) -> Path:
     """The file that declares a package's requirements."""
     legacy = directory / "setup.py"
-    return (
-        legacy if legacy.is_file() and "project" not in read_pyproject(directory) else directory / "pyproject.toml"
-    )
+    pyproject = TomlFile.pyproject(directory)
+    return legacy if legacy.is_file() and "project" not in pyproject.data else pyproject.path
 
 
 def _failed(about: str, error: process.ProcessFailed, manifest: Path | None = None) -> SdistBuildError:

@@ -16,8 +16,8 @@ import time
 from pathlib import Path
 from typing import Final
 
-from builder.project.metadata import read_pyproject
 from builder.project.requirements import Requirements
+from builder.project.toml_file import TomlFile
 from builder.resolution import uv
 from builder.resolution.indexes import Indexes, is_index_option
 from builder.resolution.target import Target
@@ -81,9 +81,7 @@ def _digest(text: str) -> str:
 
 def _configured(directory: Path) -> bool:
     """Whether a configuration file of uv may hold anything that resolving obeys."""
-    tool = read_pyproject(directory).get("tool")
-    table = tool.get("uv") if isinstance(tool, dict) else None
-    if isinstance(table, dict) and not _HARMLESS_TABLES.issuperset(table):
+    if not _HARMLESS_TABLES.issuperset(TomlFile.pyproject(directory).table("tool", "uv")):
         return True
     home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
     places = [*directory.parents, directory, home / "uv", Path("/etc/uv")]

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Final
 
 from builder.errors import ProjectError
-from builder.project.metadata import read_pyproject
 from builder.project.sources import workspace_root
 from builder.project.toml_file import TomlFile
 
@@ -119,10 +118,9 @@ def _project_table(directory: Path) -> tuple[Path, Mapping[str, object]] | None:
     if file.is_file():
         return directory, TomlFile.load(file).data
     try:
-        tool = read_pyproject(directory).get("tool")
+        table = TomlFile.pyproject(directory).table("tool").get("uv")
     except ProjectError:
         return None  # as uv does: it may lie in any directory above the project
-    table = tool.get("uv") if isinstance(tool, dict) else None
     return (directory, table) if isinstance(table, dict) else None
 
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from builder.errors import ProjectError
 from builder.project.manifest import find_manifest
-from builder.project.metadata import read_pyproject
+from builder.project.toml_file import TomlFile
 
 _KNOWN: Final[Mapping[str, str]] = {
     "Crypto": "pycryptodome",
@@ -142,21 +142,15 @@ def how_to_declare(distribution: str, project: Path, shown: str) -> str:
 def _elsewhere(distribution: str, project: Path) -> Iterator[tuple[str, str]]:
     """Where else in a pyproject.toml a distribution is declared, and the option that ships it."""
     try:
-        document = read_pyproject(project)
+        pyproject = TomlFile.pyproject(project)
     except ProjectError:
         return
-    groups = document.get("dependency-groups")
-    for name, entries in _tables(groups):
+    for name, entries in pyproject.table("dependency-groups").items():
         if _names(entries, distribution):
             yield f"the dependency group `{name}`", f"--group {name}"
-    metadata = document.get("project")
-    for name, entries in _tables(metadata.get("optional-dependencies") if isinstance(metadata, dict) else None):
+    for name, entries in pyproject.table("project", "optional-dependencies").items():
         if _names(entries, distribution):
             yield f"the extra `{name}`", f"--extra {name}"
-
-
-def _tables(value: object) -> list[tuple[str, object]]:
-    return list(value.items()) if isinstance(value, dict) else []
 
 
 def _names(entries: object, distribution: str) -> bool:

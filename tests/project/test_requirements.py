@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -310,3 +311,25 @@ def test_setup_cfg_is_read_as_it_stands(tmp_path: Path) -> None:
     found = read(tmp_path, Wanted(extras=("fast",)))
     assert texts(found) == ["dagster", "orjson", "six"]
     assert str(found.lines[0].origin) == f"{tmp_path / 'setup.cfg'}:7"
+
+
+def test_a_manifest_is_parsed_once_for_all_its_requirements(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed: list[str] = []
+    loads = tomllib.loads
+
+    def counted(text: str) -> object:
+        parsed.append(text)
+        return loads(text)
+
+    monkeypatch.setattr(tomllib, "loads", counted)
+    dependencies = [f"package-{number}" for number in range(30)]
+    package(tmp_path, "name", *dependencies)
+
+    assert len(read(tmp_path).lines) == 30
+    assert len(parsed) == 1
+
+    # A file that changes is read again.
+    package(tmp_path, "name", dependencies[0])
+    assert len(read(tmp_path).lines) == 1
