@@ -24,6 +24,7 @@ from builder.deployment.context import (
     tree_url,
 )
 from builder.errors import ContextError
+from builder.system.git import is_hash
 
 _OF_THE_DEFAULT_BRANCH = frozenset({"schedule", "repository_dispatch"})
 """Events that run nowhere else; their payloads need not say its name."""
@@ -137,7 +138,7 @@ def _pull_request_context(event: _Event, directory: Path) -> Context:
     commit_hash = event.required("pull_request.head.sha")
     if not isinstance(number, int) or isinstance(number, bool):
         raise event.unusable("no number at `pull_request.number`")
-    if not git.is_hash(commit_hash):
+    if not is_hash(commit_hash):
         raise event.unusable("no commit hash at `pull_request.head.sha`")
     branch = event.required("pull_request.head.ref")
     # A fork may have been deleted since.

@@ -8,20 +8,23 @@ from pathlib import Path
 from typing import Final
 
 from builder.errors import PackagesError, UsageError
-from builder.project.git_ignored import REDIRECTING
-from builder.system import process
-
-_PATIENCE: Final = 120.0
-"""Seconds that one question may take."""
+from builder.system import git, process
 
 _NO_DIRECTORIES: Final = frozenset({"node_modules", "__pycache__", "venv", "site-packages"})
 """Outside git: directories whose files are nobody's source."""
 
 
+_DIFF: Final = (
+    *("-z", "--name-only", "--relative", "--no-renames", "--no-ext-diff", "--no-textconv"),
+    # Whether a submodule has uncommitted changes would be asked of a git that obeys the submodule's configuration.
+    "--ignore-submodules=dirty",
+)
+
+
 def list_files(root: Path) -> list[str]:
     """The files of a repository, relative to `root`, sorted: those of git and those that git does not ignore.
 
-    Without git: all but hidden directories and what programs leave. Raises PackagesError if git cannot answer.
+    Outside git: all but hidden directories and what programs leave. Raises PackagesError if git cannot answer.
     """
     if commit_of(root) is None and not _is_repository(root):
         return sorted(_walk(root))
@@ -83,37 +86,24 @@ def changed_files(root: Path, reference: str) -> list[str]:
             f"git does not know `{reference}`, or no commit that it has in common with HEAD",
             remedy="Fetch it with its history, in GitHub Actions with `fetch-depth: 0` of actions/checkout",
         )
-    differing = _ask(root, "diff", "-z", "--name-only", "--relative", "--no-renames", base, "--", ".")
+    differing = _ask(root, "diff", *_DIFF, base, "--", ".")
     new = _ask(root, "ls-files", "-z", "--others", "--exclude-standard")
     return sorted({name for name in (differing + new).split("\0") if name})
 
 
 def _is_repository(root: Path) -> bool:
-    """Whether git takes `root` for part of a repository; raises PackagesError if that cannot be told."""
-    finished = _run(root, "rev-parse", "--is-inside-work-tree")
-    if finished.code == 0:
-        return finished.stdout.strip() == "true"
-    if "not a git repository" in finished.stderr:
-        return False
-    raise _failed(root, finished)
+    return git.find_repository(root) is not None
 
 
 def _ask(root: Path, *arguments: str, check: bool = True) -> str:
-    finished = _run(root, *arguments)
-    if check and finished.code != 0:
-        raise _failed(root, finished)
-    return finished.stdout if finished.code == 0 else ""
-
-
-def _run(root: Path, *arguments: str) -> process.Finished:
-    env = {name: value for name, value in process.clean_environment().items() if name not in REDIRECTING}
-    # In a container the checkout often belongs to another user, which git takes for an attack.
-    argv = ["git", "-c", "safe.directory=*", "-c", "core.fsmonitor=false", *arguments]
-    return process.run(argv, env={**env, "LC_ALL": "C"}, cwd=root, timeout=_PATIENCE, check=False)
-
-
-def _failed(root: Path, finished: process.Finished) -> PackagesError:
-    return PackagesError(f"git cannot say what is in `{root}`", detail=finished.stderr.strip() or None)
+    """What git answers; empty where it fails and `check` is false. Raises PackagesError if it fails otherwise."""
+    try:
+        with git.open_repository(root) as repository:
+            return repository.run(*arguments, directory=root).stdout
+    except process.ProcessFailed as error:
+        if not check:
+            return ""
+        raise PackagesError(f"git cannot say what is in `{root}`", detail=error.detail) from error
 
 
 def _walk(root: Path) -> Iterator[str]:

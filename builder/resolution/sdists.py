@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import shutil
 import tarfile
@@ -14,15 +13,14 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Final
 
-from builder.errors import BuilderError, SdistBuildError, TargetError
+from builder.errors import BuilderError, SdistBuildError, TargetError, ToolError
 from builder.resolution import pythons, uv
 from builder.resolution.backend import build_wheel
 from builder.resolution.lock import Distribution, Lock
 from builder.resolution.store import Arrived, StoredFile, fetch
-from builder.system import process, storage
+from builder.system import git, storage
 
 _PARALLEL_BUILDS: Final = 4
-_GIT_TIME_LIMIT: Final = 600.0
 
 
 Showing = Callable[[str], AbstractContextManager[object]]
@@ -105,16 +103,13 @@ def _build(lock: Lock, found: Distribution, files: Mapping[str, StoredFile], sho
 
 
 def _check_out(found: Distribution, directory: Path) -> Path:
-    """A repository at the locked commit. Git is the user's tool: it gets the user's credentials."""
-    env = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "GIT_CONFIG_COUNT": "0"}
+    """A repository at the locked commit."""
     try:
-        process.run(["git", "clone", "--quiet", str(found.location), directory], env=env, timeout=_GIT_TIME_LIMIT)
-        process.run(["git", "checkout", "--quiet", found.digest], cwd=directory, env=env)
-        process.run(["git", "submodule", "--quiet", "update", "--init", "--recursive"], cwd=directory, env=env)
-    except process.ProcessFailed as error:
-        words = re.sub(r"://[^/@\s]+@", "://", error.stderr.strip())
+        git.clone(str(found.location), found.digest, directory)
+    except ToolError as error:
         raise SdistBuildError(
-            f"`{found.name}` could not be checked out at {found.digest}", detail=words
+            f"`{found.name}` could not be checked out at {found.digest}",
+            detail=error.detail or error.what,
         ) from error
     return directory
 

@@ -19,7 +19,7 @@ from builder.project.exclusions import (
 )
 from builder.project.patterns import IGNORE_FILE, IgnoreRules
 from builder.project.settings import read_settings
-from builder.system import process
+from builder.system import git
 
 _INCLUDE: Final = 'write include = ["{name}"] under [tool.builder] in its `pyproject.toml`'
 
@@ -108,8 +108,8 @@ def _ignored_by_git(directory: Path, name: str) -> LeftOut | None:
     try:
         if not read_settings(directory).respect_gitignore:
             return None
-        command = ["git", "check-ignore", "--verbose", "--", name]
-        said = process.run(command, env=process.clean_environment(), cwd=directory, check=False).stdout
+        with git.open_repository(directory) as repository:
+            said = repository.run("check-ignore", "--verbose", "--", name, directory=directory, also=1).stdout
     except BuilderError:
         return None
     source, _, rest = said.partition(":")

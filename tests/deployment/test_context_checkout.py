@@ -158,6 +158,16 @@ class TestHostileSurroundings:
             repository.git("rev-parse", "HEAD")
         assert full(repository.path).git.commit_hash == head
 
+    def test_a_bare_repository_among_the_files_does_not_lead_to_production(self, tmp_path: Path) -> None:
+        """Its files can be committed: `git -C` would take it for the repository, and its branch for ours."""
+        repository = Repository.create(tmp_path / "x", branch="feature", origin=ORIGIN)
+        repository.commit()
+        project = repository.path / "project"
+        repository.git("clone", "-q", "--bare", str(repository.path), str(project))
+        (project / "HEAD").write_text("ref: refs/heads/main\n", "utf-8")
+        repository.git("--git-dir", str(project), "update-ref", "refs/heads/main", "feature")
+        assert branch_deployment(project).branch == "feature"
+
     def test_a_hook_that_redirects_git(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         repository = Repository.create(tmp_path / "x", origin=ORIGIN)
         head = repository.commit()
