@@ -8,10 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from packaging.utils import canonicalize_name
+
 from builder.assembly.contents import PackedDistribution, PackedFile
 from builder.assembly.source_tree import ROOT
 from builder.errors import Notice, Origin
-from builder.project.requirement_lines import name_of
+from builder.project.names import required_name
 from builder.resolution.lock import Lock
 from builder.terminal.formatting import size
 
@@ -95,7 +97,7 @@ def installed_twice(files: Iterable[PackedFile], versions: Mapping[str, str]) ->
     found: dict[str, dict[str, str]] = {}
     for name in _in_build_directory(files):
         if match := _DIST_INFO.fullmatch(name):
-            project = re.sub(r"[-_.]+", "-", match[2]).lower()
+            project = canonicalize_name(match[2])
             if project in versions:
                 found.setdefault(match[1] or "", {})[project] = match[3]
         elif (match := _SDK.fullmatch(name)) and "botocore" in versions:
@@ -144,7 +146,7 @@ def _how_to_leave_out(name: str, *, is_file: bool = False) -> str:
 
 def _required(distribution: PackedDistribution) -> set[str]:
     lines = distribution.metadata.get("requires-dist", ())
-    return {name for line in lines if (name := name_of(line))}
+    return {name for line in lines if (name := required_name(line))}
 
 
 def _listed(names: Sequence[str]) -> str:

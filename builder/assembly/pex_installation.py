@@ -7,6 +7,8 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from packaging.utils import parse_wheel_filename
+
 from builder.assembly.archive import stored
 from builder.assembly.bootstrap import pex_environment
 from builder.assembly.installation import InstalledWheel
@@ -47,7 +49,7 @@ def _arguments(wheels: Sequence[Wheel], platform: Path, output: Path) -> list[st
 
 def _platform_of(wheels: Sequence[Wheel], python_version: str) -> dict[str, object]:
     """A complete platform that all of `wheels` are for: pex would refuse them on the builder's own otherwise."""
-    tags = {tag for wheel in wheels for tag in _tags(wheel.file.filename)}
+    tags = {str(tag) for wheel in wheels for tag in parse_wheel_filename(wheel.file.filename)[3]}
     return {
         # pex divides by the number of tags less one.
         "compatible_tags": sorted(tags | {"py3-none-any", "py2-none-any"}),
@@ -62,16 +64,6 @@ def _platform_of(wheels: Sequence[Wheel], python_version: str) -> dict[str, obje
             "sys_platform": "linux",
         },
     }
-
-
-def _tags(filename: str) -> list[str]:
-    *_, pythons, abis, platforms = filename.removesuffix(".whl").split("-")
-    return [
-        f"{python}-{abi}-{platform}"
-        for python in pythons.split(".")
-        for abi in abis.split(".")
-        for platform in platforms.split(".")
-    ]
 
 
 def _installed(wheel: Wheel, pex: Path) -> InstalledWheel:

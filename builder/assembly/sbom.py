@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from builder.assembly.contents import PackedDistribution
-from builder.project.requirement_lines import name_of
+from builder.project.names import required_name
 from builder.resolution.lock import Distribution, Lock
 from builder.system import storage
 from builder.system.storage import Artefact
@@ -186,7 +186,7 @@ def _requirements(lines: Sequence[str], markers: Mapping[str, str]) -> tuple[set
             requirement = Requirement(line)
         except InvalidRequirement:
             # Such as `six (>=1.*)` of an old wheel, which resolvers understand all the same.
-            if ";" not in line and (lenient := name_of(line)):
+            if ";" not in line and (lenient := required_name(line)):
                 always.add(lenient)
             continue
         name, marker = canonicalize_name(requirement.name), requirement.marker

@@ -18,8 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final, NoReturn
 
+from packaging.utils import canonicalize_name
+
 from builder.assembly.archive import DEFLATED, STORED, Member, stored
 from builder.errors import AssemblyError
+from builder.project.names import archive_name
 
 _LOCAL_HEADER: Final = struct.Struct("<4s5H3L2H")
 _UTF8_NAME: Final = 0x800
@@ -48,7 +51,7 @@ class WheelFile:
     @property
     def project(self) -> str:
         """The normalised name of the project, as the file name has it (PEP 503)."""
-        return _normalised(self.filename.partition("-")[0])
+        return archive_name(self.filename)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +96,7 @@ def open_wheel(file: WheelFile) -> Wheel:
     name, version = metadata.get("name", [""])[0], metadata.get("version", [""])[0]
     if not _PROJECT_NAME.fullmatch(name) or not _VERSION.fullmatch(version):
         refuse(file, "its METADATA has no valid name and version")
-    if _normalised(name) != file.project:
+    if canonicalize_name(name) != file.project:
         refuse(file, f"it calls itself `{name}`, which is not the name of the file")
     requires = {match[0] for value in metadata.get("requires-dist", ()) if (match := _PROJECT_NAME.match(value))}
     wheel = Wheel(
@@ -212,7 +215,3 @@ def _content(file: WheelFile, entries: Mapping[str, Member], name: str) -> bytes
     if len(content) != size or zlib.crc32(content) != crc:
         refuse(file, f"its `{name}` is damaged")
     return content
-
-
-def _normalised(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()

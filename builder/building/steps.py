@@ -163,10 +163,10 @@ def _ballast(
 ) -> Iterator[Notice]:
     """What of a deps PEX rarely belongs."""
     from builder.assembly.ballast import cuda_libraries, own_tests, several_sdks  # noqa: PLC0415  (start-up time)
-    from builder.project.requirement_lines import name_of  # noqa: PLC0415  (start-up time)
+    from builder.project.names import required_name  # noqa: PLC0415  (start-up time)
 
     if lock.target.is_serverless:
-        asked = {name: line.origin for line in requirements.lines if (name := name_of(line.text))}
+        asked = {name: line.origin for line in requirements.lines if (name := required_name(line.text))}
         yield from cuda_libraries(distributions, asked)
     yield from own_tests(distributions, lock)
     yield from several_sdks(distributions)

@@ -19,11 +19,12 @@ from typing import Final
 
 from builder.errors import BuilderError, Origin, PackagesError, SdistBuildError, UsageError
 from builder.monorepo import git
-from builder.monorepo.discover import Package, Repository, required_name
+from builder.monorepo.discover import Package, Repository
 from builder.monorepo.selection import build_order
 from builder.monorepo.versions import normalised
 from builder.monorepo.wheel import Wheel, canonical_wheel, check_wheel, read_wheel
 from builder.monorepo.wheelhouse import INDEX_FILE, BuiltPackage, Wheelhouse, read_wheelhouse, write_wheelhouse
+from builder.project.names import archive_name, required_name
 from builder.system import process, storage
 
 _TIME_LIMIT: Final = 900.0
@@ -176,13 +177,10 @@ def _build(repository: Repository, package: Package, scratch: Path, epoch: int) 
 def _constraints(package: Package, wheels: Path, settings: Path) -> Path:
     """The packages of the repository that the backend needs: those that were built before, and no others."""
     path = settings / "build-constraints.txt"
-    needed = [wheel for wheel in sorted(wheels.glob("*.whl")) if _wheel_name(wheel) in package.build_requires]
-    path.write_text("".join(f"{_wheel_name(wheel)} @ {wheel.as_uri()}\n" for wheel in needed), encoding="utf-8")
+    named = [(archive_name(wheel.name), wheel) for wheel in sorted(wheels.glob("*.whl"))]
+    needed = [f"{name} @ {wheel.as_uri()}\n" for name, wheel in named if name in package.build_requires]
+    path.write_text("".join(needed), encoding="utf-8")
     return path
-
-
-def _wheel_name(wheel: Path) -> str:
-    return required_name(wheel.name.partition("-")[0])
 
 
 def _describe(

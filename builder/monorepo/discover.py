@@ -16,7 +16,6 @@ A package is not for publishing, and so no part of `all`, but can be asked for b
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -28,6 +27,7 @@ from builder.monorepo.declared import Declared, Undeclared, read_declared
 from builder.monorepo.families import families_of
 from builder.monorepo.versions import Family
 from builder.monorepo.webapp import Webapp, find_webapp
+from builder.project.names import required_name
 
 NOT_SOURCES: Final = frozenset({"docs", "examples", "integration_tests", "scripts", "templates", "test", "tests"})
 
@@ -184,12 +184,6 @@ def _related(package: Package, others: Collection[str], family: Family | None, *
 def _named(texts: Iterable[str], names: Collection[str]) -> tuple[str, ...]:
     """Those of `names` that the requirements ask for."""
     return tuple(sorted({name for text in texts if (name := required_name(text)) in names}))
-
-
-def required_name(text: str) -> str:
-    """The normalised name at the beginning of a requirement; empty if there is none."""
-    found = re.match(r"\s*([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)\s*(?=$|[\[(<>=!~;@])", text)
-    return re.sub(r"[-_.]+", "-", found[1]).lower() if found else ""
 
 
 def _unpublished(package: Package, family: Family | None, *, has_families: bool) -> str | None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
-from builder.monorepo.discover import required_name
+from builder.project.names import required_name
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from packaging.utils import canonicalize_name
+
 from builder.errors import Notice, Origin, PackagesError
 from builder.monorepo.declared import version_literal
 from builder.monorepo.discover import Package, Repository
@@ -116,16 +118,9 @@ def _unsatisfied(package: Package, versions: Mapping[str, str]) -> Iterator[Noti
     """Requirements on siblings that are no pins, and that the new versions do not satisfy."""
     texts = tuple(repin(text, versions) for text in (*package.declared.requires, *package.declared.extras))
     for requirement in not_satisfied(texts, versions):
-        yield Notice(
-            f"`{package.name}` requires `{requirement}`, which version {versions[_name(requirement.name)]} is not",
-            Origin(package.declared.manifest),
-        )
-
-
-def _name(name: str) -> str:
-    from packaging.utils import canonicalize_name  # noqa: PLC0415  (start-up time)
-
-    return canonicalize_name(name)
+        version = versions[canonicalize_name(requirement.name)]
+        text = f"`{package.name}` requires `{requirement}`, which version {version} is not"
+        yield Notice(text, Origin(package.declared.manifest))
 
 
 def _pyproject(text: str, path: Path, version: str | None, versions: Mapping[str, str]) -> tuple[str, bool]:

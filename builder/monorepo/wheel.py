@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
+from packaging.utils import canonicalize_name
+
 from builder.errors import PackagesError
 from builder.monorepo.pins import not_satisfied
 
@@ -87,7 +89,7 @@ def read_wheel(path: Path) -> Wheel:
             raise _unsound(path, f"it has {len(dist_info)} directories of metadata instead of one")
         (directory,) = dist_info
         metadata = _metadata(path, archive.read(f"{directory}/METADATA"))
-        if (_normalised(metadata.name), metadata.version) != (name, version):
+        if (canonicalize_name(metadata.name), metadata.version) != (name, version):
             raise _unsound(path, f"its metadata is of {metadata.name} {metadata.version}")
         _check_record(path, archive, members, f"{directory}/RECORD")
         entry_points = f"{directory}/entry_points.txt"
@@ -112,7 +114,8 @@ def check_wheel(wheel: Wheel, *, version: str | None, versions: Mapping[str, str
         yield "it installs nothing that can be imported"
     for requirement in not_satisfied(wheel.requires_dist, versions):
         if any(specifier.operator == "==" for specifier in requirement.specifier):
-            yield f"it requires `{requirement}`, but the repository has {versions[_normalised(requirement.name)]}"
+            there = versions[canonicalize_name(requirement.name)]
+            yield f"it requires `{requirement}`, but the repository has {there}"
 
 
 def _unsound(path: Path, why: str) -> PackagesError:
@@ -174,9 +177,3 @@ def _import_names(members: Sequence[str]) -> Iterator[str]:
 
 def _in_dist_info(name: str) -> bool:
     return name.partition("/")[0].endswith(".dist-info")
-
-
-def _normalised(name: str) -> str:
-    from packaging.utils import canonicalize_name  # noqa: PLC0415  (start-up time)
-
-    return canonicalize_name(name)

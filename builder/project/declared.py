@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from packaging.utils import canonicalize_name
+
 from builder.errors import ProjectError
 from builder.project.metadata import (
     Metadata,
@@ -55,16 +57,10 @@ def read_groups(directory: Path, names: Iterable[str]) -> tuple[str, ...]:
             found += [str(requirement) for requirement in resolver.resolve(name)]
         except (LookupError, ValueError, TypeError, ExceptionGroup) as error:
             known = ", ".join(f"`{known}`" for known in sorted({*declared, *poetry}))
-            missing = not any(_same(name, other) for other in declared)
+            missing = canonicalize_name(name) not in map(canonicalize_name, declared)
             what = (
                 f"there is no dependency group `{name}`" if missing else f"the dependency group `{name}`: {error}"
             )
             remedy = f"Choose from {known}" if known else "Declare it under `[dependency-groups]`"
             raise ProjectError(what, where=pyproject.origin("dependency-groups"), remedy=remedy) from error
     return tuple(found)
-
-
-def _same(one: str, other: str) -> bool:
-    from packaging.utils import canonicalize_name  # noqa: PLC0415  (start-up time)
-
-    return canonicalize_name(one) == canonicalize_name(other)

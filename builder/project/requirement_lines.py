@@ -58,13 +58,6 @@ def check_syntax(line: RequirementLine) -> None:
         ) from error
 
 
-def archive_name(path: Path) -> str:
-    """The distribution's name, from a wheel's or sdist's file name."""
-    if path.suffix == ".whl":
-        return path.name.split("-", 1)[0]
-    return re.sub(r"-[^-]+$", "", path.name)
-
-
 def path_of_url(url: str, base: Path) -> Path:
     """The path of a `file:` URL, which may be relative to `base`; a fragment such as `#egg=x` is dropped."""
     parsed = urllib.parse.urlsplit(url)
@@ -83,12 +76,3 @@ def same_requirement(one: str, other: str) -> bool:
 
     first, second = Requirement(one), Requirement(other)
     return (first.specifier, first.extras, first.url) == (second.specifier, second.extras, second.url)
-
-
-def name_of(text: str) -> str | None:
-    """The normalised name that a requirement begins with; None for a bare URL."""
-    from packaging.utils import canonicalize_name  # noqa: PLC0415  (start-up time)
-
-    match = re.match(r"[A-Za-z0-9][\w.-]*", text)
-    rest = text[match.end() :] if match else ""
-    return canonicalize_name(match[0]) if match and not rest.startswith(("+", ":")) else None

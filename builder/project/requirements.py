@@ -13,19 +13,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from packaging.utils import canonicalize_name
+
 from builder.errors import Notice, Origin, ProjectError
 from builder.project.declared import read_groups, read_metadata
 from builder.project.lines import line_of_name
 from builder.project.metadata import Metadata, MetadataBuilder, applicable, is_package
+from builder.project.names import archive_name, required_name
 from builder.project.poetry import poetry_index_options, uses_poetry
 from builder.project.requirement_lines import (
     ARCHIVES,
     LOCAL,
-    archive_name,
     check_syntax,
     extras_of,
     local_part,
-    name_of,
     path_of_url,
     same_requirement,
 )
@@ -148,10 +149,11 @@ class _Collector:
 
     def _extras_asked_by_name(self) -> list[tuple[Path, frozenset[str], Origin]]:
         """Local packages that a requirement asks for by name, with extras that they were not read with."""
-        names = {_canonical(metadata.name): directory for directory, metadata in self.metadata.items() if metadata}
+        names: dict[str, Path] = {}
+        names |= {canonicalize_name(known.name): path for path, known in self.metadata.items() if known}
         asked = []
         for line in self.lines:
-            directory = names.get(name_of(line.text) or "")
+            directory = names.get(required_name(line.text))
             extras = frozenset(extras_of(line.text)) if directory else frozenset()
             if directory and not extras <= self.seen[directory]:
                 asked.append((directory, extras, line.origin))
@@ -183,7 +185,7 @@ class _Collector:
         metadata = self.metadata[self.project]
         known = metadata.extras if metadata else ()
         for extra in extras:
-            if _canonical(extra) not in map(_canonical, known):
+            if canonicalize_name(extra) not in map(canonicalize_name, known):
                 names = ", ".join(f"`{name}`" for name in known)
                 raise ProjectError(
                     f"the project has no extra `{extra}`",
@@ -199,7 +201,7 @@ class _Collector:
     def add_requirements_txt(self, path: Path) -> None:
         found = read_requirements_txt(path)
         self.options.extend(found.options)
-        before = {name: line.text for line in self.lines if (name := name_of(line.text))}
+        before = {name: line.text for line in self.lines if (name := required_name(line.text))}
         for line in found.lines:
             if line.constraint:
                 self.constraints.append(line)
@@ -213,7 +215,7 @@ class _Collector:
         """One notice of what requirements.txt and the package's metadata say differently; both are taken."""
         metadata = self.metadata[self.project]
         asked = (line for line in lines if not line.constraint and local_part(line) is None)
-        here = {name: line.text for line in asked if (name := name_of(line.text))}
+        here = {name: line.text for line in asked if (name := required_name(line.text))}
         if metadata is None or not here or not there:
             return
         manifest = metadata.manifest.name
@@ -234,17 +236,17 @@ class _Collector:
             yield Notice(f"{manifest} and {path.name} differ, and both are taken together: {said}", Origin(path))
 
     def result(self, wanted: Wanted) -> Requirements:
-        names = frozenset(_canonical(metadata.name) for metadata in self.metadata.values() if metadata)
+        names = frozenset(canonicalize_name(metadata.name) for metadata in self.metadata.values() if metadata)
         # The same requirement is often declared twice; which of the two comes first does not matter to a resolver.
         lines = {
             (line.text, line.hashes, str((line.index or {}).get("url", ""))): line
             for line in reversed(self.lines)
-            if name_of(line.text) not in names
+            if required_name(line.text) not in names
         }
         return Requirements(
             self.project,
             lines=tuple(lines[key] for key in sorted(lines)),
-            constraints=tuple(line for line in self.constraints if name_of(line.text) not in names),
+            constraints=tuple(line for line in self.constraints if required_name(line.text) not in names),
             options=tuple(dict.fromkeys(self.options)),
             local_packages=tuple(directory for directory in self.seen if is_package(directory)),
             local_names=names,
@@ -304,8 +306,8 @@ class _Collector:
         if path.is_dir():
             self.pending.append((path, extras, origin))
         elif path.is_file() and path.name.endswith(ARCHIVES):
-            name = f"[{','.join(sorted(extras))}]" if extras else ""
-            self.lines.append(RequirementLine(f"{archive_name(path)}{name} @ {path.as_uri()}", origin, hashes))
+            name = archive_name(path.name) + (f"[{','.join(sorted(extras))}]" if extras else "")
+            self.lines.append(RequirementLine(f"{name} @ {path.as_uri()}", origin, hashes))
         else:
             what = "is neither a directory nor a wheel or sdist" if path.exists() else "does not exist"
             raise ProjectError(
@@ -331,9 +333,3 @@ class _Collector:
                 where=line_of_name("requires-python", metadata.manifest),
                 remedy="Choose another Python with --python-version, or widen what the package allows",
             )
-
-
-def _canonical(name: str) -> str:
-    from packaging.utils import canonicalize_name  # noqa: PLC0415  (start-up time)
-
-    return canonicalize_name(name)

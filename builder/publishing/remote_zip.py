@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from packaging.utils import canonicalize_name
+
 _END: Final = struct.Struct("<4s4H2LH")
 _END64: Final = struct.Struct("<4sQ2H2L4Q")
 _END64_LOCATOR: Final = struct.Struct("<4sLQL")
@@ -67,7 +69,7 @@ def distribution_sizes(entries: bytes) -> dict[str, DistributionSize]:
     found: dict[str, DistributionSize] = {}
     for name, size in _entries(entries):
         if match := _WHEEL.match(name):
-            project = re.sub(r"[-_.]+", "-", match[1]).lower()
+            project = canonicalize_name(match[1])
             before = found[project].size if project in found else 0
             found[project] = DistributionSize(match[2], before + size)
     return found

@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from builder.errors import FetchError, Origin, ResolutionError
-from builder.project.requirement_lines import local_part, name_of
+from builder.project.names import required_name
+from builder.project.requirement_lines import local_part
 from builder.project.requirements import Requirements
 from builder.project.requirements_txt import read_requirements_txt
 from builder.resolution import uv
@@ -32,7 +33,7 @@ def locked_requirements(requirements: Requirements, lock: Path) -> Requirements:
     lines = [
         replace(line, origin=Origin(lock))
         for line in found.lines
-        if local_part(line) is None and name_of(line.text) not in requirements.local_names
+        if local_part(line) is None and required_name(line.text) not in requirements.local_names
     ]
     return replace(requirements, lines=tuple(lines), options=found.options, lock=None)
 

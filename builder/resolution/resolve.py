@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from builder.errors import FetchError, Notice, Origin, ResolutionError, TargetError
+from builder.project.names import required_name
 from builder.project.requirements import NOTHING, Requirements
 from builder.project.requirements_txt import RequirementLine
 from builder.resolution import pythons, recent, uv
@@ -99,7 +100,7 @@ def _resolve_anew(requirements: Requirements, target: Target, indexes: Indexes) 
         return None
 
     def newest(names: list[str]) -> dict[str, str]:
-        indexed = {_spelling(line.text): line.index for line in requirements.lines if line.index}
+        indexed = {required_name(line.text): line.index for line in requirements.lines if line.index}
         lines = (RequirementLine(name, Origin(Path()), index=indexed.get(name)) for name in names)
         bare = replace(requirements, lines=tuple(lines))
         found = tomllib.loads(_ask_uv(bare, target, indexes, with_dependencies=False).stdout)
@@ -176,7 +177,7 @@ def _write_projects(scratch: Path, lines: Iterable[RequirementLine]) -> Iterator
     for number, (index, texts) in enumerate(by_index.values()):
         path = scratch / f"from-index-{number}" / "pyproject.toml"
         path.parent.mkdir()
-        sources = {_spelling(text): {"index": index["name"]} for text in texts}
+        sources = {required_name(text): {"index": index["name"]} for text in texts}
         document = {
             "project": {"name": "the-project", "version": "0", "dependencies": texts},
             "tool": {"uv": {"index": [{**index, "explicit": True}], "sources": sources}},
@@ -240,7 +241,7 @@ def _check_versions(resolution: Resolution, requirements: Requirements) -> None:
     dagster, cloud = (resolution.lock.version_of(name) for name in ("dagster", "dagster-cloud"))
     if dagster is None or cloud is None or series(dagster) == series(cloud):
         return
-    asked = next((line.origin for line in requirements.lines if _spelling(line.text) == "dagster"), None)
+    asked = next((line.origin for line in requirements.lines if required_name(line.text) == "dagster"), None)
     where = next((notice.where for notice in reversed(resolution.notices) if notice.where), asked)
     raise ResolutionError(
         f"dagster {dagster} and dagster-cloud {cloud} cannot work together",
@@ -301,16 +302,11 @@ def _credentials_refused(url: str, status: str) -> FetchError:
 
 def _culprit(words: str, lines: Iterable[RequirementLine]) -> RequirementLine | None:
     """The declared requirement that uv's explanation rests on."""
-    by_name = {_spelling(line.text): line for line in lines}
+    by_name = {required_name(line.text): line for line in lines}
     # uv names what the user asked for as `you require X`; other names in the text are dependencies.
-    named = re.findall(r"(?:you require|the-project depends on) ([A-Za-z0-9._-]+)", words)
-    named += re.findall(r"`?([A-Za-z0-9._-]+)", words)
-    return next((by_name[_spelling(name)] for name in named if _spelling(name) in by_name), None)
-
-
-def _spelling(text: str) -> str:
-    name = re.match(r"[A-Za-z0-9._-]*", text)
-    return re.sub(r"[-_.]+", "-", name[0]).strip("-").lower() if name else ""
+    named = re.findall(r"(?:you require|the-project depends on) ([A-Za-z0-9._-]*[A-Za-z0-9])", words)
+    named += re.findall(r"[A-Za-z0-9._-]*[A-Za-z0-9]", words)
+    return next((by_name[required_name(name)] for name in named if required_name(name) in by_name), None)
 
 
 def _shorten(words: str) -> str:
@@ -336,7 +332,7 @@ def _unreachable(words: str) -> FetchError:
 
 def _hashes(lines: Iterable[RequirementLine]) -> Hashes:
     """What the user allows for each name, if any requirement has a hash."""
-    found = {_spelling(line.text): line.hashes for line in lines if line.hashes}
+    found = {required_name(line.text): line.hashes for line in lines if line.hashes}
     return {
         name: frozenset(value.removeprefix("sha256:") for value in values if value.startswith("sha256:"))
         for name, values in found.items()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from builder.errors import Notice
-from builder.project.requirement_lines import name_of
+from builder.project.names import required_name
 from builder.project.requirements_txt import RequirementLine
 from builder.resolution.lock import Lock
 from builder.resolution.store import StoredFile
@@ -50,7 +50,7 @@ def oddities(
     from packaging.pylock import Pylock  # noqa: PLC0415  (start-up time)
 
     pylock = Pylock.from_dict(tomllib.loads(text))
-    asked = {name: line for line in lines if (name := name_of(line.text))}
+    asked = {name: line for line in lines if (name := required_name(line.text))}
     return [
         *_versions_apart(pylock),
         *_left_behind(pylock, target, newest),
@@ -150,7 +150,8 @@ def _gone_back(
 def _required(words: str) -> list[str]:
     """The names that a resolver's explanation says the user requires, the last conclusion first."""
     clauses = re.findall(r"you require ((?:[^,.]|[,.](?!\s))+)", words)
-    return [name for clause in reversed(clauses) for part in clause.split(" and ") if (name := name_of(part))]
+    parts = (part for clause in reversed(clauses) for part in clause.split(" and "))
+    return [name for part in parts if (name := required_name(part))]
 
 
 def _uploaded(files: Iterable[object]) -> datetime | None:

@@ -5,14 +5,16 @@ What an index has cannot be asked for by module; the table holds well-known case
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from packaging.utils import canonicalize_name
+
 from builder.errors import ProjectError
 from builder.project.manifest import find_manifest
+from builder.project.names import required_name
 from builder.project.toml_file import TomlFile
 
 _KNOWN: Final[Mapping[str, str]] = {
@@ -157,9 +159,5 @@ def _names(entries: object, distribution: str) -> bool:
     """Whether one of these requirements is for a distribution."""
     if not isinstance(entries, list):
         return False
-    names = (re.match(r"[\w.-]+", entry) for entry in entries if isinstance(entry, str))
-    return any(name and _normal(name[0]) == _normal(distribution) for name in names)
-
-
-def _normal(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
+    names = (required_name(entry) for entry in entries if isinstance(entry, str))
+    return canonicalize_name(distribution) in names

@@ -8,6 +8,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+import packaging
 import pytest
 
 from builder.assembly.deps_pex import LAYOUT_VERSION, Assembled, assemble_deps_pex
@@ -144,7 +145,9 @@ def test_same_wheels_give_the_same_bytes_everywhere(
 ) -> None:
     def assembled_by(python: Path, where: Path, wheels: list[WheelFile], **environment: str) -> str:
         words = [word for wheel in wheels for word in (wheel.path, wheel.sha256)]
-        everything = {"PYTHONPATH": str(REPOSITORY), "BUILDER_CACHE_DIR": str(bootstrap_cache), **environment}
+        # What the assembly imports is pure Python: a virtual environment of any version serves.
+        path = os.pathsep.join([str(REPOSITORY), str(Path(packaging.__file__).parents[1])])
+        everything = {"PYTHONPATH": path, "BUILDER_CACHE_DIR": str(bootstrap_cache), **environment}
         return run([python, "-c", _ASSEMBLE, where, *words], extra_environment=everything)
 
     moved = [WheelFile(Path(shutil.copy(wheel.path, tmp_path)), wheel.sha256) for wheel in unusual]
