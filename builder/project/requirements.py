@@ -237,15 +237,14 @@ class _Collector:
 
     def result(self, wanted: Wanted) -> Requirements:
         names = frozenset(canonicalize_name(metadata.name) for metadata in self.metadata.values() if metadata)
-        # The same requirement is often declared twice; which of the two comes first does not matter to a resolver.
-        lines = {
-            (line.text, line.hashes, str((line.index or {}).get("url", ""))): line
-            for line in reversed(self.lines)
-            if required_name(line.text) not in names
-        }
+        # The order counts for the resolver: the first mention of each stays where it is.
+        lines: dict[tuple[object, ...], RequirementLine] = {}
+        for line in self.lines:
+            if required_name(line.text) not in names:
+                lines.setdefault((line.text, line.hashes, str((line.index or {}).get("url", ""))), line)
         return Requirements(
             self.project,
-            lines=tuple(lines[key] for key in sorted(lines)),
+            lines=tuple(lines.values()),
             constraints=tuple(line for line in self.constraints if required_name(line.text) not in names),
             options=tuple(dict.fromkeys(self.options)),
             local_packages=tuple(directory for directory in self.seen if is_package(directory)),

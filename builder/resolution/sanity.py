@@ -6,7 +6,6 @@ import re
 import tomllib
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -14,14 +13,12 @@ from builder.errors import Notice
 from builder.project.names import required_name
 from builder.project.requirements_txt import RequirementLine
 from builder.resolution.lock import Lock
+from builder.resolution.series import YEARS, series, uploaded
 from builder.resolution.store import StoredFile
 from builder.resolution.target import Target
 
 if TYPE_CHECKING:
     from packaging.pylock import Pylock
-
-_YEARS: Final = timedelta(days=730)
-"""A version that is this much older than the newest thing in the lock was hardly chosen on purpose."""
 
 _LEFT_BEHIND: Final = {"3.9"}
 """Pythons that there are serverless images of, but no newer dagster."""
@@ -126,13 +123,13 @@ def _gone_back(
     pylock: Pylock, asked: Mapping[str, RequirementLine], newest: Newest, explain: Explain
 ) -> list[Notice]:
     """A notice for each requirement that a resolver met with a version of years ago, with what forced it."""
-    uploads = {str(package.name): _uploaded(package.wheels or ()) for package in pylock.packages}
+    uploads = {str(package.name): uploaded(package) for package in pylock.packages}
     latest = max((time for time in uploads.values() if time), default=None)
     versions = {str(package.name): str(package.version) for package in pylock.packages}
     old = [
         name
         for name, line in sorted(asked.items())
-        if latest and (time := uploads.get(name)) and latest - time > _YEARS and not _limited(line.text)
+        if latest and (time := uploads.get(name)) and latest - time > YEARS and not _limited(line.text)
     ]
     current = newest(old) if old else {}
     # An old version that is the newest there is means nothing.
@@ -154,19 +151,9 @@ def _required(words: str) -> list[str]:
     return [name for part in parts if (name := required_name(part))]
 
 
-def _uploaded(files: Iterable[object]) -> datetime | None:
-    times = (getattr(file, "upload_time", None) for file in files)
-    return max((time for time in times if time is not None), default=None)
-
-
 def _limited(text: str) -> bool:
     """Whether a requirement itself keeps newer versions out, or names no version to compare."""
     from packaging.requirements import Requirement  # noqa: PLC0415  (start-up time)
 
     requirement = Requirement(text)
     return requirement.url is not None or any(each.operator in _LIMITING for each in requirement.specifier)
-
-
-def series(version: str) -> str:
-    """The first two numbers of a version."""
-    return ".".join(version.split(".")[:2])

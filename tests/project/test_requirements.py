@@ -30,13 +30,13 @@ def test_requirements_txt_in_pips_syntax(tmp_path: Path) -> None:
 
     assert texts(found) == [
         "dagster==1.13.27",
-        "git+ssh://git@example.invalid/team/tool.git@v1#egg=tool",
-        "pandas[parquet] >= 2 ; python_version > '3.9'",
         "structlog>=24",
+        "pandas[parquet] >= 2 ; python_version > '3.9'",
+        "git+ssh://git@example.invalid/team/tool.git@v1#egg=tool",
     ]
     assert found.lines[0].hashes == ("sha256:aa", "sha256:bb")
     assert str(found.lines[0].origin) == f"{tmp_path / 'requirements.txt'}:2"
-    assert str(found.lines[3].origin) == f"{tmp_path / 'more' / 'base.txt'}:1"
+    assert str(found.lines[1].origin) == f"{tmp_path / 'more' / 'base.txt'}:1"
     assert [line.text for line in found.constraints] == ["numpy<3"]
     assert found.options == ("--extra-index-url https://example.invalid/simple", "--no-binary foo")
 
@@ -100,7 +100,7 @@ def test_a_list_of_dependencies_without_a_build_system_is_no_package(tmp_path: P
 def test_requirements_txt_and_metadata_are_taken_together(tmp_path: Path) -> None:
     package(tmp_path, "app", "dagster", "pandas>=2")
     write(tmp_path / "requirements.txt", "pandas<3\ndagster\n.\n")
-    assert texts(read(tmp_path)) == ["dagster", "pandas<3", "pandas>=2"]
+    assert texts(read(tmp_path)) == ["dagster", "pandas>=2", "pandas<3"]
 
 
 def test_invalid_requirement_in_pyproject_names_its_line(tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_local_packages_are_followed_and_never_asked_of_an_index(tmp_path: Path,
 
     assert found.local_packages == (shared,)
     assert found.local_names == {"shared"}
-    assert texts(found) == (["dagster", "orjson", "pytz"] if "[fast]" in line else ["dagster", "pytz"])
+    assert texts(found) == (["dagster", "pytz", "orjson"] if "[fast]" in line else ["dagster", "pytz"])
 
 
 def test_a_marker_that_does_not_hold_for_the_target_leaves_a_local_package_out(tmp_path: Path) -> None:
@@ -202,10 +202,10 @@ elsewhere = [{ path = "../missing", marker = "sys_platform == 'win32'" }]
     found = read(tmp_path / "app")
     assert found.local_packages == (tmp_path / "app", tmp_path / "shared")
     assert texts(found) == [
-        "elsewhere",
-        "other @ https://example.invalid/other-1.0-py3-none-any.whl",
-        "pytz",
         "tool[x] @ git+https://example.invalid/tool.git@v1#subdirectory=py",
+        "other @ https://example.invalid/other-1.0-py3-none-any.whl",
+        "elsewhere",
+        "pytz",
     ]
 
 

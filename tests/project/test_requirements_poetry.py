@@ -46,14 +46,14 @@ def test_poetry(tmp_path: Path, backend: str) -> None:
     write(tmp_path / "app" / "pyproject.toml", POETRY + backend)
     found = read(tmp_path / "app")
     assert texts(found) == [
-        "anything",
         "dagster<2.0,>=1.9",
-        "direct @ https://example.invalid/direct-1.0-py3-none-any.whl",
-        "httpx[http2]>=0.2",
-        "pytz",
         "requests<2.32,>=2.31",
+        "anything",
         "several>=2",
+        "httpx[http2]>=0.2",
         "tool @ git+https://example.invalid/x.git@v1#subdirectory=py",
+        "direct @ https://example.invalid/direct-1.0-py3-none-any.whl",
+        "pytz",
     ]
     assert found.local_packages == ((tmp_path / "app",) if backend else ()) + (tmp_path / "shared",)
 

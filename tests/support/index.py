@@ -41,11 +41,13 @@ class Index:
 
     :param directory: of the wheels and sdists; may grow while it serves.
     :param password: if there is one, every request has to bring it, for the user `reader`.
+    :param uploaded: when a file was uploaded (RFC 3339), by its name; for others that is not said.
     """
 
     directory: Path
     port: int = 0
     password: str = ""
+    uploaded: dict[str, str] = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)
     stalled: threading.Event = field(default_factory=threading.Event)
     closing: threading.Event = field(default_factory=threading.Event)
@@ -170,9 +172,23 @@ class _Handler(BaseHTTPRequestHandler):
             "meta": {"api-version": "1.1"},
             "name": project,
             "versions": sorted({_version(file.name) for file in found}),
-            "files": [_entry(file) for file in found],
+            "files": [self._entry(file) for file in found],
         }
         return json.dumps(page).encode()
+
+    def _entry(self, file: Path) -> dict[str, Any]:
+        content = file.read_bytes()
+        entry: dict[str, Any] = {
+            "filename": file.name,
+            "url": f"/files/{file.name}",
+            "hashes": {"sha256": hashlib.sha256(content).hexdigest()},
+            "size": len(content),
+        }
+        if file.name in self.served.uploaded:
+            entry["upload-time"] = self.served.uploaded[file.name]
+        if file.suffix == ".whl":
+            entry["core-metadata"] = {"sha256": hashlib.sha256(_metadata(file)).hexdigest()}
+        return entry
 
     def _file(self, path: str) -> bytes | None:
         name = path.removeprefix("/files/")
@@ -181,19 +197,6 @@ class _Handler(BaseHTTPRequestHandler):
             return _metadata(wheel) if wheel.is_file() else None
         file = self.served.directory / name
         return file.read_bytes() if file.is_file() else None
-
-
-def _entry(file: Path) -> dict[str, Any]:
-    content = file.read_bytes()
-    entry: dict[str, Any] = {
-        "filename": file.name,
-        "url": f"/files/{file.name}",
-        "hashes": {"sha256": hashlib.sha256(content).hexdigest()},
-        "size": len(content),
-    }
-    if file.suffix == ".whl":
-        entry["core-metadata"] = {"sha256": hashlib.sha256(_metadata(file)).hexdigest()}
-    return entry
 
 
 def _metadata(wheel: Path) -> bytes:

@@ -1,0 +1,70 @@
+"""`dagster`, `dagster-cloud` and dagster's own libraries are released together: which of a resolution are apart.
+
+A resolver goes through requirements in the order in which they are written. Where dagster comes first and its
+newest version has no dagster-cloud yet, or the other way round, it may rather take a dagster-cloud of years ago,
+which names no version of dagster, than a dagster that is a week older.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from builder.project.names import required_name
+from builder.project.requirements_txt import RequirementLine
+
+if TYPE_CHECKING:
+    from packaging.pylock import Package
+
+YEARS: Final = timedelta(days=730)
+"""A version that is this much older than the newest of a resolution was hardly chosen on purpose."""
+
+
+def series(version: str) -> str:
+    """The first two numbers of a version."""
+    return ".".join(version.split(".")[:2])
+
+
+def uploaded(package: Package) -> datetime | None:
+    """When the newest file of a version was put on its index; None where the index does not say."""
+    times = (wheel.upload_time for wheel in package.wheels or ())
+    return max((time for time in times if time is not None), default=None)
+
+
+def apart(text: str, lines: Iterable[RequirementLine]) -> frozenset[str]:
+    """The names of a resolution that are not of the time of its `dagster`.
+
+    `dagster-cloud` is, if it is of the same series (1.13); a library that the project asks for, such as
+    `dagster-gcp`, if it was uploaded less than two years before.
+
+    :param text: the resolver's `pylock.toml`, with upload times.
+    :param lines: what the project asks for.
+    """
+    from packaging.pylock import Pylock  # noqa: PLC0415  (start-up time)
+
+    packages = {str(package.name): package for package in Pylock.from_dict(tomllib.loads(text)).packages}
+    dagster, cloud = packages.get("dagster"), packages.get("dagster-cloud")
+    if dagster is None:
+        return frozenset()
+    names = set()
+    if cloud is not None and series(str(cloud.version)) != series(str(dagster.version)):
+        names.add("dagster-cloud")
+    asked = {name for line in lines if (name := required_name(line.text)).startswith("dagster-")}
+    time = uploaded(dagster)
+    for name in asked & packages.keys():
+        if time and (then := uploaded(packages[name])) and time - then > YEARS:
+            names.add(name)
+    return frozenset(names)
+
+
+def dagster_first(lines: Sequence[RequirementLine]) -> tuple[RequirementLine, ...]:
+    """The lines with dagster-cloud, dagster and dagster's libraries before all others, in this order."""
+
+    def place(line: RequirementLine) -> int:
+        name = required_name(line.text)
+        first = {"dagster-cloud": 0, "dagster": 1}
+        return first.get(name, 2 if name.startswith("dagster-") else 3)
+
+    return tuple(sorted(lines, key=place))
