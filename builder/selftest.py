@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from builder.errors import BuilderError, ToolError
-from builder.system import process, storage
+from builder.system import cache, process, storage
 from builder.terminal import options
 from builder.terminal.command_line import BuilderCommand, option
 from builder.terminal.console import console
+from builder.terminal.formatting import size
 from builder.terminal.running import run_command, verbosity_options
 
 if TYPE_CHECKING:
@@ -162,7 +163,11 @@ def _cache() -> str:
     directory = storage.cache_directory()
     with storage.scratch_directory(directory) as scratch, storage.atomic_write(scratch / "probe") as stream:
         stream.write(b"x" * (1 << 20))
-    return f"`{directory}` is writable, {shutil.disk_usage(directory).free / 1e9:.1f} GB free"
+    contents = cache.contents()
+    total = sum(kind.size for kind in contents)
+    kinds = ", ".join(f"{kind.title} {size(kind.size)}" for kind in contents if kind.size)
+    held = f"it holds {size(total)}" + (f": {kinds}" if kinds else "")
+    return f"`{directory}` is writable, {size(shutil.disk_usage(directory).free)} free; {held}"
 
 
 def _index() -> str:

@@ -3,7 +3,9 @@
 builder.pex is a zip file that holds wheels, stored as they are. Those of one target form two groups, `builder`
 with its own libraries and pip and pex, and `dagster` with its own; the second is unpacked when one of its modules
 is asked for. A group lies in the cache under the identity of its content, so that a new builder.pex never meets
-the files of an old one; it takes its name when it is whole, and a damaged one is replaced.
+the files of an old one; it takes its name when it is whole. Each start compares sizes and times of its files,
+and the content where the time differs; a run that fails for an unforeseen reason compares all contents. A damaged
+group is replaced.
 
 Imported by `__main__.py` after it has made sure that this is a Python of the right version.
 """
@@ -14,8 +16,10 @@ import contextlib
 import errno
 import json
 import os
+import signal
 import stat
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import find_spec
@@ -24,6 +28,11 @@ from typing import NoReturn, TypedDict
 
 _INDEX = ".files.json"
 _DAMAGED = ".damaged"
+_TEMPORARY = ".builder-tmp-"
+_HEALED = "BUILDER_PEX_HEALED"
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_LEFTOVER_SECONDS = 86400
+_USED_SECONDS = 600
 
 
 class Group(TypedDict):
@@ -37,12 +46,21 @@ class Group(TypedDict):
     modules: list[str]
 
 
+_in_use: list[tuple[str, Group, str]] = []
+"""The groups of this run, each with its archive and its directory."""
+
+
 class BootError(Exception):
     """builder.pex cannot be unpacked: why, as one line."""
 
 
+_may_restart = os.environ.pop(_HEALED, None) is None
+"""Whether this run is not a second one already."""
+
+
 def start(archive: str, groups: list[Group], arguments: Sequence[str]) -> NoReturn:
     """Run `-m MODULE ARGUMENTS`, or the module `builder` with all arguments, as `python -m` would."""
+    _exit_on_signals()
     module, rest = "builder", list(arguments)
     if rest[:1] == ["-m"] and len(rest) > 1:
         module, rest = rest[1], rest[2:]
@@ -66,8 +84,75 @@ def start(archive: str, groups: list[Group], arguments: Sequence[str]) -> NoRetu
     import runpy  # noqa: PLC0415  (start-up time)
 
     sys.argv[1:] = rest
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    if module.partition(".")[0] != "builder":
+        _leave_signals_alone()
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except Exception:
+        restart_if_damaged()
+        raise
     sys.exit(0)
+
+
+def _exit_on_signals() -> None:
+    """Have a signal end the process as an exception does, so that nothing half-unpacked stays behind."""
+
+    def stop(number: int, _frame: object) -> None:
+        sys.exit(128 + number)
+
+    for number in _SIGNALS:
+        # Whoever started this under `nohup` does not want it to end.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, stop)
+
+
+def _leave_signals_alone() -> None:
+    """Undo `_exit_on_signals`, for programs that expect what Python does by itself."""
+    for number in _SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+
+
+def restart_if_damaged() -> None:
+    """Compare all unpacked files with what builder.pex holds; where one differs, unpack anew and run again, once.
+
+    Returns if nothing is damaged. Called when a run failed for a reason that nobody foresaw.
+    """
+    if not _may_restart:
+        return
+    damaged = False
+    for archive, group, directory in _in_use:
+        if not _is_whole(directory, every_content=True) or _broken_bytecode(directory):
+            damaged = True
+            with contextlib.suppress(OSError, BootError):
+                _unpack(archive, group["wheels"], directory, replace=True)
+    if damaged:
+        sys.stderr.write("builder.pex: damaged files in the cache were replaced; running again\n")
+        sys.stderr.flush()
+        os.environ[_HEALED] = "1"
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  (this very program)
+
+
+def _broken_bytecode(directory: str) -> bool:
+    """Whether Python keeps bytecode of a file that is not what the file's source compiles to."""
+    import marshal  # noqa: PLC0415  (only after a failure)
+    from importlib.util import cache_from_source  # noqa: PLC0415
+
+    for parent, _directories, names in os.walk(directory):
+        for name in names:
+            source = os.path.join(parent, name)
+            if not name.endswith(".py") or not os.path.exists(cache_from_source(source)):
+                continue
+            with open(cache_from_source(source), "rb") as stream:
+                kept = stream.read()[16:]
+            try:
+                with open(source, "rb") as stream:
+                    same = marshal.loads(kept) == compile(stream.read(), source, "exec", dont_inherit=True)  # noqa: S302  (Python would load it too)
+            except (EOFError, ValueError, TypeError, SyntaxError):
+                same = False
+            if not same:
+                return True
+    return False
 
 
 class _Late:
@@ -101,9 +186,11 @@ def unpacked(archive: str, group: Group) -> str:
         try:
             if not _is_whole(directory):
                 _unpack(archive, group["wheels"], directory)
+            _mark_used(directory)
         except OSError as error:
             why = why or f"{place}: {error.strerror}"
         else:
+            _in_use.append((archive, group, directory))
             return directory
     message = f"no room to unpack it, set BUILDER_CACHE_DIR to a writable directory ({why})"
     raise BootError(message)
@@ -129,17 +216,58 @@ def caches() -> Iterator[str]:
             yield temporary
 
 
-def _is_whole(directory: str) -> bool:
-    """Whether every file is there in its full size: disks fill up, cleaners of temporary files come by."""
+def _is_whole(directory: str, *, every_content: bool = False) -> bool:
+    """Whether every file is there as it was unpacked: disks fill up, cleaners of temporary files come by.
+
+    Its size and time of change tell; where the time differs, as after the cache was copied, its content does.
+    """
+    path = os.path.join(directory, _INDEX)
     try:
-        with open(os.path.join(directory, _INDEX), encoding="utf-8") as stream:
-            sizes: dict[str, int] = json.load(stream)
-        return all(os.stat(f"{directory}/{name}").st_size == size for name, size in sizes.items())
-    except (OSError, ValueError):
+        with open(path, encoding="utf-8") as stream:
+            index: dict[str, list[int]] = json.load(stream)
+        touched = []
+        for name, (size, checksum, changed) in index.items():
+            status = os.stat(f"{directory}/{name}")
+            if status.st_size != size:
+                return False
+            if every_content or status.st_mtime_ns != changed:
+                if _checksum(f"{directory}/{name}") != checksum:
+                    return False
+                touched.append((name, status.st_mtime_ns))
+        if touched and not every_content:
+            for name, changed in touched:
+                index[name][2] = changed
+            _write_index(directory, index)
+    except (OSError, ValueError, TypeError, AttributeError):
         return False
+    return True
 
 
-def _unpack(archive: str, wheels: Sequence[str], directory: str) -> None:
+def _checksum(path: str) -> int:
+    """The checksum that zip files have of a file."""
+    import zlib  # noqa: PLC0415  (start-up time)
+
+    with open(path, "rb") as stream:
+        return zlib.crc32(stream.read())
+
+
+def _write_index(directory: str, index: dict[str, list[int]]) -> None:
+    """Write sizes, checksums and times of change (ns); others may be reading the old ones."""
+    temporary = os.path.join(directory, f"{_INDEX}.{os.getpid()}")
+    with open(temporary, "w", encoding="utf-8") as stream:
+        json.dump(index, stream)
+    os.replace(temporary, os.path.join(directory, _INDEX))
+
+
+def _mark_used(directory: str) -> None:
+    """Note the time of the last use, for whoever cleans the cache."""
+    path = os.path.join(directory, _INDEX)
+    with contextlib.suppress(OSError):
+        if time.time() - os.stat(path).st_mtime > _USED_SECONDS:
+            os.utime(path)
+
+
+def _unpack(archive: str, wheels: Sequence[str], directory: str, *, replace: bool = False) -> None:
     """Unpack wheels side by side into a neighbour of `directory`, which then takes its name."""
     import shutil  # noqa: PLC0415  (start-up time)
     import tempfile  # noqa: PLC0415
@@ -148,19 +276,27 @@ def _unpack(archive: str, wheels: Sequence[str], directory: str) -> None:
     from io import BytesIO  # noqa: PLC0415
     from zipfile import BadZipFile, ZipFile  # noqa: PLC0415
 
-    def unpack(wheel: str) -> dict[str, int]:
+    def unpack(wheel: str) -> dict[str, list[int]]:
         with ZipFile(BytesIO(outer.read(wheel))) as inner:
             inner.extractall(temporary)
-            return {info.filename: info.file_size for info in inner.infolist() if not info.is_dir()}
+            return {
+                info.filename: [info.file_size, info.CRC, os.stat(f"{temporary}/{info.filename}").st_mtime_ns]
+                for info in inner.infolist()
+                if not info.is_dir()
+            }
 
-    os.makedirs(os.path.dirname(directory), exist_ok=True)
-    temporary = tempfile.mkdtemp(prefix=".builder-tmp-", dir=os.path.dirname(directory))
+    parent = os.path.dirname(directory)
+    os.makedirs(parent, exist_ok=True)
+    _remove_leftovers(parent)
+    temporary = tempfile.mkdtemp(prefix=_TEMPORARY, dir=parent)
     try:
         with ZipFile(archive) as outer, ThreadPoolExecutor(2) as pool:
-            sizes = {name: size for part in pool.map(unpack, wheels) for name, size in part.items()}
-        with open(os.path.join(temporary, _INDEX), "w", encoding="utf-8") as stream:
-            json.dump(sizes, stream)
+            index = {name: facts for part in pool.map(unpack, wheels) for name, facts in part.items()}
+        _write_index(temporary, index)
         os.chmod(temporary, 0o755)  # noqa: S103  (of use to other users too, as the caller's umask has the files)
+        if replace:
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(directory, temporary + _DAMAGED)
         _rename(temporary, directory)
     except (BadZipFile, zlib.error) as error:
         message = f"the file is damaged, fetch it again ({error})"
@@ -168,6 +304,16 @@ def _unpack(archive: str, wheels: Sequence[str], directory: str) -> None:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(temporary + _DAMAGED, ignore_errors=True)
+
+
+def _remove_leftovers(parent: str) -> None:
+    """Remove what a start left that was killed: it is a day old, and no start takes that long."""
+    import shutil  # noqa: PLC0415  (start-up time)
+
+    with os.scandir(parent) as entries:
+        for entry in entries:
+            if entry.name.startswith(_TEMPORARY) and time.time() - entry.stat().st_mtime > _LEFTOVER_SECONDS:
+                shutil.rmtree(entry.path, ignore_errors=True)
 
 
 def _rename(whole: str, directory: str) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from builder.system import cache
 from builder.terminal.console import Step, console
 
 if TYPE_CHECKING:
@@ -143,6 +144,7 @@ def build_deps(lock: Lock, requirements: Requirements, out_dir: Path, *, about: 
         assembling.title = f"{about}assembled {artefact.name}"
     console.notices([*importing_setuptools(lock, files), *assembled.notices])
     console.notices(_ballast(lock, assembled.distributions, requirements))
+    cache.prune_when_due()
     return DepsBuild(
         artefact.name,
         artefact.size,

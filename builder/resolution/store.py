@@ -71,11 +71,13 @@ def fetch(
 def _is_whole(distribution: Distribution) -> bool:
     path = store_path(distribution)
     try:
-        return storage.sha256_of(path) == distribution.digest
+        whole = storage.sha256_of(path) == distribution.digest
     except FileNotFoundError:
         return False
     except OSError as error:
         raise storage.storage_error(error, path) from error
+    storage.mark_used(path)
+    return whole
 
 
 def _fetch_missing(

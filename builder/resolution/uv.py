@@ -15,6 +15,8 @@ from builder.errors import StorageError, ToolError
 from builder.system import process, storage
 
 _PIN = "uv-requirement.txt"
+_STAMP = ".stamp"
+"""Suffix of the file that says what the program in the cache was like: size, time of change (ns), sha256."""
 
 
 def pinned_version() -> str:
@@ -41,13 +43,38 @@ def executable() -> Path:
             what = f"BUILDER_UV names `{configured}`, which is not a program"
             raise ToolError(what, remedy="Correct BUILDER_UV or unset it")
         return Path(found)
-    directory = storage.cache_directory() / "tools" / f"uv-{pinned_version()}"
-    program = directory / "uv"
-    if not program.exists():
-        with storage.exclusive(directory.parent / ".lock"):
-            if not program.exists():
-                _install(program)
+    program = _kept_program()
+    _have_whole(program, compare_content=False)
+    storage.mark_used(program)
     return program
+
+
+def _kept_program() -> Path:
+    """Where the pinned version lies in the builder's tool cache, or will lie."""
+    return storage.cache_directory() / "tools" / f"uv-{pinned_version()}" / "uv"
+
+
+def _have_whole(program: Path, *, compare_content: bool) -> bool:
+    """Fetch uv unless it is there undamaged; returns whether it was fetched. Raises ToolError."""
+    if _is_whole(program, compare_content=compare_content):
+        return False
+    with storage.exclusive(program.parent.parent / ".lock"):
+        if _is_whole(program, compare_content=compare_content):
+            return False
+        _install(program)
+    return True
+
+
+def _is_whole(program: Path, *, compare_content: bool) -> bool:
+    """Whether the program is as it was installed: by its size and time of change, or by its content."""
+    try:
+        size, changed, sha256 = program.with_suffix(_STAMP).read_text(encoding="utf-8").split()
+        status = program.stat()
+        if (str(status.st_size), str(status.st_mtime_ns)) == (size, changed) and not compare_content:
+            return True
+        return str(status.st_size) == size and storage.sha256_of(program) == sha256
+    except (OSError, ValueError):
+        return False
 
 
 def run(
@@ -73,12 +100,16 @@ def run(
     }
     environment = process.clean_environment(settings)
     environment = {name: value for name, value in environment.items() if not name.startswith("PIP_")}
+    program = executable()
     try:
-        return process.run([executable(), *arguments], env=environment, cwd=cwd, timeout=timeout)
-    except process.ProcessFailed as error:
-        if full := _full_disk(error.stderr, cache):
+        return process.run([program, *arguments], env=environment, cwd=cwd, timeout=timeout)
+    except ToolError as error:
+        if isinstance(error, process.ProcessFailed) and (full := _full_disk(error.stderr, cache)):
             raise full from error
-        raise
+        if program != _kept_program() or not _have_whole(program, compare_content=True):
+            raise
+    # The program in the cache was damaged.
+    return process.run([program, *arguments], env=environment, cwd=cwd, timeout=timeout)
 
 
 def _full_disk(words: str, cache: Path) -> StorageError | None:
@@ -114,6 +145,10 @@ def _install(program: Path) -> None:
             (member,) = (name for name in archive.namelist() if name.endswith(".data/scripts/uv"))
             with archive.open(member) as source, storage.atomic_write(program, mode=0o755) as stream:
                 shutil.copyfileobj(source, stream, 1 << 20)
+        status = program.stat()
+        stamp = f"{status.st_size} {status.st_mtime_ns} {storage.sha256_of(program)}"
+        with storage.atomic_write(program.with_suffix(_STAMP)) as stream:
+            stream.write(stamp.encode())
 
 
 def _last_lines(text: str) -> str:

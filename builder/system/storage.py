@@ -9,6 +9,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,12 @@ TEMPORARY_PREFIX = ".builder-tmp-"
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 """Errors of a disk that takes no more, whatever is written."""
+
+_USED_SECONDS = 600
+"""Uses within this time are noted once."""
+
+_LEFTOVER_SECONDS = 86400
+"""No run takes longer; a temporary of this age belongs to one that was killed."""
 
 _temporaries: set[Path] = set()
 
@@ -128,6 +135,22 @@ def remove_temporaries() -> None:
             temporary.unlink(missing_ok=True)
 
 
+def remove_leftovers(directory: Path) -> None:
+    """Remove temporaries right in `directory` that a killed builder of this user left a day ago or earlier."""
+    with contextlib.suppress(OSError), os.scandir(directory) as entries:
+        for entry in entries:
+            if not entry.name.startswith(TEMPORARY_PREFIX):
+                continue
+            with contextlib.suppress(OSError):
+                status = entry.stat(follow_symlinks=False)
+                if status.st_uid != os.getuid() or time.time() - status.st_mtime < _LEFTOVER_SECONDS:
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    shutil.rmtree(entry.path, ignore_errors=True)
+                else:
+                    Path(entry.path).unlink()
+
+
 @contextlib.contextmanager
 def exclusive(lock_file: Path) -> Iterator[None]:
     """Hold an advisory lock against other builders on this machine; waits until it is free."""
@@ -143,6 +166,13 @@ def exclusive(lock_file: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def mark_used(path: Path) -> None:
+    """Note the use of an entry of the cache as its time of change: `builder.system.cache` removes unused ones."""
+    with contextlib.suppress(OSError):
+        if time.time() - path.stat().st_mtime > _USED_SECONDS:
+            os.utime(path)
+
+
 def keep(directory: Path, name: str, content: bytes) -> Path:
     """Put what can be made again into a directory of the cache of its own, under the hash of its content."""
     path = directory / hashlib.sha256(content).hexdigest() / name
@@ -156,6 +186,7 @@ def kept(directory: Path) -> Path | None:
     for path in sorted(directory.glob("*/*")):
         with contextlib.suppress(OSError):
             if not path.name.startswith(TEMPORARY_PREFIX) and sha256_of(path) == path.parent.name:
+                mark_used(path)
                 return path
     return None
 

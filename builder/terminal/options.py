@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 import click
 
 from builder.errors import ProjectError, UsageError
+from builder.system import storage
 from builder.terminal.command_line import OUTPUT, option
 
 if TYPE_CHECKING:
@@ -153,4 +154,5 @@ def output_directory(path: Path) -> Path:
     absolute = Path(os.path.normpath(path.absolute()))
     if absolute.exists() and not absolute.is_dir():
         raise UsageError(f"the output directory `{absolute}` is a file", remedy="Give another directory")
+    storage.remove_leftovers(absolute)
     return absolute

@@ -122,6 +122,9 @@ def defect(error: Exception) -> BuilderError:
 
 
 def _unforeseen(error: Exception) -> int:
+    # Perhaps only the cache is damaged that builder.pex is unpacked to: then this does not return.
+    if boot := sys.modules.get("builder_pex_boot"):
+        boot.restart_if_damaged()
     console.traceback()
     console.error(defect(error))
     return 1

@@ -34,21 +34,28 @@ def shop(tmp_path: Path) -> Iterator[Workshop]:
         place.assert_clean()
 
 
-def test_a_corrupt_cache_heals(shop: Workshop) -> None:
+@pytest.mark.parametrize("damage", ["cut", "flipped"])
+def test_a_corrupt_cache_heals(shop: Workshop, damage: str) -> None:
     project = shop.project({"pyproject.toml": PYPROJECT, "app.py": ""})
     entry = f"{{location_name: a, code_source: {{module_name: app}}, build: {{directory: {project}}}}}"
     workspace = shop.workspace(f"locations: [{entry}]\n")
     shop.run("deploy", workspace, shop.out).succeeded()
     before = {path.name: path.read_bytes() for path in shop.out.glob("*.pex")}
-    for kind in ("sha256", "local", "built", "bootstrap-"):
-        files = [path for path in shop.cache.glob(f"{kind}*/**/*") if path.is_file() and path.suffix != ".lock"]
+    # What is made by uv is uv's to look after.
+    kinds = {path.name for path in shop.cache.iterdir() if path.is_dir()} - {"uv"}
+    assert kinds >= {"sha256", "local", "built", "sboms"}
+    for kind in sorted(kinds):
+        files = [path for path in (shop.cache / kind).rglob("*") if path.is_file() and path.suffix != ".lock"]
         assert files, kind
         for path in files:
-            path.write_bytes(path.read_bytes()[:-10])
+            content = path.read_bytes()
+            middle = len(content) // 2
+            flipped = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+            path.write_bytes(content[:-10] if damage == "cut" else flipped)
 
-    shop.run("deploy", workspace, shop.out).succeeded()
+        shop.run("deploy", workspace, shop.out).succeeded()
 
-    assert {path.name: path.read_bytes() for path in shop.out.glob("*.pex")} == before
+        assert {path.name: path.read_bytes() for path in shop.out.glob("*.pex")} == before, kind
     assert len(before) == 2
 
 

@@ -172,7 +172,7 @@ def test_a_base_that_is_not_there_is_told_before_anything_is_built(job: Actions)
 
 
 def test_a_defect_of_the_builder_is_no_success_in_the_comment(job: Actions) -> None:
-    patch = "from builder import uploader\nuploader.Uploader.publish = None\n"
+    patch = "from builder.delivery import uploader\nuploader.Uploader.publish = None\n"
     (job.root / "shelf" / "sitecustomize.py").write_text(patch)
     env = job.environ(pull_request_event(job.commit), "pull_request")
     path = os.pathsep.join([str(job.root / "shelf"), job.here.place.environment["PYTHONPATH"]])

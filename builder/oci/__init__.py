@@ -1,1 +1,0 @@
-"""Container images as files and in registries: layouts, the distribution API, credentials."""

@@ -1,0 +1,198 @@
+"""The cache directory: what it holds, and the removal of what has not been used for long.
+
+An entry is what is made, used and removed as a whole: a wheel, an unpacked builder, the unpacked dependencies of a
+lock. The time of its last use is the latest time of change of the entry and of the files right in it, which
+`storage.mark_used` sets. An entry first takes the name of a temporary, so that nobody meets half of one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from builder.errors import StorageError, UsageError
+from builder.system import storage
+
+UNUSED_DAYS: Final = 30
+"""Days after its last use until an entry is removed."""
+
+SIZE_VARIABLE: Final = "BUILDER_CACHE_MAX_GB"
+"""The environment variable that limits the size of the cache, in GB (10^9 bytes); without it there is no limit."""
+
+_DAY: Final = 86400.0
+_IN_USE: Final = 3600.0
+"""Seconds since its last use in which no entry is removed for its size: another run may be using it."""
+
+_PRUNED: Final = ".pruned"
+"""The file whose time of change is that of the last `prune`."""
+
+_KINDS: Final = {
+    "sha256": ("wheels and sdists", "*/*"),
+    "local": ("wheels of local packages", "*/*/*"),
+    "built": ("wheels built from sdists", "*/*"),
+    "boot": ("unpacked builders", "*"),
+    "verify": ("unpacked dependencies", "*/*"),
+    "preview": ("web servers", "*"),
+    "tools": ("uv", "*"),
+    "uv": ("uv's own cache", "."),
+    "containers": ("container images", "."),
+}
+"""Title of each directory of the cache, and the pattern of its entries. Elsewhere, each name is an entry."""
+
+_OTHER: Final = ("other", "*")
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What one kind of entry amounts to.
+
+    :param size: bytes of all files of the kind.
+    """
+
+    title: str
+    entries: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """What was removed, in bytes of files, and what is left."""
+
+    entries: int
+    before: int
+    after: int
+
+
+def contents() -> list[Contents]:
+    """What the cache holds, the largest kind first."""
+    sizes: dict[str, list[int]] = {}
+    for title, path in _entries(storage.cache_directory()):
+        sizes.setdefault(title, []).append(_size(path))
+    kinds = [Contents(title, len(each), sum(each)) for title, each in sizes.items()]
+    return sorted(kinds, key=lambda kind: (-kind.size, kind.title))
+
+
+def prune() -> Removal:
+    """Remove entries that were not used for 30 days, and leftovers of killed runs that are a day old.
+
+    Above the size in `BUILDER_CACHE_MAX_GB`, those go that were used longest ago. Raises UsageError if that is
+    no number, StorageError if the cache cannot be written.
+    """
+    before = sum(kind.size for kind in contents())
+    removed = _remove_unused()
+    return Removal(removed, before, sum(kind.size for kind in contents()))
+
+
+def prune_when_due() -> None:
+    """Do what `prune` does if that was more than a day ago; raises UsageError as `prune` does."""
+    stamp = storage.cache_directory() / _PRUNED
+    with contextlib.suppress(OSError):
+        if time.time() - stamp.stat().st_mtime < _DAY:
+            return
+    # A build that worked does not fail for this.
+    with contextlib.suppress(StorageError):
+        _remove_unused()
+
+
+def _remove_unused() -> int:
+    """Remove what is not to be kept; returns the number of entries."""
+    limit = _limit()
+    directory = storage.make_directory(storage.cache_directory())
+    with storage.atomic_write(directory / _PRUNED):
+        pass
+    now = time.time()
+    ages = {path: now - _last_use(path) for _title, path in _entries(directory)}
+    gone = [path for path, age in ages.items() if age > UNUSED_DAYS * _DAY]
+    if limit is not None:
+        sizes = {path: _size(path) for path in ages.keys() - gone}
+        total = sum(sizes.values())
+        for path in sorted(sizes, key=lambda path: -ages[path]):
+            if total > limit and ages[path] > _IN_USE:
+                gone.append(path)
+                total -= sizes[path]
+    # A killed run leaves them in the cache and, as scratch directories, in the directory for temporary files.
+    for parent in {path.parent for path in ages} | ages.keys() | {directory, Path(tempfile.gettempdir())}:
+        storage.remove_leftovers(parent)
+    return sum(_remove(path) for path in gone)
+
+
+def clear() -> Removal:
+    """Remove all that the cache holds. Runs that use it at the same time fail."""
+    before = sum(kind.size for kind in contents())
+    removed = sum(_remove(path) for _title, path in list(_entries(storage.cache_directory())))
+    return Removal(removed, before, sum(kind.size for kind in contents()))
+
+
+def _limit() -> float | None:
+    text = os.environ.get(SIZE_VARIABLE)
+    if not text:
+        return None
+    try:
+        limit = float(text)
+    except ValueError:
+        limit = -1.0
+    if not 0 <= limit < float("inf"):
+        raise UsageError(f"{SIZE_VARIABLE} is `{text}`, which is no size", remedy="Give a number of GB, such as 5")
+    return limit * 1e9
+
+
+def _entries(directory: Path) -> Iterator[tuple[str, Path]]:
+    """Each entry of the cache, with the title of its kind."""
+    for path in sorted(directory.iterdir()) if directory.is_dir() else ():
+        title, pattern = _KINDS.get(path.name, _OTHER)
+        if pattern == "." or not path.is_dir() or path.name.startswith(storage.TEMPORARY_PREFIX):
+            entries = iter([path])
+        else:
+            entries = path.glob(pattern)
+        for entry in entries:
+            # Whoever waits for a lock looks for its file by name.
+            if entry.suffix != ".lock" and entry.name not in (".lock", _PRUNED):
+                yield title, entry
+
+
+def _last_use(path: Path) -> float:
+    """Seconds since the epoch; of what another run has removed meanwhile, the present."""
+    try:
+        times = [path.lstat().st_mtime]
+        if path.is_dir() and not path.is_symlink():
+            with os.scandir(path) as children:
+                times += [child.stat(follow_symlinks=False).st_mtime for child in children]
+    except FileNotFoundError:
+        return time.time()
+    return max(times)
+
+
+def _size(path: Path) -> int:
+    """Bytes of all files at and below a path; a file that has several names in it counts once."""
+    sizes: dict[int, int] = {}
+    if not path.is_dir() or path.is_symlink():
+        with contextlib.suppress(FileNotFoundError):
+            return path.lstat().st_size
+    for parent, _directories, names in os.walk(path):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                status = os.lstat(os.path.join(parent, name))  # noqa: PTH118  (a hundred thousand files)
+                sizes[status.st_ino] = status.st_size
+    return sum(sizes.values())
+
+
+def _remove(path: Path) -> bool:
+    """Remove an entry; False if this user may not."""
+    gone = path.with_name(f"{storage.TEMPORARY_PREFIX}{uuid.uuid4().hex}")
+    try:
+        path.rename(gone)
+    except OSError:
+        return False
+    if gone.is_dir() and not gone.is_symlink():
+        shutil.rmtree(gone, ignore_errors=True)
+    else:
+        gone.unlink(missing_ok=True)
+    return True
