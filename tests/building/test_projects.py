@@ -20,8 +20,9 @@ from pathlib import Path
 import pytest
 
 from builder.system import process, storage
-from tests.support.commands import DAGSTER, REPOSITORY, Ran, Workshop, make_sdist, workshop, write_tree
+from tests.support.commands import DAGSTER, Ran, Workshop, make_sdist, workshop, write_tree
 from tests.support.index import Index, serving
+from tests.support.programs import REPOSITORY
 from tests.support.projects import Trait, load_traits
 from tests.support.server import CodeServer, ServerRefusedError
 from tests.support.verified import verified

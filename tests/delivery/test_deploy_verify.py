@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from builder.system import process
 from tests.support.cloud import CloudServer
-from tests.support.commands import Ran, write_tree
+from tests.support.commands import Ran, run_command, write_tree
+from tests.support.deploying import DETAILS
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -39,22 +37,13 @@ class Desk:
 
     def deploy(self, *options: str, **environment: str) -> Ran:
         """Deploy with the machine's index and the cache that tests share: real dagster takes a while to fetch."""
-        finished = subprocess.run(
-            [
-                *(sys.executable, "-m", "builder.deploy", "dagster_cloud.yaml", "out"),
-                *("--upload-pex", "--update-code-location"),
-                "--code-location-details=deployment=prod,commit_hash=abc1234",
-                *options,
-            ],
-            cwd=self.root,
-            env=process.clean_environment(
-                {"PYTHONPATH": str(REPOSITORY), **self.cloud.environ(), **environment},
-            ),
-            capture_output=True,
-            encoding="utf-8",
-            check=False,
+        return run_command(
+            "deploy",
+            *("dagster_cloud.yaml", "out", "--upload-pex", "--update-code-location", DETAILS),
+            *options,
+            directory=self.root,
+            **{**self.cloud.environ(), **environment},
         )
-        return Ran(finished.returncode, finished.stdout, finished.stderr)
 
     def write(self, **locations: str) -> None:
         files = {"dagster_cloud.yaml": json.dumps({"locations": [_location(name) for name in locations]})}

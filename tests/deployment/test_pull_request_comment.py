@@ -13,7 +13,7 @@ from builder.errors import Notice
 from builder.system import process
 from tests.support.cloud import faults
 from tests.support.cloud.github import GitHubServer
-from tests.support.commands import REPOSITORY
+from tests.support.programs import REPOSITORY
 
 MARKER = "<!-- dagster-builder: prod/dagster_cloud.yaml -->"
 PERMISSION = "add `permissions: pull-requests: write` to the job"

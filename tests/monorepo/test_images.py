@@ -23,10 +23,11 @@ from builder.monorepo.wheelhouse import BuiltPackage, Wheelhouse, read_wheelhous
 from builder.resolution import uv
 from builder.resolution.transport import Credentials
 from builder.system import storage
-from tests.support.commands import REPOSITORY, SECONDS, Ran
+from tests.support.commands import SECONDS, Ran
 from tests.support.container_registry import PASSWORD, USER, ContainerRegistry, serving_containers
 from tests.support.containers import Containers, container_settings, push_base, require_programs
 from tests.support.index import Index, serving
+from tests.support.programs import REPOSITORY
 from tests.support.wheels import make_wheel
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

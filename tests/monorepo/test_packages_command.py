@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,20 +10,13 @@ from pathlib import Path
 import pytest
 
 from builder.monorepo.wheelhouse import Wheelhouse, read_wheelhouse, write_wheelhouse
-from tests.support.commands import REPOSITORY, Ran, write_tree
+from tests.support.commands import Ran, run_command, write_tree
 from tests.support.monorepo import PUBLISHED, make_monorepo
+from tests.support.programs import REPOSITORY
 
 
 def _run(*arguments: str | Path, **variables: str) -> Ran:
-    finished = subprocess.run(
-        [sys.executable, "-m", "builder.packages", *arguments],
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY), **variables},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        encoding="utf-8",
-        check=False,
-    )
-    return Ran(finished.returncode, finished.stdout, finished.stderr)
+    return run_command("packages", *arguments, directory=REPOSITORY, **variables)
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,8 @@ import yaml
 
 from builder.system import process
 from tests.support.browser import HEIGHT, SECONDS, WIDTH, browser
-from tests.support.commands import REPOSITORY, have_ended, write_tree
+from tests.support.commands import have_ended, run_command, write_tree
+from tests.support.programs import REPOSITORY
 
 RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -98,17 +99,6 @@ class Preview:
         return said
 
 
-def run(root: Path, command: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", f"builder.{command}", *arguments],
-        cwd=root,
-        env=process.clean_environment({"PYTHONPATH": str(REPOSITORY)}),
-        capture_output=True,
-        encoding="utf-8",
-        check=False,
-    )
-
-
 @contextmanager
 def previewing(root: Path, *arguments: str | Path, **variables: str) -> Iterator[Preview]:
     """Have `builder.preview` run."""
@@ -152,8 +142,7 @@ def listens(port: int) -> bool:
 
 def test_the_page_shows_the_quickstart_and_materialises_it(tmp_path: Path, port: int) -> None:
     shutil.copytree(REPOSITORY / "examples" / "quickstart", tmp_path / "quickstart")
-    built = run(tmp_path, "deploy", "quickstart", "out", "--python-version", RUNNING)
-    assert built.returncode == 0, built.stderr
+    run_command("deploy", "quickstart", "out", "--python-version", RUNNING, directory=tmp_path).succeeded()
     with previewing(tmp_path, "out", "--webserver", "--port", str(port)) as preview:
         url = preview.result()
         assert url == f"http://localhost:{port}"
@@ -192,11 +181,10 @@ def test_what_does_not_load_or_ends_is_told_and_all_else_served(tmp_path: Path, 
         ]
     }
     (tmp_path / "dagster_cloud.yaml").write_text(yaml.safe_dump(workspace), encoding="utf-8")
-    built = run(tmp_path, "deploy", "dagster_cloud.yaml", "out", "--python-version", RUNNING)
-    assert built.returncode == 0, built.stderr
+    run_command("deploy", "dagster_cloud.yaml", "out", "--python-version", RUNNING, directory=tmp_path).succeeded()
 
-    refused = run(tmp_path, "preview", "out", "--location", "broken", "--port", str(port))
-    assert (refused.returncode, refused.stdout) == (1, "")
+    refused = run_command("preview", "out", "--location", "broken", "--port", str(port), directory=tmp_path)
+    assert (refused.code, refused.stdout) == (1, "")
     assert "error: location `broken`: there is no module `nowhere` among its dependencies" in refused.stderr
 
     secrets = {"SOME_TOKEN": "meant", "DAGSTER_CLOUD_API_TOKEN": "agent:acme:very-secret"}
@@ -224,7 +212,7 @@ def test_what_does_not_load_or_ends_is_told_and_all_else_served(tmp_path: Path, 
 def test_a_port_in_use_is_refused_before_anything_is_done(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         number = server.getsockname()[1]
-        ran = run(tmp_path, "preview", "out", "--port", str(number))
-    assert ran.returncode == 2
+        ran = run_command("preview", "out", "--port", str(number), directory=tmp_path)
+    assert ran.code == 2
     assert ran.stderr.startswith(f"error: port {number} is in use\n")
     assert "hint: Stop what uses it, or choose another with --port" in ran.stderr

@@ -18,10 +18,10 @@ import yaml
 
 from builder.resolution import uv
 from builder.system import storage
-from tests.support.commands import REPOSITORY
 from tests.support.container_registry import PASSWORD, USER, ContainerRegistry, serving_containers
 from tests.support.containers import Containers, container_settings, push_base, require_programs
 from tests.support.monorepo import PUBLISHED, WEBAPP, make_monorepo
+from tests.support.programs import REPOSITORY
 
 WORKFLOWS = sorted((REPOSITORY / ".github" / "workflows").glob("*.yml"))
 CORE, ALL = (

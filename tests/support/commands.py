@@ -9,7 +9,6 @@ import select
 import shutil
 import signal
 import subprocess
-import sys
 import tarfile
 import threading
 import zipfile
@@ -20,11 +19,11 @@ from pathlib import Path
 
 from builder.assembly.bootstrap import bootstrap
 from builder.resolution import uv
-from builder.system import storage
+from builder.system import process, storage
 from tests.support.index import Index, serving
+from tests.support.programs import REPOSITORY, Program, start, start_anew
 from tests.support.wheels import make_wheel
 
-REPOSITORY = Path(__file__).parents[2]
 DAGSTER = "1.13.27"
 SECONDS = 100
 """How long anything may take before a test calls it hanging."""
@@ -61,8 +60,8 @@ class Ran:
 class Running:
     """A command that is at work."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._process = process
+    def __init__(self, program: Program) -> None:
+        self._process = program
 
     @property
     def pid(self) -> int:
@@ -107,7 +106,14 @@ class Running:
             stdout, stderr = self._process.communicate()
             message = f"the command did not end within {timeout} s; it said:\n{stdout}{stderr}"
             raise AssertionError(message) from None
-        return Ran(self._process.returncode, stdout, stderr)
+        return Ran(self._process.wait(), stdout, stderr)
+
+
+def run_command(command: str, *arguments: str | Path, directory: Path, **variables: str) -> Ran:
+    """Run a command of the builder with the index and the cache of this machine, and these variables besides."""
+    environment = process.clean_environment({"PYTHONPATH": str(REPOSITORY), **variables})
+    program = start(f"builder.{command}", *arguments, environment=environment, directory=directory)
+    return Running(program).finish(3 * SECONDS)
 
 
 @dataclass(slots=True)
@@ -148,20 +154,14 @@ class Workshop:
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
         umask: int = -1,
-        python: Sequence[str | Path] = (sys.executable,),
+        python: Sequence[str | Path] = (),
     ) -> Running:
         """Start a command, with another umask perhaps, or by another Python or `builder.pex`."""
-        process = subprocess.Popen(
-            [*python, "-m", f"builder.{command}", *arguments],
-            env={**self.environment, **(env or {})},
-            cwd=cwd or self.root,
-            umask=umask,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            encoding="utf-8",
-        )
-        return Running(process)
+        module, directory = f"builder.{command}", cwd or self.root
+        environment = {**self.environment, **(env or {})}
+        if python:
+            return Running(start_anew([*python, "-m", module, *arguments], environment, directory, umask))
+        return Running(start(module, *arguments, environment=environment, directory=directory, umask=umask))
 
     def run(
         self, command: str, *arguments: str | Path, env: Mapping[str, str] | None = None, cwd: Path | None = None

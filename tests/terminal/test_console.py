@@ -19,7 +19,8 @@ from pathlib import Path
 import pytest
 
 from builder.system.redaction import redacted
-from tests.support.commands import REPOSITORY, SECONDS, Ran, Running
+from tests.support.commands import SECONDS, Ran, Running
+from tests.support.programs import REPOSITORY
 
 ACTIONS = {"GITHUB_ACTIONS": "true"}
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")

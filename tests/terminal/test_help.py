@@ -20,7 +20,7 @@ from builder.monorepo.images.building import DEFAULT_BASE
 from builder.resolution.target import DEFAULT_PYTHON_VERSION, PYTHON_VERSIONS
 from builder.system import process
 from builder.terminal.command_line import OUTPUT, BuilderCommand, GroupedOption
-from tests.support.commands import REPOSITORY
+from tests.support.programs import REPOSITORY
 
 MODULES = sorted(
     path.stem for path in (REPOSITORY / "builder").glob("[a-z]*.py") if "run_command(main, " in path.read_text()

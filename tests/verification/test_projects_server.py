@@ -6,13 +6,13 @@ They all need dagster and dagster-cloud only, so that they share one deps PEX.
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from builder.system import process
+from tests.support.commands import run_command
+from tests.support.programs import REPOSITORY
 from tests.support.projects import Trait, load_traits
 from tests.support.server import CodeServer, ServerRefusedError
 from tests.support.verified import verified
@@ -20,7 +20,6 @@ from tests.support.verified import verified
 if TYPE_CHECKING:
     import pytest
 
-REPOSITORY = Path(__file__).parents[2]
 RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
@@ -35,15 +34,7 @@ def test_the_server_finds_the_code(tmp_path: Path, pytestconfig: pytest.Config) 
         locations.append({"location_name": trait.name, "build": {"directory": directory}, "code_source": source})
     workspace, out = tmp_path / "dagster_cloud.yaml", tmp_path / "out"
     workspace.write_text(json.dumps({"locations": locations}), encoding="utf-8")
-    finished = subprocess.run(
-        [sys.executable, "-m", "builder.deploy", workspace, out, "--python-version", RUNNING],
-        cwd=REPOSITORY,
-        env=process.clean_environment({"BUILDER_CACHE_DIR": str(pytestconfig.cache.mkdir("builder"))}),
-        capture_output=True,
-        encoding="utf-8",
-        check=False,
-    )
-    assert finished.returncode == 0, finished.stdout + finished.stderr
+    run_command("deploy", workspace, out, "--python-version", RUNNING, directory=REPOSITORY).succeeded()
     report = json.loads((out / "build.json").read_text(encoding="utf-8"))
     tags = {location["name"]: location["pex_tag"] for location in report["locations"]}
     assert len(list(out.glob("deps-*.pex"))) == 1

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,12 +10,11 @@ from typing import Any, Protocol
 import pytest
 import yaml
 
-from builder.system import process
 from tests.support.cloud import CloudServer
+from tests.support.commands import run_command
+from tests.support.programs import REPOSITORY
 from tests.support.server import CodeServer, Location, ServerRefusedError
 from tests.support.verified import verified
-
-REPOSITORY = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +41,7 @@ def build(tmp_path: Path) -> Build:
 
     def run(workspace: Path, *options: str, **environment: str) -> Built:
         out = tmp_path / "out"
-        finished = subprocess.run(
-            [sys.executable, "-m", "builder.deploy", workspace, out, *options],
-            cwd=REPOSITORY,
-            env=process.clean_environment(environment),
-            capture_output=True,
-            encoding="utf-8",
-            check=False,
-        )
-        assert finished.returncode == 0, finished.stdout + finished.stderr
+        run_command("deploy", workspace, out, *options, directory=REPOSITORY, **environment).succeeded()
         locations: list[dict[str, Any]] = yaml.safe_load(workspace.read_text(encoding="utf-8"))["locations"]
         report = json.loads((out / "build.json").read_text(encoding="utf-8"))
         return Built(

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import select
-import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,8 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
-from builder.system import process
-from tests.support.commands import REPOSITORY, Ran, write_tree
+from tests.support.commands import Ran, run_command, write_tree
 from tests.support.projects import PROJECTS
 
 RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -194,16 +192,7 @@ class Office:
         return self.run("verify", self.out, *options, env=env)
 
     def run(self, command: str, *arguments: str | Path, env: Mapping[str, str] | None = None) -> Ran:
-        environment = {"PYTHONPATH": str(REPOSITORY), **(env or {})}
-        finished = subprocess.run(
-            [sys.executable, "-m", f"builder.{command}", *arguments],
-            cwd=self.root,
-            env=process.clean_environment(environment),
-            capture_output=True,
-            encoding="utf-8",
-            check=False,
-        )
-        return Ran(finished.returncode, finished.stdout, finished.stderr)
+        return run_command(command, *arguments, directory=self.root, **(env or {}))
 
 
 @pytest.fixture

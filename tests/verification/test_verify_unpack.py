@@ -19,7 +19,7 @@ from builder.verification.load import CodeSource
 from builder.verification.machine import NotVerified
 from builder.verification.unpack import kept_deps, prune, unpack, unpacked_deps
 from builder.verification.verify import ToVerify, verify_locations
-from tests.support.commands import REPOSITORY
+from tests.support.programs import REPOSITORY
 from tests.support.wheels import make_wheel
 
 RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"

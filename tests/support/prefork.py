@@ -1,0 +1,117 @@
+"""A program that has imported the builder once, and forks for each command that is to be run.
+
+Most of the time of a short command goes into imports. A command that is run here is a process like any other, with
+its own environment, directory, umask, signals and exit code, but begins with the modules already imported.
+
+Requests come through the socket whose file descriptor is the one argument: a JSON object with `module`,
+`arguments`, `environment`, `directory` and `umask`, and with it four file descriptors, for stdin, stdout, stderr
+and the answer. The answer is the pid and, at the end, the exit code as `Popen.returncode` has it, each a line.
+`tests.support.programs` is the other side.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import json
+import os
+import pkgutil
+import runpy
+import selectors
+import socket
+import sys
+import threading
+from typing import Any
+
+import builder
+
+_SCRIPTS = {"builder.monorepo.images.verify_import"}
+"""Modules that are run in other places and cannot be imported."""
+
+_LIBRARIES = (
+    *("httpx", "httpx._transports.default", "packaging.requirements", "packaging.metadata", "packaging.tags"),
+    *("packaging.pylock", "pathspec", "yaml", "tomli_w", "rich.progress", "rich.live", "ssl", "certifi"),
+    *("pip._internal.req.req_file", "pip._internal.configuration", "pip._internal.models.index"),
+    *("dagster_cloud_cli.gql", "dagster_cloud_cli.core.graphql_client", "dagster_cloud_cli.core.workspace"),
+)
+"""What commands import when they need it."""
+
+_MOST_BYTES = 1 << 20
+_HIGHEST_DESCRIPTOR = 4096
+
+
+def preload() -> None:
+    """Import what commands import; not the commands themselves, which run as `__main__`."""
+    for module in pkgutil.walk_packages(builder.__path__, "builder."):
+        command = module.name.count(".") == 1 and not module.ispkg
+        if not command and module.name not in _SCRIPTS:
+            importlib.import_module(module.name)
+    for name in _LIBRARIES:
+        importlib.import_module(name)
+    assert threading.active_count() == 1, threading.enumerate()
+    gc.collect()
+    gc.freeze()
+
+
+def wait_for_request(control: socket.socket) -> tuple[dict[str, Any], list[int]]:
+    """Fork for each request until the socket is closed; returns, in each fork, what it is to do."""
+    answers: dict[int, tuple[int, int]] = {}
+    with selectors.DefaultSelector() as selector:
+        selector.register(control, selectors.EVENT_READ)
+        while True:
+            for key, _ in selector.select():
+                if key.fd in answers:
+                    selector.unregister(key.fd)
+                    pid, answer = answers.pop(key.fd)
+                    os.close(key.fd)
+                    _, status = os.waitpid(pid, 0)
+                    tell(answer, os.waitstatus_to_exitcode(status))
+                    os.close(answer)
+                    continue
+                message, descriptors, _flags, _address = socket.recv_fds(control, _MOST_BYTES, 4)
+                if not message:
+                    sys.exit()
+                pid = os.fork()
+                if not pid:
+                    return json.loads(message), descriptors
+                *standard, answer = descriptors
+                for descriptor in standard:
+                    os.close(descriptor)
+                tell(answer, pid)
+                watched = os.pidfd_open(pid)
+                answers[watched] = (pid, answer)
+                selector.register(watched, selectors.EVENT_READ)
+
+
+def tell(answer: int, number: int) -> None:
+    # Whoever asked may have gone.
+    with contextlib.suppress(BrokenPipeError):
+        os.write(answer, f"{number}\n".encode())
+
+
+def become(request: dict[str, Any], descriptors: list[int]) -> None:
+    """Make of this fork what a new process would be."""
+    for target, descriptor in enumerate(descriptors[:3]):
+        os.dup2(descriptor, target)
+    os.closerange(3, _HIGHEST_DESCRIPTOR)
+    # Python sets this itself where the locale is C.
+    coerced = {name: os.environ[name] for name in ("LC_CTYPE",) if name in os.environ}
+    os.environ.clear()
+    os.environ.update({**coerced, **request["environment"]})
+    os.chdir(request["directory"])
+    if request["umask"] >= 0:
+        os.umask(request["umask"])
+    sys.path[0] = request["directory"]
+    sys.argv[:] = [request["module"], *request["arguments"]]
+
+
+def main() -> None:
+    preload()
+    request, descriptors = wait_for_request(socket.socket(fileno=int(sys.argv[1])))
+    become(request, descriptors)
+    runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main()
