@@ -25,6 +25,8 @@ import threading
 from typing import Any
 
 import builder
+from builder.deployment import graphql
+from builder.system import process
 
 _SCRIPTS = {"builder.monorepo.images.verify_import"}
 """Modules that are run in other places and cannot be imported."""
@@ -37,12 +39,24 @@ _LIBRARIES = (
 )
 """What commands import when they need it."""
 
+_PAUSE_FACTOR = 0.05
+"""Every pause of the builder waits for `process.stopping`, so that a signal ends it."""
+
 _MOST_BYTES = 1 << 20
 _HIGHEST_DESCRIPTOR = 4096
 
 
+class _Impatient(threading.Event):
+    """Ends a pause, between two tries or two polls, after a fraction of its time."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        return super().wait(timeout and timeout * _PAUSE_FACTOR)
+
+
 def preload() -> None:
     """Import what commands import; not the commands themselves, which run as `__main__`."""
+    process.stopping = _Impatient()
+    graphql.BACKOFF *= _PAUSE_FACTOR
     for module in pkgutil.walk_packages(builder.__path__, "builder."):
         command = module.name.count(".") == 1 and not module.ispkg
         if not command and module.name not in _SCRIPTS:
