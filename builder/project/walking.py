@@ -30,6 +30,7 @@ from builder.project.exclusions import (
     surroundings,
 )
 from builder.project.patterns import IGNORE_FILE, IgnoreRules, IncludePatterns, unreadable
+from builder.project.submodules import foreign_notice, is_foreign
 
 
 class Found(NamedTuple):
@@ -154,6 +155,11 @@ class _Walker:
             if not (place.asked or self._include.reach(place.prefix, inside=place.asked_only)):
                 return
             place = replace(place, asked_only=True)
+        elif ".git" in names and not place.asked and is_foreign(place.directory, place.repository):
+            if not self._include.reach(place.prefix, inside=place.asked_only):
+                self.walked.notices.append(foreign_notice(place.prefix))
+                return
+            place = replace(place, asked_only=True)
         if IGNORE_FILE in names and not place.asked_only and os.path.isfile(f"{place.directory}/{IGNORE_FILE}"):
             rules = IgnoreRules(f"{place.directory}/{IGNORE_FILE}", place.prefix)
             place = replace(place, rules=(*place.rules, rules))
@@ -174,6 +180,8 @@ class _Walker:
 
     def _entries(self, place: _Place, entries: list[os.DirEntry[str]], around: Surroundings) -> None:
         for entry in entries:
+            if entry.name == ".git" and not self._means_git(place):
+                continue
             try:
                 if entry.is_symlink():
                     self._link(place, entry.name)
@@ -183,6 +191,11 @@ class _Walker:
                     self._file(place, entry)
             except OSError as error:
                 raise unreadable(error, f"{place.directory}/{entry.name}") from error
+
+    def _means_git(self, place: _Place) -> bool:
+        """Whether a pattern speaks of the `.git` of a directory, and not just of all that lies around it."""
+        name = f"{place.prefix}.git/"
+        return self._include.mean(name) or self._include.reach(name, inside=False)
 
     def _subdirectory(self, place: _Place, directory: str, name: str, around: Surroundings) -> None:
         """Queue a directory for the walk, unless its name says that nothing in it belongs."""
