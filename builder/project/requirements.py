@@ -134,6 +134,7 @@ class _Collector:
     pending: list[tuple[Path, frozenset[str], Origin]] = field(default_factory=list)
     seen: dict[Path, set[str]] = field(default_factory=dict)
     metadata: dict[Path, Metadata | None] = field(default_factory=dict)
+    named: dict[str, tuple[Path, Origin]] = field(default_factory=dict)
     lines: list[RequirementLine] = field(default_factory=list)
     constraints: list[RequirementLine] = field(default_factory=list)
     options: list[str] = field(default_factory=list)
@@ -160,6 +161,8 @@ class _Collector:
         return asked
 
     def add_package(self, directory: Path, extras: frozenset[str], origin: Origin) -> None:
+        # By way of a symlink it is the same package.
+        directory = next((path for path in self.seen if path.samefile(directory)), directory)
         known = self.seen.get(directory)
         if known is not None and extras <= known:
             return
@@ -176,6 +179,7 @@ class _Collector:
                     remedy="Give it a pyproject.toml with a `[build-system]`, or a setup.py",
                 )
             return
+        self._check_name(metadata, directory, origin)
         self._check_python(metadata)
         for requirement in applicable(metadata.requires, self.markers, asked):
             self._add(requirement, directory, line_of_name(requirement.name, metadata.manifest))
@@ -313,6 +317,19 @@ class _Collector:
                 f"the local package `{path}` {what}",
                 where=origin,
                 remedy=f"Correct the path; relative ones are relative to `{self.project}`",
+            )
+
+    def _check_name(self, metadata: Metadata, directory: Path, origin: Origin) -> None:
+        """Refuse two local packages of one name: only one of them could be installed."""
+        if not is_package(directory):
+            return
+        other, place = self.named.setdefault(canonicalize_name(metadata.name), (directory, origin))
+        if other != directory:
+            by = "the project" if other == self.project else f"required in `{place}`"
+            raise ProjectError(
+                f"two local packages are called `{metadata.name}`: `{other}` ({by}) and `{directory}`",
+                where=origin,
+                remedy="Require only one of them, or give one another name",
             )
 
     def _check_python(self, metadata: Metadata) -> None:

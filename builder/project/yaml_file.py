@@ -48,6 +48,7 @@ class YamlFile:
             node = loader.get_single_node()
             if node is not None:
                 _check_aliases(node, path)
+                _check_keys(node, path)
             data = loader.construct_document(node) if node is not None else None
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
@@ -125,3 +126,32 @@ def _check_aliases(root: yaml.Node, path: Path) -> None:
             where=Origin(path),
             remedy="Write the values where they are needed, or use fewer aliases",
         )
+
+
+def _check_keys(root: yaml.Node, path: Path) -> None:
+    """Refuse a key that a mapping has twice, as a merge gone wrong leaves it: PyYAML would take the last one."""
+    pending, seen = [root], set()
+    while pending:
+        node = pending.pop()
+        if id(node) in seen or not isinstance(node.value, list):
+            continue
+        seen.add(id(node))
+        lines: dict[tuple[str, str], int] = {}
+        for child in node.value:
+            if not isinstance(child, tuple):
+                pending.append(child)
+                continue
+            key, value = child
+            pending += [key, value]
+            # Several `<<` are several merges.
+            if not isinstance(key.value, str) or key.tag == "tag:yaml.org,2002:merge":
+                continue
+            line = key.start_mark.line + 1
+            first = lines.get((key.tag, key.value))
+            lines[key.tag, key.value] = line
+            if first is not None:
+                raise ProjectError(
+                    f"`{key.value}` is written twice in one mapping, in line {first} and in line {line}",
+                    where=Origin(path, line),
+                    remedy="Put both together under one key, or remove one of them",
+                )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.errors import ProjectError
+from builder.errors import Origin, ProjectError
 from builder.project.metadata import Metadata
 from builder.project.requirements import Wanted, read_requirements
 from tests.support.requirements import MARKERS, package, read, texts, write
@@ -333,3 +333,38 @@ def test_a_manifest_is_parsed_once_for_all_its_requirements(
     # A file that changes is read again.
     package(tmp_path, "name", dependencies[0])
     assert len(read(tmp_path).lines) == 1
+
+
+def test_two_local_packages_of_one_name_are_refused_with_both_places(tmp_path: Path) -> None:
+    package(tmp_path / "old", "Shared_Lib")
+    package(tmp_path / "new", "shared.lib")
+    path = write(tmp_path / "requirements.txt", "dagster\n./old\n./new\n")
+    with pytest.raises(ProjectError, match=r"two local packages are called `shared\.lib`") as caught:
+        read(tmp_path)
+    assert f"`{tmp_path / 'old'}` (required in `{path}:2`) and `{tmp_path / 'new'}`" in caught.value.what
+    assert caught.value.where == Origin(path, 3)
+
+
+def test_a_local_package_called_like_the_project_is_refused(tmp_path: Path) -> None:
+    package(tmp_path / "libs/app", "app")
+    package(tmp_path, "app", f"other @ {(tmp_path / 'libs/other').as_uri()}")
+    package(tmp_path / "libs/other", "other", f"app @ {(tmp_path / 'libs/app').as_uri()}")
+    with pytest.raises(ProjectError, match="two local packages are called `app`") as caught:
+        read(tmp_path)
+    assert caught.value.where == Origin(tmp_path / "libs/other/pyproject.toml", 9)
+
+
+def test_a_list_of_dependencies_may_be_called_like_a_local_package(tmp_path: Path) -> None:
+    write(tmp_path / "pyproject.toml", '[project]\nname = "app"\nversion = "1"\ndependencies = ["dagster"]\n')
+    package(tmp_path / "app", "app")
+    write(tmp_path / "requirements.txt", "./app\n")
+    assert read(tmp_path).local_packages == (tmp_path / "app",)
+
+
+def test_a_local_package_by_way_of_a_symlink_is_one_package(tmp_path: Path) -> None:
+    package(tmp_path / "libs/shared", "shared", "pytz")
+    (tmp_path / "linked").symlink_to("libs/shared")
+    write(tmp_path / "requirements.txt", "./libs/shared\n./linked\n")
+    found = read(tmp_path)
+    assert found.local_packages == (tmp_path / "libs/shared",)
+    assert texts(found) == ["pytz"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.errors import BuilderError, Notice, ProjectError, UsageError
+from builder.errors import BuilderError, Notice, Origin, ProjectError, UsageError
 from builder.project.location import Location, Workspace
 from builder.project.workspace import read_workspace
 
@@ -372,3 +372,39 @@ def test_a_yaml_file_of_dg_may_be_empty_but_not_a_list(root: Path, name: str) ->
     assert len(read_workspace(root).locations) == 1
     write(root / name, "- a\n")
     assert f"{name} is not a mapping" in refused(root).what
+
+
+@pytest.mark.parametrize(
+    "text, lines",
+    [
+        ("locations:\n  - location_name: a\nlocations:\n  - location_name: b\n", (1, 3)),
+        (
+            "locations:\n  - location_name: a\n    code_source: {module_name: x}\n    code_source: {}\n",
+            (3, 4),
+        ),
+        ("locations:\n  - location_name: a\n    code_source: {module_name: x, module_name: y}\n", (3, 3)),
+        ('defaults: {}\nlocations: []\n"defaults": {}\n', (1, 3)),
+        (
+            "x: &x {image: y}\nlocations:\n  - <<: *x\n    image: z\n    a:\n      k: 1\n      k: 2\n",
+            (6, 7),
+        ),
+    ],
+)
+def test_a_key_that_is_there_twice_is_refused_with_both_lines(
+    tmp_path: Path, text: str, lines: tuple[int, int]
+) -> None:
+    path = tmp_path / "dagster_cloud.yaml"
+    path.write_text(text)
+    with pytest.raises(ProjectError, match=f"in line {lines[0]} and in line {lines[1]}") as caught:
+        read_workspace(path)
+    assert caught.value.where == Origin(path, lines[1])
+
+
+def test_keys_that_a_merge_overrides_are_not_there_twice(tmp_path: Path) -> None:
+    text = (
+        "x: &x {code_source: {module_name: x}, image: a}\ny: &y {image: b}\n"
+        "locations:\n  - <<: *x\n    <<: *y\n    location_name: a\n    code_source: {module_name: z}\n"
+    )
+    (tmp_path / "dagster_cloud.yaml").write_text(text)
+    (location,) = read_workspace(tmp_path / "dagster_cloud.yaml").locations
+    assert location.code_source == ("module_name", "z")
