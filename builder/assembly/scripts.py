@@ -42,16 +42,21 @@ import sys
 
 
 def console_scripts(entry_points: bytes) -> dict[str, str]:
-    """The text of each console and GUI script by name; raises ValueError on the first malformed line.
+    """The text of each console and GUI script by name, as pex writes it; raises ValueError as below."""
+    return {name: _script(module, attributes) for name, module, attributes in read_console_scripts(entry_points)}
+
+
+def read_console_scripts(entry_points: bytes) -> list[tuple[str, str, tuple[str, ...]]]:
+    """Name, module and attributes of each console and GUI script; raises ValueError on the first malformed line.
 
     :param entry_points: the content of entry_points.txt.
     """
-    return {
-        name: _script(module, attributes)
+    return [
+        (name, module, attributes)
         for wanted in ("console_scripts", "gui_scripts")
         for group, name, module, attributes in _parse(entry_points)
         if group == wanted
-    }
+    ]
 
 
 def _parse(entry_points: bytes) -> Iterator[tuple[str, str, str, tuple[str, ...]]]:

@@ -7,14 +7,14 @@ are locked to what the index has. A lock is good for every platform and for its 
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from builder.errors import PackagesError, ResolutionError
+from builder.errors import PackagesError, ProjectError, ResolutionError
 from builder.monorepo.wheelhouse import BuiltPackage, Wheelhouse
+from builder.project.names import required_name
+from builder.project.requirements_txt import RequirementLine, read_requirements_txt
 from builder.system import process, storage
 
 _LONGEST: Final = 12
@@ -44,31 +44,53 @@ def lock_package(wheelhouse: Wheelhouse, package: BuiltPackage, python_version: 
     """
     _check_complete(wheelhouse, package)
     with storage.scratch_directory() as scratch:
-        entries = list(_entries(_resolve(wheelhouse, package, python_version, scratch)))
+        resolved = read_requirements_txt(_resolve(wheelhouse, package, python_version, scratch)).lines
     by_name = {each.name: each for each in wheelhouse.packages}
-    lines: list[str] = []
+    lines: list[RequirementLine] = []
     local: list[str] = []
-    for name, requirement, marker, hashes in entries:
-        mine = by_name.get(name)
-        if mine is None:
-            text, sums = requirement, hashes
-        else:
+    for line in resolved:
+        name = required_name(line.text)
+        if mine := by_name.get(name):
             local.append(name)
-            text, sums = f"{name}=={mine.version}", [mine.sha256]
-        if "==" not in text or not sums:
+            # A URL ends at the blank before the semicolon (PEP 508).
+            _, semicolon, marker = line.text.partition(" ; ")
+            text = f"{name}=={mine.version}{semicolon}{marker}"
+            lines.append(replace(line, text=text, hashes=(f"sha256:{mine.sha256}",)))
+        elif is_locked(line):
+            lines.append(line)
+        else:
             raise ResolutionError(
-                f"`{requirement}`, which `{package.name}` needs, cannot be locked to a version with a hash",
+                f"`{line.text}`, which `{package.name}` needs, cannot be locked to a version with a hash",
                 remedy="Let the package require it by name, from an index",
             )
-        lines.append(" \\\n    ".join([text + marker, *(f"--hash=sha256:{each}" for each in sums)]))
     head = [
         f"{package.name} {package.version}, for Python {python_version} and later, with all that it needs.",
         "Install it with `uv pip install` or `pip install` and these options, D being the directory above:",
         "    --require-hashes --find-links D --requirement THIS_FILE",
         f"Only from the wheelhouse: {', '.join(local)}.",
     ]
-    text = "".join(f"# {line}\n" for line in head) + "".join(f"{line}\n" for line in lines)
-    return Locked(package, tuple(local), len(entries) - len(local), text)
+    text = "".join(f"# {line}\n" for line in head) + "".join(f"{line.written}\n" for line in lines)
+    return Locked(package, tuple(local), len(lines) - len(local), text)
+
+
+def read_package_lock(path: Path) -> tuple[RequirementLine, ...]:
+    """The requirements of a package's lock; raises PackagesError if it is missing or has one without a hash."""
+    remedy = "Run `builder.packages lock` for this wheelhouse"
+    try:
+        lines = read_requirements_txt(path).lines
+    except ProjectError as error:
+        raise PackagesError(error.what, where=error.where, remedy=remedy) from error
+    for line in lines:
+        if not is_locked(line):
+            what = f"the lock has a requirement without version or hash: `{line.text}`"
+            raise PackagesError(what, where=line.origin, remedy=remedy)
+    return lines
+
+
+def is_locked(line: RequirementLine) -> bool:
+    """Whether a requirement is for one version, with the sha256 of its files."""
+    version = "==" in line.text.partition(";")[0]
+    return version and any(value.startswith("sha256:") for value in line.hashes)
 
 
 def write_lock(wheelhouse: Wheelhouse, locked: Locked) -> Path:
@@ -96,7 +118,8 @@ def _check_complete(wheelhouse: Wheelhouse, package: BuiltPackage) -> None:
                 waiting.append(by_name[name])
 
 
-def _resolve(wheelhouse: Wheelhouse, package: BuiltPackage, python_version: str, scratch: Path) -> str:
+def _resolve(wheelhouse: Wheelhouse, package: BuiltPackage, python_version: str, scratch: Path) -> Path:
+    """The requirements file that uv makes of it."""
     from builder.resolution import uv  # noqa: PLC0415  (start-up time)
     from builder.resolution.indexes import read_indexes  # noqa: PLC0415  (start-up time)
 
@@ -110,7 +133,8 @@ def _resolve(wheelhouse: Wheelhouse, package: BuiltPackage, python_version: str,
     arguments += ["--constraints", constraints, wanted]
     variables = read_indexes(wheelhouse.directory).variables_outside(scratch)
     try:
-        return uv.run(arguments, cwd=scratch, extra_env=variables).stdout
+        resolved = scratch / "requirements.txt"
+        resolved.write_text(uv.run(arguments, cwd=scratch, extra_env=variables).stdout, encoding="utf-8")
     except process.ProcessFailed as error:
         lines = [line.strip() for line in error.stderr.splitlines() if line.strip() and "hint:" not in line]
         raise ResolutionError(
@@ -118,16 +142,4 @@ def _resolve(wheelhouse: Wheelhouse, package: BuiltPackage, python_version: str,
             detail="\n".join(lines[-_LONGEST:]).replace(f"{wheelhouse.directory.as_uri()}/", ""),
             remedy="Change what the package requires, or give the packages versions that others can accept",
         ) from error
-
-
-def _entries(text: str) -> Iterator[tuple[str, str, str, list[str]]]:
-    """The lines of a requirements file: name, requirement, marker with its semicolon, hashes."""
-    for line in re.sub(r"\\\n\s*", "", text).splitlines():
-        if not line.strip() or line.startswith("#"):
-            continue
-        requirement, *options = re.split(r"\s+--hash=", line.strip())
-        hashes = [option.removeprefix("sha256:") for option in options if option.startswith("sha256:")]
-        # A URL ends at the blank before the semicolon (PEP 508).
-        requirement, semicolon, marker = requirement.partition(" ; ")
-        name = re.split(r"\s*(?:==|@)", requirement, maxsplit=1)[0].partition("[")[0]
-        yield name, requirement.strip(), semicolon + marker.strip(), hashes
+    return resolved

@@ -37,6 +37,11 @@ class RequirementLine:
     constraint: bool = False
     index: Mapping[str, object] | None = field(default=None, hash=False, repr=False)
 
+    @property
+    def written(self) -> str:
+        """The line with its hashes, as pip reads it."""
+        return " \\\n    ".join([self.text, *(f"--hash={value}" for value in self.hashes)])
+
 
 @dataclass(frozen=True, slots=True)
 class RequirementsFile:

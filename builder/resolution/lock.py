@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from builder.errors import Origin, ResolutionError
+from builder.project.names import required_name
 from builder.project.requirements import NOTHING, Wanted
+from builder.project.requirements_txt import RequirementLine
 from builder.resolution.indexes import Indexes, local_path
 from builder.resolution.target import Target
 
@@ -103,6 +105,20 @@ class Lock:
             f"{found.name} {found.version} {found.filename} {found.digest}" for found in self.distributions
         ]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:40]
+
+
+def allowed_hashes(lines: Iterable[RequirementLine]) -> Hashes:
+    """What requirements with hashes allow.
+
+    There may be several of a name, for several versions, each with a marker that excludes the others.
+    """
+    allowed: Hashes = {}
+    for line in lines:
+        if line.hashes:
+            name = required_name(line.text)
+            digests = (value.removeprefix("sha256:") for value in line.hashes if value.startswith("sha256:"))
+            allowed[name] = allowed.get(name, frozenset()).union(digests)
+    return allowed
 
 
 def read_lock(

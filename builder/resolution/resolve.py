@@ -7,7 +7,7 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from builder.project.requirements_txt import RequirementLine
 from builder.resolution import recent, uv
 from builder.resolution.compiling import NETWORK, compile_requirements, shorten, unreachable
 from builder.resolution.indexes import Indexes, read_indexes
-from builder.resolution.lock import Hashes, Lock, read_lock
+from builder.resolution.lock import Lock, allowed_hashes, read_lock
 from builder.resolution.poetry_lock import locked_requirements
 from builder.resolution.sanity import oddities
 from builder.resolution.series import apart, dagster_first, series
@@ -70,7 +70,7 @@ def _resolve(requirements: Requirements, target: Target) -> Resolution:
     known = recent.recall(place) if place else None
     text, age = known or (_resolve_anew(requirements, target, indexes), None)
     origin = requirements.lines[0].origin if requirements.lines else Origin(requirements.directory)
-    hashes = _hashes(requirements.lines)
+    hashes = allowed_hashes(requirements.lines)
     lock = read_lock(text, target, base=requirements.directory, origin=origin, hashes=hashes)
     if place and not known:
         recent.remember(place, text)
@@ -219,12 +219,3 @@ def _where_to_add(directory: Path, names: Sequence[str]) -> tuple[Path, str]:
         if path.is_file() and key in path.read_text(encoding="utf-8", errors="replace"):
             return path, f"{quoted} in `{key}`"
     return directory / "requirements.txt", " and ".join(f"a line `{name}`" for name in names)
-
-
-def _hashes(lines: Iterable[RequirementLine]) -> Hashes:
-    """What the user allows for each name, if any requirement has a hash."""
-    found = {required_name(line.text): line.hashes for line in lines if line.hashes}
-    return {
-        name: frozenset(value.removeprefix("sha256:") for value in values if value.startswith("sha256:"))
-        for name, values in found.items()
-    }

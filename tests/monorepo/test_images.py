@@ -17,9 +17,9 @@ import pytest
 
 from builder.errors import PublishError
 from builder.monorepo.images.context import write_context
-from builder.monorepo.images.layout import blob_path, read_layout
-from builder.monorepo.images.registry import Registry
 from builder.monorepo.wheelhouse import BuiltPackage, Wheelhouse, read_wheelhouse, write_wheelhouse
+from builder.oci.layout import blob_path, read_layout
+from builder.oci.registry import Registry
 from builder.resolution import uv
 from builder.resolution.transport import Credentials
 from builder.system import storage

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from builder.errors import Origin, ResolutionError
-from builder.resolution.lock import Hashes, Lock, read_lock
+from builder.project.requirements_txt import RequirementLine
+from builder.resolution.lock import Hashes, Lock, allowed_hashes, read_lock
 from builder.resolution.target import serverless_target
 
 ORIGIN = Origin(Path("pylock.toml"))
@@ -116,6 +117,15 @@ def test_hashes_of_the_requirements_choose_among_the_files() -> None:
         wheel("https://host.invalid/x-1.0-py3-none-any.whl", B),
     )
     assert [found.digest for found in read(files, hashes={"x": frozenset({B})}).distributions] == [B]
+
+
+def test_hashes_of_two_versions_of_a_requirement_are_all_allowed() -> None:
+    lines = [
+        RequirementLine("x==1 ; python_version < '3.12'", ORIGIN, (f"sha256:{A}", f"sha512:{C}")),
+        RequirementLine("X==2 ; python_version >= '3.12'", ORIGIN, (f"sha256:{B}",)),
+        RequirementLine("without", ORIGIN),
+    ]
+    assert allowed_hashes(lines) == {"x": {A, B}}
 
 
 @pytest.mark.parametrize(

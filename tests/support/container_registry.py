@@ -27,7 +27,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from builder.monorepo.images.layout import DOCKER, INDEX, OCI
+from builder.oci.layout import DOCKER, INDEX, OCI
 
 USER, PASSWORD = "ci", "s3cret-token"
 

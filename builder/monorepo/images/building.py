@@ -13,7 +13,9 @@ from builder.errors import PackagesError, UsageError
 from builder.monorepo.images import sbom
 from builder.monorepo.images.context import Staged, write_context
 from builder.monorepo.images.engines import Engine, ExportedImage, Recipe
-from builder.monorepo.images.layout import (
+from builder.monorepo.versions import container_tag
+from builder.monorepo.wheelhouse import BuiltPackage, Wheelhouse
+from builder.oci.layout import (
     DOCKER,
     EMPTY,
     INDEX,
@@ -27,8 +29,6 @@ from builder.monorepo.images.layout import (
     read_layout,
     writing,
 )
-from builder.monorepo.versions import container_tag
-from builder.monorepo.wheelhouse import BuiltPackage, Wheelhouse
 from builder.system import storage
 
 DEFAULT_BASE: Final = "python:3.11-slim"

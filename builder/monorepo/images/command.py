@@ -96,8 +96,8 @@ def image(
         build_image,
     )
     from builder.monorepo.images.engines import find_engine  # noqa: PLC0415  (start-up time)
-    from builder.monorepo.images.layout import blob_path  # noqa: PLC0415  (start-up time)
     from builder.monorepo.wheelhouse import read_wheelhouse  # noqa: PLC0415  (start-up time)
+    from builder.oci.layout import blob_path  # noqa: PLC0415  (start-up time)
 
     wheelhouse = read_wheelhouse(wheelhouse_dir)
     package = wheelhouse.package(name)
@@ -161,12 +161,12 @@ def push(
     Everything that an image refers to goes first and its tags last; each is read back. In a run of GitHub Actions
     for the default branch, `latest` is a tag too.
     """
-    from builder.monorepo.images.layout import read_layout  # noqa: PLC0415  (start-up time)
     from builder.monorepo.images.pushing import (  # noqa: PLC0415  (start-up time)
         from_default_branch,
         push_image,
         read_place,
     )
+    from builder.oci.layout import read_layout  # noqa: PLC0415  (start-up time)
     from builder.resolution.transport import Credentials  # noqa: PLC0415  (start-up time)
 
     if password_stdin != (username is not None):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,35 +11,19 @@ from typing import Final
 
 from builder.errors import FetchError, Origin, PackagesError, UsageError
 from builder.monorepo.images.sbom import Installed
+from builder.monorepo.locks import read_package_lock
 from builder.monorepo.wheelhouse import BuiltPackage, Wheelhouse
+from builder.project.names import required_name
+from builder.project.requirements_txt import RequirementLine
 from builder.resolution import uv
 from builder.resolution.indexes import read_indexes
-from builder.resolution.lock import Lock, read_lock
+from builder.resolution.lock import Lock, allowed_hashes, read_lock
 from builder.resolution.sdists import fetch_wheels
 from builder.resolution.target import Target, serverless_target
 from builder.system import process, storage
 
 PLATFORMS: Final[Mapping[str, str]] = {"linux/amd64": "x86_64", "linux/arm64": "aarch64"}
 """What an image can be built for, and what Python calls the machine."""
-
-_LINE: Final = re.compile(
-    r"(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^\s;]+)(?P<marker>\s*;[^\\]*?)?(?=\s+--hash|\s*$)"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Locked:
-    """One requirement of a package's lock.
-
-    :param name: normalised.
-    :param text: the requirement with its marker and its hashes.
-    :param sha256: what its files may be.
-    """
-
-    name: str
-    version: str
-    text: str
-    sha256: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +47,10 @@ def write_context(
     give, SdistBuildError for what has no wheel for a platform and cannot be built here.
     """
     wheelhouse.check_wheels()
-    locked = read_locked(wheelhouse.lock_path(package))
+    locked = read_package_lock(wheelhouse.lock_path(package))
     own = _own_packages(wheelhouse, package, locked)
     names = {built.name for built in wheelhouse.packages}
-    foreign = [entry for entry in locked if entry.name not in names]
+    foreign = [entry for entry in locked if required_name(entry.text) not in names]
     for name in ("Dockerfile", "verify_import.py"):
         source = resources.files("builder.monorepo.images") / name
         (directory / name).write_bytes(source.read_bytes())
@@ -76,44 +59,17 @@ def write_context(
     )
 
 
-def read_locked(path: Path) -> tuple[Locked, ...]:
-    """The lock of a package (`locks/NAME.txt`); raises PackagesError if it is missing or has no hashes."""
-    from packaging.utils import canonicalize_name  # noqa: PLC0415  (start-up time)
-
-    remedy = "Run `builder.packages lock` for this wheelhouse"
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise PackagesError(f"`{path}` cannot be read: {error.strerror}", remedy=remedy) from error
-    found = []
-    for line in re.sub(r"\\\n", " ", text).splitlines():
-        requirement = line.partition("#")[0].strip()
-        if not requirement or requirement.startswith("-"):
-            # Where the wheelhouse and the index are is told otherwise here.
-            continue
-        match = _LINE.match(requirement)
-        hashes = frozenset(re.findall(r"--hash=sha256:([0-9a-f]{64})", requirement))
-        if match is None or not hashes:
-            raise PackagesError(
-                f"the lock has a requirement without version or hash: `{requirement}`",
-                where=Origin(path),
-                remedy=remedy,
-            )
-        found.append(Locked(canonicalize_name(match["name"]), match["version"], requirement, hashes))
-    return tuple(found)
-
-
 def _own_packages(
-    wheelhouse: Wheelhouse, package: BuiltPackage, locked: Iterable[Locked]
+    wheelhouse: Wheelhouse, package: BuiltPackage, locked: Iterable[RequirementLine]
 ) -> tuple[BuiltPackage, ...]:
     """The package and those of its siblings that its lock names, which must be the very wheels that are here."""
     here = {built.name: built for built in wheelhouse.packages}
     found = {package.name: package}
     for entry in locked:
-        built = here.get(entry.name)
+        built = here.get(required_name(entry.text))
         if built is None:
             continue
-        if built.sha256 not in entry.sha256:
+        if f"sha256:{built.sha256}" not in entry.hashes:
             raise PackagesError(
                 f"the lock of `{package.name}` means another wheel of `{built.name}` than the wheelhouse has",
                 where=Origin(wheelhouse.lock_path(package)),
@@ -127,7 +83,7 @@ def _write_platform(
     directory: Path,
     wheelhouse: Wheelhouse,
     own: Sequence[BuiltPackage],
-    foreign: Sequence[Locked],
+    foreign: Sequence[RequirementLine],
     platform: str,
     python_version: str,
 ) -> Staged:
@@ -147,7 +103,7 @@ def _write_platform(
 
 
 def _fetch(
-    foreign: Sequence[Locked], platform: str, python_version: str, base: Path
+    foreign: Sequence[RequirementLine], platform: str, python_version: str, base: Path
 ) -> list[tuple[Installed, Path]]:
     """The wheels of the index's packages that a platform takes."""
     target = platform_target(platform, python_version)
@@ -160,19 +116,16 @@ def _fetch(
     ]
 
 
-def _lock(foreign: Sequence[Locked], target: Target, base: Path) -> Lock:
+def _lock(foreign: Sequence[RequirementLine], target: Target, base: Path) -> Lock:
     """Where the index has the files of locked requirements; uv chooses nothing here, each version is given."""
     indexes = read_indexes(base)
     if not foreign:
         return Lock(target, (), "", indexes)
-    # A lock may have several versions of a distribution, each with a marker that excludes the others.
-    hashes = {
-        name: frozenset().union(*(entry.sha256 for entry in foreign if entry.name == name))
-        for name in {entry.name for entry in foreign}
-    }
     with storage.scratch_directory() as scratch:
         asked = scratch / "requirements.in"
-        asked.write_text("\n".join([*indexes.options, *(entry.text for entry in foreign), ""]), encoding="utf-8")
+        asked.write_text(
+            "\n".join([*indexes.options, *(entry.written for entry in foreign), ""]), encoding="utf-8"
+        )
         arguments: list[str | Path] = ["pip", "compile", asked, "--no-deps", "--format", "pylock.toml"]
         arguments += ["--python-version", target.python_version, "--python-platform", target.uv_platform]
         arguments += ["--no-header", "--no-annotate", "--no-python-downloads", "--quiet"]
@@ -184,7 +137,7 @@ def _lock(foreign: Sequence[Locked], target: Target, base: Path) -> Lock:
                 detail=error.detail,
                 remedy="Check the network and the index settings, or run `builder.packages lock` again",
             ) from error
-    lock = read_lock(finished.stdout, target, base=base, origin=Origin(base), hashes=hashes)
+    lock = read_lock(finished.stdout, target, base=base, origin=Origin(base), hashes=allowed_hashes(foreign))
     return replace(lock, indexes=indexes)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from builder.errors import ImageError, ToolError
-from builder.monorepo.images.layout import blob_path
+from builder.oci.layout import blob_path
 from builder.system import process, storage
 
 _TIME_LIMIT: Final = 3600.0

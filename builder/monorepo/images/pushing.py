@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from builder.errors import Origin, PublishError, UsageError
-from builder.monorepo.images.credentials import stored_credentials
-from builder.monorepo.images.layout import (
+from builder.oci.credentials import stored_credentials
+from builder.oci.layout import (
     INDEX,
     Descriptor,
     Layout,
@@ -20,7 +20,7 @@ from builder.monorepo.images.layout import (
     digest_of,
     read_descriptor,
 )
-from builder.monorepo.images.registry import Registry
+from builder.oci.registry import Registry
 from builder.resolution.transport import Credentials
 
 _REPOSITORY: Final = re.compile(

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 from builder.errors import PublishError
-from builder.monorepo.images.layout import DOCKER, INDEX, MANIFEST, digest_of
+from builder.oci.layout import DOCKER, INDEX, MANIFEST, digest_of
 from builder.resolution.transport import Credentials
 from builder.system import process
 

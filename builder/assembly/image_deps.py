@@ -1,0 +1,172 @@
+"""The dependency layers of an image: the wheels of a lock, installed, in layers that change as rarely as can be.
+
+After a change of the lock, a registry is sent the layers that it touches. A wheel of 2 MB or more has a layer
+of its own, the distributions of dagster's own repository, which are released together, have one, and all others
+share one. For 71 distributions (dagster, dagster-cloud, pandas: 65 MB) that makes 9 layers: one more small
+distribution sends 10 MB instead of 65, a release of dagster 2.5 MB, one of pandas 12 MB.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+from builder.assembly.archive import Member
+from builder.assembly.contents import PackedDistribution, packed_distribution
+from builder.assembly.image_files import Scheme, installed_files
+from builder.assembly.image_layer import LayerContent, LayerWriter, directories
+from builder.assembly.wheels import Wheel, WheelFile, open_wheel
+from builder.errors import AssemblyError, Notice
+from builder.system import storage
+
+LAYER_VERSION: Final = "1"
+"""Part of the key of every kept layer: to be raised with any change of the bytes that the same wheels become."""
+
+_LARGE: Final = 2_000_000
+_MOST_LARGE: Final = 40
+"""Container engines take 127 layers at most, and the base image has some."""
+
+_FAMILY: Final = "dagster"
+_EXAMPLES: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A layer in a file of its own.
+
+    :param title: what is in it, for people.
+    """
+
+    path: Path
+    content: LayerContent
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class DependencyLayers:
+    """What the wheels of a lock became, the layer that changes most rarely first."""
+
+    layers: tuple[Layer, ...]
+    distributions: tuple[PackedDistribution, ...]
+    notices: tuple[Notice, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Installed:
+    wheel: Wheel
+    files: tuple[Member, ...]
+
+
+def dependency_layers(wheels: Sequence[WheelFile], scheme: Scheme) -> DependencyLayers:
+    """Install wheels into layers; those that were made before are taken from the cache.
+
+    :param wheels: a closed set for one target, in any order: neither closure nor tags are checked here.
+
+    Raises AssemblyError for a wheel that cannot be installed, and for two of one project; StorageError if the
+    cache cannot be written.
+    """
+    ordered = sorted(wheels, key=lambda file: (file.project, file.filename))
+    for one, other in pairwise(ordered):
+        if one.project == other.project:
+            raise AssemblyError(f"`{one.filename}` and `{other.filename}` cannot be installed together")
+    opened = [open_wheel(file) for file in ordered]
+    installed, notices = _without_collisions(
+        [_Installed(wheel, installed_files(wheel, scheme)) for wheel in opened]
+    )
+    contents = tuple(
+        packed_distribution(each.wheel.file.project, each.wheel.version, each.wheel.metadata, each.files)
+        for each in installed
+    )
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        layers = pool.map(lambda group: _layer(group[0], group[1], scheme), _groups(installed))
+        return DependencyLayers(tuple(layers), contents, tuple(notices))
+
+
+def kept_layer(key: str, title: str, write: Callable[[LayerWriter], None]) -> Layer:
+    """The layer of a key, which promises equal bytes: taken from the cache if it is whole there, or written."""
+    directory = storage.cache_directory() / "layers" / key[:2] / key
+    path, description = directory / "layer.tar.gz", directory / "layer.json"
+    try:
+        content = LayerContent(**json.loads(description.read_text(encoding="utf-8")))
+        if f"sha256:{storage.sha256_of(path)}" == content.digest:
+            return Layer(path, content, title)
+    except (OSError, ValueError, TypeError):
+        pass
+    with storage.atomic_write(path) as stream:
+        writer = LayerWriter(stream)
+        write(writer)
+        content = writer.finish()
+    with storage.atomic_write(description) as stream:
+        stream.write(json.dumps(asdict(content)).encode())
+    return Layer(path, content, title)
+
+
+def _groups(installed: Sequence[_Installed]) -> Iterator[tuple[str, list[_Installed]]]:
+    """Title and content of each layer."""
+    size = {each.wheel.file.project: sum(len(file.data) for file in each.files) for each in installed}
+    family = [each for each in installed if each.wheel.file.project.partition("-")[0] == _FAMILY]
+    others = [each for each in installed if each not in family]
+    large = [each for each in others if size[each.wheel.file.project] >= _LARGE]
+    large = sorted(large, key=lambda each: -size[each.wheel.file.project])[:_MOST_LARGE]
+    for each in sorted(large, key=lambda each: each.wheel.file.project):
+        yield f"{each.wheel.name} {each.wheel.version}", [each]
+    if small := [each for each in others if each not in large]:
+        yield f"{len(small)} distribution{'s' if len(small) > 1 else ''}", small
+    if family:
+        yield "dagster's own distributions", family
+
+
+def _layer(title: str, group: Sequence[_Installed], scheme: Scheme) -> Layer:
+    files = [file for each in group for file in each.files]
+    covered = [
+        LAYER_VERSION,
+        repr(scheme),
+        *(each.wheel.file.sha256 for each in group),
+        "",
+        *sorted(_names(files)),
+    ]
+
+    def write(writer: LayerWriter) -> None:
+        for member in directories(files, scheme.site_packages):
+            writer.add(member)
+        for file in files:
+            writer.add(file)
+
+    return kept_layer(
+        hashlib.sha256("\0".join(covered).encode(errors="surrogateescape")).hexdigest(), title, write
+    )
+
+
+def _names(files: Iterable[Member]) -> Iterator[str]:
+    return (file.name for file in files)
+
+
+def _without_collisions(installed: Iterable[_Installed]) -> tuple[list[_Installed], list[Notice]]:
+    """The same, each file only once: where two have it, that of the first stays."""
+    owners: dict[str, tuple[_Installed, Member]] = {}
+    shared: dict[tuple[str, str], list[str]] = {}
+    kept = []
+    for each in installed:
+        files = []
+        for file in each.files:
+            owner, first = owners.setdefault(file.name, (each, file))
+            if owner is each:
+                files.append(file)
+            elif first.crc != file.crc:
+                shared.setdefault((owner.wheel.file.filename, each.wheel.file.filename), []).append(file.name)
+        kept.append(_Installed(each.wheel, tuple(files)))
+    return kept, list(_collisions(shared))
+
+
+def _collisions(shared: Mapping[tuple[str, str], Sequence[str]]) -> Iterator[Notice]:
+    for (first, second), names in shared.items():
+        examples = ", ".join(f"`{name}`" for name in names[:_EXAMPLES])
+        more = f" and {len(names) - _EXAMPLES} more" if len(names) > _EXAMPLES else ""
+        yield Notice(f"`{first}` and `{second}` both install {examples}{more}; the image has those of `{first}`")

@@ -1,0 +1,1 @@
+"""Container images as files and in registries: layouts, the distribution API, credentials."""
