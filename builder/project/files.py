@@ -21,14 +21,15 @@ import hashlib
 import os
 import posixpath
 import shutil
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
 from builder.errors import Notice, ProjectError, ToolError
+from builder.project.exclusions import Reason
 from builder.project.git_ignored import ignored_by_git
-from builder.project.patterns import IncludePatterns, unreadable
+from builder.project.patterns import IncludePatterns, Line, unreadable
 from builder.project.walking import Found, FoundLink, Walked, left_out_notice, walk
 from builder.system.storage import make_directory, storage_error
 
@@ -57,14 +58,19 @@ class Selection:
     """What belongs, and what the user should hear about the rest.
 
     :param files: sorted by name, in the order of code points, whatever the machine and the locale.
-    :param secrets: names of the secrets left out; directories end with a slash.
+    :param left_out: what a rule left out, by name, as `Walked` has it.
     :param git_ignored: how many of `files` git ignores.
     """
 
     files: tuple[ProjectFile, ...]
-    secrets: tuple[str, ...]
-    git_ignored: int
+    left_out: Mapping[str, Reason | Line] = field(default_factory=dict)
+    git_ignored: int = 0
     notices: tuple[Notice, ...] = ()
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Names of the secrets left out; directories end with a slash."""
+        return tuple(sorted(name for name, rule in self.left_out.items() if rule is Reason.SECRET))
 
 
 def select_files(
@@ -96,7 +102,7 @@ def select_files(
         walked.notices += [Notice(f"include pattern `{text}` matches nothing in `{directory}`") for text in unused]
     return Selection(
         files=tuple(files),
-        secrets=tuple(sorted(walked.secrets)),
+        left_out=walked.left_out,
         git_ignored=sum(str(file.path) in ignored for file in files) if ignored else 0,
         notices=tuple(sorted(walked.notices, key=lambda notice: notice.text)),
     )
@@ -147,8 +153,8 @@ def copy_tree(selection: Selection, destination: Path) -> None:
             raise storage_error(error, target) from error
 
 
-def _ignored(walked: Walked, *, demanded: bool) -> frozenset[str]:
-    """The paths of what the walk found that git ignores; of directories only where obedience is demanded.
+def _ignored(walked: Walked, *, demanded: bool) -> dict[str, Line]:
+    """The paths of what the walk found that git ignores, and why; of directories only where obedience is demanded.
 
     Only counting must not fail a build: without git, or without its answer, nothing is ignored.
     """
@@ -162,10 +168,10 @@ def _ignored(walked: Walked, *, demanded: bool) -> frozenset[str]:
     for found in (*walked.files, *(link.found for link in walked.links), *directories):
         if found.repository:
             by_repository.setdefault(found.repository, []).append(found.path)
-    answers: list[frozenset[str]] = []
+    ignored: dict[str, Line] = {}
     for repository, paths in by_repository.items():
         try:
-            answers.append(ignored_by_git(repository, paths))
+            ignored |= ignored_by_git(repository, paths)
         except ToolError as error:
             if demanded:
                 raise ProjectError(
@@ -173,20 +179,23 @@ def _ignored(walked: Walked, *, demanded: bool) -> frozenset[str]:
                     detail=error.detail,
                     remedy="Make git work there, or remove `respect-gitignore` from [tool.builder]",
                 ) from error
-    return frozenset().union(*answers)
+    return ignored
 
 
-def _obey(walked: Walked, ignored: frozenset[str]) -> None:
+def _obey(walked: Walked, ignored: Mapping[str, Line]) -> None:
     """Take what git ignores out of what the walk found, but for what was asked for by name."""
     # Who asks a nested repository does not hear that the outer one ignores the whole of it.
     trees = tuple(f"{found.path}/" for found in walked.directories if found.path in ignored)
 
-    def belongs(found: Found) -> bool:
-        return found.asked or not (found.path in ignored or found.path.startswith(trees))
+    def belongs(found: Found, end: str = "") -> bool:
+        if found.path in ignored and not found.asked:
+            walked.left_out[f"{found.name}{end}"] = ignored[found.path]
+            return False
+        return found.asked or not found.path.startswith(trees)
 
     walked.files = [found for found in walked.files if belongs(found)]
     walked.links = [link for link in walked.links if belongs(link.found)]
-    walked.directories = [found for found in walked.directories if belongs(found)]
+    walked.directories = [found for found in walked.directories if belongs(found, "/")]
 
 
 def _kept_links(walked: Walked) -> list[ProjectFile]:
@@ -202,8 +211,8 @@ def _kept_links(walked: Walked) -> list[ProjectFile]:
         elif found.asked and os.path.isfile(found.path):  # noqa: PTH113
             mode = 0o755 if os.access(found.path, os.X_OK) else 0o644
             kept.append(ProjectFile(found.name, Path(os.path.realpath(found.path)), mode))
-        elif any(part in walked.secrets for part in (link.target, *_directories_of(link.target))):
-            walked.secrets.add(found.name)
+        elif Reason.SECRET in map(walked.left_out.get, (link.target, *directories_of(link.target))):
+            walked.left_out[found.name] = Reason.SECRET
         else:
             walked.notices.append(left_out_notice(found.name, link.target))
     return kept
@@ -251,7 +260,7 @@ def _parents(names: Iterable[str]) -> set[str]:
     return parents
 
 
-def _directories_of(name: str) -> list[str]:
+def directories_of(name: str) -> list[str]:
     """`name` itself and every directory that it lies in, with the slash that directories end with."""
     parts = name.split("/")
     return [f"{'/'.join(parts[:n])}/" for n in range(1, len(parts) + 1)]

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
+from builder.project.patterns import Line
 from builder.system import git
 
 
-def ignored_by_git(repository: str, paths: Collection[str]) -> frozenset[str]:
-    """Those of `paths` (real ones, below `repository`) that git ignores.
+def ignored_by_git(repository: str, paths: Collection[str]) -> dict[str, Line]:
+    """Those of `paths` (real ones, below `repository`) that git ignores, each with the line that says so.
 
     A file that is in the index is not ignored, whatever the ignore files say. Raises ToolError if git is missing
     or cannot answer.
@@ -18,11 +19,15 @@ def ignored_by_git(repository: str, paths: Collection[str]) -> frozenset[str]:
     # git refuses to say anything of its own directory.
     asked = [name for path in paths if ".git" not in (name := path[start:]).split("/")]
     if not asked:
-        return frozenset()
+        return {}
     with git.open_repository(Path(repository)) as opened:
+        command = ("check-ignore", "--stdin", "-z", "--verbose")
         # 1: none is ignored.
-        finished = opened.run(
-            "check-ignore", "--stdin", "-z", directory=Path(repository), stdin="\0".join(asked) + "\0", also=1
-        )
-    answer = finished.stdout.split("\0")
-    return frozenset(f"{repository.rstrip('/')}/{name}" for name in answer if name)
+        finished = opened.run(*command, directory=Path(repository), stdin="\0".join(asked) + "\0", also=1)
+    fields = iter(finished.stdout.split("\0"))
+    return {
+        f"{repository.rstrip('/')}/{name}": Line(file, int(number))
+        for file, number, pattern, name in zip(fields, fields, fields, fields, strict=False)
+        # It names the pattern that decides, even if that is one which takes in again.
+        if not pattern.startswith("!")
+    }

@@ -52,7 +52,7 @@ def select_outside(
             selection = select_files(path, include=(), respect_gitignore=respect_gitignore, out_dir=out_dir)
         elif path.is_file():
             mode = 0o755 if os.access(path, os.X_OK) else 0o644
-            selection = Selection((ProjectFile("", path, mode),), (), 0)
+            selection = Selection((ProjectFile("", path, mode),))
         else:
             raise ProjectError(
                 f"`include` names `{name}`, but `{path}` does not exist",

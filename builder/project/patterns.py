@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from builder.errors import Origin, ProjectError
 
@@ -20,6 +20,13 @@ IGNORE_FILE = ".builderignore"
 
 # No file has this name: NUL is the one character, besides the slash, that a name cannot contain.
 _NO_NAME = "\0"
+
+
+class Line(NamedTuple):
+    """A line of a `.builderignore` (relative to the build directory), or of a file of git, as git names it."""
+
+    file: str
+    number: int
 
 
 class IgnoreRules:
@@ -45,17 +52,12 @@ class IgnoreRules:
         ]
         self._patterns = [(number, pattern) for number, pattern in reversed(patterns) if pattern.regex is not None]
 
-    def verdict(self, name: str) -> bool | None:
-        """True: left out; False: re-included by a `!pattern`; None: not named. Directories end with a slash."""
-        rule = self.rule(name)
-        return rule[1] if rule else None
-
-    def rule(self, name: str) -> tuple[int, bool] | None:
-        """The line that speaks for a name, 1-based, and its verdict."""
+    def rule(self, name: str) -> tuple[Line, bool] | None:
+        """The line that speaks for a name, and whether it leaves it out. Directories end with a slash."""
         name = name[len(self.prefix) :]
-        for line, pattern in self._patterns:
+        for number, pattern in self._patterns:
             if _matches_itself(pattern, name):
-                return line, pattern.include is True
+                return Line(f"{self.prefix}{IGNORE_FILE}", number), pattern.include is True
         return None
 
 

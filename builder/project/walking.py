@@ -29,7 +29,7 @@ from builder.project.exclusions import (
     is_environment,
     surroundings,
 )
-from builder.project.patterns import IGNORE_FILE, IgnoreRules, IncludePatterns, unreadable
+from builder.project.patterns import IGNORE_FILE, IgnoreRules, IncludePatterns, Line, unreadable
 from builder.project.submodules import foreign_notice, is_foreign
 
 
@@ -64,14 +64,18 @@ class FoundLink(NamedTuple):
 
 @dataclass(slots=True)
 class Walked:
-    """What a walk found; names in `secrets` end with a slash where they are directories."""
+    """What a walk found.
+
+    :param left_out: what a rule leaves out, by its name, which ends with a slash for a directory. What lies in a
+        directory that is left out has no entry of its own.
+    """
 
     root: str
     repository: str | None
     files: list[Found] = field(default_factory=list)
     directories: list[Found] = field(default_factory=list)
     links: list[FoundLink] = field(default_factory=list)
-    secrets: set[str] = field(default_factory=set)
+    left_out: dict[str, Reason | Line] = field(default_factory=dict)
     notices: list[Notice] = field(default_factory=list)
 
 
@@ -151,7 +155,8 @@ class _Walker:
         names = {entry.name for entry in entries}
         if place.prefix == "":
             self._refuse_environment(names)
-        elif contents_reason(_last(place.prefix), names, place.around):
+        elif reason := contents_reason(_last(place.prefix), names, place.around):
+            self.walked.left_out[place.prefix] = reason
             if not (place.asked or self._include.reach(place.prefix, inside=place.asked_only)):
                 return
             place = replace(place, asked_only=True)
@@ -234,7 +239,7 @@ class _Walker:
             raise unreadable(PermissionError(errno.EACCES, "Permission denied"), path)
         secret = holds_secret(path, _last(name), status.st_size)
         if secret and not (place.secret_meant or self._include.mean(name)):
-            self.walked.secrets.add(name)
+            self._leave(name, Reason.SECRET)
             return
         mode = 0o755 if status.st_mode & stat.S_IXUSR else 0o644
         self.walked.files.append(Found(name, path, mode, verdict is _Verdict.ASKED, place.repository))
@@ -246,18 +251,21 @@ class _Walker:
             return _Verdict.LEFT
         if not asked:
             for rules in reversed(place.rules):
-                ignored = rules.verdict(name)
-                if ignored is not None:
+                if rule := rules.rule(name):
+                    line, ignored = rule
                     if ignored:
-                        return _Verdict.LEFT
+                        return self._leave(name, line)
                     break
         if reason is Reason.LEFTOVER and not asked:
-            return _Verdict.LEFT
+            return self._leave(name, reason)
         _check_name(place, name)
         if reason is Reason.SECRET and not (place.secret_meant or (asked and self._include.mean(name))):
-            self.walked.secrets.add(name)
-            return _Verdict.LEFT
+            return self._leave(name, reason)
         return _Verdict.ASKED if asked else _Verdict.BELONGS
+
+    def _leave(self, name: str, rule: Reason | Line) -> _Verdict:
+        self.walked.left_out[name] = rule
+        return _Verdict.LEFT
 
     def _link(self, place: _Place, last: str) -> None:
         name, path = place.prefix + last, f"{place.directory}/{last}"
@@ -288,7 +296,7 @@ class _Walker:
         reason = self._reason_of_target(real)
         asked = verdict is _Verdict.ASKED
         if reason is Reason.SECRET and not (asked and self._include.mean(name)):
-            self.walked.secrets.add(name)
+            self._leave(name, reason)
             return
         if reason is not None and not asked:
             self.walked.notices.append(left_out_notice(name, real))

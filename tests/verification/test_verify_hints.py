@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -208,6 +209,38 @@ def test_no_rule_for_what_is_packed_or_is_not_there(tmp_path: Path) -> None:
     write_tree(tmp_path, {".builderignore": "*.csv\n!data/x.csv\n", "data/x.csv": ""})
     assert why_left_out(tmp_path, "data/x.csv") is None
     assert why_left_out(tmp_path, "data/y.csv") is None
+
+
+def test_no_rule_for_what_an_include_pattern_takes_in(tmp_path: Path) -> None:
+    settings = '[tool.builder]\ninclude = ["keys/*.pem", "node_modules/x.csv"]\n'
+    names = ("keys/a.pem", "keys/b.key", "node_modules/x.csv", "node_modules/y.js")
+    write_tree(tmp_path, {"pyproject.toml": settings, ".builderignore": "b.key\n", **dict.fromkeys(names, "")})
+    rules = {name: left and left.rule for name in names for left in [why_left_out(tmp_path, name)]}
+    assert rules == {
+        "keys/a.pem": None,
+        "keys/b.key": "line 1 of `.builderignore` leaves it out",
+        "node_modules/x.csv": None,
+        "node_modules/y.js": "`node_modules/` is always left out, as a leftover",
+    }
+
+
+def test_the_line_of_git_that_left_a_file_out(tmp_path: Path) -> None:
+    files = {
+        "pyproject.toml": "[tool.builder]\nrespect-gitignore = true\n",
+        ".gitignore": "# generated\n*.csv\ntarget/\n!kept.csv\n",
+        **dict.fromkeys(("x.csv", "kept.csv", "target/y"), ""),
+    }
+    write_tree(tmp_path, files)
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    for name, rule in (
+        ("x.csv", "line 2 of `.gitignore` leaves it"),
+        ("target/y", "line 3 of `.gitignore` leaves"),
+    ):
+        left = why_left_out(tmp_path, name)
+        assert left is not None
+        assert left.rule.startswith(rule)
+        assert left.rule.endswith("out, which `respect-gitignore` obeys")
+    assert why_left_out(tmp_path, "kept.csv") is None
 
 
 def test_an_environment_variable_that_dagster_misses() -> None:
