@@ -6,12 +6,8 @@ from pathlib import Path
 
 import click
 
-from builder.building.contents_table import show_contents
-from builder.building.steps import build_deps, read_project, resolve_project
 from builder.terminal import options
 from builder.terminal.command_line import BuilderCommand
-from builder.terminal.console import console
-from builder.terminal.formatting import size
 from builder.terminal.running import run_command, verbosity_options
 
 
@@ -41,42 +37,17 @@ def main(
     Beside it, deps-HASH.pylock.toml says what is in it, and so does deps-HASH.cdx.json, a CycloneDX document with
     licences. HASH is the identity of the lock.
     """
-    from builder.project.requirements import Wanted  # noqa: PLC0415  (start-up time)
-    from builder.resolution.backend import LocalPackage, local_metadata  # noqa: PLC0415  (start-up time)
+    from builder.building.deps import build_deps_pex  # noqa: PLC0415  (help needs nothing of it)
 
-    project = options.project_directory(project_dir)
-    out = options.output_directory(out_dir)
-    target = options.read_target_options(python_version, platform)
-    requirements = read_project(
-        project,
-        target,
-        lambda directory: local_metadata(LocalPackage(directory, target.python_version, out)),
-        Wanted(extras, groups),
+    build_deps_pex(
+        project_dir,
+        out_dir,
+        extras=extras,
+        groups=groups,
+        python_version=python_version,
+        platform=platform,
+        report=report,
     )
-    lock, _step = resolve_project(requirements, target)
-    built = build_deps(lock, requirements, out)
-    unpacked = size(built.unpacked_size or 0)
-    console.table(
-        ["file", ">size", "what is in it"],
-        [
-            [
-                built.name,
-                size(built.size),
-                f"{len(built.versions)} distributions for {target.description}, {unpacked} unpacked",
-            ],
-            [
-                built.lock.name,
-                size(built.lock.stat().st_size),
-                f"the lock, with dagster {built.dagster_version}",
-            ],
-            *(
-                [path.name, size(path.stat().st_size), "what is in it, as CycloneDX"]
-                for path in (built.sbom,)
-                if path
-            ),
-        ],
-    )
-    show_contents([built], [], full=report)
 
 
 if __name__ == "__main__":

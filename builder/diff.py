@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from builder.terminal import options
 from builder.terminal.command_line import BuilderCommand
-from builder.terminal.console import console
 from builder.terminal.running import run_command, verbosity_options
-
-if TYPE_CHECKING:
-    from builder.resolution.lock_diff import LockDiff, Locked
 
 
 @click.command(
@@ -35,33 +29,9 @@ def main(old_lock: Path, new_lock: Path, *, as_json: bool) -> None:
     A lock is the deps-HASH.pylock.toml that a build leaves beside its deps PEX, or any other pylock.toml. The exit
     code is 0 whether they differ or not.
     """
-    from builder.building.contents_table import show_diff  # noqa: PLC0415  (start-up time)
-    from builder.resolution.lock_diff import diff_locks, read_locked  # noqa: PLC0415  (start-up time)
+    from builder.building.diff import diff_lock_files  # noqa: PLC0415  (help needs nothing of it)
 
-    diff = diff_locks(read_locked(old_lock), read_locked(new_lock))
-    if as_json:
-        console.result(json.dumps(_report(diff), indent=2))
-    else:
-        show_diff(diff)
-
-
-def _report(diff: LockDiff) -> dict[str, object]:
-    return {
-        "added": [_entry(found) for found in diff.added],
-        "removed": [_entry(found) for found in diff.removed],
-        "changed": [{"name": new.name, "old": _of(old), "new": _of(new)} for old, new in diff.changed],
-        "unchanged": diff.unchanged,
-        "old_size": diff.old_size,
-        "new_size": diff.new_size,
-    }
-
-
-def _entry(found: Locked) -> dict[str, object]:
-    return {"name": found.name, **_of(found)}
-
-
-def _of(found: Locked) -> dict[str, object]:
-    return {"version": ", ".join(found.versions) or None, "size": found.size}
+    diff_lock_files(old_lock, new_lock, as_json=as_json)
 
 
 if __name__ == "__main__":

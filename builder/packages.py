@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, get_args
+from typing import TYPE_CHECKING, Final
 
 import click
 
-from builder.errors import PackagesError, UsageError
-from builder.monorepo.images.command import image, push
-from builder.monorepo.versions import Scheme
+from builder.monorepo.images.command_line import image, push
+from builder.monorepo.lazy import commands
 from builder.terminal import options
 from builder.terminal.command_line import OUTPUT, BuilderGroup, option
-from builder.terminal.console import console
-from builder.terminal.formatting import size
 from builder.terminal.running import run_command, verbosity_options
 
 if TYPE_CHECKING:
-    from builder.monorepo.building import Failure
-    from builder.monorepo.discover import Package, Repository
-    from builder.monorepo.versions import FamilyVersions
-    from builder.monorepo.wheelhouse import BuiltPackage, Wheelhouse
+    from builder.monorepo.versions import Scheme
 
 _repository = click.argument("repository_dir", metavar="REPO", type=click.Path(path_type=Path))
 _wheelhouse = click.argument("wheelhouse_dir", metavar="WHEELHOUSE", type=click.Path(path_type=Path))
@@ -91,26 +81,14 @@ def discover_command(
 
     `all` and globs mean the packages for publishing; others can be selected by their names.
     """
-    from builder.monorepo import selection  # noqa: PLC0415  (start-up time)
-    from builder.monorepo.discover import discover  # noqa: PLC0415  (start-up time)
-
-    if as_json and as_matrix:
-        raise UsageError("--json and --matrix contradict each other", remedy="Give only one of the two")
-    repository = discover(repository_dir)
-    packages: Sequence[Package] = selection.select(repository, selectors)
-    if with_dependencies:
-        packages = selection.with_siblings(repository, packages)
-    if changed_since is not None:
-        changed = selection.changed_since(repository, changed_since)
-        packages = [package for package in packages if package in changed]
-        if not packages:
-            console.note(f"No package has changed since {changed_since}: there is nothing to do")
-    if as_json:
-        console.result(_as_json(repository, packages))
-    elif as_matrix:
-        console.result(json.dumps({"include": [_matrix_entry(package) for package in packages]}))
-    else:
-        _show_packages(repository, packages)
+    commands().discover(
+        repository_dir,
+        selectors,
+        changed_since,
+        with_dependencies=with_dependencies,
+        as_json=as_json,
+        as_matrix=as_matrix,
+    )
 
 
 @main.command(
@@ -122,7 +100,7 @@ def discover_command(
 @option(
     _VERSION,
     "--scheme",
-    type=click.Choice(get_args(Scheme)),
+    type=click.Choice(["next", "dev", "calver", "manual"]),
     metavar="SCHEME",
     default_text="next, or manual with --version",
     help="next: of the next release; dev: 1.0.0.devN+SHA; calver: YYYY.MM.DD.N; manual: --version.",
@@ -146,30 +124,7 @@ def version_command(
 
     Everything that says it changes together: manifests, version modules, the pins of packages on each other.
     """
-    from builder.monorepo.discover import discover  # noqa: PLC0415  (start-up time)
-    from builder.monorepo.rewriting import plan_rewriting  # noqa: PLC0415  (start-up time)
-    from builder.monorepo.versions import container_tag  # noqa: PLC0415  (start-up time)
-
-    repository = discover(repository_dir)
-    # An empty version, of a variable that is not set, is none and must not mean another scheme.
-    scheme = scheme or ("next" if given is None else "manual")
-    if (scheme == "manual") != (given is not None):
-        raise UsageError(
-            "the scheme manual and --version belong together", remedy="Write --scheme manual --version 1.2.3"
-        )
-    rewriting = plan_rewriting(repository, _versions(repository, scheme, build_number, given or ""))
-    console.notices(rewriting.notices)
-    if check:
-        console.result(rewriting.diff().rstrip("\n"))
-        return
-    rewriting.apply()
-    rows = [
-        [package.name, package.version or "?", new, container_tag(new)]
-        for package in repository.packages
-        if (new := rewriting.versions.get(package.name))
-    ]
-    console.table(["package", "was", "version", "container tag"], rows)
-    console.note(f"{len(rewriting.changes)} files changed")
+    commands().version(repository_dir, scheme, build_number, given, check=check)
 
 
 @main.command(
@@ -198,24 +153,7 @@ def build_command(repository_dir: Path, out_dir: Path, selectors: tuple[str, ...
     Builds see no tokens. A failure does not stop the others, but the run. Equal commits give equal bytes:
     $SOURCE_DATE_EPOCH, or else the time of the commit, is that of all files.
     """
-    from builder.monorepo import selection  # noqa: PLC0415  (start-up time)
-    from builder.monorepo.building import build_wheelhouse  # noqa: PLC0415  (start-up time)
-    from builder.monorepo.discover import discover  # noqa: PLC0415  (start-up time)
-
-    repository = discover(repository_dir)
-    packages = selection.with_siblings(repository, selection.select(repository, selectors))
-    with console.progress("building packages", None):
-        build = build_wheelhouse(
-            repository,
-            packages,
-            out_dir.absolute(),
-            source_date_epoch=_source_date_epoch(),
-            workers=_workers(),
-            showing=console.step,
-        )
-    built = build.wheelhouse.packages
-    console.table(["wheel", ">size", "sha256"], [[each.wheel, size(each.size), each.sha256] for each in built])
-    _fail(build.failures, len(packages), "built")
+    commands().build(repository_dir, out_dir, selectors)
 
 
 @main.command("lock", short_help="Lock what each package needs.", examples=("builder.packages lock wheelhouse",))
@@ -228,33 +166,7 @@ def lock_command(wheelhouse_dir: Path, selectors: tuple[str, ...], python_versio
 
     What the wheelhouse has can be installed from nowhere else, all others come from the index.
     """
-    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415  (start-up time)
-
-    from builder.errors import BuilderError  # noqa: PLC0415  (start-up time)
-    from builder.monorepo.building import Failure  # noqa: PLC0415  (start-up time)
-    from builder.monorepo.locks import Locked, lock_package, write_lock  # noqa: PLC0415  (start-up time)
-
-    wheelhouse, packages = _read_wheelhouse(wheelhouse_dir, selectors)
-    wheelhouse.check_wheels()
-
-    def attempt(package: BuiltPackage) -> Locked | Failure:
-        try:
-            with console.step(f"locked {package.name}"):
-                locked = lock_package(wheelhouse, package, python_version)
-                write_lock(wheelhouse, locked)
-                return locked
-        except BuilderError as error:
-            return Failure(package.name, error)
-
-    with ThreadPoolExecutor(_workers()) as pool, console.progress("locking packages", None):
-        results = list(pool.map(attempt, packages))
-    locks = [result for result in results if isinstance(result, Locked)]
-    rows = [
-        [f"locks/{wheelhouse.lock_path(each.package).name}", str(len(each.local)), str(each.indexed)]
-        for each in locks
-    ]
-    console.table(["lock", ">from the wheelhouse", ">from the index"], rows)
-    _fail([result for result in results if isinstance(result, Failure)], len(packages), "locked")
+    commands().lock(wheelhouse_dir, selectors, python_version)
 
 
 @main.command(
@@ -269,128 +181,11 @@ def check_command(wheelhouse_dir: Path, selectors: tuple[str, ...], python_versi
 
     It is imported, each of its programs is started, and the environment checked for contradictions.
     """
-    from builder.monorepo.checks import check_packages  # noqa: PLC0415  (start-up time)
-    from builder.resolution.pythons import find_python  # noqa: PLC0415  (start-up time)
-
-    wheelhouse, packages = _read_wheelhouse(wheelhouse_dir, selectors)
-    python = find_python(python_version)
-    with console.progress("checking packages", None):
-        checks = check_packages(wheelhouse, packages, python, workers=_workers(), showing=console.step)
-    rows = [
-        [each.name, each.version, ", ".join(each.import_names), ", ".join(each.console_scripts)]
-        for each in checks.passed
-    ]
-    console.table(["package", "version", "imports", "programs"], rows)
-    _fail(checks.failures, len(packages), "checked")
+    commands().check(wheelhouse_dir, selectors, python_version)
 
 
 main.add_command(image)
 main.add_command(push)
-
-
-def _versions(repository: Repository, scheme: Scheme, build_number: int, given: str) -> FamilyVersions:
-    from builder.monorepo import git, versions  # noqa: PLC0415  (start-up time)
-    from builder.monorepo.releases import releases_of  # noqa: PLC0415  (start-up time)
-
-    if scheme == "manual":
-        return versions.manual_versions(given)
-    if scheme == "calver":
-        return versions.calver_versions(datetime.now(UTC).date(), build=build_number)
-    commit = git.commit_of(repository.root)
-    if commit is None:
-        raise PackagesError(
-            f"`{repository.root}` has no commit of git to name in the version",
-            remedy="Write --scheme manual --version 1.2.3",
-        )
-    if scheme == "dev":
-        return versions.dev_versions(build=build_number, commit=commit)
-    return versions.next_versions(releases_of(repository), build=build_number, commit=commit)
-
-
-def _read_wheelhouse(directory: Path, selectors: tuple[str, ...]) -> tuple[Wheelhouse, tuple[BuiltPackage, ...]]:
-    from builder.monorepo.selection import select_names  # noqa: PLC0415  (start-up time)
-    from builder.monorepo.wheelhouse import read_wheelhouse  # noqa: PLC0415  (start-up time)
-
-    wheelhouse = read_wheelhouse(directory)
-    names = [package.name for package in wheelhouse.packages]
-    chosen = select_names(selectors, names, names, f"wheelhouse `{directory}`")
-    return wheelhouse, tuple(package for package in wheelhouse.packages if package.name in chosen)
-
-
-def _fail(failures: Sequence[Failure], count: int, done: str) -> None:
-    """Tell what failed; raises PackagesError that names it all, if anything did."""
-    for failure in failures:
-        console.error(failure.error, about=failure.name)
-    if failures:
-        names = ", ".join(failure.name for failure in failures)
-        raise PackagesError(f"{len(failures)} of {count} packages could not be {done}: {names}")
-
-
-def _source_date_epoch() -> int | None:
-    text = os.environ.get("SOURCE_DATE_EPOCH", "")
-    if text and not (text.isascii() and text.isdigit()):
-        raise UsageError(
-            f"SOURCE_DATE_EPOCH is `{text}`, not a number of seconds",
-            remedy="Unset it, or set it to such a number",
-        )
-    return int(text) if text else None
-
-
-def _workers() -> int:
-    return os.cpu_count() or 1
-
-
-def _show_packages(repository: Repository, packages: Sequence[Package]) -> None:
-    rows = [
-        [
-            package.name,
-            package.version or "?",
-            package.family or "-",
-            package.path,
-            package.declared.backend,
-            "yes" if package.webapp else "",
-            ", ".join(package.requires),
-        ]
-        for package in packages
-    ]
-    console.table(["package", "version", "family", "path", "backend", "web app", "needs"], rows)
-    for package in repository.packages:
-        if package.unpublished:
-            console.note(f"  not for publishing: {package.name}, {package.unpublished}")
-    for project in repository.left_out:
-        console.note(f"  left out: {project.path}, {project.reason}")
-
-
-def _matrix_entry(package: Package) -> dict[str, object]:
-    return {
-        "package": package.name,
-        "path": package.path,
-        "version": package.version,
-        "family": package.family,
-        "webapp": package.webapp is not None,
-    }
-
-
-def _as_json(repository: Repository, packages: Sequence[Package]) -> str:
-    document = {
-        "packages": [
-            {
-                "name": package.name,
-                "path": package.path,
-                "backend": package.declared.backend,
-                "version": package.version,
-                "family": package.family,
-                "requires": package.requires,
-                "extra_requires": package.extra_requires,
-                "build_requires": package.build_requires,
-                "webapp": package.webapp and {"path": package.webapp.path, "built": package.webapp.built},
-                "unpublished": package.unpublished,
-            }
-            for package in packages
-        ],
-        "left_out": [{"path": project.path, "reason": project.reason} for project in repository.left_out],
-    }
-    return json.dumps(document, indent=2)
 
 
 if __name__ == "__main__":

@@ -2,39 +2,14 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import click
 
-from builder.building.built import built_locations
-from builder.errors import LoadError, Notice
-from builder.system import storage
 from builder.terminal import options
 from builder.terminal.command_line import BuilderCommand, option
-from builder.terminal.console import console
-from builder.terminal.running import run_command, stop_is_the_end, verbosity_options
-from builder.verification.outcome_table import counts, show_outcome
-from builder.verify import NOT_VERIFIED
-
-if TYPE_CHECKING:
-    from builder.previewing.code_servers import CodeServer, Ready
-    from builder.previewing.page import Page, Webserver
-    from builder.verification.verify import Outcome, ToVerify
-
-_LOOK_SECONDS: Final = 0.25
-"""How often it is looked whether all is still there."""
-
-_KEEP_SECONDS: Final = 600.0
-"""How often it is said that the unpacked dependencies are in use."""
-
-_SIDE_BY_SIDE: Final = 4
-"""Locations that are unpacked at a time."""
+from builder.terminal.running import run_command, verbosity_options
 
 _WHAT: Final = "What to run"
 _PAGE: Final = "Web page"
@@ -71,141 +46,9 @@ def main(out_dir: Path, names: tuple[str, ...], port: int, variables: tuple[str,
 
     The code gets the environment variables of this shell, but for secrets; those it needs are given with --env.
     """
-    from builder.previewing.home import make_home  # noqa: PLC0415  (start-up time)
-    from builder.previewing.page import claim, page, write_workspace  # noqa: PLC0415  (start-up time)
+    from builder.previewing.preview import preview  # noqa: PLC0415  (help needs nothing of it)
 
-    environment = options.read_variables(variables)
-    claim(port)
-    items, outcomes = built_locations(out_dir, names)
-    outcomes |= _verified(items, environment)
-    names_that_load = {name for name, outcome in outcomes.items() if _show(name, outcome)}
-    loading = [item for item in items if item.name in names_that_load]
-    if not loading:
-        failed = any(isinstance(outcome, LoadError) for outcome in outcomes.values())
-        return 1 if failed else NOT_VERIFIED
-    with ExitStack() as stack:
-        scratch = stack.enter_context(storage.scratch_directory())
-        home, workspace = make_home(scratch / "home"), scratch / "workspace.yaml"
-        locations = _unpacked(loading, scratch)
-        webserver = _webserver(locations, fetch=fetch)
-        servers = _started(locations, home, environment, stack)
-        if not servers:
-            return 1
-        write_workspace(servers, workspace)
-        if webserver is None:
-            console.notices([Notice("there is no page: `dagster-webserver` is not a dependency; see --webserver")])
-            console.result(str(workspace))
-            shown = None
-        else:
-            with console.step(f"opened the page, by dagster-webserver {webserver.version}"):
-                shown = stack.enter_context(page(webserver, workspace, port, home=home, pass_on=_of_page))
-            console.result(shown.url)
-        stop_is_the_end()
-        console.note("Ctrl-C stops it")
-        return _watch(servers, shown)
-
-
-def _verified(items: Sequence[ToVerify], environment: Mapping[str, str]) -> dict[str, Outcome]:
-    from builder.verification.verify import verify_locations  # noqa: PLC0415  (start-up time)
-
-    with console.progress(f"loading {_count(items, 'location')}", None):
-        return verify_locations(items, environment=environment)
-
-
-def _show(name: str, outcome: Outcome) -> bool:
-    """Show what became of a location; whether it loads."""
-    from builder.verification.verify import Verified  # noqa: PLC0415  (start-up time)
-
-    if not isinstance(outcome, Verified):
-        show_outcome(name, outcome)
-        return False
-    console.done(f"location `{name}` loads: {counts(outcome.definitions)}", outcome.seconds)
-    console.notices(Notice(f"location `{name}`: {each.text}", each.where) for each in outcome.warnings)
-    return True
-
-
-def _unpacked(items: Sequence[ToVerify], scratch: Path) -> list[Ready]:
-    from builder.previewing.code_servers import make_ready  # noqa: PLC0415  (start-up time)
-
-    with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
-        return list(pool.map(make_ready, items, [scratch / f"source-{number}" for number in range(len(items))]))
-
-
-def _webserver(locations: Sequence[Ready], *, fetch: bool) -> Webserver | None:
-    from builder.previewing.page import fetched_webserver, webserver_of  # noqa: PLC0415  (start-up time)
-
-    found = webserver_of(locations)
-    if found or not fetch:
-        return found
-    with console.progress("fetching dagster-webserver", None):
-        return fetched_webserver(locations)
-
-
-def _started(
-    locations: Sequence[Ready], home: Path, environment: Mapping[str, str], stack: ExitStack
-) -> list[CodeServer]:
-    """The code servers that came up."""
-    from builder.previewing.code_servers import (  # noqa: PLC0415  (start-up time)
-        code_server,
-        socket_directory,
-        wait_until_up,
-    )
-
-    servers = []
-    sockets = stack.enter_context(socket_directory())
-    with console.step("") as step, console.progress("starting code servers", None):
-        starting = [
-            stack.enter_context(
-                code_server(
-                    ready,
-                    sockets / f"{number}.sock",
-                    home=home,
-                    environment=environment,
-                    pass_on=partial(_of_location, ready.item.name),
-                )
-            )
-            for number, ready in enumerate(locations)
-        ]
-        for server in starting:
-            try:
-                wait_until_up(server)
-            except LoadError as error:
-                console.error(error, about=f"location `{server.name}`")
-            else:
-                servers.append(server)
-        step.title = f"started {_count(servers, 'code server')}"
-    return servers
-
-
-def _watch(servers: Sequence[CodeServer], shown: Page | None) -> int:
-    """Wait until a signal comes, and tell of what ends before; the exit code, if nothing is left to wait for."""
-    running, kept = list(servers), time.monotonic()
-    while running:
-        time.sleep(_LOOK_SECONDS)
-        if shown and (failed := shown.failure):
-            raise failed
-        for server in list(running):
-            if ended := server.failure:
-                console.error(ended, about=f"location `{server.name}`")
-                running.remove(server)
-        if time.monotonic() - kept > _KEEP_SECONDS:
-            kept = time.monotonic()
-            for server in running:
-                server.keep()
-    return 1
-
-
-def _of_location(name: str, line: str) -> None:
-    console.note(f"{name} | {line}")
-
-
-def _of_page(line: str) -> None:
-    if console.verbose:
-        console.note(f"dagster-webserver | {line}")
-
-
-def _count(things: Sequence[object], what: str) -> str:
-    return f"{len(things)} {what}{'s' if len(things) != 1 else ''}"
+    return preview(out_dir, names, port, variables, fetch=fetch)
 
 
 if __name__ == "__main__":

@@ -6,12 +6,8 @@ from pathlib import Path
 
 import click
 
-from builder.building.contents_table import show_contents
-from builder.building.steps import build_source, metadata_of, read_project
 from builder.terminal import options
 from builder.terminal.command_line import BuilderCommand
-from builder.terminal.console import console
-from builder.terminal.formatting import size
 from builder.terminal.running import run_command, verbosity_options
 
 
@@ -39,22 +35,18 @@ def main(
     report: bool,
 ) -> None:
     """Write source-HASH.pex, with the code in PROJECT_DIR and the local packages that it names."""
-    from builder.project.location import SourceTree  # noqa: PLC0415  (start-up time)
-    from builder.project.requirements import Wanted  # noqa: PLC0415  (start-up time)
-    from builder.resolution.resolve import local_packages  # noqa: PLC0415  (start-up time)
+    from builder.building.source import build_source_pex  # noqa: PLC0415  (help needs nothing of it)
 
-    project = options.project_directory(project_dir)
-    out = options.output_directory(out_dir)
-    target = options.read_target_options(python_version, platform)
-    requirements = read_project(
-        project, target, lambda directory: metadata_of(directory, target, out), Wanted(extras, groups)
+    build_source_pex(
+        project_dir,
+        out_dir,
+        include=include,
+        extras=extras,
+        groups=groups,
+        python_version=python_version,
+        platform=platform,
+        report=report,
     )
-    packages = local_packages(requirements)
-    built = build_source(SourceTree(project, project), packages, target, out, include=include)
-    names = ", ".join(f"`{directory.name}`" for directory in built.packages)
-    what = f"{built.files} files" + (f"; installed: {names}" if names else "")
-    console.table(["file", ">size", "what is in it"], [[built.artefact.name, size(built.artefact.size), what]])
-    show_contents([], [built], full=report)
 
 
 if __name__ == "__main__":

@@ -2,29 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import click
 
-from builder.building.built import built_locations
-from builder.errors import LoadError, UsageError
 from builder.terminal import options
 from builder.terminal.command_line import BuilderCommand, option
-from builder.terminal.console import console
 from builder.terminal.running import run_command, verbosity_options
-from builder.verification.outcome_table import show_outcome
-
-if TYPE_CHECKING:
-    from builder.project.location import Location
-    from builder.verification.verify import Outcome, ToVerify
-
-NOT_VERIFIED: Final = 3
-"""Exit code if nothing failed, but something could not be loaded on this machine."""
-
 
 _WHAT: Final = "What to load"
 _HOW: Final = "How to load it"
@@ -85,68 +70,18 @@ def main(
     The exit code is 0 if every location loads, 1 if one does not, and 3 if none fails but this machine cannot run
     one: that says nothing of how it will do on the server.
     """
-    from builder.verification.verify import verify_locations  # noqa: PLC0415  (start-up time)
+    from builder.building.verify import verify_built  # noqa: PLC0415  (help needs nothing of it)
 
-    environment = options.read_variables(variables)
-    if out_dir is not None and not (source or deps or workspace):
-        items, outcomes = built_locations(out_dir, names)
-    elif out_dir is None and source and deps and workspace:
-        items, outcomes = [_of_files(source, deps, workspace, names)], {}
-    else:
-        raise UsageError("give either OUT_DIR, or --source, --deps and --workspace")
-    what = f"{len(items)} location{'s' if len(items) != 1 else ''}"
-    with console.step(f"loaded {what}"), console.progress(f"loading {what}", None):
-        outcomes |= verify_locations(items, timeout=timeout, environment=environment)
-    if as_json:
-        console.result(json.dumps({name: _report(outcome) for name, outcome in outcomes.items()}, indent=2))
-    else:
-        for name, outcome in outcomes.items():
-            show_outcome(name, outcome)
-    if any(isinstance(outcome, LoadError) for outcome in outcomes.values()):
-        return 1
-    return 0 if all(_loads(outcome) for outcome in outcomes.values()) else NOT_VERIFIED
-
-
-def _of_files(source: Path, deps: Path, workspace: Path, names: Sequence[str]) -> ToVerify:
-    from builder.project.workspace import read_workspace  # noqa: PLC0415  (start-up time)
-    from builder.verification.machine import python_version_of  # noqa: PLC0415  (start-up time)
-    from builder.verification.verify import to_verify  # noqa: PLC0415  (start-up time)
-
-    locations = read_workspace(workspace).select(names).locations
-    if len(locations) != 1:
-        raise UsageError(
-            f"`{workspace}` has {len(locations)} locations, and the PEX files are of one",
-            remedy=f"Choose it with --location: {', '.join(location.name for location in locations)}",
-        )
-    version = python_version_of(source)
-    if version is None:
-        raise LoadError(f"`{source}` does not say for which Python it is", remedy="Build it with builder.source")
-    location: Location = locations[0]
-    return to_verify(location, source.absolute(), deps.absolute(), version)
-
-
-def _loads(outcome: Outcome) -> bool:
-    from builder.verification.verify import Verified  # noqa: PLC0415  (start-up time)
-
-    return isinstance(outcome, Verified)
-
-
-def _report(outcome: Outcome) -> dict[str, object]:
-    from builder.verification.verify import Verified  # noqa: PLC0415  (start-up time)
-
-    if isinstance(outcome, Verified):
-        return {
-            "state": "verified",
-            **asdict(outcome.definitions),
-            "warnings": [notice.text for notice in outcome.warnings],
-            "dagster_version": outcome.dagster_version,
-            "seconds": round(outcome.seconds, 3),
-        }
-    if isinstance(outcome, LoadError):
-        where = str(outcome.where) if outcome.where else None
-        error = {"what": outcome.what, "where": where, "detail": outcome.detail, "remedy": outcome.remedy}
-        return {"state": "failed", "error": error}
-    return {"state": "not verified", "reason": outcome.reason, "remedy": outcome.remedy}
+    return verify_built(
+        out_dir,
+        names,
+        source=source,
+        deps=deps,
+        workspace=workspace,
+        variables=variables,
+        timeout=timeout,
+        as_json=as_json,
+    )
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from builder_targets import TARGETS, Target
-from pipfile_lock import Locked  # noqa: TC002  (our own)
+from pipfile_lock import Locked
 
 from builder.errors import ToolError
 from builder.system import process, storage

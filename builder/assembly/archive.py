@@ -119,7 +119,7 @@ class ArchiveWriter:
         self._names.add(name)
         encoded = name.encode()
         offset, compressed = self._offset, len(data)
-        if len(encoded) > 0xFFFF:  # noqa: PLR2004  (a 16-bit field)
+        if len(encoded) > 0xFFFF:
             raise AssemblyError(f"the name `{name[:100]}…` is too long for a zip file")
         self._offset += _LOCAL_HEADER.size + len(encoded) + compressed
         if self._offset > MAX_BYTES or size > MAX_BYTES:

@@ -82,7 +82,7 @@ def own_tests(distributions: Sequence[PackedDistribution], lock: Lock) -> tuple[
 def several_sdks(distributions: Sequence[PackedDistribution]) -> tuple[Notice, ...]:
     """A notice if the AWS SDK is among the distributions more than once."""
     places = [(each.project, place) for each in distributions for place in each.copies]
-    if len(places) < 2:  # noqa: PLR2004  (several)
+    if len(places) < 2:
         return ()
     shown = [f"`{project}`" if project == place else f"`{project}` (`{place}`)" for project, place in places]
     return (Notice(f"the AWS SDK is there {len(places)} times, in {_listed(shown)}; require only one of them"),)

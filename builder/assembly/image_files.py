@@ -162,7 +162,7 @@ def _recorded(wheel: Wheel) -> Mapping[str, str]:
     """The hash that RECORD has of each file of a wheel, such as `sha256=…`."""
     text = content_of(wheel.entries[wheel.record]).decode(errors="replace")
     rows = csv.reader(io.StringIO(text, newline=""))
-    return {row[0]: row[1] for row in rows if len(row) >= 2 and row[1].startswith("sha256=")}  # noqa: PLR2004
+    return {row[0]: row[1] for row in rows if len(row) >= 2 and row[1].startswith("sha256=")}
 
 
 def _record(files: Mapping[str, Member], hashes: Mapping[str, str], record: str, scheme: Scheme) -> bytes:

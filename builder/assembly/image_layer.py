@@ -260,7 +260,7 @@ class _Bits:
     def put_length(self, length: int) -> None:
         """The code of a match's length with its extra bits (RFC 1951, section 3.2.5)."""
         symbol, base, extra = next(entry for entry in reversed(_LENGTHS) if entry[1] <= length)
-        if symbol < 280:  # noqa: PLR2004  (fixed Huffman codes change their length there)
+        if symbol < 280:
             self.put_code(symbol - 256, 7)
         else:
             self.put_code(0b11000000 + symbol - 280, 8)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from builder import __version__
 from builder.building.contents_table import largest
+from builder.building.steps import DepsBuild
+from builder.building.workspace import ProjectBuild
 from builder.errors import BuilderError
-
-if TYPE_CHECKING:
-    from builder.building.steps import DepsBuild
-    from builder.building.workspace import ProjectBuild
-    from builder.project.location import Location, SourceTree, Workspace
-    from builder.resolution.target import Target
-    from builder.system.storage import Artefact
+from builder.project.location import Location, SourceTree, Workspace
+from builder.resolution.target import Target
+from builder.system.storage import Artefact
 
 _LOADING: Final = ("working_directory", "attribute", "executable_path")
 """Settings that say how the server loads a location."""

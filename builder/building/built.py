@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from builder.errors import LoadError, Origin, ProjectError, UsageError
-
-if TYPE_CHECKING:
-    from builder.verification.verify import Outcome, ToVerify
+from builder.project.workspace import read_workspace
+from builder.verification.load import CodeSource
+from builder.verification.verify import Outcome, ToVerify
 
 
 def built_locations(out_dir: Path, names: Sequence[str]) -> tuple[list[ToVerify], dict[str, Outcome]]:
@@ -46,9 +46,6 @@ def built_locations(out_dir: Path, names: Sequence[str]) -> tuple[list[ToVerify]
 
 
 def _item(out: Path, entry: Mapping[str, Any], python_version: str, declared: Origin) -> ToVerify:
-    from builder.verification.load import CodeSource  # noqa: PLC0415  (start-up time)
-    from builder.verification.verify import ToVerify  # noqa: PLC0415  (start-up time)
-
     ((kind, value),) = entry["code_source"].items()
     return ToVerify(
         entry["name"],
@@ -65,8 +62,6 @@ def _item(out: Path, entry: Mapping[str, Any], python_version: str, declared: Or
 
 def _origins(workspace: Path) -> Iterator[tuple[str, Origin]]:
     """Where each location is declared, as long as the workspace can be read."""
-    from builder.project.workspace import read_workspace  # noqa: PLC0415  (start-up time)
-
     try:
         yield from ((location.name, location.origin) for location in read_workspace(workspace).locations)
     except ProjectError:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from builder.assembly.contents import PackedDistribution, PackedFile, duplicates
+from builder.building.steps import DepsBuild, SourceBuild
+from builder.resolution.lock_diff import LockDiff, Locked
 from builder.terminal.console import console
 from builder.terminal.formatting import size
-
-if TYPE_CHECKING:
-    from builder.assembly.contents import PackedDistribution, PackedFile
-    from builder.building.steps import DepsBuild, SourceBuild
-    from builder.resolution.lock_diff import LockDiff, Locked
 
 _UNKNOWN: Final = "?"
 
@@ -97,8 +95,6 @@ def _show_files(source: SourceBuild, *, of: str) -> None:
 
 
 def _show_duplicates(of: str, files: Iterable[PackedFile]) -> None:
-    from builder.assembly.contents import duplicates  # noqa: PLC0415  (start-up time)
-
     rows = [
         [path, "" if number else size(each.size)]
         for each in duplicates(files)

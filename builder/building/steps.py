@@ -6,23 +6,32 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from builder.assembly.ballast import cuda_libraries, large_files, own_tests, several_sdks
+from builder.assembly.contents import PackedDistribution, PackedFile
+from builder.assembly.deps_pex import LAYOUT_VERSION, Assembled, assemble_deps_pex
+from builder.assembly.sbom import sbom
+from builder.assembly.source_pex import assemble_source_pex
+from builder.assembly.source_tree import source_entries
+from builder.assembly.wheels import WheelFile
+from builder.errors import Notice
+from builder.project.files import Selection, select_files
+from builder.project.lifecycle import lifecycle_notices
+from builder.project.location import SourceTree
+from builder.project.metadata import Metadata, MetadataBuilder
+from builder.project.names import required_name
+from builder.project.outside import Outside, paths_named_outside, select_outside, split_include
+from builder.project.requirements import Requirements, Wanted, read_requirements
+from builder.project.settings import read_settings
+from builder.resolution.backend import LocalPackage, local_wheel, wheel_metadata
+from builder.resolution.lock import Lock
+from builder.resolution.resolve import resolve
+from builder.resolution.sanity import importing_setuptools
+from builder.resolution.sdists import fetch_wheels
+from builder.resolution.target import Target
 from builder.system import cache
+from builder.system.storage import Artefact, atomic_write
 from builder.terminal.console import Step, console
-
-if TYPE_CHECKING:
-    from builder.assembly.contents import PackedDistribution, PackedFile
-    from builder.assembly.deps_pex import Assembled
-    from builder.errors import Notice
-    from builder.project.files import Selection
-    from builder.project.location import SourceTree
-    from builder.project.metadata import Metadata, MetadataBuilder
-    from builder.project.outside import Outside
-    from builder.project.requirements import Requirements, Wanted
-    from builder.resolution.lock import Lock
-    from builder.resolution.target import Target
-    from builder.system.storage import Artefact
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +96,6 @@ def read_project(
 
     :param asked: extras and groups of the command line; those of `[tool.builder]` are added.
     """
-    from builder.project.requirements import Wanted, read_requirements  # noqa: PLC0415  (start-up time)
-    from builder.project.settings import read_settings  # noqa: PLC0415  (start-up time)
-
     settings = read_settings(project)
     extras, groups = (asked.extras, asked.groups) if asked else ((), ())
     wanted = Wanted(
@@ -103,8 +109,6 @@ def read_project(
 
 def resolve_project(requirements: Requirements, target: Target, *, about: str = "") -> tuple[Lock, Step]:
     """Resolve what a project asks for, showing the step; `about` names it among others."""
-    from builder.resolution.resolve import resolve  # noqa: PLC0415  (start-up time)
-
     with console.step(f"{about}resolve") as step, console.progress(f"{about}resolving", None):
         resolution = resolve(requirements, target)
         how = "resolved" if requirements.lock is None else f"{requirements.lock.name}:"
@@ -119,12 +123,6 @@ def build_deps(lock: Lock, requirements: Requirements, out_dir: Path, *, about: 
 
     :param requirements: what the lock was made for; a line to change is among them.
     """
-    from builder.assembly.deps_pex import LAYOUT_VERSION, assemble_deps_pex  # noqa: PLC0415  (start-up time)
-    from builder.assembly.sbom import sbom  # noqa: PLC0415  (start-up time)
-    from builder.assembly.wheels import WheelFile  # noqa: PLC0415  (start-up time)
-    from builder.resolution.sanity import importing_setuptools  # noqa: PLC0415  (start-up time)
-    from builder.resolution.sdists import fetch_wheels  # noqa: PLC0415  (start-up time)
-
     with (
         console.step(f"{about}fetched {len(lock.distributions)} wheels") as fetching,
         console.progress(f"{about}fetching", lock.size) as progress,
@@ -164,9 +162,6 @@ def _ballast(
     lock: Lock, distributions: Sequence[PackedDistribution], requirements: Requirements
 ) -> Iterator[Notice]:
     """What of a deps PEX rarely belongs."""
-    from builder.assembly.ballast import cuda_libraries, own_tests, several_sdks  # noqa: PLC0415  (start-up time)
-    from builder.project.names import required_name  # noqa: PLC0415  (start-up time)
-
     if lock.target.is_serverless:
         asked = {name: line.origin for line in requirements.lines if (name := required_name(line.text))}
         yield from cuda_libraries(distributions, asked)
@@ -182,16 +177,12 @@ def write_lock(lock: Lock, deps: Path) -> Path:
 
 
 def _write(path: Path, content: bytes) -> None:
-    from builder.system.storage import atomic_write  # noqa: PLC0415  (start-up time)
-
     with atomic_write(path) as stream:
         stream.write(content)
 
 
 def metadata_of(directory: Path, target: Target, out_dir: Path) -> Metadata:
     """The metadata of a local package out of its wheel, which the source PEX needs anyway."""
-    from builder.resolution.backend import LocalPackage, local_wheel, wheel_metadata  # noqa: PLC0415  (start-up time)
-
     return wheel_metadata(local_wheel(LocalPackage(directory, target.python_version, out_dir)), directory)
 
 
@@ -218,15 +209,6 @@ def select_source(tree: SourceTree, out_dir: Path, include: Sequence[str]) -> Se
 
     The settings are those of the build directory, or of the project where the former has no pyproject.toml.
     """
-    from builder.project.files import select_files  # noqa: PLC0415  (start-up time)
-    from builder.project.lifecycle import lifecycle_notices  # noqa: PLC0415  (start-up time)
-    from builder.project.outside import (  # noqa: PLC0415  (start-up time)
-        paths_named_outside,
-        select_outside,
-        split_include,
-    )
-    from builder.project.settings import read_settings  # noqa: PLC0415  (start-up time)
-
     own = (tree.directory / "pyproject.toml").is_file()
     settings = read_settings(tree.directory if own else tree.project)
     ignoring = settings.respect_gitignore
@@ -258,11 +240,6 @@ def build_source(
     about: str = "",
 ) -> SourceBuild:
     """Install a project's local packages and pack its files, showing the step; `about` names it among others."""
-    from builder.assembly.ballast import large_files  # noqa: PLC0415  (start-up time)
-    from builder.assembly.source_pex import assemble_source_pex  # noqa: PLC0415  (start-up time)
-    from builder.assembly.source_tree import source_entries  # noqa: PLC0415  (start-up time)
-    from builder.resolution.backend import LocalPackage, local_wheel  # noqa: PLC0415  (start-up time)
-
     with console.step(f"{about}packed") as step, console.progress(f"{about}packing", None):
         with ThreadPoolExecutor() as pool:
             local = [LocalPackage(directory, target.python_version, out_dir) for directory in packages]

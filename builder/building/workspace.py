@@ -7,8 +7,11 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from builder.assembly.ballast import installed_twice
+from builder.assembly.bootstrap import bootstrap
+from builder.assembly.deps_pex import LAYOUT_VERSION
 from builder.building.steps import (
     DepsBuild,
     SourceBuild,
@@ -19,13 +22,12 @@ from builder.building.steps import (
     resolve_project,
 )
 from builder.errors import BuilderError
+from builder.project.location import SourceTree, Workspace
+from builder.project.requirements import Wanted
+from builder.resolution.lock import Lock
+from builder.resolution.resolve import local_packages
+from builder.resolution.target import Target
 from builder.terminal.console import console
-
-if TYPE_CHECKING:
-    from builder.project.location import SourceTree, Workspace
-    from builder.project.requirements import Wanted
-    from builder.resolution.lock import Lock
-    from builder.resolution.target import Target
 
 FindDeps = Callable[["Lock"], DepsBuild | None]
 """Looks for a deps PEX of a lock that need not be built any more."""
@@ -67,10 +69,6 @@ class _WorkspaceBuild:
 
     def build(self, tree: SourceTree, name: str) -> ProjectBuild:
         """Build one project; the source PEX is packed while the requirements are resolved."""
-        from builder.assembly.ballast import installed_twice  # noqa: PLC0415  (start-up time)
-        from builder.assembly.deps_pex import LAYOUT_VERSION  # noqa: PLC0415  (start-up time)
-        from builder.resolution.resolve import local_packages  # noqa: PLC0415  (start-up time)
-
         about = f"{name}: " if self.several else ""
         requirements = read_project(
             tree.project, self.target, lambda package: metadata_of(package, self.target, self.out_dir), self.wanted
@@ -149,6 +147,4 @@ def _outcome(future: Future[ProjectBuild]) -> ProjectBuild | BuilderError:
 
 def _warm_up() -> None:
     """Do what every assembly needs and nothing waits for yet."""
-    from builder.assembly.bootstrap import bootstrap  # noqa: PLC0415  (start-up time)
-
     bootstrap()

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from builder.delivery.run import LocationRun
-from builder.delivery.updater import Updater
 from builder.deployment.context import Context, commit_url
-from builder.deployment.pull_request_comment import PullRequestComment
+from builder.deployment.destination import Choice
 from builder.deployment.summary import (
     LocationOutcome,
     Outcome,
@@ -21,27 +20,31 @@ from builder.deployment.summary import (
     dependency_changes,
     job_summary,
 )
-from builder.errors import Notice
+from builder.errors import BuilderError, Interrupted, Notice
 from builder.terminal import github_log as github_output
 from builder.terminal.console import console
+from builder.terminal.running import defect, farewell
 
 if TYPE_CHECKING:
-    from builder.deployment.destination import Choice
+    from builder.delivery.updater import Updater
+    from builder.deployment.pull_request_comment import PullRequestComment
 
 
 class Announcement:
     """What GitHub Actions shows of a run; elsewhere it does nothing.
 
-    :param workspace: as the user named it: each workspace of a repository has a comment of its own.
-    :param choice: where the code goes; None if nothing is updated, so that there is nothing to comment on.
+    :param choice: where the code goes; None if nothing is updated.
+    :param comment: on the pull request; None if there is none to write.
     :ivar updater: knows the deployment; None as long as there is none.
     """
 
-    def __init__(self, workspace: Path, choice: Choice | None, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, choice: Choice | None, environ: Mapping[str, str], comment: PullRequestComment | None = None
+    ) -> None:
         self._context = choice.context if choice else Context()
         self._commit = choice.destination.git.commit_hash if choice else None
         self._environ = environ
-        self._comment = _comment(workspace, self._context, environ)
+        self._comment = comment
         self._ending = threading.Lock()
         self._ended = False
         self.updater: Updater | None = None
@@ -129,13 +132,33 @@ def _words(*parts: str | None) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def _comment(workspace: Path, context: Context, environ: Mapping[str, str]) -> PullRequestComment | None:
-    if context.provider != "github" or context.pull_request is None or context.repository is None:
-        return None
-    return PullRequestComment(
-        context.repository,
-        context.pull_request.number,
-        environ.get("GITHUB_TOKEN"),
-        environ.get("GITHUB_API_URL") or "https://api.github.com",
-        key=os.path.relpath(workspace, environ.get("GITHUB_WORKSPACE") or None),
-    )
+@contextlib.contextmanager
+def announced(announcement: Announcement | None, runs: Sequence[LocationRun], build_json: Path) -> Iterator[None]:
+    """Announce the work of the body, and how it ended, whichever way that was."""
+    if announcement is None:
+        yield
+        return
+
+    def end(*, stopped: bool) -> None:
+        announcement.end(runs, build_json, stopped=stopped)
+
+    def fail(error: BuilderError) -> None:
+        for run in runs:
+            if not run.loaded:
+                run.error = run.error or error
+
+    with farewell(lambda: end(stopped=True)):
+        try:
+            announcement.begin(runs)
+            yield
+        except Interrupted:
+            end(stopped=True)
+            raise
+        except BuilderError as error:
+            fail(error)
+            raise
+        except Exception as error:
+            fail(defect(error))
+            raise
+        finally:
+            end(stopped=False)

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any, Final
 
 import click
 
-from builder.delivery.run import Update, Upload
-from builder.delivery.verifying import Verification
 from builder.errors import UsageError
 from builder.terminal import options
 from builder.terminal.command_line import option
@@ -57,38 +53,6 @@ class DeliveryOptions:
     verify: bool
     verify_timeout: float
     variables: tuple[str, ...]
-
-    def verification(self, update: Update | None) -> Verification | None:
-        """How to verify; None if that is not wanted. Raises UsageError for a variable that is not there."""
-        environment = {**(update.variables if update else {}), **options.read_variables(self.variables)}
-        return Verification(self.verify_timeout, environment) if self.verify else None
-
-    def upload(self) -> Upload | None:
-        """How to upload; None if that was not asked for."""
-        from builder.publishing.pex_registry import Check  # noqa: PLC0415  (start-up time)
-
-        if not self.upload_pex:
-            return None
-        return Upload(
-            Check(self.check),
-            self.upload_timeout,
-            self.deps_cache_tag_read or None,
-            self.deps_cache_tag_write or None,
-            self.force_rebuild_deps,
-        )
-
-    def update(self, directory: Path) -> Update | None:
-        """What to update with the code in `directory`; None if that was not asked for.
-
-        Raises UsageError or ContextError if it is not certain where the code belongs.
-        """
-        from builder.deployment.destination import find_destination, parse_details  # noqa: PLC0415  (start-up time)
-
-        if not self.update_code_location:
-            return None
-        details = None if self.code_location_details is None else parse_details(self.code_location_details)
-        choice = find_destination(directory, os.environ, deployment=self.deployment, details=details)
-        return Update(choice, self.wait_timeout if self.wait else None)
 
 
 def delivery_options(command: Callable[..., int]) -> Callable[..., int]:

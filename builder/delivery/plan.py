@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from builder.assembly.deps_pex import LAYOUT_VERSION
 from builder.building.steps import read_project, resolve_project, select_source, tell_what_is_selected
+from builder.delivery.job import Job
+from builder.deployment.summary import dependency_changes
 from builder.errors import BuilderError
+from builder.project.location import Location, SourceTree
+from builder.resolution.backend import LocalPackage, local_metadata
+from builder.resolution.lock import Lock
+from builder.resolution.store import store_path
 from builder.terminal.console import console
 from builder.terminal.formatting import size
 
 if TYPE_CHECKING:
     from builder.delivery.updater import Updater
     from builder.delivery.uploader import Uploader
-    from builder.project.location import Location, SourceTree, Workspace
-    from builder.project.requirements import Wanted
-    from builder.resolution.lock import Lock
-    from builder.resolution.target import Target
 
 _LISTED = 10
 """Changes that are shown of each location."""
@@ -39,67 +41,51 @@ class _Planned:
     size: int
 
 
-def plan(
-    workspace: Workspace,
-    target: Target,
-    out_dir: Path,
-    *,
-    include: Sequence[str],
-    wanted: Wanted,
-    uploader: Uploader | None,
-    updater: Updater | None,
-) -> dict[str, BuilderError]:
+def plan(job: Job, uploader: Uploader | None = None, updater: Updater | None = None) -> dict[str, BuilderError]:
     """Show what a run would do; returns by location what would keep it from doing so."""
-    planned = _projects(workspace, target, out_dir, include, wanted)
+    planned = _projects(job)
     found = [
         (location, each)
-        for location in workspace.locations
+        for location in job.workspace.locations
         if isinstance(each := planned[location.tree], _Planned)
     ]
     names = list(dict.fromkeys(each.deps for _, each in found))
     there = uploader.sizes(names) if uploader and names else {}
     if updater:
         console.result(f"deployment: {updater.planned}")
-    console.result(f"target: {target.description}")
-    rows = [row for each, project in found for row in _rows(each, project, out_dir, there, uploader, updater)]
+    console.result(f"target: {job.target.description}")
+    rows = [row for each, project in found for row in _rows(each, project, job.out_dir, there, uploader, updater)]
     if rows:
         console.result("")
         console.table(["location", "what", ">size", "what would be done"], rows)
     if uploader and updater:
         for location, project in found:
             _tell_changes(location, project, uploader, updater)
-    errors = {location.name: planned[location.tree] for location in workspace.locations}
+    errors = {location.name: planned[location.tree] for location in job.workspace.locations}
     return {name: error for name, error in errors.items() if isinstance(error, BuilderError)}
 
 
-def _projects(
-    workspace: Workspace, target: Target, out_dir: Path, include: Sequence[str], wanted: Wanted
-) -> dict[SourceTree, _Planned | BuilderError]:
+def _projects(job: Job) -> dict[SourceTree, _Planned | BuilderError]:
     planned: dict[SourceTree, _Planned | BuilderError] = {}
-    for location in workspace.locations:
+    for location in job.workspace.locations:
         if location.tree not in planned:
-            about = f"{location.name}: " if len(workspace.locations) > 1 else ""
+            about = f"{location.name}: " if len(job.workspace.locations) > 1 else ""
             try:
-                planned[location.tree] = _project(location.tree, target, out_dir, include, wanted, about)
+                planned[location.tree] = _project(location.tree, job, about)
             except BuilderError as error:
                 planned[location.tree] = error
     return planned
 
 
-def _project(
-    tree: SourceTree, target: Target, out_dir: Path, include: Sequence[str], wanted: Wanted, about: str
-) -> _Planned:
-    from builder.assembly.deps_pex import LAYOUT_VERSION  # noqa: PLC0415  (start-up time)
-    from builder.resolution.backend import LocalPackage, local_metadata  # noqa: PLC0415  (start-up time)
-
+def _project(tree: SourceTree, job: Job, about: str) -> _Planned:
     requirements = read_project(
         tree.project,
-        target,
-        lambda package: local_metadata(LocalPackage(package, target.python_version, out_dir)),
-        wanted,
+        job.target,
+        lambda package: local_metadata(LocalPackage(package, job.target.python_version, job.out_dir)),
+        job.wanted,
     )
-    lock, _step = resolve_project(requirements, target, about=about)
-    source = select_source(tree, out_dir, include)
+    lock, _step = resolve_project(requirements, job.target, about=about)
+    source = select_source(tree, job.out_dir, job.include)
     tell_what_is_selected(source)
     files = [
         file for selection in source.selections for file in selection.files if file.path and file.link is None
@@ -143,8 +129,6 @@ def _rows(
 
 
 def _to_fetch(lock: Lock) -> str:
-    from builder.resolution.store import store_path  # noqa: PLC0415  (start-up time)
-
     missing = [each for each in lock.distributions if each.kind != "git" and not store_path(each).exists()]
     if not missing:
         return ", all of it is in the wheel store"
@@ -160,8 +144,6 @@ def _about(count: int | None, *, exact: bool) -> str:
 
 def _tell_changes(location: Location, project: _Planned, uploader: Uploader, updater: Updater) -> None:
     """Say how the dependencies differ from those that the location runs with now."""
-    from builder.deployment.summary import dependency_changes  # noqa: PLC0415  (start-up time)
-
     running = updater.running(location.name)
     lines: list[str] = []
     if not uploader.has(running, project.deps):

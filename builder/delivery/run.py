@@ -10,16 +10,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
+from builder.building.workspace import ProjectBuild
+from builder.deployment.destination import BranchDeployment, Choice
 from builder.errors import BuilderError
+from builder.project.location import Location
+from builder.system.storage import Artefact
+from builder.verification.load import Definitions
 
 if TYPE_CHECKING:
-    from builder.building.workspace import ProjectBuild
-    from builder.deployment.destination import BranchDeployment, Choice
     from builder.deployment.entries import Entry
-    from builder.project.location import Location
     from builder.publishing.pex_registry import Check, Published
-    from builder.system.storage import Artefact
-    from builder.verification.load import Definitions
 
 _T = TypeVar("_T")
 
@@ -56,8 +56,6 @@ class Update:
     @property
     def variables(self) -> dict[str, str]:
         """What the server will tell the code about itself, by the names of environment variables."""
-        from builder.deployment.destination import BranchDeployment  # noqa: PLC0415  (start-up time)
-
         destination = self.choice.destination
         branch = destination if isinstance(destination, BranchDeployment) else None
         found = {
@@ -76,8 +74,6 @@ class Update:
     @property
     def closed(self) -> BranchDeployment | None:
         """That of a pull request that was closed or merged, so that there is nothing to deploy."""
-        from builder.deployment.destination import BranchDeployment  # noqa: PLC0415  (start-up time)
-
         destination = self.choice.destination
         return destination if isinstance(destination, BranchDeployment) and destination.status != "OPEN" else None
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from builder.delivery.run import LocationRun, Update, attempt, names_of
+from builder.deployment.cloud import Cloud
+from builder.deployment.destination import BranchDeployment, FullDeployment
+from builder.deployment.document import location_document
+from builder.deployment.entries import Entry
+from builder.deployment.loading import wait_until_loaded
+from builder.deployment.updating import NotUpdated
 from builder.errors import CloudError, ContextError, LoadError, Notice
 from builder.terminal.console import console
-
-if TYPE_CHECKING:
-    from builder.deployment.cloud import Cloud
-    from builder.deployment.entries import Entry
 
 
 class Updater:
@@ -39,8 +41,6 @@ class Updater:
     @property
     def planned(self) -> str:
         """The deployment, in words for people."""
-        from builder.deployment.destination import BranchDeployment  # noqa: PLC0415  (start-up time)
-
         if isinstance(self._destination, BranchDeployment):
             return f"the branch deployment of `{self._destination.branch}` ({self._destination.repository})"
         return f"`{self.deployment}`" + (f", on the image {self._image}" if self._image else "")
@@ -62,8 +62,6 @@ class Updater:
 
         Raises ContextError for a deployment that does not exist, CloudError for one that runs no PEX files.
         """
-        from builder.deployment.destination import FullDeployment  # noqa: PLC0415  (start-up time)
-
         base = None
         if isinstance(self._destination, FullDeployment):
             self.deployment = _existing(self._destination.name, names, branches=True)
@@ -98,10 +96,6 @@ class Updater:
 
     def _send(self, runs: Sequence[LocationRun], python_version: str) -> bool:
         """Returns whether it is known of all locations if they were updated; raises CloudError if none were."""
-        from builder.deployment.destination import BranchDeployment  # noqa: PLC0415  (start-up time)
-        from builder.deployment.document import location_document  # noqa: PLC0415  (start-up time)
-        from builder.deployment.updating import NotUpdated  # noqa: PLC0415  (start-up time)
-
         if isinstance(self._destination, BranchDeployment):
             self.deployment = self._cloud.create_or_update_branch_deployment(self._destination)
         deployment = self.deployment or ""
@@ -142,8 +136,6 @@ class Updater:
 
     def wait(self, runs: Sequence[LocationRun], over: Callable[[LocationRun], None]) -> None:
         """Wait until Dagster Cloud has loaded what it was told to run; tell each location as it settles."""
-        from builder.deployment.loading import wait_until_loaded  # noqa: PLC0415  (start-up time)
-
         updated = {run.name: run for run in runs if run.updated and run.build}
         if self._wait is None or self.deployment is None or not updated:
             return
@@ -166,8 +158,6 @@ def _existing(name: str, names: Sequence[str], *, branches: bool) -> str:
 
     :param branches: whether it may be a branch deployment.
     """
-    import difflib  # noqa: PLC0415  (start-up time)
-
     if name in names or not names or (branches and _is_hexadecimal(name)):
         return name
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.5) or sorted(names)

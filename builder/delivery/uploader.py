@@ -6,27 +6,24 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
+from builder.assembly.deps_pex import LAYOUT_VERSION
 from builder.building.steps import DepsBuild, write_lock
 from builder.delivery.run import LocationRun, Upload, attempt
+from builder.deployment.cloud import Cloud
 from builder.errors import PublishError
+from builder.publishing.pex_registry import CachedDeps, PexRegistry, Published
+from builder.publishing.remote_zip import DistributionSize
+from builder.resolution.lock import Lock
 from builder.terminal.console import console
 from builder.terminal.formatting import size
-
-if TYPE_CHECKING:
-    from builder.deployment.cloud import Cloud
-    from builder.publishing.pex_registry import CachedDeps, Published
-    from builder.publishing.remote_zip import DistributionSize
-    from builder.resolution.lock import Lock
 
 
 class Uploader:
     """Brings files into the PEX registry. To be used as a context manager."""
 
     def __init__(self, cloud: Cloud, upload: Upload) -> None:
-        from builder.publishing.pex_registry import PexRegistry  # noqa: PLC0415  (start-up time)
-
         self._upload = upload
         self._registry = PexRegistry(cloud.presigned_urls, check=upload.check, timeout=upload.timeout)
         self._recorded: set[str] = set()
@@ -41,8 +38,6 @@ class Uploader:
 
     def find_deps(self, lock: Lock, out_dir: Path) -> DepsBuild | None:
         """The deps PEX that the cache's record of a lock names, if it is in the registry and whole."""
-        from builder.assembly.deps_pex import LAYOUT_VERSION  # noqa: PLC0415  (start-up time)
-
         started = time.monotonic()
         found = self.record(lock)
         if found is None:
@@ -65,8 +60,6 @@ class Uploader:
 
     def fetch(self, deps: DepsBuild, directory: Path) -> Path:
         """Download a deps PEX that `find_deps` found; raises PublishError, CloudError or StorageError."""
-        from builder.publishing.pex_registry import CachedDeps  # noqa: PLC0415  (start-up time)
-
         content = CachedDeps(deps.name, deps.size, deps.dagster_version, deps.sha256)
         with (
             console.step(f"downloaded {deps.name}"),
@@ -96,8 +89,6 @@ class Uploader:
         self._record(_unfailed(runs))
 
     def _record(self, runs: Sequence[LocationRun]) -> None:
-        from builder.publishing.pex_registry import CachedDeps  # noqa: PLC0415  (start-up time)
-
         tag = self._upload.write_tag
         if tag is None:
             return
@@ -116,8 +107,6 @@ class Uploader:
 
     def record(self, lock: Lock) -> CachedDeps | None:
         """The deps PEX that the cache's record of a lock names, if it is in the registry and whole."""
-        from builder.assembly.deps_pex import LAYOUT_VERSION  # noqa: PLC0415  (start-up time)
-
         tag = self._upload.read_tag
         if tag is None or self._upload.force_rebuild:
             return None

@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from builder.building.steps import DepsBuild
+from builder.building.workspace import ProjectBuild
 from builder.delivery.run import LocationRun
 from builder.delivery.uploader import Uploader
 from builder.errors import BuilderError, LoadError, Notice
 from builder.system import storage
 from builder.terminal.console import console
+from builder.verification.machine import NotVerified, interpreter
 from builder.verification.outcome_table import counts
-
-if TYPE_CHECKING:
-    from builder.building.steps import DepsBuild
-    from builder.building.workspace import ProjectBuild
-    from builder.verification.verify import Outcome, ToVerify
+from builder.verification.unpack import kept_deps
+from builder.verification.verify import Outcome, ToVerify, Verified, to_verify, verify_locations
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +36,6 @@ def verify(runs: Sequence[LocationRun], how: Verification, python_version: str, 
 
     What cannot be loaded on this machine is told and goes on: it says nothing of how it will do on the server.
     """
-    from builder.verification.verify import Verified, verify_locations  # noqa: PLC0415  (start-up time)
-
     by_name = {run.name: run for run in runs}
 
     def done(item: ToVerify, outcome: Outcome) -> None:
@@ -66,8 +63,6 @@ def _item(
     run: LocationRun, build: ProjectBuild, python_version: str, uploader: Uploader, scratch: Path
 ) -> ToVerify | None:
     """What to load; None if the registry's deps PEX cannot be had, which is the location's error then."""
-    from builder.verification.verify import to_verify  # noqa: PLC0415  (start-up time)
-
     try:
         deps = _deps(build.deps, python_version, uploader, scratch)
     except BuilderError as error:
@@ -79,9 +74,6 @@ def _item(
 
 def _deps(deps: DepsBuild, python_version: str, uploader: Uploader, scratch: Path) -> Path:
     """Where the deps PEX is, downloaded if that is necessary."""
-    from builder.verification.machine import NotVerified, interpreter  # noqa: PLC0415  (start-up time)
-    from builder.verification.unpack import kept_deps  # noqa: PLC0415  (start-up time)
-
     if deps.artefact:
         return deps.artefact.path
     path = scratch / deps.name

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final, Literal
+
+from dagster_cloud_cli import gql
 
 from builder.deployment.connection import Connection
+from builder.deployment.destination import BranchDeployment
 from builder.deployment.entries import Entry, read_entries
 from builder.deployment.failures import AGAIN, GraphQLErrors, Uncertain
 from builder.deployment.graphql import RETRIES, GraphQL
 from builder.deployment.updating import listed, reason, update_locations
 from builder.errors import CloudError, Notice
 from builder.publishing.pex_registry import NoUrl
-
-if TYPE_CHECKING:
-    from builder.deployment.destination import BranchDeployment
 
 _ENTRIES: Final = """
 query BuilderLocations {
@@ -98,8 +98,6 @@ class Cloud:
 
     def check_access(self) -> tuple[str, ...]:
         """Ask something that costs nothing but needs the token; returns the names of the full deployments."""
-        from dagster_cloud_cli import gql  # noqa: PLC0415  (start-up time)
-
         found = self._graphql.execute(gql.FULL_DEPLOYMENTS_QUERY).get("fullDeployments")
         names = [entry.get("deploymentName") for entry in _mappings(found)]
         if not isinstance(found, list) or not all(isinstance(name, str) for name in names):
@@ -131,8 +129,6 @@ class Cloud:
 
     def base_image(self, tag: str) -> str:
         """The name of the image that was uploaded to the organization's registry under a tag."""
-        from dagster_cloud_cli import gql  # noqa: PLC0415  (start-up time)
-
         registry = self._graphql.execute(gql.GET_ECR_CREDS_QUERY).get("serverless")
         url = registry.get("registryUrl") if isinstance(registry, dict) else None
         if not url or not isinstance(url, str):
@@ -145,8 +141,6 @@ class Cloud:
 
     def takes_pex(self, deployment: str) -> bool:
         """Whether the agents of a deployment run PEX files; those with a Harbor registry do not."""
-        from dagster_cloud_cli import gql  # noqa: PLC0415  (start-up time)
-
         try:
             registry = self._graphql.execute(gql.GET_ECR_CREDS_QUERY, deployment=deployment).get("serverless")
         except GraphQLErrors as error:
@@ -157,8 +151,6 @@ class Cloud:
 
     def create_or_update_branch_deployment(self, branch: BranchDeployment) -> str:
         """Have the deployment of a branch there, as of the branch's last commit; returns its name."""
-        from dagster_cloud_cli import gql  # noqa: PLC0415  (start-up time)
-
         pull_request, base = branch.pull_request, branch.base_deployment
         variables = {
             "branchData": {
@@ -196,8 +188,6 @@ class Cloud:
 
     def entries(self, deployment: str, *, retries: int = RETRIES) -> dict[str, Entry]:
         """The locations of a deployment by name: what was deployed, and what has become of it."""
-        from dagster_cloud_cli import gql  # noqa: PLC0415  (start-up time)
-
         if self._knows_outdated:
             try:
                 return read_entries(self._graphql.execute(_ENTRIES, deployment=deployment, retries=retries))
@@ -212,8 +202,6 @@ class Cloud:
 
     def agents(self, deployment: str) -> Agents:
         """The agents of a deployment."""
-        from dagster_cloud_cli import gql  # noqa: PLC0415  (start-up time)
-
         kind = self._graphql.execute(gql.AGENT_TYPE_QUERY, deployment=deployment, retries=0)
         current = kind.get("currentDeployment")
         given = current.get("agentType") if isinstance(current, dict) else None

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
+from builder.deployment.destination import GitMetadata
 from builder.project.location import Location
-
-if TYPE_CHECKING:
-    from builder.deployment.destination import GitMetadata
 
 
 def location_document(

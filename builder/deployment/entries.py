@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from dagster_cloud_cli.core.workspace import CodeLocationDeployData
+from dagster_shared.serdes.serdes import deserialize_value
+
 from builder.deployment.failures import Uncertain
 from builder.deployment.server_error import ServerError, read_server_error
 
@@ -67,9 +70,6 @@ def _entry(name: str, deployed: Mapping[str, Any], loaded: Mapping[str, Any]) ->
 
 def _deployed_data(serialized: object) -> tuple[str | None, str | None, str | None]:
     """Pex tag, commit hash and image of a serialized CodeLocationDeployData."""
-    from dagster_cloud_cli.core.workspace import CodeLocationDeployData  # noqa: PLC0415  (start-up time)
-    from dagster_shared.serdes.serdes import deserialize_value  # noqa: PLC0415  (the same)
-
     try:
         data = deserialize_value(str(serialized), CodeLocationDeployData)
     except Exception:  # noqa: BLE001  (a newer server may write what this version cannot read, in whatever way)

@@ -6,13 +6,13 @@ import datetime as dt
 import email.utils
 import re
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
+
+import requests
+import urllib3.exceptions
 
 from builder.deployment.connection import Connection
 from builder.errors import CloudError
-
-if TYPE_CHECKING:
-    import requests
 
 AGAIN: Final = "Run it again in a while; if it stays so, show the message to Dagster's support"
 _ADDRESS: Final = "Check DAGSTER_CLOUD_URL or DAGSTER_CLOUD_ORGANIZATION"
@@ -95,8 +95,6 @@ def check(response: requests.Response, connection: Connection) -> None:
 
 def explain(error: BaseException, connection: Connection) -> Exception:
     """What the real client failed with, as CloudError (or Maintenance)."""
-    import requests  # noqa: PLC0415  (start-up time)
-
     for cause in _causes(error):
         if isinstance(cause, CloudError | Maintenance):
             return cause
@@ -169,9 +167,6 @@ def _status(response: requests.Response, connection: Connection) -> CloudError:
 
 
 def _transport(error: requests.RequestException, connection: Connection) -> CloudError:
-    import requests  # noqa: PLC0415  (start-up time)
-    import urllib3.exceptions  # noqa: PLC0415  (the same)
-
     host = connection.host
     reason = error.args[0] if error.args else None
     reason = getattr(reason, "reason", None) or reason

@@ -10,15 +10,15 @@ from __future__ import annotations
 import logging
 import urllib.parse
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
+
+import requests
+from dagster_cloud_cli.core import errors, graphql_client
 
 from builder.deployment import failures
 from builder.deployment.connection import Connection
 from builder.errors import CloudError, Notice
 from builder.system import process
-
-if TYPE_CHECKING:
-    import requests
 
 RETRIES: Final = 3
 """As the real client's commands do; after 1, 2 and 4 seconds."""
@@ -97,9 +97,6 @@ class GraphQL:
         idempotent: bool,
         retries: int,
     ) -> dict[str, Any]:
-        import requests  # noqa: PLC0415  (start-up time)
-        from dagster_cloud_cli.core import errors, graphql_client  # noqa: PLC0415  (the same)
-
         def look(response: requests.Response, **_: object) -> None:
             failures.check(response, self.connection)
 

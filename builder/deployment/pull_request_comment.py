@@ -7,17 +7,20 @@ limits the time of a read but not of a request, and takes a third of a second to
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
 from urllib.parse import quote
 
+import httpx
+
+from builder.deployment.context import Context
 from builder.errors import Notice
 from builder.system import process
 from builder.system.redaction import redacted
-
-if TYPE_CHECKING:
-    import httpx
 
 _SECONDS: Final = 5.0
 _SECONDS_WHEN_STOPPING: Final = 1.5
@@ -55,8 +58,6 @@ class PullRequestComment:
         Never fails: what is in the way is a Notice, the first time. Takes 5 seconds for each request, and 1.5 for
         all once the builder is being stopped.
         """
-        import httpx  # noqa: PLC0415  (start-up time)
-
         with self._lock:
             if self._hopeless:
                 return None
@@ -75,8 +76,6 @@ class PullRequestComment:
             return Notice(f"the comment on pull request {self._number} could not be written: {problem}")
 
     def _update(self, text: str) -> None:
-        import httpx  # noqa: PLC0415  (start-up time)
-
         if not self._token:
             raise _Refused(
                 f"there is no GITHUB_TOKEN; pass `${{{{ github.token }}}}` and {_PERMISSION}", hopeless=True
@@ -140,21 +139,17 @@ class _Api:
 
         Raises _Refused, and what httpx raises.
         """
-        import httpx  # noqa: PLC0415  (start-up time)
-
         if method != "POST" and not self._stopping:
             try:
                 status, answer = self._once(method, url, content)
             except httpx.TransportError:
                 status, answer = 0, b""
-            if status and status < 500:  # noqa: PLR2004  (HTTP)
+            if status and status < 500:
                 return _understood(status, answer)
             process.stopping.wait(_PAUSE)
         return _understood(*self._once(method, url, content))
 
     def _once(self, method: str, url: str, content: object) -> tuple[int, bytes]:
-        import httpx  # noqa: PLC0415  (start-up time)
-
         end = self._end if self._stopping else time.monotonic() + _SECONDS
         left = max(end - time.monotonic(), 0.01)
         with self._client.stream(method, url, json=content, timeout=left) as response:
@@ -171,7 +166,7 @@ class _Api:
 
 
 def _understood(status: int, answer: bytes) -> object:
-    if status < 300:  # noqa: PLR2004  (HTTP)
+    if status < 300:
         return json.loads(answer)
     try:
         said = str(json.loads(answer)["message"])
@@ -196,3 +191,19 @@ def _id_of(comment: object) -> int:
     if not isinstance(number, int):
         raise _Refused("GitHub's answer is no comment")
     return number
+
+
+def comment_of_run(workspace: Path, context: Context, environ: Mapping[str, str]) -> PullRequestComment | None:
+    """The comment on the pull request that a run is for; None if it is for none.
+
+    :param workspace: as the user named it: each workspace of a repository has a comment of its own.
+    """
+    if context.provider != "github" or context.pull_request is None or context.repository is None:
+        return None
+    return PullRequestComment(
+        context.repository,
+        context.pull_request.number,
+        environ.get("GITHUB_TOKEN"),
+        environ.get("GITHUB_API_URL") or "https://api.github.com",
+        key=os.path.relpath(workspace, environ.get("GITHUB_WORKSPACE") or None),
+    )

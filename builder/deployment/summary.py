@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeVar
 from urllib.parse import quote, urlsplit
 
+from packaging.utils import canonicalize_name
+
 from builder.system.redaction import redacted
 from builder.terminal.formatting import size
 
@@ -266,6 +268,4 @@ def _shortened(text: str, longest: int) -> str:
 
 
 def _normalised(versions: Mapping[str, str]) -> dict[str, str]:
-    from packaging.utils import canonicalize_name  # noqa: PLC0415  (start-up time)
-
     return {canonicalize_name(name): version for name, version in versions.items()}

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from dagster_cloud_cli import gql
+
 from builder.deployment.entries import Entry
 from builder.deployment.failures import AGAIN, GraphQLErrors, Uncertain
 from builder.deployment.graphql import GraphQL
@@ -55,8 +57,6 @@ def update_locations(
 
     Raises NotUpdated, or another CloudError where nothing was updated for certain.
     """
-    from dagster_cloud_cli import gql  # noqa: PLC0415  (start-up time)
-
     update = _Update(graphql, entries, deployment, tell)
     everything = {"locations": list(documents)}
     try:

@@ -25,6 +25,8 @@ from builder.monorepo.versions import normalised
 from builder.monorepo.wheel import Wheel, canonical_wheel, check_wheel, read_wheel
 from builder.monorepo.wheelhouse import INDEX_FILE, BuiltPackage, Wheelhouse, read_wheelhouse, write_wheelhouse
 from builder.project.names import archive_name, required_name
+from builder.resolution import uv
+from builder.resolution.indexes import read_indexes
 from builder.system import process, storage
 
 _TIME_LIMIT: Final = 900.0
@@ -143,9 +145,6 @@ def _copy(source: Path, destination: Path) -> None:
 
 def _build(repository: Repository, package: Package, scratch: Path, epoch: int) -> Path:
     """The wheel of a package as its backend makes it, in canonical form, in the scratch directory."""
-    from builder.resolution import uv  # noqa: PLC0415  (start-up time)
-    from builder.resolution.indexes import read_indexes  # noqa: PLC0415  (start-up time)
-
     out, settings, wheels = scratch / "out" / package.name, scratch / "settings" / package.name, scratch / _WHEELS
     for directory in (out, settings, wheels):
         directory.mkdir(parents=True, exist_ok=True)

@@ -12,6 +12,8 @@ from typing import Final
 from builder.errors import BuilderError, Origin, PackagesError
 from builder.monorepo.building import Failure, Showing
 from builder.monorepo.wheelhouse import BuiltPackage, Wheelhouse
+from builder.resolution import uv
+from builder.resolution.indexes import read_indexes
 from builder.system import process, storage
 
 _PATIENCE: Final = 180.0
@@ -91,9 +93,6 @@ def _check(wheelhouse: Wheelhouse, package: BuiltPackage, python: Path, place: P
 
 
 def _install(wheelhouse: Wheelhouse, lock: Path, python: Path, venv: Path) -> None:
-    from builder.resolution import uv  # noqa: PLC0415  (start-up time)
-    from builder.resolution.indexes import read_indexes  # noqa: PLC0415  (start-up time)
-
     settings = storage.make_directory(venv.parent / "settings")
     variables = read_indexes(wheelhouse.directory).variables_outside(settings)
     arguments: list[str | Path] = ["pip", "install", "--quiet", "--python", venv / "bin" / "python"]
@@ -112,8 +111,6 @@ def _install(wheelhouse: Wheelhouse, lock: Path, python: Path, venv: Path) -> No
 
 def _problems(package: BuiltPackage, venv: Path, home: Path) -> Iterator[str]:
     """What does not work, with the words of what failed."""
-    from builder.resolution import uv  # noqa: PLC0415  (start-up time)
-
     cached = venv.parent / "bytecode"
     environment = process.clean_environment(
         {

@@ -15,6 +15,7 @@ from typing import Final
 from builder.monorepo.setup_py import SetupPy, read_setup_py
 from builder.project.metadata import static_metadata
 from builder.project.toml_file import TomlFile
+from builder.resolution.backend import LocalPackage, local_wheel
 
 LEGACY_BACKEND: Final = "setuptools.build_meta:__legacy__"
 """What builds a project that names no backend (PEP 517)."""
@@ -189,8 +190,6 @@ def _literal_of(path: Path) -> str | None:
 
 def _ask_backend(directory: Path) -> list[str]:
     """The requirements that only a build tells."""
-    from builder.resolution.backend import LocalPackage, local_wheel  # noqa: PLC0415  (start-up time)
-
     python_version = f"{sys.version_info.major}.{sys.version_info.minor}"
     with zipfile.ZipFile(local_wheel(LocalPackage(directory, python_version))) as archive:
         member = next(name for name in archive.namelist() if re.fullmatch(r"[^/]+\.dist-info/METADATA", name))

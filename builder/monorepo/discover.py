@@ -21,6 +21,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from packaging.utils import canonicalize_name
+
 from builder.errors import Origin, PackagesError
 from builder.monorepo import git
 from builder.monorepo.declared import Declared, Undeclared, read_declared
@@ -147,8 +149,6 @@ def _reason(place: PurePosixPath, found: Collection[PurePosixPath]) -> str | Non
 
 
 def _packages(root: Path, found: Mapping[PurePosixPath, Declared]) -> tuple[Package, ...]:
-    from packaging.utils import canonicalize_name  # noqa: PLC0415  (start-up time)
-
     by_name: dict[str, Package] = {}
     for place, declared in found.items():
         name = canonicalize_name(declared.name)

@@ -15,6 +15,8 @@ from builder.errors import PackagesError, ProjectError, ResolutionError
 from builder.monorepo.wheelhouse import BuiltPackage, Wheelhouse
 from builder.project.names import required_name
 from builder.project.requirements_txt import RequirementLine, read_requirements_txt
+from builder.resolution import uv
+from builder.resolution.indexes import read_indexes
 from builder.system import process, storage
 
 _LONGEST: Final = 12
@@ -120,9 +122,6 @@ def _check_complete(wheelhouse: Wheelhouse, package: BuiltPackage) -> None:
 
 def _resolve(wheelhouse: Wheelhouse, package: BuiltPackage, python_version: str, scratch: Path) -> Path:
     """The requirements file that uv makes of it."""
-    from builder.resolution import uv  # noqa: PLC0415  (start-up time)
-    from builder.resolution.indexes import read_indexes  # noqa: PLC0415  (start-up time)
-
     constraints = scratch / "constraints.txt"
     files = [(each.name, wheelhouse.wheel_path(each).as_uri()) for each in wheelhouse.packages]
     constraints.write_text("".join(f"{name} @ {url}\n" for name, url in files), encoding="utf-8")

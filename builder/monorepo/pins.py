@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Final
+from typing import Final
+
+from packaging.requirements import InvalidRequirement, Requirement
 
 from builder.project.names import required_name
-
-if TYPE_CHECKING:
-    from packaging.requirements import Requirement
 
 _PIN: Final = re.compile(r"(?P<before>===?\s*)(?P<version>[^\s,;)*]+)(?![^\s,;)]*\*)")
 """`==` and its version, but not `==1.13.*`."""
@@ -44,8 +43,6 @@ def pin_open(text: str, versions: Mapping[str, str]) -> str | None:
 
 def not_satisfied(texts: tuple[str, ...], versions: Mapping[str, str]) -> Iterator[Requirement]:
     """The requirements that the version of their package in `versions` does not satisfy."""
-    from packaging.requirements import InvalidRequirement, Requirement  # noqa: PLC0415  (start-up time)
-
     for text in texts:
         version = versions.get(required_name(text))
         try:

@@ -13,9 +13,10 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import tomlkit
 from packaging.utils import canonicalize_name
+from tomlkit.items import Array, Table
 
 from builder.errors import Notice, Origin, PackagesError
 from builder.monorepo.declared import version_literal
@@ -24,9 +25,6 @@ from builder.monorepo.pins import not_satisfied, pin_open, repin
 from builder.monorepo.setup_py import parse_setup_py, setup_call
 from builder.monorepo.versions import FamilyVersions
 from builder.system import storage
-
-if TYPE_CHECKING:
-    from tomlkit.items import Array, Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +123,6 @@ def _unsatisfied(package: Package, versions: Mapping[str, str]) -> Iterator[Noti
 
 def _pyproject(text: str, path: Path, version: str | None, versions: Mapping[str, str]) -> tuple[str, bool]:
     """pyproject.toml with its version and pins, and whether it says its version itself."""
-    import tomlkit  # noqa: PLC0415  (start-up time)
-
     document = tomlkit.parse(text)
     project: Table = document["project"]
     says = "version" in project
@@ -143,8 +139,6 @@ def _pyproject(text: str, path: Path, version: str | None, versions: Mapping[str
 
 
 def _repin_array(array: Array, versions: Mapping[str, str]) -> None:
-    import tomlkit  # noqa: PLC0415  (start-up time)
-
     for index, item in enumerate(array):
         pinned = repin(item, versions)
         if pinned != item:

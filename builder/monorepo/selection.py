@@ -7,6 +7,8 @@ from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 from typing import Final
 
+from packaging.utils import canonicalize_name
+
 from builder.errors import PackagesError, UsageError
 from builder.monorepo import git
 from builder.monorepo.discover import Package, Repository
@@ -96,8 +98,6 @@ def build_order(packages: Collection[Package]) -> tuple[tuple[Package, ...], ...
 
 
 def _matching(selector: str, names: Sequence[str], listed: Sequence[str]) -> Sequence[str]:
-    from packaging.utils import canonicalize_name  # noqa: PLC0415  (start-up time)
-
     if selector == ALL:
         return listed
     if any(character in selector for character in "*?["):

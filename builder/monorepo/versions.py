@@ -8,18 +8,16 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING, Final, Literal, get_args
+from typing import Final, Literal, get_args
+
+from packaging.version import InvalidVersion, Version
 
 from builder.errors import Notice, UsageError
-
-if TYPE_CHECKING:
-    from packaging.version import Version
 
 Family = Literal["core", "libraries"]
 Scheme = Literal["next", "dev", "calver", "manual"]
 
 FAMILIES: Final[tuple[Family, ...]] = get_args(Family)
-SCHEMES: Final[tuple[Scheme, ...]] = get_args(Scheme)
 
 _SHIFT: Final = 16
 """How far the minor version of a library is ahead of that of the core."""
@@ -48,8 +46,6 @@ class FamilyVersions:
 
 def parse_version(text: str) -> Version:
     """A version as PEP 440 reads it; raises UsageError for what is none."""
-    from packaging.version import InvalidVersion, Version  # noqa: PLC0415  (start-up time)
-
     try:
         return Version(text)
     except InvalidVersion:
@@ -103,7 +99,7 @@ def line_of(version: str) -> int | None:
     if normalised(version) is None:
         return None
     parsed = parse_version(version)
-    if parsed.epoch or len(parsed.release) < 3:  # noqa: PLR2004  (1.N.P)
+    if parsed.epoch or len(parsed.release) < 3:
         return None
     if parsed.major == 1:
         # 1.0.0.devN+SHA is what the scheme `dev` makes of every package, whatever its family.

@@ -13,15 +13,13 @@ import zipfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from packaging.utils import canonicalize_name
+from packaging.metadata import InvalidMetadata, Metadata
+from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
 from builder.errors import PackagesError
 from builder.monorepo.pins import not_satisfied
-
-if TYPE_CHECKING:
-    from packaging.metadata import Metadata
 
 _STRAY: Final = re.compile(r"tests?|docs?|examples?|scripts?|build|dist|conftest|setup|.*_tests")
 """Top-level names that no package of its own has: in site-packages they would lie over those of others."""
@@ -76,8 +74,6 @@ def read_wheel(path: Path) -> Wheel:
     Its metadata must be valid by the core metadata specification, its name and version those of its file name, and
     its files those of RECORD, with their hashes.
     """
-    from packaging.utils import InvalidWheelFilename, parse_wheel_filename  # noqa: PLC0415  (start-up time)
-
     try:
         name, version, _build, _tags = parse_wheel_filename(path.name)
     except InvalidWheelFilename as error:
@@ -123,8 +119,6 @@ def _unsound(path: Path, why: str) -> PackagesError:
 
 
 def _metadata(path: Path, content: bytes) -> Metadata:
-    from packaging.metadata import InvalidMetadata, Metadata  # noqa: PLC0415  (start-up time)
-
     try:
         return Metadata.from_email(content)
     except ExceptionGroup as group:

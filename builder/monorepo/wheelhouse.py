@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
+from packaging.utils import canonicalize_name
+
 from builder.errors import Origin, PackagesError, UsageError
 from builder.monorepo.versions import FAMILIES, Family
 from builder.system import storage
@@ -67,8 +69,6 @@ class Wheelhouse:
 
     def package(self, name: str) -> BuiltPackage:
         """The package of that name, however spelt; raises UsageError, with the nearest names, if there is none."""
-        from packaging.utils import canonicalize_name  # noqa: PLC0415  (start-up time)
-
         wanted = canonicalize_name(name)
         for package in self.packages:
             if package.name == wanted:

@@ -11,15 +11,14 @@ import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self, TypeVar
+from typing import Final, Self, TypeVar
+
+import httpx
 
 from builder.errors import PublishError
 from builder.oci.layout import DOCKER, INDEX, MANIFEST, digest_of
 from builder.resolution.transport import Credentials
 from builder.system import process
-
-if TYPE_CHECKING:
-    import httpx
 
 _ATTEMPTS: Final = 4
 _TRANSIENT: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -49,8 +48,6 @@ class Registry:
     """
 
     def __init__(self, host: str, repository: str, credentials: Credentials | None) -> None:
-        import httpx  # noqa: PLC0415  (start-up time)
-
         self._host, self._repository, self._credentials = host, repository, credentials
         scheme = "http" if is_loopback(host) else "https"
         self._base = f"{scheme}://{_API_HOSTS.get(host, host)}/v2/{repository}"
@@ -119,8 +116,6 @@ class Registry:
 
     def _with_patience(self, work: Callable[[], _R]) -> _R:
         """Do something that may fail for a moment, up to four times."""
-        import httpx  # noqa: PLC0415  (start-up time)
-
         problem = ""
         for attempt in range(_ATTEMPTS):
             if attempt:
@@ -145,7 +140,7 @@ class Registry:
         self, method: str, url: str, headers: Mapping[str, str], content: Content, expected: tuple[int, ...]
     ) -> httpx.Response:
         answer = self._request(method, url, headers, content)
-        if answer.status_code == 401 and self._log_in(answer.headers.get("WWW-Authenticate", "")):  # noqa: PLR2004
+        if answer.status_code == 401 and self._log_in(answer.headers.get("WWW-Authenticate", "")):
             answer = self._request(method, url, headers, content)
         if answer.status_code in expected:
             return answer

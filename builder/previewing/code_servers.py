@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+
 from builder.errors import LoadError
 from builder.resolution.pythons import find_python
 from builder.system import process, storage
@@ -127,8 +129,6 @@ def make_ready(item: ToVerify, directory: Path) -> Ready:
 
 def versions(ready: Ready) -> dict[str, str]:
     """The distributions of a location's deps PEX, normalised name to version."""
-    from packaging.utils import InvalidWheelFilename, parse_wheel_filename  # noqa: PLC0415  (start-up time)
-
     found = {}
     for wheel in pex_info(ready.deps.venv).get("distributions", {}):
         with contextlib.suppress(InvalidWheelFilename):

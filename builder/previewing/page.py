@@ -14,6 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import yaml
+from packaging.version import Version
+
 from builder.errors import ToolError, UsageError
 from builder.previewing.code_servers import (
     LOOK_SECONDS,
@@ -24,6 +27,8 @@ from builder.previewing.code_servers import (
     ending,
     versions,
 )
+from builder.resolution import uv
+from builder.resolution.indexes import read_indexes
 from builder.system import process, storage
 
 HOST: Final = "127.0.0.1"
@@ -65,8 +70,6 @@ class Page:
 
 def webserver_of(locations: Sequence[Ready]) -> Webserver | None:
     """The newest webserver among the dependencies; None if there is none."""
-    from packaging.version import Version  # noqa: PLC0415  (start-up time)
-
     found = {version: ready for ready in locations if (version := versions(ready).get(_DISTRIBUTION))}
     newest = max(found, key=Version, default=None)
     return Webserver(newest, found[newest].deps.entry_point) if newest else None
@@ -77,8 +80,6 @@ def fetched_webserver(locations: Sequence[Ready]) -> Webserver:
 
     It comes from the indexes that uv, or else pip, is told of. Raises ToolError if it cannot be fetched.
     """
-    from packaging.version import Version  # noqa: PLC0415  (start-up time)
-
     version, ready = max(
         ((versions(ready)["dagster"], ready) for ready in locations), key=lambda each: Version(each[0])
     )
@@ -95,9 +96,6 @@ def fetched_webserver(locations: Sequence[Ready]) -> Webserver:
 
 
 def _install(version: str, ready: Ready, venv: Path) -> None:
-    from builder.resolution import uv  # noqa: PLC0415  (start-up time)
-    from builder.resolution.indexes import read_indexes  # noqa: PLC0415  (start-up time)
-
     project = ready.item.project
     indexes = read_indexes(project if project and project.is_dir() else Path.cwd())
     wanted = [f"{_DISTRIBUTION}=={version}", f"dagster=={version}"]
@@ -138,8 +136,6 @@ def claim(port: int) -> None:
 
 def write_workspace(servers: Sequence[CodeServer], path: Path) -> None:
     """Write the `workspace.yaml` in which dagster finds code servers."""
-    import yaml  # noqa: PLC0415  (start-up time)
-
     entries = [
         {"grpc_server": {"host": "localhost", "socket": str(server.socket), "location_name": server.name}}
         for server in servers

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from packaging.dependency_groups import DependencyGroupResolver
 from packaging.utils import canonicalize_name
 
 from builder.errors import ProjectError
@@ -39,8 +40,6 @@ def read_metadata(directory: Path, build: MetadataBuilder) -> Metadata | None:
 
 def read_groups(directory: Path, names: Iterable[str]) -> tuple[str, ...]:
     """The requirements of dependency groups (PEP 735, or poetry's); raises ProjectError for an unknown group."""
-    from packaging.dependency_groups import DependencyGroupResolver  # noqa: PLC0415  (start-up time)
-
     wanted = tuple(names)
     if not wanted:
         return ()

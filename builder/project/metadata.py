@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
+
+from packaging.requirements import InvalidRequirement, Requirement
 
 from builder.errors import ProjectError
 from builder.project.lines import line_of_text
 from builder.project.toml_file import TomlFile
-
-if TYPE_CHECKING:
-    from packaging.requirements import Requirement
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +56,6 @@ def is_package(directory: Path) -> bool:
 
 def applicable(texts: Iterable[str], markers: Mapping[str, str], extras: Iterable[str]) -> list[Requirement]:
     """Those requirements whose marker holds for the target, with or without the extras; markers dropped."""
-    from packaging.requirements import Requirement  # noqa: PLC0415  (start-up time)
-
     found = []
     wanted = ["", *extras]
     for text in texts:
@@ -99,8 +96,6 @@ def static_metadata(pyproject: TomlFile) -> Metadata | None:
 
 def _texts(value: object, key: str, pyproject: TomlFile) -> list[str]:
     """A list of PEP 508 requirements; raises ProjectError, with the line, for one that is not."""
-    from packaging.requirements import InvalidRequirement, Requirement  # noqa: PLC0415  (start-up time)
-
     if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
         where = pyproject.origin(key)
         raise ProjectError(f"`{key}` is not a list of texts", where=where, remedy='Write `["dagster", …]`')
@@ -119,8 +114,6 @@ def _texts(value: object, key: str, pyproject: TomlFile) -> list[str]:
 
 def with_extra(text: str, extra: str) -> str:
     """The requirement as `Requires-Dist` would have it, with the extra in its marker."""
-    from packaging.requirements import Requirement  # noqa: PLC0415  (start-up time)
-
     requirement = Requirement(text)
     condition = f'extra == "{extra}"'
     marker = f"({requirement.marker}) and {condition}" if requirement.marker else condition

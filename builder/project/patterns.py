@@ -152,8 +152,8 @@ def unreadable(error: OSError, path: str) -> ProjectError:
 
 
 def _compile(text: str, where: Origin | None) -> GitIgnoreSpecPattern:
-    from pathspec.patterns.gitignore.base import GitIgnorePatternError  # noqa: PLC0415  (start-up time)
-    from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern  # noqa: PLC0415  (start-up time)
+    # pathspec takes 40 ms to import, and few projects have a pattern.
+    from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern  # noqa: PLC0415
 
     # To git `a/**` is what lies in `a`, to pathspec also `a/` itself, in which nothing could then be re-included.
     bare = text.rstrip()
@@ -161,7 +161,7 @@ def _compile(text: str, where: Origin | None) -> GitIgnoreSpecPattern:
         text = f"{bare}/*" if bare.endswith("*") else f"{bare}*/"
     try:
         return GitIgnoreSpecPattern(text)
-    except GitIgnorePatternError as error:
+    except ValueError as error:
         what = f"`{text}` is not a pattern in gitignore syntax"
         raise ProjectError(what, where=where, remedy="Correct the pattern, or remove it") from error
 

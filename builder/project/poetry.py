@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from packaging.utils import canonicalize_name
+
 from builder.errors import Origin, ProjectError
 from builder.project.lines import line_of_name
 from builder.project.metadata import Metadata
@@ -13,7 +15,6 @@ from builder.project.toml_file import TomlFile, table
 
 if TYPE_CHECKING:
     from poetry.core.packages.project_package import ProjectPackage
-
 
 _PRIMARY: Final = {"primary", "default"}
 
@@ -56,8 +57,6 @@ def read_poetry_groups(directory: Path) -> Mapping[str, tuple[str, ...]]:
 
 def poetry_index_of(name: str, directory: Path) -> Mapping[str, object] | None:
     """The entry of `[[tool.poetry.source]]` that a dependency names as its only source; None if it names none."""
-    from packaging.utils import canonicalize_name  # noqa: PLC0415  (start-up time)
-
     pyproject = TomlFile.pyproject(directory)
     poetry = pyproject.table("tool", "poetry")
     groups = [table(group, "dependencies") for group in table(poetry, "group").values()]
@@ -110,7 +109,8 @@ def _tables(values: Iterable[object]) -> list[Mapping[str, object]]:
 
 
 def _package(directory: Path) -> ProjectPackage:
-    from poetry.core.factory import Factory  # noqa: PLC0415  (start-up time)
+    # poetry-core takes 170 ms to import, and few projects are poetry's.
+    from poetry.core.factory import Factory  # noqa: PLC0415
 
     try:
         return Factory().create_poetry(directory).package

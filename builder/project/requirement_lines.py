@@ -8,6 +8,8 @@ import urllib.parse
 from pathlib import Path
 from typing import Final
 
+from packaging.requirements import InvalidRequirement, Requirement
+
 from builder.errors import ProjectError
 from builder.project.requirements_txt import RequirementLine
 
@@ -43,8 +45,6 @@ def local_part(line: RequirementLine) -> str | None:
 
 def check_syntax(line: RequirementLine) -> None:
     """Refuse what is neither a bare URL nor a requirement (PEP 508), in words that name the line."""
-    from packaging.requirements import InvalidRequirement, Requirement  # noqa: PLC0415  (start-up time)
-
     if _URL.match(line.text):
         return
     try:
@@ -72,7 +72,5 @@ def extras_of(text: str) -> list[str]:
 
 def same_requirement(one: str, other: str) -> bool:
     """Whether two requirements of one name ask for the same."""
-    from packaging.requirements import Requirement  # noqa: PLC0415  (start-up time)
-
     first, second = Requirement(one), Requirement(other)
     return (first.specifier, first.extras, first.url) == (second.specifier, second.extras, second.url)

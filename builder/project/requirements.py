@@ -11,8 +11,11 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from packaging.markers import InvalidMarker, Marker
+from packaging.requirements import Requirement
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
 from builder.errors import Notice, Origin, ProjectError
@@ -32,9 +35,6 @@ from builder.project.requirement_lines import (
 )
 from builder.project.requirements_txt import RequirementLine, read_requirements_txt
 from builder.project.sources import IndexSource, LocalSource, source_of, workspace_root
-
-if TYPE_CHECKING:
-    from packaging.requirements import Requirement
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,8 +292,6 @@ class _Collector:
         self._add_path(path, extras, line.origin, line.hashes)
 
     def _holds(self, text: str, origin: Origin) -> bool:
-        from packaging.markers import InvalidMarker, Marker  # noqa: PLC0415  (start-up time)
-
         try:
             return Marker(text).evaluate(dict(self.markers))
         except InvalidMarker as error:
@@ -333,8 +331,6 @@ class _Collector:
             )
 
     def _check_python(self, metadata: Metadata) -> None:
-        from packaging.specifiers import InvalidSpecifier, SpecifierSet  # noqa: PLC0415  (start-up time)
-
         try:
             allowed = SpecifierSet(metadata.requires_python)
         except InvalidSpecifier as error:

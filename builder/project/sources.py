@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
+
+from packaging.markers import Marker
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from builder.errors import ProjectError
 from builder.project.lines import line_of_name
 from builder.project.poetry import poetry_index_of, uses_poetry
 from builder.project.toml_file import TomlFile
-
-if TYPE_CHECKING:
-    from packaging.requirements import Requirement
 
 _GIT_REFERENCES: Final = ("rev", "tag", "branch")
 
@@ -44,8 +45,6 @@ def source_of(requirement: Requirement, directory: Path, markers: Mapping[str, s
     A local path; or one index; or a PEP 508 direct reference to use instead; or None, which means by name.
     Raises ProjectError for a source that cannot be found, or that the builder does not know.
     """
-    from packaging.utils import canonicalize_name  # noqa: PLC0415  (start-up time)
-
     if uses_poetry(directory):
         index = poetry_index_of(requirement.name, directory)
         return IndexSource(index) if index else None
@@ -82,8 +81,6 @@ def _member_directories(root: Path) -> set[Path]:
 
 def _for_target(value: object, markers: Mapping[str, str]) -> Mapping[str, object] | None:
     """The source that holds for the target: several may be given, each with a marker."""
-    from packaging.markers import Marker  # noqa: PLC0415  (start-up time)
-
     for source in value if isinstance(value, list) else [value]:
         marker = source.get("marker") if isinstance(source, dict) else None
         if isinstance(source, dict) and (not isinstance(marker, str) or Marker(marker).evaluate(dict(markers))):
@@ -131,8 +128,6 @@ def _index(name: str, requirement: Requirement, base: Path, root: Path) -> Mappi
 
 def _member(name: str, root: Path, base: Path) -> Path:
     """The directory of a workspace member, found by the name that it declares, not by its directory's name."""
-    from packaging.utils import canonicalize_name  # noqa: PLC0415  (start-up time)
-
     for directory in sorted(_member_directories(root)):
         declared = TomlFile.pyproject(directory).table("project").get("name")
         if isinstance(declared, str) and canonicalize_name(declared) == canonicalize_name(name):

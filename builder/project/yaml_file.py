@@ -31,7 +31,8 @@ class YamlFile:
     @classmethod
     def load(cls, path: Path) -> YamlFile:
         """Read a file; raises ProjectError, with the line, for one that is unreadable, no YAML, or harmful."""
-        import yaml  # noqa: PLC0415  (start-up time)
+        # It takes 15 ms to import, and a project of `dg` has no YAML file to read.
+        import yaml  # noqa: PLC0415
 
         try:
             text = path.read_text(encoding="utf-8-sig")
@@ -85,16 +86,16 @@ class YamlFile:
 
     def origin(self, *key: str | int) -> Origin:
         """The line of the node at `key`, or of the deepest one on the way to it that exists."""
-        import yaml  # noqa: PLC0415  (start-up time)
-
         node = self.node
         line = node.start_mark.line + 1 if node else None
         for part in key:
-            if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-                node = node.value[part]
+            # Nodes of a sequence, pairs of nodes of a mapping.
+            children = node.value if node is not None and isinstance(node.value, list) else []
+            pairs = [child for child in children if isinstance(child, tuple)]
+            if isinstance(part, int) and not pairs and part < len(children):
+                node = children[part]
                 line = node.start_mark.line + 1
                 continue
-            pairs = node.value if isinstance(node, yaml.MappingNode) else ()
             match = next(((name, value) for name, value in pairs if name.value == part), None)
             if match is None:
                 break

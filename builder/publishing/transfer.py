@@ -15,15 +15,15 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self, TypeVar
+from typing import Final, Self, TypeVar
+
+import httpx
 
 from builder.errors import PublishError
 from builder.publishing.trouble import TransferError, refusal, trouble
+from builder.resolution.http_client import http_client
 from builder.resolution.transport import Transport
 from builder.system import process, storage
-
-if TYPE_CHECKING:
-    import httpx
 
 TAIL: Final = 1 << 16
 """Bytes: how much of a file's end is compared."""
@@ -108,8 +108,6 @@ class Transfers:
     """
 
     def __init__(self, connections: int) -> None:
-        import httpx  # noqa: PLC0415  (start-up time)
-
         # They log URLs, at the level INFO all of them, and somebody's configuration may have that printed.
         for name in ("httpx", "httpcore"):
             logging.getLogger(name).setLevel(logging.WARNING)
@@ -117,7 +115,7 @@ class Transfers:
         requests_bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
         certificates = tuple(filter(None, (os.environ.get("SSL_CERT_FILE"), requests_bundle)))
         try:
-            self._client = Transport(certificates=certificates).client(limits, httpx.Timeout(_STALL))
+            self._client = http_client(Transport(certificates=certificates), limits, httpx.Timeout(_STALL))
         except (ValueError, ImportError, httpx.InvalidURL):
             # The message would quote the proxy's URL, perhaps with its password.
             raise PublishError(
@@ -258,8 +256,6 @@ class Transfers:
         headers: Mapping[str, str],
         body: Iterable[bytes] | None,
     ) -> T:
-        import httpx  # noqa: PLC0415  (start-up time)
-
         left = max(deadline.left(), 0.001)
         timeout = httpx.Timeout(min(_STALL, left), connect=min(_CONNECT, left))
         # A PEX is compressed already; compressed once more, its ranges would be those of something else.

@@ -6,13 +6,15 @@ What may be retried: RFC 9110 and Amazon S3's error codes.
 from __future__ import annotations
 
 import contextlib
+import email.utils
 import os
 import re
+import socket
+import ssl
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-if TYPE_CHECKING:
-    import httpx
+import httpx
 
 _ERROR_BODY: Final = 1 << 12
 """Bytes: how much of the words of an error is read."""
@@ -57,8 +59,6 @@ class TransferError(Exception):
 
 def refusal(response: httpx.Response) -> TransferError:
     """The error of a response that is none of success; of its words only S3's error code is told."""
-    import httpx  # noqa: PLC0415  (start-up time)
-
     start = b""
     # A store that refuses a file early may cut the connection while its words are still on the way.
     with contextlib.suppress(httpx.HTTPError):
@@ -83,8 +83,6 @@ def _retry_after(value: str) -> float:
     """The seconds that a Retry-After header asks for: it holds them, or a date."""
     if re.fullmatch(r"\d{1,9}", value):
         return float(value)
-    import email.utils  # noqa: PLC0415  (start-up time)
-
     try:
         date = email.utils.parsedate_to_datetime(value)
     except (ValueError, TypeError, IndexError, OverflowError):
@@ -95,8 +93,6 @@ def _retry_after(value: str) -> float:
 
 def trouble(error: Exception, url: str) -> TransferError:
     """What went wrong on the way, in words of our own: httpx's may quote the URL."""
-    import httpx  # noqa: PLC0415  (start-up time)
-
     try:
         host = httpx.URL(url).host
     except httpx.InvalidURL:
@@ -121,9 +117,6 @@ def trouble(error: Exception, url: str) -> TransferError:
 
 
 def _unconnected(cause: OSError | None, host: str) -> TransferError:
-    import socket  # noqa: PLC0415  (start-up time)
-    import ssl  # noqa: PLC0415  (start-up time)
-
     if isinstance(cause, ssl.SSLCertVerificationError):
         return TransferError(
             f"the certificate of {host} is not trusted: {cause.verify_message}",

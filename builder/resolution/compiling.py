@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+import tomli_w
+
 from builder.errors import FetchError, Origin, ResolutionError, TargetError
 from builder.project.names import required_name
 from builder.project.requirements import Requirements
@@ -78,8 +80,6 @@ def _write_projects(scratch: Path, lines: Iterable[RequirementLine]) -> Iterator
 
     uv obeys `[tool.uv.sources]` of a project that it compiles, but there is nothing like it for requirements.in.
     """
-    import tomli_w  # noqa: PLC0415  (start-up time)
-
     by_index: dict[str, tuple[Mapping[str, object], list[str]]] = {}
     for line in lines:
         if line.index:

@@ -22,6 +22,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import tomli_w
+from pip._internal.models.index import PyPI
+
 from builder.errors import Notice
 from builder.resolution.pip_configuration import PipConfiguration, read_pip_configuration
 from builder.resolution.transport import Transport
@@ -60,8 +63,6 @@ class Indexes:
 
     def variables_outside(self, scratch: Path) -> Mapping[str, str]:
         """The environment for uv where it builds, outside the project: `scratch` is to hold its settings."""
-        import tomli_w  # noqa: PLC0415  (start-up time)
-
         path = scratch / "uv.toml"
         path.write_text(tomli_w.dumps(self.settings), encoding="utf-8")
         return {**self.variables(), "UV_CONFIG_FILE": str(path)}
@@ -184,8 +185,6 @@ def _public_last(default: str, extra: tuple[str, ...]) -> tuple[str, tuple[str, 
 
 def _public_index() -> str:
     """What pip and uv take where nothing is configured."""
-    from pip._internal.models.index import PyPI  # noqa: PLC0415  (start-up time)
-
     return PyPI.simple_url
 
 

@@ -14,6 +14,20 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
+import tomli_w
+from packaging.pylock import (
+    Package,
+    PackageArchive,
+    PackageDirectory,
+    PackageSdist,
+    PackageVcs,
+    PackageWheel,
+    Pylock,
+    PylockSelectError,
+    PylockValidationError,
+)
+from packaging.version import Version
+
 from builder.errors import Origin, ResolutionError
 from builder.project.names import required_name
 from builder.project.requirements import NOTHING, Wanted
@@ -22,16 +36,6 @@ from builder.resolution.indexes import Indexes, local_path
 from builder.resolution.target import Target
 
 if TYPE_CHECKING:
-    from packaging.pylock import (
-        Package,
-        PackageArchive,
-        PackageDirectory,
-        PackageSdist,
-        PackageVcs,
-        PackageWheel,
-        Pylock,
-    )
-
     _File = TypeVar("_File", PackageWheel, PackageSdist, PackageArchive)
     Choice = PackageWheel | PackageSdist | PackageArchive | PackageVcs
     AnyChoice = Choice | PackageDirectory
@@ -133,12 +137,6 @@ def read_lock(
 
     Raises ResolutionError if the lock is not one, or holds nothing for the target.
     """
-    from packaging.pylock import (  # noqa: PLC0415  (start-up time)
-        PackageDirectory,
-        Pylock,
-        PylockValidationError,
-    )
-
     try:
         pylock = Pylock.from_dict(tomllib.loads(text))
     except (tomllib.TOMLDecodeError, PylockValidationError) as error:
@@ -154,8 +152,6 @@ def read_lock(
 
 
 def _select(pylock: Pylock, target: Target, origin: Origin, wanted: Wanted) -> list[tuple[Package, AnyChoice]]:
-    from packaging.pylock import Pylock, PylockSelectError  # noqa: PLC0415  (start-up time)
-
     known = {*(pylock.extras or ()), *(pylock.dependency_groups or ())}
     for name in (*wanted.extras, *wanted.groups):
         if name not in known:
@@ -210,8 +206,6 @@ def _only_allowed(pylock: Pylock, hashes: Hashes) -> Pylock:
 
 
 def _distribution(package: Package, choice: Choice, base: Path) -> Distribution:
-    from packaging.pylock import PackageArchive, PackageVcs  # noqa: PLC0415  (start-up time)
-
     version = str(package.version or "")
     if isinstance(choice, PackageVcs):
         url = choice.url or choice.path or ""
@@ -257,14 +251,6 @@ def _version(filename: str) -> str:
 
 def _write(pylock: Pylock, chosen: Iterable[tuple[Package, Choice]], base: Path) -> str:
     """The lock reduced to what was chosen, in one canonical form: same choice, same bytes."""
-    import tomli_w  # noqa: PLC0415  (start-up time)
-    from packaging.pylock import (  # noqa: PLC0415  (start-up time)
-        PackageArchive,
-        PackageSdist,
-        PackageWheel,
-    )
-    from packaging.version import Version  # noqa: PLC0415  (start-up time)
-
     packages = []
     for package, choice in chosen:
         bare = replace(package, marker=None, index=None, dependencies=None, wheels=None, sdist=None, tool=None)

@@ -6,12 +6,10 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from packaging.pylock import Package, PackageArchive, PackageSdist, PackageWheel, Pylock, PylockValidationError
 
 from builder.errors import Origin, ResolutionError
-
-if TYPE_CHECKING:
-    from packaging.pylock import Package, PackageArchive, PackageSdist, PackageWheel
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +72,6 @@ def read_locked(path: Path) -> dict[str, Locked]:
 
 def parse_locked(text: str, origin: Origin) -> dict[str, Locked]:
     """What the text of a lock holds; raises as `read_locked` does, naming `origin`."""
-    from packaging.pylock import Pylock, PylockValidationError  # noqa: PLC0415  (start-up time)
-
     try:
         packages = Pylock.from_dict(tomllib.loads(text)).packages
     except (tomllib.TOMLDecodeError, PylockValidationError) as error:

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from pip._internal.configuration import Configuration
+from pip._internal.exceptions import ConfigurationError
+
 from builder.errors import Notice, Origin, ToolError
 
 _SECTIONS: Final = ("global", "install", ":env:")
@@ -76,9 +79,6 @@ def read_pip_configuration() -> PipConfiguration:
 
 def _values() -> Mapping[str, str]:
     """Long option names with their values, by the rules of pip's own option parser."""
-    from pip._internal.configuration import Configuration  # noqa: PLC0415  (start-up time)
-    from pip._internal.exceptions import ConfigurationError  # noqa: PLC0415  (start-up time)
-
     configuration = Configuration(isolated=False)
     try:
         configuration.load()

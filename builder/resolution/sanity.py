@@ -7,7 +7,10 @@ import tomllib
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
+
+from packaging.pylock import Pylock
+from packaging.requirements import Requirement
 
 from builder.errors import Notice
 from builder.project.names import required_name
@@ -16,9 +19,6 @@ from builder.resolution.lock import Lock
 from builder.resolution.series import YEARS, series, uploaded
 from builder.resolution.store import StoredFile
 from builder.resolution.target import Target
-
-if TYPE_CHECKING:
-    from packaging.pylock import Pylock
 
 _LEFT_BEHIND: Final = {"3.9"}
 """Pythons that there are serverless images of, but no newer dagster."""
@@ -44,8 +44,6 @@ def oddities(
     :param text: the resolver's `pylock.toml`, with upload times.
     :param lines: what the project asks for.
     """
-    from packaging.pylock import Pylock  # noqa: PLC0415  (start-up time)
-
     pylock = Pylock.from_dict(tomllib.loads(text))
     asked = {name: line for line in lines if (name := required_name(line.text))}
     return [
@@ -114,8 +112,6 @@ def _prereleases(pylock: Pylock, asked: Mapping[str, RequirementLine]) -> list[N
 
 
 def _names_prerelease(text: str) -> bool:
-    from packaging.requirements import Requirement  # noqa: PLC0415  (start-up time)
-
     return any(specifier.prereleases for specifier in Requirement(text).specifier)
 
 
@@ -153,7 +149,5 @@ def _required(words: str) -> list[str]:
 
 def _limited(text: str) -> bool:
     """Whether a requirement itself keeps newer versions out, or names no version to compare."""
-    from packaging.requirements import Requirement  # noqa: PLC0415  (start-up time)
-
     requirement = Requirement(text)
     return requirement.url is not None or any(each.operator in _LIMITING for each in requirement.specifier)

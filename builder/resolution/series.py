@@ -10,13 +10,12 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import Final
+
+from packaging.pylock import Package, Pylock
 
 from builder.project.names import required_name
 from builder.project.requirements_txt import RequirementLine
-
-if TYPE_CHECKING:
-    from packaging.pylock import Package
 
 YEARS: Final = timedelta(days=730)
 """A version that is this much older than the newest of a resolution was hardly chosen on purpose."""
@@ -42,8 +41,6 @@ def apart(text: str, lines: Iterable[RequirementLine]) -> frozenset[str]:
     :param text: the resolver's `pylock.toml`, with upload times.
     :param lines: what the project asks for.
     """
-    from packaging.pylock import Pylock  # noqa: PLC0415  (start-up time)
-
     packages = {str(package.name): package for package in Pylock.from_dict(tomllib.loads(text)).packages}
     dagster, cloud = packages.get("dagster"), packages.get("dagster-cloud")
     if dagster is None:

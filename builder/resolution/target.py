@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
+
+from packaging.tags import Tag
+from packaging.utils import parse_wheel_filename
 
 from builder.errors import Origin, TargetError, UsageError
-
-if TYPE_CHECKING:
-    from packaging.tags import Tag
 
 PYTHON_VERSIONS: Final = ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
 """The Pythons that Dagster Cloud's serverless base images have."""
@@ -43,8 +43,6 @@ class Target:
     @cached_property
     def tags(self) -> list[Tag]:
         """The accepted tags, parsed, best first."""
-        from packaging.tags import Tag  # noqa: PLC0415  (start-up time)
-
         return [Tag(*name.split("-", 2)) for name in self.tag_names]
 
     @property
@@ -77,8 +75,6 @@ class Target:
 
     def accepts(self, wheel_name: str) -> bool:
         """Whether a wheel of this file name can be installed on the target (PEP 425)."""
-        from packaging.utils import parse_wheel_filename  # noqa: PLC0415  (start-up time)
-
         return not parse_wheel_filename(wheel_name)[3].isdisjoint(self.tags)
 
 
@@ -95,6 +91,19 @@ def serverless_target(python_version: str) -> Target:
     name = f"cp{python_version.replace('.', '')}-linux-x86_64.json"
     source = resources.files("builder.resolution") / "platforms" / name
     return _parse(json.loads(source.read_text(encoding="utf-8")))
+
+
+def chosen_target(python_version: str | None, platform: Path | None) -> Target:
+    """The target that `--python-version` and `--platform` mean; raises UsageError or TargetError."""
+    if platform is None:
+        return serverless_target(python_version or DEFAULT_PYTHON_VERSION)
+    target = read_target(platform)
+    if python_version is not None and python_version != target.python_version:
+        raise UsageError(
+            f"--python-version {python_version} contradicts --platform, which is Python {target.python_version}'s",
+            remedy="Give only one of the two",
+        )
+    return target
 
 
 def read_target(path: Path) -> Target:
@@ -129,7 +138,7 @@ def _parse(document: object) -> Target:
     if missing:
         message = f"`marker_environment` lacks `{missing[0]}`"
         raise ValueError(message)
-    if not isinstance(tags, list) or not tags or not all(isinstance(t, str) and t.count("-") >= 2 for t in tags):  # noqa: PLR2004  (a tag has three parts)
+    if not isinstance(tags, list) or not tags or not all(isinstance(t, str) and t.count("-") >= 2 for t in tags):
         message = "`compatible_tags` is not a list of tags"
         raise TypeError(message)
     # Absent markers must compare as something: these two name one machine's kernel, never the target's.

@@ -12,16 +12,11 @@ import urllib.parse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from builder.errors import FetchError, ToolError
+from builder.errors import ToolError
 from builder.resolution.uv_configuration import NamedIndex
 from builder.system import process, storage
-
-if TYPE_CHECKING:
-    import ssl
-
-    import httpx
 
 
 class Credentials(NamedTuple):
@@ -88,43 +83,6 @@ class Transport:
                 if (found := _of_index(index)) and (password := _ask_keyring(index.url, found.username)):
                     return Credentials(found.username, password)
         return next(iter(known), own)
-
-    def client(self, limits: httpx.Limits, timeout: httpx.Timeout) -> httpx.Client:
-        """An HTTP client that reaches hosts in this way; raises FetchError for certificates that are none."""
-        import httpx  # noqa: PLC0415  (start-up time)
-
-        insecure = {
-            f"all://{host}": httpx.HTTPTransport(verify=False, limits=limits, proxy=self.proxy or None)
-            for host in self.insecure_hosts
-        }
-        return httpx.Client(
-            follow_redirects=True,
-            limits=limits,
-            timeout=timeout,
-            verify=self._context() or True,
-            proxy=self.proxy or None,
-            mounts=insecure,
-        )
-
-    def _context(self) -> ssl.SSLContext | None:
-        if not (self.certificates or self.client_certificate or self.system_certificates):
-            return None
-        import ssl  # noqa: PLC0415  (start-up time)
-
-        try:
-            context = ssl.create_default_context(cafile=self.certificates[0] if self.certificates else None)
-            for file in self.certificates[1:]:
-                context.load_verify_locations(file)
-            if self.client_certificate:
-                context.load_cert_chain(self.client_certificate)
-        except OSError as error:
-            names = ", ".join(f"`{file}`" for file in (*self.certificates, self.client_certificate) if file)
-            raise FetchError(
-                f"the certificates cannot be read: {error.strerror or error}",
-                detail=names,
-                remedy="Correct SSL_CERT_FILE, or `cert` and `client-cert` of pip's configuration",
-            ) from error
-        return context
 
 
 def _bundle(certificates: Sequence[str]) -> str:

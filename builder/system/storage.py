@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from builder.errors import StorageError
+from builder.system import temporaries
 
 TEMPORARY_PREFIX = ".builder-tmp-"
 
@@ -27,8 +28,6 @@ _USED_SECONDS = 600
 
 _LEFTOVER_SECONDS = 86400
 """No run takes longer; a temporary of this age belongs to one that was killed."""
-
-_temporaries: set[Path] = set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +56,8 @@ def cache_directory() -> Path:
     configured = os.environ.get("BUILDER_CACHE_DIR")
     if configured:
         return Path(configured).absolute()
-    import platformdirs  # noqa: PLC0415  (start-up time)
+    # It takes 11 ms to import, and no help needs it.
+    import platformdirs  # noqa: PLC0415
 
     return Path(platformdirs.user_cache_dir("dagster-builder"))
 
@@ -84,7 +84,7 @@ def atomic_write(path: Path, *, mode: int = 0o644) -> Iterator[IO[bytes]]:
     except OSError as error:
         raise storage_error(error, path) from error
     temporary = Path(name)
-    _temporaries.add(temporary)
+    temporaries.in_use.add(temporary)
     try:
         with os.fdopen(descriptor, "w+b") as stream:
             yield stream
@@ -98,7 +98,7 @@ def atomic_write(path: Path, *, mode: int = 0o644) -> Iterator[IO[bytes]]:
         temporary.unlink(missing_ok=True)
         raise
     finally:
-        _temporaries.discard(temporary)
+        temporaries.in_use.discard(temporary)
 
 
 @contextlib.contextmanager
@@ -114,7 +114,7 @@ def scratch_directory(parent: Path | None = None) -> Iterator[Path]:
     except OSError as error:
         raise storage_error(error, parent or Path(tempfile.gettempdir())) from error
     temporary = Path(holder.name)
-    _temporaries.add(temporary)
+    temporaries.in_use.add(temporary)
     try:
         with holder:
             yield temporary
@@ -123,16 +123,7 @@ def scratch_directory(parent: Path | None = None) -> Iterator[Path]:
             raise storage_error(error, Path(error.filename or temporary)) from error
         raise
     finally:
-        _temporaries.discard(temporary)
-
-
-def remove_temporaries() -> None:
-    """Remove what `atomic_write` and `scratch_directory` are still at: the process is about to end."""
-    for temporary in list(_temporaries):
-        if temporary.is_dir():
-            shutil.rmtree(temporary, ignore_errors=True)
-        else:
-            temporary.unlink(missing_ok=True)
+        temporaries.in_use.discard(temporary)
 
 
 def remove_leftovers(directory: Path) -> None:

@@ -16,7 +16,7 @@ import time
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -24,7 +24,10 @@ from builder.errors import BuilderError, Notice, Origin
 from builder.system import process
 from builder.system.redaction import redacted
 from builder.terminal import github_log as github_output
-from builder.terminal.progress import Bars, Progress
+from builder.terminal.progress import Progress
+
+if TYPE_CHECKING:
+    from builder.terminal.bars import Bars
 
 
 @dataclass(slots=True)
@@ -212,6 +215,9 @@ class Console:
     def _show_bar(self, progress: Progress, over: threading.Event) -> None:
         if over.wait(MOMENT):
             return
+        # rich takes 60 ms to import, and most steps are over by now.
+        from builder.terminal.bars import Bars  # noqa: PLC0415
+
         with self._alone():
             # Where it is over by now, nobody would take the bar away again.
             if not over.is_set():

@@ -7,7 +7,7 @@ def size(count: int) -> str:
     """A number of bytes for people, in decimal units."""
     value, unit = float(count), "B"
     for larger in ("kB", "MB", "GB"):
-        if value < 1000:  # noqa: PLR2004  (SI)
+        if value < 1000:
             break
         value, unit = value / 1000, larger
     return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"

@@ -5,16 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
+from typing import Final, ParamSpec, TypeVar
 
 import click
 
 from builder.errors import ProjectError, UsageError
 from builder.system import storage
 from builder.terminal.command_line import OUTPUT, option
-
-if TYPE_CHECKING:
-    from builder.resolution.target import Target
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -109,21 +106,6 @@ def include_option(command: click.decorators.FC) -> click.decorators.FC:
 
 
 report_option = option(OUTPUT, "--report", is_flag=True, help="List all that is packed, with sizes.")
-
-
-def read_target_options(python_version: str | None, platform: Path | None) -> Target:
-    """The target that the options mean; raises UsageError or TargetError."""
-    from builder.resolution import target  # noqa: PLC0415  (start-up time)
-
-    if platform is None:
-        return target.serverless_target(python_version or target.DEFAULT_PYTHON_VERSION)
-    found = target.read_target(platform)
-    if python_version is not None and python_version != found.python_version:
-        raise UsageError(
-            f"--python-version {python_version} contradicts --platform, which is of Python {found.python_version}",
-            remedy="Give only one of the two",
-        )
-    return found
 
 
 def read_variables(texts: Sequence[str]) -> dict[str, str]:

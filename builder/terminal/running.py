@@ -16,7 +16,7 @@ import click
 
 from builder import __version__
 from builder.errors import BuilderError, Interrupted
-from builder.system import process
+from builder.system import process, temporaries
 from builder.terminal.command_line import OUTPUT, option
 from builder.terminal.console import PATIENCE, console
 
@@ -162,9 +162,7 @@ def _see_to_the_end(notes: int) -> None:
         # The main thread sleeps through a signal that comes just before it begins to wait for another thread.
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.pthread_kill(threading.main_thread().ident or 0, number)
-    from builder.system import storage  # noqa: PLC0415  (start-up time)
-
-    storage.remove_temporaries()
+    temporaries.remove_all()
     # Whoever reads our output may have stopped doing so.
     last_word = threading.Thread(target=_say_stopped, args=(number,), daemon=True)
     last_word.start()

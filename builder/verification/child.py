@@ -9,7 +9,7 @@ builder can be imported here, and nothing newer than Python 3.9.
 
 # Dagster is imported where its time and errors are told apart from the project's, and its objects have no types
 # here; whatever the project raises is the answer; pathlib would be a module that the project got for free.
-# ruff: noqa: ANN401, BLE001, PLC0415, PTH100, PTH105, PTH119, PTH122, PTH123
+# ruff: noqa: ANN401, BLE001, PLC0415, PTH100, PTH105, PTH119, PTH122, PTH123, SLF001
 
 from __future__ import annotations
 
@@ -54,15 +54,14 @@ def main(path: str) -> None:
 
 def _act(request: Answer, trace: int) -> Answer:
     try:
-        import dagster
-        from dagster._grpc import server
+        import dagster._grpc.server
     except BaseException as error:
         return {"step": "dagster", "error": _describe(error)}
     # The time that dagster itself takes is not the project's.
     faulthandler.dump_traceback_later(request["timeout"], exit=True, file=trace)
     started = time.monotonic()
     try:
-        found = _load(server, request)
+        found = _load(dagster._grpc.server, request)
     except BaseException as error:
         answer: Answer = {"step": "load", "error": _describe(error), "loadable": _loadable(dagster, request)}
     else:

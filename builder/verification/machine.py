@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from packaging.tags import compatible_tags, cpython_tags
+from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+
 from builder.errors import LoadError, TargetError
 from builder.resolution.pythons import find_python
 
@@ -72,8 +75,6 @@ def interpreter(python_version: str) -> Path | NotVerified:
 
 
 def _runs_here(wheel: str, python_version: str) -> bool:
-    from packaging.utils import InvalidWheelFilename, parse_wheel_filename  # noqa: PLC0415  (start-up time)
-
     try:
         return not parse_wheel_filename(wheel)[3].isdisjoint(_tags(python_version))
     except InvalidWheelFilename:
@@ -84,8 +85,6 @@ def _runs_here(wheel: str, python_version: str) -> bool:
 @functools.cache
 def _tags(python_version: str) -> frozenset[Any]:
     """The wheel tags that a CPython of a version accepts on this machine."""
-    from packaging.tags import compatible_tags, cpython_tags  # noqa: PLC0415  (start-up time)
-
     version = tuple(map(int, python_version.split(".")))
     abi = f"cp{version[0]}{version[1]}"
     return frozenset(cpython_tags(version, abis=[abi])) | frozenset(compatible_tags(version, interpreter=abi))

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from builder.errors import LoadError, Notice
 from builder.terminal.console import console
-
-if TYPE_CHECKING:
-    from builder.verification.load import Definitions
-    from builder.verification.verify import Outcome
+from builder.verification.load import Definitions
+from builder.verification.verify import Outcome, Verified
 
 _SHOWN: Final = 5
 """Names of a kind that are shown."""
@@ -18,8 +16,6 @@ _SHOWN: Final = 5
 
 def show_outcome(name: str, outcome: Outcome) -> None:
     """Show what became of a location: what it defines and what dagster warned of, or why it does not load."""
-    from builder.verification.verify import Verified  # noqa: PLC0415  (start-up time)
-
     if isinstance(outcome, LoadError):
         console.error(outcome, about=f"location `{name}`")
     elif isinstance(outcome, Verified):

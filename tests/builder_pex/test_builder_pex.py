@@ -238,7 +238,7 @@ def test_has_what_deploying_needs_at_hand(builder_pex: Path, empty_cache: Path, 
 
 
 def test_has_bars(builder_pex: Path, empty_cache: Path) -> None:
-    code = "from builder.terminal.progress import Bars; print(type(Bars([])).__name__)"
+    code = "from builder.terminal.bars import Bars; print(type(Bars([])).__name__)"
     assert evaluate(builder_pex, code) == "Bars"
     assert len(list((empty_cache / "boot").iterdir())) == 2
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 
 import pytest
@@ -13,7 +11,6 @@ from builder.errors import Notice
 from builder.system import process
 from tests.support.cloud import faults
 from tests.support.cloud.github import GitHubServer
-from tests.support.programs import REPOSITORY
 
 MARKER = "<!-- dagster-builder: prod/dagster_cloud.yaml -->"
 PERMISSION = "add `permissions: pull-requests: write` to the job"
@@ -194,8 +191,3 @@ def test_secrets_do_not_get_into_the_comment(dotcom: GitHubServer, monkeypatch: 
     monkeypatch.setenv("DAGSTER_CLOUD_API_TOKEN", "agent:secret-token")
     comment_on(dotcom).update("see agent:secret-token at https://u:p@host/x?X-Amz-Signature=abc")
     assert bodies(dotcom) == [f"{MARKER}\nsee *** at https://host/x?***"]
-
-
-def test_importing_it_imports_no_http_client() -> None:
-    code = "import sys, builder.deployment.pull_request_comment; sys.exit('httpx' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=False).returncode == 0

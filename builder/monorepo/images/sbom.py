@@ -11,6 +11,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
+from cyclonedx.model import HashAlgorithm, HashType, Property
+from cyclonedx.model.bom import Bom, BomMetaData
+from cyclonedx.model.component import Component, ComponentType
+from cyclonedx.output.json import JsonV1Dot6
+from packageurl import PackageURL
+
 MEDIA_TYPE: Final = "application/vnd.cyclonedx+json"
 
 
@@ -45,12 +51,6 @@ def write_sbom(
     :param base: the image that it is built from.
     :param epoch: seconds since 1970.
     """
-    from cyclonedx.model import HashAlgorithm, HashType, Property  # noqa: PLC0415  (start-up time)
-    from cyclonedx.model.bom import Bom, BomMetaData  # noqa: PLC0415  (start-up time)
-    from cyclonedx.model.component import Component, ComponentType  # noqa: PLC0415  (start-up time)
-    from cyclonedx.output.json import JsonV1Dot6  # noqa: PLC0415  (start-up time)
-    from packageurl import PackageURL  # noqa: PLC0415  (start-up time)
-
     image = Component(
         name=name,
         version=version,

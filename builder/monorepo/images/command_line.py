@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import os
-import sys
 from pathlib import Path
 from typing import Final
 
 import click
 
-from builder.errors import UsageError
-from builder.terminal import options as command
+from builder.monorepo.lazy import commands
+from builder.terminal import options
 from builder.terminal.command_line import BuilderCommand, option
-from builder.terminal.console import console
-from builder.terminal.formatting import size
 from builder.terminal.running import verbosity_options
 
 _WHAT: Final = "What to build"
@@ -90,38 +85,16 @@ def image(
     docker buildx builds it where Docker is there, else buildah. Nothing of the package's or its siblings' comes
     from an index; what does is what its lock names, by hash.
     """
-    from builder.monorepo.images.building import (  # noqa: PLC0415  (start-up time)
-        DEFAULT_BASE,
-        ImageRequest,
-        build_image,
+    commands().image(
+        name=name,
+        wheelhouse_dir=wheelhouse_dir,
+        out_dir=out_dir,
+        tags=tags,
+        base=base,
+        python_version=python_version,
+        platforms=platforms,
+        source=source,
     )
-    from builder.monorepo.images.engines import find_engine  # noqa: PLC0415  (start-up time)
-    from builder.monorepo.wheelhouse import read_wheelhouse  # noqa: PLC0415  (start-up time)
-    from builder.oci.layout import blob_path  # noqa: PLC0415  (start-up time)
-
-    wheelhouse = read_wheelhouse(wheelhouse_dir)
-    package = wheelhouse.package(name)
-    request = ImageRequest(
-        wheelhouse,
-        package,
-        source or _repository_url(),
-        base or DEFAULT_BASE,
-        tuple(dict.fromkeys(",".join(platforms).split(","))) if platforms else ("linux/amd64",),
-        python_version,
-        tuple(dict.fromkeys(tags)),
-    )
-    engine = find_engine()
-    out = Path(os.path.abspath(out_dir))  # noqa: PTH100  (resolves no links)
-    what = f"the image of {package.name} {package.version} with {engine.name}"
-    with console.step(f"built {what}"), console.progress(f"building {what}", None):
-        layout = build_image(request, engine, out / package.name)
-    rows = []
-    for manifest in layout.manifests():
-        document = layout.document(manifest)
-        layers = [blob_path(layout.path, layer["digest"]).stat().st_size for layer in document["layers"]]
-        rows.append([package.name, manifest.platform, size(sum(layers)), str(len(layers)), manifest.digest])
-    console.table(["image", "platform", ">size", ">layers", "digest"], rows)
-    console.result(f"{layout.path}: {', '.join(layout.tags)}  {layout.image.digest}")
 
 
 @click.command(
@@ -146,7 +119,7 @@ def image(
     default_text="as GitHub Actions says",
     help="Only from it is `latest` pushed.",
 )
-@command.json_option("Print each image that was pushed")
+@options.json_option("Print each image that was pushed")
 @verbosity_options
 def push(
     layouts: tuple[Path, ...],
@@ -161,42 +134,11 @@ def push(
     Everything that an image refers to goes first and its tags last; each is read back. In a run of GitHub Actions
     for the default branch, `latest` is a tag too.
     """
-    from builder.monorepo.images.pushing import (  # noqa: PLC0415  (start-up time)
-        from_default_branch,
-        push_image,
-        read_place,
+    commands().push(
+        layouts=layouts,
+        to=to,
+        username=username,
+        password_stdin=password_stdin,
+        default_branch=default_branch,
+        as_json=as_json,
     )
-    from builder.oci.layout import read_layout  # noqa: PLC0415  (start-up time)
-    from builder.resolution.transport import Credentials  # noqa: PLC0415  (start-up time)
-
-    if password_stdin != (username is not None):
-        raise UsageError("--username and --password-stdin go together", remedy="Give both or neither")
-    place = read_place(to)
-    found = [read_layout(path) for path in layouts]
-    credentials = Credentials(username, _password()) if username is not None else None
-    latest = from_default_branch(os.environ, default_branch)
-    for layout in found:
-        with console.step(f"pushed {layout.title}"), console.progress(f"pushing {layout.title}", None):
-            pushed = push_image(layout, place, credentials, latest=latest)
-        if as_json:
-            console.result(json.dumps({"name": pushed.name, "tags": pushed.tags, "digest": pushed.digest}))
-        else:
-            for tag in pushed.tags:
-                console.result(f"{pushed.name}:{tag}  {pushed.digest}")
-
-
-def _repository_url() -> str:
-    server, repository = (os.environ.get(name) for name in ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY"))
-    if not (server and repository):
-        raise UsageError(
-            "it cannot be told which repository the package comes from",
-            remedy="Give its URL: --source https://github.com/OWNER/REPOSITORY",
-        )
-    return f"{server}/{repository}"
-
-
-def _password() -> str:
-    password = sys.stdin.read().strip()
-    if not password:
-        raise UsageError("there is no password on standard input", remedy='Pipe it in: `printf %s "$TOKEN" | …`')
-    return password

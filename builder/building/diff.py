@@ -1,0 +1,38 @@
+"""What `builder.diff` does: comparing two lock files, for people or as JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from builder.building.contents_table import show_diff
+from builder.resolution.lock_diff import LockDiff, Locked, diff_locks, read_locked
+from builder.terminal.console import console
+
+
+def diff_lock_files(old_lock: Path, new_lock: Path, *, as_json: bool) -> None:
+    """Show how a lock differs from another; raises ResolutionError for a file that is no lock."""
+    diff = diff_locks(read_locked(old_lock), read_locked(new_lock))
+    if as_json:
+        console.result(json.dumps(_report(diff), indent=2))
+    else:
+        show_diff(diff)
+
+
+def _report(diff: LockDiff) -> dict[str, object]:
+    return {
+        "added": [_entry(found) for found in diff.added],
+        "removed": [_entry(found) for found in diff.removed],
+        "changed": [{"name": new.name, "old": _of(old), "new": _of(new)} for old, new in diff.changed],
+        "unchanged": diff.unchanged,
+        "old_size": diff.old_size,
+        "new_size": diff.new_size,
+    }
+
+
+def _entry(found: Locked) -> dict[str, object]:
+    return {"name": found.name, **_of(found)}
+
+
+def _of(found: Locked) -> dict[str, object]:
+    return {"version": ", ".join(found.versions) or None, "size": found.size}

@@ -1,0 +1,41 @@
+"""What `builder.source` does: building the source PEX of one project, without its deps PEX."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from builder.building.contents_table import show_contents
+from builder.building.steps import build_source, metadata_of, read_project
+from builder.project.location import SourceTree
+from builder.project.requirements import Wanted
+from builder.resolution.resolve import local_packages
+from builder.resolution.target import chosen_target
+from builder.terminal import options
+from builder.terminal.console import console
+from builder.terminal.formatting import size
+
+
+def build_source_pex(
+    project_dir: Path,
+    out_dir: Path,
+    *,
+    include: tuple[str, ...],
+    extras: tuple[str, ...],
+    groups: tuple[str, ...],
+    python_version: str | None,
+    platform: Path | None,
+    report: bool,
+) -> None:
+    """Write source-HASH.pex into `out_dir`, and show what is in it."""
+    project = options.project_directory(project_dir)
+    out = options.output_directory(out_dir)
+    target = chosen_target(python_version, platform)
+    requirements = read_project(
+        project, target, lambda directory: metadata_of(directory, target, out), Wanted(extras, groups)
+    )
+    packages = local_packages(requirements)
+    built = build_source(SourceTree(project, project), packages, target, out, include=include)
+    names = ", ".join(f"`{directory.name}`" for directory in built.packages)
+    what = f"{built.files} files" + (f"; installed: {names}" if names else "")
+    console.table(["file", ">size", "what is in it"], [[built.artefact.name, size(built.artefact.size), what]])
+    show_contents([], [built], full=report)

@@ -1,0 +1,165 @@
+"""What `builder.deploy` does with Dagster Cloud: build, verify, upload, update, wait."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Sequence
+
+from builder.delivery.announcement import Announcement, announced, state
+from builder.delivery.job import Job, build_locations, show_built, show_errors
+from builder.delivery.options import DeliveryOptions
+from builder.delivery.plan import plan
+from builder.delivery.run import LocationRun, Update, Upload
+from builder.delivery.updater import Updater
+from builder.delivery.uploader import Uploader
+from builder.delivery.verifying import Verification, verify
+from builder.deployment.cloud import Cloud
+from builder.deployment.connection import read_connection
+from builder.deployment.destination import BranchDeployment, find_destination, parse_details
+from builder.deployment.pull_request_comment import comment_of_run
+from builder.publishing.pex_registry import Check
+from builder.terminal.console import console
+from builder.terminal.github_log import in_actions
+from builder.terminal.options import read_variables
+
+
+def deliver(job: Job, delivery: DeliveryOptions, *, only_plan: bool) -> int:
+    """Do what a job and its delivery options ask for; returns the exit code.
+
+    Raises UsageError or ContextError if it is not certain where the code belongs.
+    """
+    upload, update = _upload(delivery), _update(job, delivery)
+    if update:
+        console.notices(update.choice.notices)
+        if branch := update.closed:
+            return _close(branch, only_plan=only_plan)
+    verification = _verification(delivery, update)
+    if only_plan:
+        return _plan(job, upload, update)
+    return _deliver(job, upload, update, verification)
+
+
+def _upload(delivery: DeliveryOptions) -> Upload:
+    return Upload(
+        Check(delivery.check),
+        delivery.upload_timeout,
+        delivery.deps_cache_tag_read or None,
+        delivery.deps_cache_tag_write or None,
+        delivery.force_rebuild_deps,
+    )
+
+
+def _update(job: Job, delivery: DeliveryOptions) -> Update | None:
+    """What to update; None if that was not asked for."""
+    if not delivery.update_code_location:
+        return None
+    given = delivery.code_location_details
+    choice = find_destination(
+        job.workspace.path.parent,
+        os.environ,
+        deployment=delivery.deployment,
+        details=None if given is None else parse_details(given),
+    )
+    return Update(choice, delivery.wait_timeout if delivery.wait else None)
+
+
+def _verification(delivery: DeliveryOptions, update: Update | None) -> Verification | None:
+    """How to verify; None if that is not wanted. Raises UsageError for a variable that is not there."""
+    environment = {**(update.variables if update else {}), **read_variables(delivery.variables)}
+    return Verification(delivery.verify_timeout, environment) if delivery.verify else None
+
+
+def _close(branch: BranchDeployment, *, only_plan: bool) -> int:
+    """Tell Dagster Cloud that a pull request was closed or merged."""
+    status = branch.status.lower()
+    if only_plan:
+        console.result(f"the branch deployment of `{branch.branch}` would be told that it is {status}")
+        return 0
+    with console.step("closed") as step:
+        name = _cloud().create_or_update_branch_deployment(branch)
+        step.title = f"the branch deployment `{name}` knows that its pull request is {status}"
+    return 0
+
+
+def _cloud() -> Cloud:
+    return Cloud(read_connection(os.environ), lambda notice: console.notices([notice]))
+
+
+def _plan(job: Job, upload: Upload, update: Update | None) -> int:
+    """Show what `_deliver` would do."""
+    with contextlib.ExitStack() as stack:
+        return show_errors(plan(job, *_connected(stack, upload, update)))
+
+
+def _deliver(job: Job, upload: Upload, update: Update | None, verification: Verification | None) -> int:
+    """Do it all, and see to it that everybody who looks learns how it ended."""
+    started = time.monotonic()
+    runs = [LocationRun(location) for location in job.workspace.locations]
+    with contextlib.ExitStack() as stack:
+        announcement = _announcement(job, update)
+        stack.enter_context(announced(announcement, runs, job.build_json))
+        uploader, updater = _connected(stack, upload, update, announcement)
+        build_locations(job, runs, lambda lock: uploader.find_deps(lock, job.out_dir))
+        if verification:
+            with console.phase("Verify"):
+                built = [run for run in runs if run.build]
+                verify(built, verification, job.target.python_version, uploader)
+        with console.phase("Upload"):
+            uploader.publish([run for run in runs if run.error is None])
+        if updater:
+            _update_locations(job, runs, uploader, updater, started)
+        for run in runs:
+            run.seconds = run.seconds or time.monotonic() - started
+        show_built(runs, report=job.report)
+        if updater and updater.page and any(run.updated for run in runs):
+            console.result("")
+            console.table(["location", "state", "where"], [[run.name, state(run), updater.page] for run in runs])
+    return show_errors({run.name: run.error for run in runs if run.error})
+
+
+def _announcement(job: Job, update: Update | None) -> Announcement | None:
+    """What GitHub Actions is to show of the run, if it runs there."""
+    if not in_actions():
+        return None
+    choice = update.choice if update else None
+    comment = comment_of_run(job.workspace.path, choice.context, os.environ) if choice else None
+    return Announcement(choice, os.environ, comment)
+
+
+def _connected(
+    stack: contextlib.ExitStack, upload: Upload, update: Update | None, announcement: Announcement | None = None
+) -> tuple[Uploader, Updater | None]:
+    """What delivers. Raises, before anything is built, what would make all the work vain."""
+    cloud = _cloud()
+    updater = Updater(cloud, update) if update else None
+    uploader = stack.enter_context(Uploader(cloud, upload))
+    if updater:
+        console.leaving("no code location was updated")
+    if announcement:
+        announcement.updater = updater
+    title = f"access to {cloud.connection.host}"
+    with console.step(title), console.progress(title, None):
+        names = cloud.check_access()
+        if updater:
+            updater.prepare(names)
+    return uploader, updater
+
+
+def _update_locations(
+    job: Job, runs: Sequence[LocationRun], uploader: Uploader, updater: Updater, started: float
+) -> None:
+    """Update the locations whose files are all there, and wait until they are loaded."""
+    uploaded = [run for run in runs if run.error is None]
+    if not uploaded:
+        return
+
+    def settled(run: LocationRun) -> None:
+        run.seconds = time.monotonic() - started
+
+    with console.phase("Update"):
+        updater.update(uploaded, job.target.python_version)
+    with console.phase("Load"):
+        updater.wait(uploaded, settled)
+    uploader.look_back([run for run in uploaded if run.updated])

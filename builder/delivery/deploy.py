@@ -1,0 +1,85 @@
+"""What `builder.deploy` does: building the locations of a workspace and, if asked, delivering them."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from builder.delivery.announcement import Announcement, announced
+from builder.delivery.job import Job, build_locations, show_built, show_errors
+from builder.delivery.options import DeliveryOptions
+from builder.delivery.plan import plan
+from builder.delivery.run import LocationRun
+from builder.project.location import Workspace
+from builder.project.requirements import Wanted
+from builder.project.workspace import read_workspace
+from builder.resolution.target import chosen_target
+from builder.terminal import options
+from builder.terminal.console import console
+from builder.terminal.github_log import in_actions
+
+
+def deploy(
+    workspace: Path,
+    out_dir: Path,
+    delivery: DeliveryOptions,
+    *,
+    names: Sequence[str],
+    include: Sequence[str],
+    extras: tuple[str, ...],
+    groups: tuple[str, ...],
+    python_version: str | None,
+    platform: Path | None,
+    only_plan: bool,
+    report: bool,
+) -> int:
+    """Build the locations of a workspace, and deliver them if the options say so; returns the exit code.
+
+    :param names: of the locations; all that are built by default if there are none.
+    :param only_plan: show what would be done, and do nothing.
+    """
+    out = options.output_directory(out_dir)
+    target = chosen_target(python_version, platform)
+    job = Job(
+        workspace=_choose(workspace, names),
+        target=target,
+        out_dir=out,
+        include=include,
+        wanted=Wanted(extras, groups),
+        report=report,
+    )
+    if delivery.upload_pex:
+        # Together with httpx and dagster_cloud_cli, 300 ms to import.
+        from builder.delivery.deliver import deliver  # noqa: PLC0415
+
+        return deliver(job, delivery, only_plan=only_plan)
+    return show_errors(plan(job)) if only_plan else _build(job)
+
+
+def _build(job: Job) -> int:
+    started = time.monotonic()
+    runs = [LocationRun(location) for location in job.workspace.locations]
+    announcement = Announcement(None, os.environ) if in_actions() else None
+    with announced(announcement, runs, job.build_json):
+        build_locations(job, runs)
+        for run in runs:
+            run.seconds = time.monotonic() - started
+        show_built(runs, report=job.report)
+    return show_errors({run.name: run.error for run in runs if run.error})
+
+
+def _choose(path: Path, names: Sequence[str]) -> Workspace:
+    """The workspace with the locations to build; shows its notices and what is skipped."""
+    declared = read_workspace(path)
+    workspace = declared.select(names)
+    console.notices([*workspace.notices, *(notice for chosen in workspace.locations for notice in chosen.notices)])
+    if not names:
+        for location in declared.locations:
+            if location not in workspace.locations:
+                console.note(
+                    f"skipped location `{location.name}`: it runs from a Docker image in `{location.registry}`;"
+                    f" build it with --location '{location.name}'"
+                )
+    return workspace

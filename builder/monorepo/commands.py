@@ -1,0 +1,249 @@
+"""What the commands of `builder.packages` do, and show of it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+
+from builder.errors import BuilderError, PackagesError, UsageError
+from builder.monorepo import git, selection, versions
+from builder.monorepo.building import Failure, build_wheelhouse
+from builder.monorepo.checks import check_packages
+from builder.monorepo.discover import Package, Repository, discover
+from builder.monorepo.images.commands import build_package_image, push_images
+from builder.monorepo.locks import Locked, lock_package, write_lock
+from builder.monorepo.releases import releases_of
+from builder.monorepo.rewriting import plan_rewriting
+from builder.monorepo.selection import select_names
+from builder.monorepo.versions import FamilyVersions, Scheme, container_tag
+from builder.monorepo.wheelhouse import BuiltPackage, Wheelhouse, read_wheelhouse
+from builder.resolution.pythons import find_python
+from builder.terminal.console import console
+from builder.terminal.formatting import size
+
+
+def list_packages(
+    repository_dir: Path,
+    selectors: tuple[str, ...],
+    changed_since: str | None,
+    *,
+    with_dependencies: bool,
+    as_json: bool,
+    as_matrix: bool,
+) -> None:
+    """List the packages of a repository."""
+    if as_json and as_matrix:
+        raise UsageError("--json and --matrix contradict each other", remedy="Give only one of the two")
+    repository = discover(repository_dir)
+    packages: Sequence[Package] = selection.select(repository, selectors)
+    if with_dependencies:
+        packages = selection.with_siblings(repository, packages)
+    if changed_since is not None:
+        changed = selection.changed_since(repository, changed_since)
+        packages = [package for package in packages if package in changed]
+        if not packages:
+            console.note(f"No package has changed since {changed_since}: there is nothing to do")
+    if as_json:
+        console.result(_as_json(repository, packages))
+    elif as_matrix:
+        console.result(json.dumps({"include": [_matrix_entry(package) for package in packages]}))
+    else:
+        _show_packages(repository, packages)
+
+
+def set_versions(
+    repository_dir: Path, scheme: Scheme | None, build_number: int, given: str | None, *, check: bool
+) -> None:
+    """Give the packages of a repository one version."""
+    repository = discover(repository_dir)
+    # An empty version, of a variable that is not set, is none and must not mean another scheme.
+    scheme = scheme or ("next" if given is None else "manual")
+    if (scheme == "manual") != (given is not None):
+        raise UsageError(
+            "the scheme manual and --version belong together", remedy="Write --scheme manual --version 1.2.3"
+        )
+    rewriting = plan_rewriting(repository, _versions(repository, scheme, build_number, given or ""))
+    console.notices(rewriting.notices)
+    if check:
+        console.result(rewriting.diff().rstrip("\n"))
+        return
+    rewriting.apply()
+    rows = [
+        [package.name, package.version or "?", new, container_tag(new)]
+        for package in repository.packages
+        if (new := rewriting.versions.get(package.name))
+    ]
+    console.table(["package", "was", "version", "container tag"], rows)
+    console.note(f"{len(rewriting.changes)} files changed")
+
+
+def build_packages(repository_dir: Path, out_dir: Path, selectors: tuple[str, ...]) -> None:
+    """Build packages of a repository, and those that they need, into a wheelhouse."""
+    repository = discover(repository_dir)
+    packages = selection.with_siblings(repository, selection.select(repository, selectors))
+    with console.progress("building packages", None):
+        build = build_wheelhouse(
+            repository,
+            packages,
+            out_dir.absolute(),
+            source_date_epoch=_source_date_epoch(),
+            workers=_workers(),
+            showing=console.step,
+        )
+    built = build.wheelhouse.packages
+    console.table(["wheel", ">size", "sha256"], [[each.wheel, size(each.size), each.sha256] for each in built])
+    _fail(build.failures, len(packages), "built")
+
+
+def lock_packages(wheelhouse_dir: Path, selectors: tuple[str, ...], python_version: str) -> None:
+    """Write the locks of packages of a wheelhouse."""
+    wheelhouse, packages = _read_wheelhouse(wheelhouse_dir, selectors)
+    wheelhouse.check_wheels()
+
+    def attempt(package: BuiltPackage) -> Locked | Failure:
+        try:
+            with console.step(f"locked {package.name}"):
+                locked = lock_package(wheelhouse, package, python_version)
+                write_lock(wheelhouse, locked)
+                return locked
+        except BuilderError as error:
+            return Failure(package.name, error)
+
+    with ThreadPoolExecutor(_workers()) as pool, console.progress("locking packages", None):
+        results = list(pool.map(attempt, packages))
+    locks = [result for result in results if isinstance(result, Locked)]
+    rows = [
+        [f"locks/{wheelhouse.lock_path(each.package).name}", str(len(each.local)), str(each.indexed)]
+        for each in locks
+    ]
+    console.table(["lock", ">from the wheelhouse", ">from the index"], rows)
+    _fail([result for result in results if isinstance(result, Failure)], len(packages), "locked")
+
+
+def check_wheelhouse(wheelhouse_dir: Path, selectors: tuple[str, ...], python_version: str) -> None:
+    """Install packages of a wheelhouse by their locks, and try them."""
+    wheelhouse, packages = _read_wheelhouse(wheelhouse_dir, selectors)
+    python = find_python(python_version)
+    with console.progress("checking packages", None):
+        checks = check_packages(wheelhouse, packages, python, workers=_workers(), showing=console.step)
+    rows = [
+        [each.name, each.version, ", ".join(each.import_names), ", ".join(each.console_scripts)]
+        for each in checks.passed
+    ]
+    console.table(["package", "version", "imports", "programs"], rows)
+    _fail(checks.failures, len(packages), "checked")
+
+
+def _versions(repository: Repository, scheme: Scheme, build_number: int, given: str) -> FamilyVersions:
+    if scheme == "manual":
+        return versions.manual_versions(given)
+    if scheme == "calver":
+        return versions.calver_versions(datetime.now(UTC).date(), build=build_number)
+    commit = git.commit_of(repository.root)
+    if commit is None:
+        raise PackagesError(
+            f"`{repository.root}` has no commit of git to name in the version",
+            remedy="Write --scheme manual --version 1.2.3",
+        )
+    if scheme == "dev":
+        return versions.dev_versions(build=build_number, commit=commit)
+    return versions.next_versions(releases_of(repository), build=build_number, commit=commit)
+
+
+def _read_wheelhouse(directory: Path, selectors: tuple[str, ...]) -> tuple[Wheelhouse, tuple[BuiltPackage, ...]]:
+    wheelhouse = read_wheelhouse(directory)
+    names = [package.name for package in wheelhouse.packages]
+    chosen = select_names(selectors, names, names, f"wheelhouse `{directory}`")
+    return wheelhouse, tuple(package for package in wheelhouse.packages if package.name in chosen)
+
+
+def _fail(failures: Sequence[Failure], count: int, done: str) -> None:
+    """Tell what failed; raises PackagesError that names it all, if anything did."""
+    for failure in failures:
+        console.error(failure.error, about=failure.name)
+    if failures:
+        names = ", ".join(failure.name for failure in failures)
+        raise PackagesError(f"{len(failures)} of {count} packages could not be {done}: {names}")
+
+
+def _source_date_epoch() -> int | None:
+    text = os.environ.get("SOURCE_DATE_EPOCH", "")
+    if text and not (text.isascii() and text.isdigit()):
+        raise UsageError(
+            f"SOURCE_DATE_EPOCH is `{text}`, not a number of seconds",
+            remedy="Unset it, or set it to such a number",
+        )
+    return int(text) if text else None
+
+
+def _workers() -> int:
+    return os.cpu_count() or 1
+
+
+def _show_packages(repository: Repository, packages: Sequence[Package]) -> None:
+    rows = [
+        [
+            package.name,
+            package.version or "?",
+            package.family or "-",
+            package.path,
+            package.declared.backend,
+            "yes" if package.webapp else "",
+            ", ".join(package.requires),
+        ]
+        for package in packages
+    ]
+    console.table(["package", "version", "family", "path", "backend", "web app", "needs"], rows)
+    for package in repository.packages:
+        if package.unpublished:
+            console.note(f"  not for publishing: {package.name}, {package.unpublished}")
+    for project in repository.left_out:
+        console.note(f"  left out: {project.path}, {project.reason}")
+
+
+def _matrix_entry(package: Package) -> dict[str, object]:
+    return {
+        "package": package.name,
+        "path": package.path,
+        "version": package.version,
+        "family": package.family,
+        "webapp": package.webapp is not None,
+    }
+
+
+def _as_json(repository: Repository, packages: Sequence[Package]) -> str:
+    document = {
+        "packages": [
+            {
+                "name": package.name,
+                "path": package.path,
+                "backend": package.declared.backend,
+                "version": package.version,
+                "family": package.family,
+                "requires": package.requires,
+                "extra_requires": package.extra_requires,
+                "build_requires": package.build_requires,
+                "webapp": package.webapp and {"path": package.webapp.path, "built": package.webapp.built},
+                "unpublished": package.unpublished,
+            }
+            for package in packages
+        ],
+        "left_out": [{"path": project.path, "reason": project.reason} for project in repository.left_out],
+    }
+    return json.dumps(document, indent=2)
+
+
+class PackagesCommands:
+    """The functions of the commands, by name."""
+
+    discover = staticmethod(list_packages)
+    version = staticmethod(set_versions)
+    build = staticmethod(build_packages)
+    lock = staticmethod(lock_packages)
+    check = staticmethod(check_wheelhouse)
+    image = staticmethod(build_package_image)
+    push = staticmethod(push_images)

@@ -1,0 +1,98 @@
+"""What `builder.packages image` and `push` do: an image of a package, and images in a registry."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from builder.errors import UsageError
+from builder.monorepo.images.building import DEFAULT_BASE, ImageRequest, build_image
+from builder.monorepo.images.engines import find_engine
+from builder.monorepo.images.pushing import from_default_branch, push_image, read_place
+from builder.monorepo.wheelhouse import read_wheelhouse
+from builder.oci.layout import blob_path, read_layout
+from builder.resolution.transport import Credentials
+from builder.terminal.console import console
+from builder.terminal.formatting import size
+
+
+def build_package_image(
+    *,
+    name: str,
+    wheelhouse_dir: Path,
+    out_dir: Path,
+    tags: tuple[str, ...],
+    base: str | None,
+    python_version: str,
+    platforms: tuple[str, ...],
+    source: str | None,
+) -> None:
+    """Build the image of a package of a wheelhouse; see `builder.packages image`."""
+    wheelhouse = read_wheelhouse(wheelhouse_dir)
+    package = wheelhouse.package(name)
+    request = ImageRequest(
+        wheelhouse,
+        package,
+        source or _repository_url(),
+        base or DEFAULT_BASE,
+        tuple(dict.fromkeys(",".join(platforms).split(","))) if platforms else ("linux/amd64",),
+        python_version,
+        tuple(dict.fromkeys(tags)),
+    )
+    engine = find_engine()
+    out = Path(os.path.abspath(out_dir))  # noqa: PTH100  (resolves no links)
+    what = f"the image of {package.name} {package.version} with {engine.name}"
+    with console.step(f"built {what}"), console.progress(f"building {what}", None):
+        layout = build_image(request, engine, out / package.name)
+    rows = []
+    for manifest in layout.manifests():
+        document = layout.document(manifest)
+        layers = [blob_path(layout.path, layer["digest"]).stat().st_size for layer in document["layers"]]
+        rows.append([package.name, manifest.platform, size(sum(layers)), str(len(layers)), manifest.digest])
+    console.table(["image", "platform", ">size", ">layers", "digest"], rows)
+    console.result(f"{layout.path}: {', '.join(layout.tags)}  {layout.image.digest}")
+
+
+def push_images(
+    *,
+    layouts: tuple[Path, ...],
+    to: str,
+    username: str | None,
+    password_stdin: bool,
+    default_branch: str | None,
+    as_json: bool,
+) -> None:
+    """Push image layouts to a registry; see `builder.packages push`."""
+    if password_stdin != (username is not None):
+        raise UsageError("--username and --password-stdin go together", remedy="Give both or neither")
+    place = read_place(to)
+    found = [read_layout(path) for path in layouts]
+    credentials = Credentials(username, _password()) if username is not None else None
+    latest = from_default_branch(os.environ, default_branch)
+    for layout in found:
+        with console.step(f"pushed {layout.title}"), console.progress(f"pushing {layout.title}", None):
+            pushed = push_image(layout, place, credentials, latest=latest)
+        if as_json:
+            console.result(json.dumps({"name": pushed.name, "tags": pushed.tags, "digest": pushed.digest}))
+        else:
+            for tag in pushed.tags:
+                console.result(f"{pushed.name}:{tag}  {pushed.digest}")
+
+
+def _repository_url() -> str:
+    server, repository = (os.environ.get(name) for name in ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY"))
+    if not (server and repository):
+        raise UsageError(
+            "it cannot be told which repository the package comes from",
+            remedy="Give its URL: --source https://github.com/OWNER/REPOSITORY",
+        )
+    return f"{server}/{repository}"
+
+
+def _password() -> str:
+    password = sys.stdin.read().strip()
+    if not password:
+        raise UsageError("there is no password on standard input", remedy='Pipe it in: `printf %s "$TOKEN" | …`')
+    return password

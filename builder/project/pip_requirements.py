@@ -1,0 +1,130 @@
+"""Pip's own parser of requirements files, which is bundled and pinned with the builder."""
+
+from __future__ import annotations
+
+import optparse
+import os
+import re
+import shlex
+from collections.abc import Iterator
+from optparse import Values
+from pathlib import Path
+from typing import NoReturn
+
+from pip._internal.exceptions import PipError
+from pip._internal.req.req_file import (
+    OptionParsingError,
+    ParsedLine,
+    RequirementsFileParser,
+    break_args_options,
+    build_parser,
+)
+
+from builder.errors import Origin, ProjectError
+from builder.project.lines import line_of_text, line_where
+from builder.project.requirements_txt import RequirementLine, RequirementsFile
+
+
+def parse_requirements_txt(path: Path) -> RequirementsFile:
+    """What `read_requirements_txt` promises."""
+    parser = RequirementsFileParser(_NoNetwork(), _parse_line)  # type: ignore[arg-type]
+    lines: list[RequirementLine] = []
+    options: list[str] = []
+    try:
+        parsed_lines = list(parser.parse(str(path), constraint=False))
+    except PipError as error:
+        raise _refusal(path, error) from error
+    except (OSError, UnicodeDecodeError) as error:
+        remedy = "Make it a readable UTF-8 text file"
+        raise ProjectError(f"`{path}` cannot be read: {error}", remedy=remedy) from error
+    for parsed in parsed_lines:
+        origin = Origin(Path(parsed.filename), parsed.lineno)
+        if parsed.requirement is None:
+            options.extend(_options(parsed, origin))
+        else:
+            lines.append(_line(parsed, parsed.requirement, origin))
+    return RequirementsFile(tuple(lines), tuple(options))
+
+
+def _parse_line(line: str) -> tuple[str, Values]:
+    """What pip's own line parser does (`get_line_parser` without a finder), but quietly.
+
+    Pip's lets optparse write its usage to stderr. To catch that by replacing `sys.stderr` would swallow what other
+    threads say meanwhile, and for good where two of them do it at once.
+    """
+    parser = build_parser()
+    parser.set_usage(optparse.SUPPRESS_USAGE)
+    # pip's default is the public index: a line that names none would look as if it had named that.
+    defaults = parser.get_default_values()
+    defaults.index_url = None
+    requirement, options = break_args_options(line)
+    try:
+        words = shlex.split(options)
+    except ValueError as error:
+        raise OptionParsingError(f"Could not split options: {options}") from error
+    return requirement, parser.parse_args(words, defaults)[0]
+
+
+def _line(parsed: ParsedLine, text: str, origin: Origin) -> RequirementLine:
+    hashes = tuple(
+        f"{name}:{digest}" for name, digests in (parsed.opts.hashes or {}).items() for digest in digests
+    )
+    return RequirementLine(text.strip(), origin, hashes, parsed.is_editable, parsed.constraint)
+
+
+def _options(parsed: ParsedLine, origin: Origin) -> Iterator[str]:
+    """The options of a line that means every requirement."""
+    opts = parsed.opts
+    if opts.index_url:
+        yield f"--index-url {opts.index_url}"
+    for url in opts.extra_index_urls or ():
+        yield f"--extra-index-url {url}"
+    if opts.no_index:
+        yield "--no-index"
+    for link in opts.find_links or ():
+        yield f"--find-links {_link(link, origin.path.parent)}"
+    for name in sorted(opts.format_control.no_binary):
+        yield f"--no-binary {name}"
+    for name in sorted(opts.format_control.only_binary):
+        yield f"--only-binary {name}"
+    if opts.pre:
+        yield "--pre"
+    if opts.require_hashes:
+        yield "--require-hashes"
+
+
+def _link(link: str, base: Path) -> str:
+    """A find-links location; pip looks beside the requirements file first."""
+    if "://" in link:
+        return link
+    beside = base / link
+    return shlex.quote(os.path.normpath(beside if beside.exists() else Path(link).absolute()))
+
+
+def _refusal(path: Path, error: Exception) -> ProjectError:
+    """Pip's complaint in one line, without its usage text."""
+    problem = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    place = re.search(r"line (\d+) of (\S+)", str(error))
+    missing = re.search(r"requirements file: .*No such file or directory: '(.+)'", str(error))
+    if missing and missing[1] != str(path):
+        what = f"`{path.name}` includes `{missing[1]}`, which does not exist"
+        name = Path(missing[1]).name
+        where = line_where(path, lambda line: name in line and line.lstrip().startswith("-"))
+        return ProjectError(what, where=where, remedy="Correct the path or add the file")
+    refused = re.search(r"Invalid requirement: (.+)", str(error))
+    if place:
+        where = Origin(Path(place[2]), int(place[1]))
+    else:
+        where = line_of_text(refused[1].strip(), path) if refused else Origin(path)
+    what = f"the requirements file cannot be read: {problem.strip()}"
+    return ProjectError(what, where=where, remedy="Write it as pip's requirements file format says")
+
+
+class _NoNetwork:
+    """Stands where pip's parser expects its network session: an included URL is refused in words."""
+
+    def get(self, url: str, **_arguments: object) -> NoReturn:
+        raise ProjectError(
+            f"a requirements file includes `{url}`, which is not a file of the project",
+            remedy="Put the included file into the project, so that builds do not change behind your back",
+        )

@@ -1,0 +1,19 @@
+"""The temporary files and directories of this process that are in use, and how to remove them all."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Final
+
+in_use: Final[set[Path]] = set()
+"""Each is added by whoever makes it, and discarded once it is renamed or gone."""
+
+
+def remove_all() -> None:
+    """Remove what is in use: the process is about to end."""
+    for temporary in list(in_use):
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
+        else:
+            temporary.unlink(missing_ok=True)

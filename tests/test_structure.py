@@ -1,0 +1,72 @@
+"""How builder/ is laid out: what lies at its top, which way imports point, and how few of them are deferred."""
+
+from __future__ import annotations
+
+import ast
+import graphlib
+import subprocess
+import sys
+from collections.abc import Iterator
+
+from builder.system import process
+from tests.support.programs import REPOSITORY
+
+PACKAGE = REPOSITORY / "builder"
+SLOW = {
+    *("cyclonedx", "dagster_cloud_cli", "httpx", "pathspec", "pip._internal.req", "poetry", "requests", "rich"),
+    *("tomlkit", "yaml"),
+}
+"""What takes long to import, and a build that finds everything in its caches can do without."""
+
+
+def modules() -> dict[str, ast.Module]:
+    return {
+        ".".join(path.relative_to(REPOSITORY).with_suffix("").parts).removesuffix(".__init__"): ast.parse(
+            path.read_text()
+        )
+        for path in PACKAGE.rglob("*.py")
+    }
+
+
+def deferred(tree: ast.Module) -> Iterator[ast.Import | ast.ImportFrom]:
+    for function in ast.walk(tree):
+        if isinstance(function, ast.FunctionDef):
+            yield from (node for node in ast.walk(function) if isinstance(node, ast.Import | ast.ImportFrom))
+
+
+def imported(tree: ast.Module, known: dict[str, ast.Module]) -> Iterator[str]:
+    """The modules of builder/ that a module imports when it is imported itself."""
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("builder"):
+            for alias in node.names:
+                submodule = f"{node.module}.{alias.name}"
+                yield submodule if submodule in known else node.module
+
+
+def test_only_commands_lie_at_the_top() -> None:
+    others = {path.stem for path in PACKAGE.glob("*.py") if "run_command(main, " not in path.read_text()}
+    assert others == {"__init__", "errors"}
+
+
+def test_every_module_says_what_it_holds() -> None:
+    assert [name for name, tree in modules().items() if not ast.get_docstring(tree)] == []
+
+
+def test_no_imports_run_in_a_circle() -> None:
+    known = modules()
+    graph = {name: set(imported(tree, known)) - {name} for name, tree in known.items()}
+    assert list(graphlib.TopologicalSorter(graph).static_order())
+
+
+def test_few_imports_are_deferred_and_few_rules_are_waived() -> None:
+    assert sum(len(list(deferred(tree))) for tree in modules().values()) <= 20
+    assert sum(path.read_text().count("noqa") for path in PACKAGE.rglob("*.py")) <= 60
+
+
+def test_a_build_imports_nothing_slow_before_it_needs_it() -> None:
+    script = f"import sys, builder.delivery.deploy; print(sorted({SLOW!r} & set(sys.modules)))"
+    environment = process.clean_environment({"PYTHONPATH": str(REPOSITORY)})
+    ran = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, encoding="utf-8", check=True
+    )
+    assert ran.stdout == "[]\n"
