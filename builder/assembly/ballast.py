@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import Final
 from packaging.utils import canonicalize_name
 
 from builder.assembly.contents import PackedDistribution, PackedFile
+from builder.assembly.source_pex import SourceEntry
 from builder.assembly.source_tree import ROOT
 from builder.errors import Notice, Origin
 from builder.project.names import required_name
@@ -112,24 +114,34 @@ def installed_twice(files: Iterable[PackedFile], versions: Mapping[str, str]) ->
     )
 
 
-def large_files(files: Iterable[PackedFile]) -> Iterator[Notice]:
+def large_files(entries: Iterable[SourceEntry]) -> Iterator[Notice]:
     """Notices of the large files of a source PEX, the largest first; only the first few get one of their own."""
-    large = sorted((file for file in files if file.unpacked >= _LARGE_FILE), key=lambda file: -file.unpacked)
-    for file in large[:_EXAMPLES]:
-        name, advice = file.name, "leave it out of that package"
+    sizes = ((_size_of(entry), entry.name) for entry in entries)
+    large = sorted((pair for pair in sizes if pair[0] >= _LARGE_FILE), key=lambda pair: -pair[0])
+    for unpacked, path in large[:_EXAMPLES]:
+        name, advice = path, "leave it out of that package"
         if name.startswith(f"{ROOT}/"):
             name = name.removeprefix(f"{ROOT}/")
             advice = _how_to_leave_out(name, is_file=True)
         elif name.startswith("working_directory/"):
             name, advice = posixpath.basename(name), "take it out of `include`"
         yield Notice(
-            f"`{name}` has {size(file.unpacked)}, which are uploaded with each change of the code; to avoid that,"
+            f"`{name}` has {size(unpacked)}, which are uploaded with each change of the code; to avoid that,"
             f" {advice}"
         )
     if rest := large[_EXAMPLES:]:
-        total = size(sum(file.unpacked for file in rest))
+        total = size(sum(unpacked for unpacked, _path in rest))
         more = "1 more file has" if len(rest) == 1 else f"{len(rest)} more files have"
         yield Notice(f"{more} over {size(_LARGE_FILE)}, {total} in all; --report names the largest")
+
+
+def _size_of(entry: SourceEntry) -> int:
+    """Bytes; nothing for a directory, and for a file that is gone meanwhile: packing it tells."""
+    if isinstance(entry.content, Path):
+        with contextlib.suppress(OSError):
+            return entry.content.stat().st_size
+        return 0
+    return len(entry.content or b"")
 
 
 def _in_build_directory(files: Iterable[PackedFile]) -> Iterator[str]:

@@ -15,6 +15,7 @@ from builder.assembly.source_pex import assemble_source_pex
 from builder.assembly.source_tree import source_entries
 from builder.assembly.wheels import WheelFile
 from builder.errors import Notice
+from builder.project.bounds import check_includes
 from builder.project.files import Selection, select_files
 from builder.project.lifecycle import lifecycle_notices
 from builder.project.location import SourceTree
@@ -23,6 +24,7 @@ from builder.project.names import required_name
 from builder.project.outside import Outside, paths_named_outside, select_outside, split_include
 from builder.project.requirements import Requirements, Wanted, read_requirements
 from builder.project.settings import read_settings
+from builder.project.toml_file import TomlFile
 from builder.resolution.backend import LocalPackage, local_wheel, wheel_metadata
 from builder.resolution.lock import Lock
 from builder.resolution.resolve import resolve
@@ -212,6 +214,10 @@ def select_source(tree: SourceTree, out_dir: Path, include: Sequence[str]) -> Se
     own = (tree.directory / "pyproject.toml").is_file()
     settings = read_settings(tree.directory if own else tree.project)
     ignoring = settings.respect_gitignore
+    manifest = TomlFile.pyproject(tree.directory if own else tree.project)
+    check_includes(
+        tree.directory, split_include(settings.include)[1], manifest.origin("tool", "builder", "include")
+    )
     inside, outside = split_include([*settings.include, *include])
     selection = select_files(tree.directory, include=inside, respect_gitignore=ignoring, out_dir=out_dir)
     others = tuple(select_outside(tree.directory, outside, respect_gitignore=ignoring, out_dir=out_dir))
@@ -246,9 +252,10 @@ def build_source(
             wheels = list(pool.map(local_wheel, local))
         source = select_source(tree, out_dir, include)
         entries, notices = source_entries(source.inside, wheels, source.others)
+        # A large file takes its time: the reader knows of it before.
+        tell_what_is_selected(source, [*notices, *large_files(entries)])
         assembled = assemble_source_pex(entries, python_version=target.python_version, out_dir=out_dir)
         artefact = assembled.artefact
         step.title = f"{about}packed {artefact.name}"
-    tell_what_is_selected(source, [*notices, *large_files(assembled.files)])
     files = sum(len(each.files) for each in source.selections)
     return SourceBuild(artefact, files, tuple(packages), {"source": step.seconds}, assembled.files)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from builder.errors import Origin, ProjectError
+from builder.project.bounds import check_build_directory
 from builder.project.defaults import merge
 from builder.project.lines import line_where
 from builder.project.location import Location, SourceTree, Workspace, distinct
@@ -119,6 +120,7 @@ def _projects(workspace: _Config) -> list[_Config]:
 
 def _project(workspace: _Config, path: str, where: Origin) -> _Config:
     directory = Path(os.path.normpath(workspace.directory / path))
+    check_build_directory(directory, workspace.directory, path, where)
     if not directory.is_dir():
         kind = "is not a directory" if directory.exists() else "does not exist"
         pattern = "; `dg` takes no patterns" if "*" in path else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,9 @@ from typing import Final, NamedTuple
 from builder.errors import Notice, Origin, ProjectError, UsageError
 
 CODE_SOURCES: Final = ("module_name", "package_name", "python_file", "autoload_defs_module_name")
+
+_NOT_IN_NAMES: Final = frozenset({"Cc", "Zl", "Zp"})
+"""The categories of Unicode of control characters and of line and paragraph separators."""
 
 
 class SourceTree(NamedTuple):
@@ -86,9 +90,15 @@ class Workspace:
 
 
 def distinct(locations: Iterable[Location]) -> tuple[Location, ...]:
-    """These locations; raises ProjectError if two have the same name."""
+    """These locations; raises ProjectError if two have the same name, or one a name that is no line of text."""
     seen: dict[str, Location] = {}
     for location in locations:
+        if any(unicodedata.category(character) in _NOT_IN_NAMES for character in location.name):
+            raise ProjectError(
+                "the name of a location has a control character or a line break in it",
+                where=location.origin,
+                remedy="Write a name on one line",
+            )
         first = seen.setdefault(location.name, location)
         if first is not location:
             same = first.origin.path == location.origin.path

@@ -8,8 +8,16 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from builder.errors import Origin, ProjectError
+from builder.project.limited_text import read_limited
+
+_MOST_BYTES: Final = 500_000
+"""Read in a second; the largest public pyproject.toml has a tenth of it."""
+
+_LONG_KEY: Final = re.compile(r"(?:[\w-]++[ \t]*+\.[ \t]*+){100}")
+"""A dotted key that takes tomllib a time of the square of its length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +37,7 @@ class TomlFile:
     @classmethod
     def load(cls, path: Path) -> TomlFile:
         """Read a file; raises ProjectError, with the line, for one that is missing, unreadable or no TOML."""
-        try:
-            text = path.read_text(encoding="utf-8")
-        except FileNotFoundError:
-            raise ProjectError(f"`{path}` does not exist", remedy="Correct the path") from None
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
-            raise ProjectError(
-                f"`{path}` cannot be read: {reason}", remedy="Make it a readable UTF-8 text file"
-            ) from error
-        return _parse(path, text)
+        return _parse(path, read_limited(path, _MOST_BYTES))
 
     def table(self, *keys: str) -> Mapping[str, object]:
         """The table at these keys; an empty one if there is none."""
@@ -75,9 +74,24 @@ def table(value: object, *keys: str) -> Mapping[str, object]:
 @functools.lru_cache(maxsize=64)
 def _parse(path: Path, text: str) -> TomlFile:
     """A text is parsed once: a pyproject.toml is asked several things for each requirement in it."""
+    if text.startswith("\ufeff"):
+        raise ProjectError(
+            f"{path.name} is not valid TOML: it begins with a byte order mark",
+            where=Origin(path, 1),
+            remedy="Save it as UTF-8 without a byte order mark (BOM)",
+        )
+    if long := _LONG_KEY.search(text):
+        where = Origin(path, text.count("\n", 0, long.start()) + 1)
+        raise ProjectError(f"{path.name} has a key of more than 100 parts", where=where, remedy="Correct it")
     try:
         return TomlFile(path, text, tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError as error:
+        raise ProjectError(f"{path.name} is nested too deeply", where=Origin(path), remedy="Correct it") from error
+    except ValueError as error:
+        # Of a TOMLDecodeError, and of a number with more digits than Python reads.
         line = re.search(r"at line (\d+)", str(error))
         where = Origin(path, int(line[1]) if line else None)
-        raise ProjectError(f"{path.name} is not valid TOML: {error}", where=where, remedy="Correct it") from error
+        problem = str(error).partition(";")[0]
+        raise ProjectError(
+            f"{path.name} is not valid TOML: {problem}", where=where, remedy="Correct it"
+        ) from error

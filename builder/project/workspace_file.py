@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from builder.errors import Notice, Origin, ProjectError
+from builder.project.bounds import check_build_directory
 from builder.project.defaults import merge
 from builder.project.location import CODE_SOURCES, Location, Workspace, distinct
 from builder.project.manifest import source_tree
@@ -89,6 +90,7 @@ def build_directory(value: object, base: Path, name: str, where: Origin) -> Path
             where=where,
             remedy=f"Correct `build.directory: {value}`; it is relative to `{base}`",
         )
+    check_build_directory(directory, base, name, where)
     return directory
 
 

@@ -9,9 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from builder.errors import Origin, ProjectError
+from builder.project.limited_text import read_limited
 
 if TYPE_CHECKING:
     import yaml
+
+_MOST_BYTES: Final = 256_000
+"""Read in two seconds; a workspace of a thousand locations has fewer."""
 
 _MOST_VALUES: Final = 100_000
 """With all aliases followed; a workspace of a thousand locations has fewer."""
@@ -34,22 +38,14 @@ class YamlFile:
         # It takes 15 ms to import, and a project of `dg` has no YAML file to read.
         import yaml  # noqa: PLC0415
 
+        text = read_limited(path, _MOST_BYTES, missing="Give the path of your dagster_cloud.yaml")
         try:
-            text = path.read_text(encoding="utf-8-sig")
-        except FileNotFoundError:
-            raise ProjectError(
-                f"`{path}` does not exist", remedy="Give the path of your dagster_cloud.yaml"
-            ) from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise ProjectError(
-                f"`{path}` cannot be read: {error}", remedy="Make it a readable UTF-8 text file"
-            ) from error
-        try:
+            # PyYAML takes a byte order mark at the beginning.
             loader = yaml.SafeLoader(text)
             node = loader.get_single_node()
             if node is not None:
                 _check_aliases(node, path)
-                _check_keys(node, path)
+                _check_nodes(node, path)
             data = loader.construct_document(node) if node is not None else None
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
@@ -129,11 +125,23 @@ def _check_aliases(root: yaml.Node, path: Path) -> None:
         )
 
 
-def _check_keys(root: yaml.Node, path: Path) -> None:
-    """Refuse a key that a mapping has twice, as a merge gone wrong leaves it: PyYAML would take the last one."""
+def _check_text(node: yaml.Node, path: Path) -> None:
+    """Refuse half a character, such as `\ud800`: no file and no request can hold it."""
+    if not node.value.isascii() and re.search("[\ud800-\udfff]", node.value):
+        where = Origin(path, node.start_mark.line + 1)
+        raise ProjectError("a text has half of a surrogate pair in it", where=where, remedy="Correct that line")
+
+
+def _check_nodes(root: yaml.Node, path: Path) -> None:
+    """Refuse half characters, and a key that a mapping has twice: PyYAML would take the last one.
+
+    A merge gone wrong leaves such keys.
+    """
     pending, seen = [root], set()
     while pending:
         node = pending.pop()
+        if isinstance(node.value, str):
+            _check_text(node, path)
         if id(node) in seen or not isinstance(node.value, list):
             continue
         seen.add(id(node))

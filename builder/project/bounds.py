@@ -1,0 +1,49 @@
+"""What a project may reach: nothing outside the git repository that its own files are in.
+
+A pull request can write the project's files, but not choose what else lies on the machine that builds it. What the
+command line names, and a workspace file that is in no repository, are the user's own word.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from builder.errors import Origin, ProjectError
+from builder.system.git import find_repository
+
+
+def check_build_directory(directory: Path, base: Path, name: str, where: Origin) -> None:
+    """Raise ProjectError for a build directory outside the repository, also one that is a symlink to there.
+
+    :param base: the directory of the file that declares it.
+    :param name: of the location.
+    """
+    if (repository := find_repository(base)) and not _within(directory, repository):
+        raise ProjectError(
+            f"the build directory of location `{name}`, `{os.path.realpath(directory)}`, is outside the git"
+            f" repository `{repository}`",
+            where=where,
+            remedy="Put it into the repository, or build from a workspace file that is in no repository",
+        )
+
+
+def check_includes(directory: Path, names: Iterable[str], where: Origin) -> None:
+    """Raise ProjectError for a path outside the repository in `include` of `[tool.builder]`.
+
+    :param directory: what the names are relative to.
+    """
+    repository = find_repository(directory)
+    for name in names:
+        if repository and not _within(directory / name, repository):
+            raise ProjectError(
+                f"`include` names `{name}`, which is outside the git repository `{repository}`",
+                where=where,
+                remedy=f"Put it into the repository, or name it on the command line: --include {name}",
+            )
+
+
+def _within(path: Path, repository: Path) -> bool:
+    # First by its text, as it is packed: `..` of a symlink's name is the directory that the symlink is in.
+    return Path(os.path.realpath(os.path.normpath(path))).is_relative_to(repository)

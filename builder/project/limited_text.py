@@ -1,0 +1,37 @@
+"""Reading the text files of a project, which a stranger may have written: never larger than they can be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from builder.errors import Origin, ProjectError
+from builder.terminal.formatting import size
+
+
+def read_limited(path: Path, limit: int, *, missing: str = "Correct the path") -> str:
+    """The text of a file, as it is.
+
+    :param limit: bytes that such a file has at most; parsing a larger one could take minutes.
+    :param missing: the remedy where there is no such file.
+
+    Raises ProjectError for a file that is missing, unreadable, not UTF-8, no regular file, or too large.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            raise ProjectError(f"`{path}` cannot be read: it is not a file", remedy="Make it a readable text file")
+        with path.open("rb") as stream:
+            content = stream.read(limit + 1)
+        if len(content) > limit:
+            raise ProjectError(
+                f"`{path.name}` has more than {size(limit)}, which no such file has",
+                where=Origin(path),
+                remedy="Check that it is the right file",
+            )
+        return content.decode().replace("\r\n", "\n").replace("\r", "\n")
+    except FileNotFoundError:
+        raise ProjectError(f"`{path}` does not exist", remedy=missing) from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ProjectError(
+            f"`{path}` cannot be read: {reason}", remedy="Make it a readable UTF-8 text file"
+        ) from error

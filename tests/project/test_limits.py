@@ -1,0 +1,120 @@
+"""What a stranger may write: files that would take minutes to read, and paths to what is not the project's."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from builder.building.steps import select_source
+from builder.errors import ProjectError
+from builder.project.location import SourceTree
+from builder.project.toml_file import TomlFile
+from builder.project.workspace import read_workspace
+from builder.project.yaml_file import YamlFile
+
+
+@pytest.mark.parametrize(
+    "text, problem",
+    [
+        ("x = " + "[" * 5000 + "]" * 5000, "is nested too deeply"),
+        ("x = " + "{a = " * 3000 + "1" + "}" * 3000, "is nested too deeply"),
+        ("x = " + "1" * 6000, "is not valid TOML: Exceeds the limit"),
+        ("x = 0x" + "f" * 600_000, "has more than 500.0 kB"),
+        (".".join(["a"] * 5000) + " = 1", "has a key of more than 100 parts"),
+        ("\n[" + " . ".join(["a"] * 200) + "]", "has a key of more than 100 parts"),
+        ("\ufeff[project]\nname = 'x'", "begins with a byte order mark"),
+        ("x = 1\ny = \n", "is not valid TOML"),
+    ],
+)
+def test_toml_without_measure_is_refused(tmp_path: Path, text: str, problem: str) -> None:
+    path = tmp_path / "pyproject.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ProjectError, match=problem) as caught:
+        TomlFile.load(path)
+    assert "pyproject.toml" in caught.value.what
+
+
+@pytest.mark.parametrize(
+    "text, problem",
+    [
+        ("a:\n" + " - 1\n" * 100_000, "has more than 256.0 kB"),
+        ("# " + "x" * 10_000_000, "has more than 256.0 kB"),
+        ("[" * 20_000, "nested too deeply"),
+        ('a:\n  b: "x \\ud800"\n', "half of a surrogate pair"),
+        ('a:\n  "x \\udc00": 1\n', "half of a surrogate pair"),
+    ],
+)
+def test_yaml_without_measure_is_refused(tmp_path: Path, text: str, problem: str) -> None:
+    path = tmp_path / "dagster_cloud.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ProjectError, match=problem):
+        YamlFile.load(path)
+
+
+@pytest.mark.parametrize("name", ["a\\0b", "a\\nb", "a\\u2028b", "a\\u001bb"])
+def test_a_location_name_is_a_line_of_text(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "dagster_cloud.yaml"
+    path.write_text(f'locations:\n- location_name: "{name}"\n  code_source: {{module_name: m}}\n')
+    with pytest.raises(ProjectError, match="control character or a line break") as caught:
+        read_workspace(path)
+    assert (caught.value.where and caught.value.where.line) == 2
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A git repository, and beside it what is not the project's."""
+    root = tmp_path / "repository"
+    for directory in (root, tmp_path / "elsewhere"):
+        directory.mkdir()
+        (directory / "definitions.py").touch()
+        (directory / "pyproject.toml").write_text("[project]\nname = 'x'\nversion = '1'\n")
+    subprocess.run(["git", "init", "--quiet", root], check=True)
+    return root
+
+
+@pytest.mark.parametrize("directory", ["link", "../elsewhere", "inside/../link", "link/.", "absolute"])
+def test_a_build_directory_outside_the_repository_is_refused(repository: Path, directory: str) -> None:
+    (repository / "link").symlink_to("../elsewhere")
+    (repository / "inside").mkdir()
+    value = str(repository.parent / "elsewhere") if directory == "absolute" else directory
+    path = repository / "dagster_cloud.yaml"
+    entry = f"- location_name: a\n  code_source: {{module_name: m}}\n  build: {{directory: {value}}}\n"
+    path.write_text(f"locations:\n{entry}")
+    with pytest.raises(ProjectError, match=r"is outside the git\s+repository") as caught:
+        read_workspace(path)
+    assert (caught.value.where and caught.value.where.line) == 4
+    # Where the user gives a file of his own, he may.
+    own = repository.parent / "dagster_cloud.yaml"
+    own.write_text(f"locations:\n{entry}".replace(value, str(repository.parent / "elsewhere")))
+    assert read_workspace(own).locations
+
+
+def test_a_project_of_dg_outside_the_repository_is_refused(repository: Path) -> None:
+    (repository / "dg.toml").write_text(
+        'directory_type = "workspace"\n[workspace]\n[[workspace.projects]]\npath = "../elsewhere"\n'
+    )
+    with pytest.raises(ProjectError, match=r"is outside the git\s+repository"):
+        read_workspace(repository / "dg.toml")
+
+
+@pytest.mark.parametrize("name", ["../elsewhere", "../elsewhere/definitions.py"])
+def test_an_include_outside_the_repository_is_the_users_own_word(repository: Path, name: str) -> None:
+    manifest = repository / "pyproject.toml"
+    manifest.write_text(f'{manifest.read_text()}[tool.builder]\ninclude = ["{name}"]\n')
+    tree = SourceTree(repository, repository)
+    with pytest.raises(ProjectError, match="is outside the git repository") as caught:
+        select_source(tree, repository / "out", ())
+    assert (caught.value.where and caught.value.where.line) == 5
+    assert f"--include {name}" in (caught.value.remedy or "")
+    manifest.write_text(manifest.read_text().partition("[tool.builder]")[0])
+    assert [other.name for other in select_source(tree, repository / "out", (name,)).others] == [name]
+
+
+def test_an_include_above_the_project_but_in_the_repository_is_taken(repository: Path) -> None:
+    project = repository / "project"
+    project.mkdir()
+    (project / "pyproject.toml").write_text('[tool.builder]\ninclude = ["../definitions.py"]\n')
+    source = select_source(SourceTree(project, project), repository / "out", ())
+    assert [other.name for other in source.others] == ["../definitions.py"]
