@@ -54,13 +54,13 @@ def read_console_scripts(entry_points: bytes) -> list[tuple[str, str, tuple[str,
     return [
         (name, module, attributes)
         for wanted in ("console_scripts", "gui_scripts")
-        for group, name, module, attributes in _parse(entry_points)
+        for group, name, module, attributes in read_entry_points(entry_points)
         if group == wanted
     ]
 
 
-def _parse(entry_points: bytes) -> Iterator[tuple[str, str, str, tuple[str, ...]]]:
-    """Yield group, name, module and attributes of each entry point, refusing what pex refuses."""
+def read_entry_points(entry_points: bytes) -> Iterator[tuple[str, str, str, tuple[str, ...]]]:
+    """Yield group, name, module and attributes of each entry point, refusing what pex refuses by ValueError."""
     group = ""
     for line in (line.decode().strip() for line in entry_points.splitlines()):
         if not line or line.startswith("#"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import configparser
 import csv
 import hashlib
 import io
@@ -18,6 +17,7 @@ from typing import Final
 from packaging.metadata import InvalidMetadata, Metadata
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
+from builder.assembly.scripts import read_entry_points
 from builder.errors import PackagesError
 from builder.monorepo.pins import not_satisfied
 
@@ -89,7 +89,7 @@ def read_wheel(path: Path) -> Wheel:
             raise _unsound(path, f"its metadata is of {metadata.name} {metadata.version}")
         _check_record(path, archive, members, f"{directory}/RECORD")
         entry_points = f"{directory}/entry_points.txt"
-        scripts = _console_scripts(archive.read(entry_points).decode()) if entry_points in members else ()
+        scripts = _console_scripts(path, archive.read(entry_points)) if entry_points in members else ()
     declared = tuple(metadata.import_names or ())
     names = tuple(each.partition(";")[0].strip() for each in declared) or tuple(_import_names(members))
     return Wheel(str(name), str(version), metadata, members, names, scripts)
@@ -149,11 +149,12 @@ def _check_record(path: Path, archive: zipfile.ZipFile, members: Collection[str]
         raise _unsound(path, f"RECORD does not list `{min(unlisted)}`")
 
 
-def _console_scripts(text: str) -> tuple[str, ...]:
-    parser = configparser.ConfigParser(delimiters=("=",), interpolation=None, strict=False)
-    parser.optionxform = str  # type: ignore[assignment,method-assign]  # names of scripts have upper case too
-    parser.read_string(text)
-    return tuple(sorted(parser["console_scripts"])) if parser.has_section("console_scripts") else ()
+def _console_scripts(path: Path, entry_points: bytes) -> tuple[str, ...]:
+    try:
+        entries = list(read_entry_points(entry_points))
+    except ValueError as error:
+        raise _unsound(path, f"entry_points.txt has the line `{error}`") from error
+    return tuple(sorted(name for group, name, *_ in entries if group == "console_scripts"))
 
 
 def _import_names(members: Sequence[str]) -> Iterator[str]:

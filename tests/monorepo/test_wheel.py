@@ -83,6 +83,14 @@ def test_files_that_differ_from_the_record_are_noticed(tmp_path: Path, record: s
     assert said in (caught.value.detail or "")
 
 
+def test_entry_points_that_are_none_are_refused(tmp_path: Path) -> None:
+    made = make_wheel(tmp_path, {"sample.py": ""}, entry_points="[console_scripts]\nnothing\n")
+
+    with pytest.raises(PackagesError, match="is not valid") as caught:
+        read_wheel(made.path)
+    assert caught.value.detail == "entry_points.txt has the line `nothing`"
+
+
 def test_a_file_name_that_is_none_of_a_wheel_is_refused(tmp_path: Path) -> None:
     path = make_wheel(tmp_path, {"sample.py": ""}).path
     other = path.rename(tmp_path / "sample.whl")
