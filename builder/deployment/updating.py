@@ -73,7 +73,7 @@ def update_locations(
         except CloudError as error:
             done, left = _names(documents[:index]), _names(documents[index + 1 :])
             before = f"; {listed(done)} had been updated before" if done else ""
-            after = f"; {listed(left)} was left as it is" if left else ""
+            after = f"; {_were(left)} left unchanged" if left else ""
             what = f"{error.what}{before}{after}"
             unknown = error.unknown if isinstance(error, NotUpdated) else ()
             raise NotUpdated(error, what, updated=done, unknown=tuple(unknown)) from error
@@ -119,27 +119,31 @@ class _Update:
                 found = self._entries()
             except CloudError:
                 names = _names(documents)
-                what = f"{error.what}; it could not be found out whether {listed(names)} was updated"
+                what = f"{error.what}; it could not be found out whether {_were(names)} updated"
                 error.remedy = (
                     f"Look at the deployment `{self._deployment}`, or run it again: the same may be deployed twice"
                 )
                 raise NotUpdated(error, what, unknown=names) from error
             missing = [document for document in documents if not _is_there(found, document)]
             if not missing:
-                self._tell(Notice(f"{error.what}; nevertheless {listed(_names(documents))} was updated"))
+                self._tell(Notice(f"{error.what}; nevertheless {_were(_names(documents))} updated"))
                 return
             if time.monotonic() >= until or process.stopping.wait(LOOK):
                 break
         done = _names([document for document in documents if document not in missing])
         left = _names(missing)
-        but = f"; {listed(done)} was updated" if done else ""
+        but = f"; {_were(done)} updated" if done else ""
         late = ", but it may still be, when the server gets round to it" if error.late else ""
-        what = f"{error.what}; {listed(left)} was not updated{late}{but}"
+        what = f"{error.what}; {_were(left)} not updated{late}{but}"
         raise NotUpdated(error, what, updated=done, unknown=left if error.late else ()) from error
 
 
 def _names(documents: Sequence[Document]) -> list[str]:
     return [str(document["location_name"]) for document in documents]
+
+
+def _were(names: Sequence[str]) -> str:
+    return f"{listed(names)} {'was' if len(names) == 1 else 'were'}"
 
 
 def _is_there(found: Mapping[str, Entry], document: Document) -> bool:
@@ -161,7 +165,7 @@ def _check(reply: object, documents: Sequence[Document], deployment: str) -> Non
         return
     if kind == "InvalidLocationError":
         raise CloudError(
-            f"Dagster Cloud finds the declaration of {names} invalid and has not updated it",
+            f"Dagster Cloud finds the declaration of {names} invalid and has updated nothing",
             detail=reason(reply),
             remedy="Correct the entry of the location in the workspace file, and what is in its `defaults`",
         )

@@ -567,6 +567,8 @@ def test_an_update_of_which_nothing_can_be_found_out_says_so(cloud: Cloud, serve
 
     assert not caught.value.updated
     assert caught.value.unknown == {"sales"}
+    with pytest.raises(NotUpdated, match="could not be found out whether `sales`, `stock` were updated"):
+        cloud.deploy("prod", [document("sales"), document("stock")])
 
 
 UNKNOWN = faults.GraphQLErrors("Cannot query field 'deployLocations' on type 'Mutation'.")
@@ -592,7 +594,7 @@ def test_a_failure_among_single_updates_says_what_was_done(cloud: Cloud, server:
     assert not caught.value.unknown
 
     assert "`sales` had been updated before" in caught.value.what
-    assert "`staff` was left as it is" in caught.value.what
+    assert "`staff` was left unchanged" in caught.value.what
     assert list(server.locations()) == ["sales"]
 
 
