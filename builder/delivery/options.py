@@ -22,7 +22,6 @@ _UPLOADING: Final = {
     "upload_timeout": "--upload-timeout",
     "verify": "--verify/--no-verify",
     "verify_timeout": "--verify-timeout",
-    "variables": "--env",
 }
 """Options that mean nothing without --upload-pex."""
 

@@ -124,7 +124,9 @@ def _ask_keyring(url: str, username: str) -> str:
     host = parts.netloc.rpartition("@")[2]
     for service in (urllib.parse.urlunsplit(parts._replace(netloc=host)), host):
         with contextlib.suppress(ToolError):
-            finished = process.run(["keyring", "get", service, username], env=os.environ, timeout=30)
+            finished = process.run(
+                ["keyring", "get", service, username], env=process.credential_environment(), timeout=30
+            )
             if password := finished.stdout.rstrip("\r\n"):
                 return password
     return ""

@@ -18,6 +18,9 @@ _PIN = "uv-requirement.txt"
 _STAMP = ".stamp"
 """Suffix of the file that says what the program in the cache was like: size, time of change (ns), sha256."""
 
+_RUNNING_CODE = frozenset({"build", "run"})
+"""Commands of uv that run code of the project."""
+
 
 def pinned_version() -> str:
     """The version of uv that the builder was tested with."""
@@ -42,7 +45,7 @@ def executable() -> Path:
         if found is None:
             what = f"BUILDER_UV names `{configured}`, which is not a program"
             raise ToolError(what, remedy="Correct BUILDER_UV or unset it")
-        return Path(found)
+        return Path(found).absolute()
     program = _kept_program()
     _have_whole(program, compare_content=False)
     storage.mark_used(program)
@@ -84,8 +87,9 @@ def run(
     extra_env: Mapping[str, str] | None = None,
     timeout: float | None = None,
 ) -> process.Finished:
-    """Run uv quietly, without the caller's secrets.
+    """Run uv quietly, with the credentials of package indexes, but without the caller's other secrets.
 
+    What gives access to git repositories, such as the ssh agent, is left out where uv runs code of the project.
     pip's variables are left out too: uv does not read them, and they may hold credentials that the build backends
     which it runs have no use for.
 
@@ -98,8 +102,10 @@ def run(
         "UV_CACHE_DIR": str(cache),
         **(extra_env or {}),
     }
-    environment = process.clean_environment(settings)
+    environment = process.installer_environment(settings)
     environment = {name: value for name, value in environment.items() if not name.startswith("PIP_")}
+    if arguments[0] not in _RUNNING_CODE:
+        environment |= process.users_access()
     program = executable()
     try:
         return process.run([program, *arguments], env=environment, cwd=cwd, timeout=timeout)
@@ -132,7 +138,7 @@ def _install(program: Path) -> None:
             process.run_module(
                 "pip",
                 ["download", *options, "--disable-pip-version-check", "--dest", scratch, "--requirement", pin],
-                env=process.clean_environment(),
+                env=process.installer_environment(),
             )
         except process.ProcessFailed as error:
             raise ToolError(

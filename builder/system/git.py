@@ -58,9 +58,6 @@ _CLONE_SETTINGS: Final[Mapping[str, str]] = {
     "safe.bareRepository": "explicit",
 }
 
-_USERS_ACCESS: Final = ("SSH_AUTH_SOCK", "SSH_ASKPASS", "GIT_ASKPASS", "GIT_SSH", "GIT_SSH_COMMAND")
-"""How the user's own programs get at what git needs to fetch."""
-
 _REDIRECTING: Final = (
     *("GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_COMMON_DIR", "GIT_DIR", "GIT_INDEX_FILE", "GIT_NAMESPACE"),
     *("GIT_OBJECT_DIRECTORY", "GIT_PREFIX", "GIT_WORK_TREE"),
@@ -144,7 +141,7 @@ def clone(location: str, commit: str, directory: Path) -> None:
     settings = {**_CLONE_SETTINGS, **credentials}
     env = process.clean_environment(
         {
-            **{name: os.environ[name] for name in _USERS_ACCESS if name in os.environ},
+            **process.users_access(),
             "GIT_TERMINAL_PROMPT": "0",
             "GIT_CONFIG_COUNT": str(len(settings)),
             **{f"GIT_CONFIG_KEY_{number}": name for number, name in enumerate(settings)},

@@ -17,17 +17,28 @@ from pathlib import Path
 from typing import Final
 
 from builder.errors import ToolError
+from builder.system.secret_variables import held_back
 
-_SECRET_PREFIXES = ("DAGSTER_CLOUD_", "DAGSTER_PLUS_", "GITHUB_", "ACTIONS_", "GITLAB_", "CI_JOB_")
-_SECRET_WORDS = re.compile(
-    r"TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|PRIVATE_?KEY|ACCESS_?KEY|API_?KEY|_PAT$|_AUTH$|^NETRC$",
-    re.IGNORECASE,
-)
-# Index credentials: uv and pip cannot do their work without them.
-_INDEX_VARIABLES = re.compile(r"(PIP|UV(?!_PUBLISH))_")
+_INSTALLERS: Final = re.compile(r"(PIP|UV(?!_PUBLISH))_|(HTTPS?|ALL|FTP|NO)_PROXY$|NETRC$", re.IGNORECASE)
+"""Where packages come from, with the credentials for it."""
+
+_CREDENTIAL_PROGRAMS_LACK: Final = re.compile(r"(DAGSTER_CLOUD|DAGSTER_PLUS|GITHUB|ACTIONS|GITLAB|CI)_")
+
+_USERS_ACCESS: Final = ("SSH_AUTH_SOCK", "SSH_ASKPASS", "GIT_ASKPASS", "GIT_SSH", "GIT_SSH_COMMAND")
+
+_PYTHONS: Final = re.compile(r"(PYTHON|PEX_|__PEX).*|VIRTUAL_ENV|CONDA_PREFIX")
+"""Left out for every child: the caller's virtual environment must not leak into another interpreter."""
 
 _LAST_WORDS: Final = 1.0
 """Seconds in which what a killed program has written is still read."""
+
+_NEUTRAL: Final = Path("/dev")
+"""Where a child runs by default: every machine has it, and it holds no modules or settings, as a checkout may."""
+
+PASS_ENV: Final = "BUILDER_PASS_ENV"  # noqa: S105  (it names no password)
+"""Names variables that code of the project gets, although they are secrets; separated by spaces or commas."""
+
+_given: dict[str, str] = {}
 
 _children: set[subprocess.Popen[str]] = set()
 _children_lock = threading.RLock()
@@ -70,6 +81,8 @@ def run(
     whole_group: bool = False,
 ) -> Finished:
     """Run a program to its end and return what it said.
+
+    :param cwd: by default a place where nothing lies that a program might obey, as it would in a checkout.
 
     It gets a process group of its own, which is killed whole at the time limit (seconds), or when the builder
     is interrupted; with `whole_group` also when the program ends, for one that may leave others behind. Raises
@@ -168,7 +181,7 @@ def _start(
         child = subprocess.Popen(
             words,
             env=dict(env),
-            cwd=cwd,
+            cwd=cwd or _NEUTRAL,
             stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=stderr,
@@ -189,28 +202,55 @@ def _start(
 def run_module(module: str, arguments: Sequence[str | os.PathLike[str]], *, env: Mapping[str, str]) -> Finished:
     """Run a module of the builder's own Python, such as the bundled `pip` or `pex`, as a program."""
     # Inside builder.pex the modules are found through sys.path only, which a child does not inherit.
-    path = os.pathsep.join(entry for entry in sys.path if entry)
-    return run([sys.executable, "-m", module, *arguments], env={**env, "PYTHONPATH": path})
+    path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path if entry)  # noqa: PTH100  (no Path needed)
+    # -P: a `pip.py` in the working directory is not the module that is meant.
+    return run([sys.executable, "-P", "-m", module, *arguments], env={**env, "PYTHONPATH": path})
 
 
 def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The caller's environment without its secrets, for programs that run other people's code.
+    """The caller's environment without its secrets: for all code of the project, builds included.
 
-    Left out: everything of Dagster Cloud and of the CI provider, and whatever is named like a secret; index
-    credentials (`UV_…`, `PIP_…`) stay. Python's own variables are left out too, so that the caller's virtual
-    environment does not leak into another interpreter.
+    Ordinary variables are in it, so that `BUILD_VERSION=2.0` reaches a setup.py, and those that the user named
+    (`allow`, `BUILDER_PASS_ENV`). Left out are what `secret_variables` takes for a secret, the credentials of
+    package indexes included, and Python's own variables.
     """
+    secret = held_back(os.environ)
     kept = {
-        name: value
-        for name, value in os.environ.items()
-        if _INDEX_VARIABLES.match(name)
-        or not (
-            name.startswith((*_SECRET_PREFIXES, "PYTHON", "PEX_", "__PEX"))
-            or name in {"VIRTUAL_ENV", "CONDA_PREFIX"}
-            or _SECRET_WORDS.search(name)
-        )
+        name: value for name, value in os.environ.items() if name not in secret and not _PYTHONS.fullmatch(name)
     }
-    return {**kept, **(extra or {})}
+    return {**kept, **_allowed(), **(extra or {})}
+
+
+def installer_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """`clean_environment` with where packages come from, credentials included: for uv and the bundled pip."""
+    sources = {name: value for name, value in os.environ.items() if _INSTALLERS.match(name)}
+    return {**clean_environment(), **sources, **(extra or {})}
+
+
+def credential_environment() -> dict[str, str]:
+    """For the user's own programs that keep credentials (keyring, docker): all but Dagster Cloud's and CI's."""
+    withheld = {name for name in held_back(os.environ) if _CREDENTIAL_PROGRAMS_LACK.match(name)}
+    return {name: value for name, value in os.environ.items() if name not in withheld}
+
+
+def users_access() -> dict[str, str]:
+    """How git, as the user's own program, gets at repositories that want to know who asks."""
+    return {name: os.environ[name] for name in _USERS_ACCESS if name in os.environ}
+
+
+def allow(variables: Mapping[str, str]) -> None:
+    """Give code of the project these variables, whatever their names and values (`--env`)."""
+    _given.update(variables)
+
+
+def is_allowed(name: str) -> bool:
+    """Whether the user named a variable with `--env` or in `BUILDER_PASS_ENV`."""
+    return name in _allowed()
+
+
+def _allowed() -> dict[str, str]:
+    named = re.split(r"[\s,]+", os.environ.get(PASS_ENV, ""))
+    return {**{name: os.environ[name] for name in named if name in os.environ}, **_given}
 
 
 def stop_everything() -> None:

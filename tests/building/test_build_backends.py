@@ -310,3 +310,26 @@ def test_a_dagster_cloud_that_cannot_run_the_dagster_is_refused(place: Workshop)
     assert "where: project/requirements.txt:1" in error
     assert place.index.downloads() == []
     assert place.artefacts() == []
+
+
+@pytest.mark.usefixtures("setup_project")
+def test_a_build_gets_what_the_user_names_for_it_and_ordinary_variables(place: Workshop) -> None:
+    workspace = place.workspace(
+        "locations:\n  - {location_name: a, build: {directory: project}, code_source: {package_name: shop}}\n"
+    )
+    ordinary = {"BUILD_VERSION": "2.0", "GITHUB_SHA": "c0ffee"}
+    named = ("--env", "MY_DB_PASSWORD", "--env", "LICENSE_KEY=given")
+    more = {"BUILDER_PASS_ENV": "UV_PUBLISH_TOKEN"}
+    place.run(
+        "deploy", workspace, place.out, "--python-version", RUNNING, *named, env={**SECRETS, **ordinary, **more}
+    ).succeeded()
+    environment, _version, _directory = json.loads((place.root / "seen.json").read_text())
+    assert {name: value for name, value in environment.items() if "s3cr3t" in value} == {
+        "MY_DB_PASSWORD": "s3cr3t-of-the-database",
+        "UV_PUBLISH_TOKEN": "s3cr3t-of-the-publisher",
+    }
+    assert (environment["LICENSE_KEY"], environment["BUILD_VERSION"], environment["GITHUB_SHA"]) == (
+        "given",
+        "2.0",
+        "c0ffee",
+    )

@@ -172,20 +172,24 @@ def _docker_problem() -> str:
     """Why docker buildx is not usable; empty if it is."""
     if not shutil.which("docker"):
         return "not installed"
-    inspected = process.run(["docker", "buildx", "inspect"], env=os.environ, check=False, timeout=60)
+    inspected = process.run(
+        ["docker", "buildx", "inspect"], env=process.credential_environment(), check=False, timeout=60
+    )
     if inspected.code:
         return (inspected.stderr.strip().splitlines() or ["not usable"])[-1]
     driver = next((line.split()[-1] for line in inspected.stdout.splitlines() if line.startswith("Driver:")), "")
     if driver != "docker":
         return ""
     # The daemon's own BuildKit can export an image only where containerd keeps the images.
-    status = process.run(["docker", "info", "--format", "{{.DriverStatus}}"], env=os.environ, check=False)
+    status = process.run(
+        ["docker", "info", "--format", "{{.DriverStatus}}"], env=process.credential_environment(), check=False
+    )
     return "" if "io.containerd.snapshotter" in status.stdout else "the driver `docker` cannot export an OCI image"
 
 
 def _run(words: Sequence[str | os.PathLike[str]]) -> None:
     try:
-        process.run(words, env=process.clean_environment(), timeout=_TIME_LIMIT)
+        process.run(words, env=process.credential_environment(), timeout=_TIME_LIMIT)
     except process.ProcessFailed as error:
         said = (error.stderr.strip() or error.stdout.strip()).splitlines()
         raise ImageError("the image could not be built", detail="\n".join(said[-_LAST_LINES:])) from error

@@ -1,0 +1,111 @@
+"""Which variables of the environment are secrets: by their name, by their value, or by holding another's value.
+
+In doubt a variable is held back: `--env NAME` and `BUILDER_PASS_ENV` give it all the same, while a secret that was
+given cannot be taken back. docs/trust.md says the same to users.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+_OWNED: Final = re.compile(r"(DAGSTER_CLOUD|DAGSTER_PLUS|GITHUB|ACTIONS|GITLAB|CI_JOB)_")
+"""Variables of Dagster Cloud and of CI providers: tokens, and files by which a step changes those after it."""
+
+_FACTS: Final = re.compile(
+    r"GITHUB_(ACTIONS|ACTOR(_ID)?|BASE_REF|EVENT_NAME|HEAD_REF|JOB|REF(_NAME|_TYPE|_PROTECTED)?"
+    r"|REPOSITORY(_ID|_OWNER|_OWNER_ID)?|RUN_(ID|NUMBER|ATTEMPT)|SERVER_URL|SHA|WORKFLOW|WORKSPACE)"
+    r"|GITLAB_CI|CI_JOB_(ID|IMAGE|NAME|NAME_SLUG|STAGE|STARTED_AT|URL)"
+)
+"""Those of them that only say what is built; versions are made of some."""
+
+_BUILD_SETTINGS: Final = re.compile(r"(SETUPTOOLS_SCM|PDM_BUILD)_|SOURCE_DATE_EPOCH$|POETRY_DYNAMIC_VERSIONING_")
+"""Settings of build backends: a part of the name is that of a package, which may be called `auth` or `key`."""
+
+_SECRET_NAME: Final = re.compile(
+    r"TOKEN|SECRET|PASSW(OR)?D|PASSPHRASE|PASSFILE|CREDENTIAL|WEBHOOK|ASKPASS|CONNECTION_?STRING|CONN_STR"
+    r"|(API|ACCESS|PRIVATE|ACCOUNT|SIGNING|ENCRYPTION|LICENSE)_?KEY"
+    r"|(^|_)(KEY|PAT|AUTH|JWT|DSN|COOKIE|SAS)S?(_|$)|_(PWD|PW|PASS)(_|$)",
+    re.IGNORECASE,
+)
+
+_NAMES: Final = frozenset(
+    {
+        *("CI_REPOSITORY_URL", "DBUS_SESSION_BUS_ADDRESS", "DOCKER_CONFIG", "GNUPGHOME", "KUBECONFIG", "NETRC"),
+        *("REGISTRY_AUTH_FILE", "SSH_AGENT_PID", "XAUTHORITY"),
+    }
+)
+"""Names of secrets, and of what leads to them, that nothing in the name gives away."""
+
+_SECRET_VALUE: Final = re.compile(
+    r"""
+      ://[^/\s:@]*:[^/\s@]+@                                        # URL with a password
+    | ://[^/\s:@]{20,}@                                             # URL with a token
+    | (?:^|[\s;,&?{"'])(?:password|passwd|pwd|secret|client_secret|token|account_?key|access_?key|api_?key
+        |shared_?access_?key|private_?key|identitytoken|auth)["']?\s*[=:]\s*["']?[^\s"';,]
+    | "auths"\s*:
+    | [?&](?:sig|signature|x-(?:amz|goog)-signature|access_token|token)=
+    | https?://\S*webhook | https://hooks\.slack\.com/services/
+    | ^(?:basic|bearer|token)\s+\S{8}
+    | -----BEGIN[A-Z ]*PRIVATE\ KEY
+    | \beyJ[\w-]{8,}\.[\w-]{4,}\.                                   # JSON web token
+    | \bgh[opsur]_\w{16,} | \bgithub_pat_\w{16,}                    # GitHub
+    | \bgl(?:pat|cbt|dt|ft|oas|ptt|rt|soat|agent)-[\w-]{16,}        # GitLab
+    | \b(?:AKIA|ASIA)[A-Z0-9]{16}\b | \bAIza[\w-]{35} | \bya29\.    # AWS, Google
+    | \bdapi[0-9a-f]{32}                                            # Databricks
+    | \bdckr_pat_ | \bnpm_\w{30,} | \bpypi-\w{16,} | \bhf_\w{30,}   # Docker, npm, PyPI, Hugging Face
+    | \bsk-[\w-]{20,} | \b[rs]k_(?:live|test)_ | \bSG\.[\w-]{16,}\. # OpenAI and others, Stripe, SendGrid
+    | \bxox[abeoprs]-\w | \bxapp-\w | \bhv[bsr]\.\w{20,}            # Slack, Vault
+    | \bdp\.(?:pt|st|ct|sa)\. | \bdo[opr]_v1_ | \bATATT3x           # Doppler, DigitalOcean, Atlassian
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+
+_RANDOM: Final = re.compile(r"(?!/)(?=.*[a-z])(?=.*[A-Z])(?=.*[0-9])[A-Za-z0-9+/_=-]{32,}")
+"""What may be a key in base64. Hexadecimal digits alone are a commit or a digest more often than a key."""
+
+_RUNS: Final = re.compile(r"[a-z]+|[A-Z]+|[0-9]+|[^a-zA-Z0-9]+")
+_RUNS_PER_CHARACTER: Final = 0.5
+"""Random base64 changes between small, capital and digit at two of three characters, camel case at fewer."""
+
+_NEVER_TAINTED: Final = re.compile(r"PATH|HOME|PWD|TMPDIR|USER|LOGNAME|SHELL|LANG|LC_\w+|TERM")
+"""Nothing works without them; a password such as `local` may well be a part of their values."""
+
+_SHORTEST: Final = 8
+"""Characters of the shortest value that is looked for within others; one of letters alone has to have more."""
+
+_SHORTEST_OF_LETTERS: Final = 16
+
+
+def held_back(environ: Mapping[str, str]) -> frozenset[str]:
+    """The names of the variables that are secrets, or may be."""
+    by_name = {name for name in environ if _is_named_like_one(name)}
+    values = {environ[name] for name in by_name if _SECRET_NAME.search(name)} - {""}
+    telling = {value for value in values if _is_telling(value)}
+
+    def is_secret(name: str, value: str) -> bool:
+        if name in by_name or _SECRET_VALUE.search(value) or _looks_random(value):
+            return True
+        if _NEVER_TAINTED.fullmatch(name):
+            return False
+        return any(secret in value for secret in telling)
+
+    return frozenset(name for name, value in environ.items() if is_secret(name, value))
+
+
+def _is_named_like_one(name: str) -> bool:
+    if _OWNED.match(name):
+        return not _FACTS.fullmatch(name)
+    if _BUILD_SETTINGS.match(name):
+        return False
+    return name in _NAMES or _SECRET_NAME.search(name) is not None
+
+
+def _is_telling(value: str) -> bool:
+    """Whether it is a secret's work, and no word, if a value stands within another."""
+    return len(value) >= (_SHORTEST_OF_LETTERS if value.isalpha() else _SHORTEST)
+
+
+def _looks_random(value: str) -> bool:
+    return bool(_RANDOM.fullmatch(value)) and len(_RUNS.findall(value)) >= len(value) * _RUNS_PER_CHARACTER
