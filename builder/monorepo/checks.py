@@ -21,9 +21,6 @@ _PATIENCE: Final = 180.0
 
 _IMPORT: Final = "import importlib, sys\nfor name in sys.argv[1:]:\n    importlib.import_module(name)"
 
-_TAIL: Final = 12
-"""Lines of a program's last words that are shown."""
-
 
 @dataclass(frozen=True, slots=True)
 class Checks:
@@ -104,7 +101,7 @@ def _install(wheelhouse: Wheelhouse, lock: Path, python: Path, venv: Path) -> No
         raise PackagesError(
             "it cannot be installed by its lock",
             where=Origin(lock),
-            detail=_last_words(error),
+            detail=error.tail(),
             remedy="Write the lock again with `builder.packages lock`",
         ) from error
 
@@ -133,17 +130,12 @@ def _problems(package: BuiltPackage, venv: Path, home: Path) -> Iterator[str]:
     # Isolated: neither the working directory nor a user's own packages may stand in for what is missing.
     python: list[str | Path] = [venv / "bin" / "python", "-I", "-X", f"pycache_prefix={cached}"]
     if error := run(*python, "-c", _IMPORT, *package.import_names):
-        yield f"import {', '.join(package.import_names)}: {_last_words(error)}"
+        yield f"import {', '.join(package.import_names)}: {error.tail()}"
     for script in package.console_scripts:
         program = venv / "bin" / script
         if run(program, "--version") and (error := run(program, "--help")):
-            yield f"{script} --help: {_last_words(error)}"
+            yield f"{script} --help: {error.tail()}"
     try:
         uv.run(["pip", "check", "--python", venv / "bin" / "python"], cwd=home)
     except process.ProcessFailed as error:
-        yield f"pip check: {_last_words(error)}"
-
-
-def _last_words(error: process.ProcessFailed) -> str:
-    words = (error.stderr.strip() or error.stdout.strip() or error.what).splitlines()
-    return "\n".join(words[-_TAIL:])
+        yield f"pip check: {error.tail()}"

@@ -9,18 +9,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
 
 from builder.errors import PackagesError, ProjectError, ResolutionError
 from builder.monorepo.wheelhouse import BuiltPackage, Wheelhouse
 from builder.project.names import required_name
 from builder.project.requirements_txt import RequirementLine, read_requirements_txt
 from builder.resolution import uv
+from builder.resolution.compiling import shorten
 from builder.resolution.indexes import read_indexes
 from builder.system import process, storage
-
-_LONGEST: Final = 12
-"""Lines of uv's explanation that are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +132,9 @@ def _resolve(wheelhouse: Wheelhouse, package: BuiltPackage, python_version: str,
         resolved = scratch / "requirements.txt"
         resolved.write_text(uv.run(arguments, cwd=scratch, extra_env=variables).stdout, encoding="utf-8")
     except process.ProcessFailed as error:
-        lines = [line.strip() for line in error.stderr.splitlines() if line.strip() and "hint:" not in line]
         raise ResolutionError(
             f"what `{package.name}` needs cannot be resolved",
-            detail="\n".join(lines[-_LONGEST:]).replace(f"{wheelhouse.directory.as_uri()}/", ""),
+            detail=shorten(error.stderr).replace(f"{wheelhouse.directory.as_uri()}/", ""),
             remedy="Change what the package requires, or give the packages versions that others can accept",
         ) from error
     return resolved

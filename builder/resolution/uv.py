@@ -143,7 +143,7 @@ def _install(program: Path) -> None:
         except process.ProcessFailed as error:
             raise ToolError(
                 f"uv {pinned_version()} could not be fetched",
-                detail=_last_lines(error.stderr),
+                detail=error.tail(3),
                 remedy="Check the network and pip's index configuration, or install uv and set BUILDER_UV",
             ) from error
         (wheel,) = scratch.glob("uv-*.whl")
@@ -155,10 +155,6 @@ def _install(program: Path) -> None:
         stamp = f"{status.st_size} {status.st_mtime_ns} {storage.sha256_of(program)}"
         with storage.atomic_write(program.with_suffix(_STAMP)) as stream:
             stream.write(stamp.encode())
-
-
-def _last_lines(text: str) -> str:
-    return "\n".join(text.strip().splitlines()[-3:])
 
 
 def _pin_text() -> str:

@@ -69,6 +69,11 @@ class ProcessFailed(ToolError):
         self.stdout = stdout
         self.stderr = stderr
 
+    def tail(self, lines: int = 15) -> str:
+        """The last lines of its output, which say why it failed: of stderr or, if that is empty, of stdout."""
+        text = self.stderr.strip() or self.stdout.strip() or self.what
+        return "\n".join([line for line in text.splitlines() if line.strip()][-lines:])
+
 
 def run(
     argv: Sequence[str | os.PathLike[str]],

@@ -20,8 +20,6 @@ from builder.system import process, storage
 
 _TIME_LIMIT: Final = 3600.0
 
-_LAST_LINES: Final = 30
-
 # image-spec "Image Configuration", and what Docker adds to it and reads from it.
 _CONFIG_KEYS: Final = ("architecture", "author", "created", "os", "os.version", "variant")
 _RUN_KEYS: Final = (
@@ -191,8 +189,7 @@ def _run(words: Sequence[str | os.PathLike[str]]) -> None:
     try:
         process.run(words, env=process.credential_environment(), timeout=_TIME_LIMIT)
     except process.ProcessFailed as error:
-        said = (error.stderr.strip() or error.stdout.strip()).splitlines()
-        raise ImageError("the image could not be built", detail="\n".join(said[-_LAST_LINES:])) from error
+        raise ImageError("the image could not be built", detail=error.tail(30)) from error
 
 
 def _read(path: Path) -> dict[str, Any]:
