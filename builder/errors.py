@@ -9,6 +9,7 @@ BuilderError                 exit code 1
 ├── SdistBuildError          a source distribution could not be built into a wheel
 ├── AssemblyError            wheels or files that cannot become a PEX file
 ├── ImageError               a container image could not be built, or is damaged
+├── NetworkError             the proxy or the certificates that this machine names cannot be used
 ├── ToolError                a program that the builder relies on is missing or misbehaves
 ├── PublishError             a file could not be brought into a registry whole
 ├── CloudError               Dagster Cloud cannot be reached, or refuses what it is asked
@@ -119,6 +120,10 @@ class AssemblyError(BuilderError):
 
 class ImageError(BuilderError):
     """A container image could not be built, or is damaged."""
+
+
+class NetworkError(BuilderError):
+    """The proxy or the certificates that this machine's settings name cannot be used."""
 
 
 class ToolError(BuilderError):

@@ -81,8 +81,8 @@ def _close(branch: BranchDeployment, *, only_plan: bool) -> int:
     if only_plan:
         console.result(f"the branch deployment of `{branch.branch}` would be told that it is {status}")
         return 0
-    with console.step("closed") as step:
-        name = _cloud().create_or_update_branch_deployment(branch)
+    with console.step("closed") as step, _cloud() as cloud:
+        name = cloud.create_or_update_branch_deployment(branch)
         step.title = f"the branch deployment `{name}` knows that its pull request is {status}"
     return 0
 
@@ -136,7 +136,7 @@ def _connected(
     stack: contextlib.ExitStack, upload: Upload, update: Update | None, announcement: Announcement | None = None
 ) -> tuple[Uploader, Updater | None]:
     """What delivers. Raises, before anything is built, what would make all the work vain."""
-    cloud = _cloud()
+    cloud = stack.enter_context(_cloud())
     updater = Updater(cloud, update) if update else None
     uploader = stack.enter_context(Uploader(cloud, upload))
     if updater:

@@ -1,17 +1,16 @@
 """What the builder asks of Dagster Cloud, and what it makes of the answers.
 
-The operations are those of `dagster_cloud_cli.gql`; its functions read replies wrongly in places (they never show
-why a location is invalid), so their texts are used and the replies are read here.
+The functions of `dagster_cloud_cli.gql` misread some replies (they never show why a location is invalid), so only
+its texts are used (`operations`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Literal, Self
 
-from dagster_cloud_cli import gql
-
+from builder.deployment import operations
 from builder.deployment.connection import Connection
 from builder.deployment.destination import BranchDeployment
 from builder.deployment.entries import Entry, read_entries
@@ -20,47 +19,6 @@ from builder.deployment.graphql import RETRIES, GraphQL
 from builder.deployment.updating import listed, reason, update_locations
 from builder.errors import CloudError, Notice
 from builder.publishing.pex_registry import NoUrl
-
-_ENTRIES: Final = """
-query BuilderLocations {
-    workspace {
-        workspaceEntries {
-            locationName
-            serializedDeploymentMetadata
-            hasOutdatedData
-            metadataTimestamp
-        }
-    }
-    workspaceOrError {
-        __typename
-        ... on Workspace {
-            locationEntries {
-                name
-                loadStatus
-                locationOrLoadError {
-                    __typename
-                    ... on PythonError {
-                        message
-                        stack
-                        errorChain { isExplicitLink error { message stack } }
-                    }
-                }
-            }
-        }
-        ... on PythonError { message }
-    }
-}
-"""
-"""`WORKSPACE_ENTRIES_QUERY` of dagster_cloud's agent and `REPOSITORY_LOCATIONS_QUERY`, at the same moment."""
-
-URLS: Final = """
-mutation GenerateServerlessPexUrlMutation($filenames: [String!]!) {
-    generateServerlessPexUrl(filenames: $filenames, method:%s) {
-        url
-    }
-}
-"""
-"""As in `dagster_cloud_cli.core.pex_builder.pex_registry`, which takes 0.14 s to import."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +41,7 @@ class Agents:
 
 
 class Cloud:
-    """An organization of Dagster Cloud. Safe to use from several threads.
+    """An organization of Dagster Cloud; a context manager that closes its connections. Safe to use from threads.
 
     :param tell: gets what the user should know while a request takes its time.
 
@@ -96,9 +54,15 @@ class Cloud:
         self._tell = tell
         self._knows_outdated = True
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._graphql.__exit__()
+
     def check_access(self) -> tuple[str, ...]:
         """Ask something that costs nothing but needs the token; returns the names of the full deployments."""
-        found = self._graphql.execute(gql.FULL_DEPLOYMENTS_QUERY).get("fullDeployments")
+        found = self._graphql.execute(operations.FULL_DEPLOYMENTS_QUERY).get("fullDeployments")
         names = [entry.get("deploymentName") for entry in _mappings(found)]
         if not isinstance(found, list) or not all(isinstance(name, str) for name in names):
             raise self._unreadable("which deployments there are")
@@ -107,7 +71,9 @@ class Cloud:
     def presigned_urls(self, names: Sequence[str], method: Literal["PUT", "GET"]) -> list[str]:
         """URLs at which files can be written or read, in the order of their names; each is a secret."""
         try:
-            data = self._graphql.execute(URLS % method, {"filenames": list(names)}, idempotent=True)
+            data = self._graphql.execute(
+                operations.PEX_URLS_MUTATION % method, {"filenames": list(names)}, idempotent=True
+            )
             found = data.get("generateServerlessPexUrl")
         except GraphQLErrors:
             raise
@@ -129,7 +95,7 @@ class Cloud:
 
     def base_image(self, tag: str) -> str:
         """The name of the image that was uploaded to the organization's registry under a tag."""
-        registry = self._graphql.execute(gql.GET_ECR_CREDS_QUERY).get("serverless")
+        registry = self._graphql.execute(operations.GET_ECR_CREDS_QUERY).get("serverless")
         url = registry.get("registryUrl") if isinstance(registry, dict) else None
         if not url or not isinstance(url, str):
             raise CloudError(
@@ -142,7 +108,9 @@ class Cloud:
     def takes_pex(self, deployment: str) -> bool:
         """Whether the agents of a deployment run PEX files; those with a Harbor registry do not."""
         try:
-            registry = self._graphql.execute(gql.GET_ECR_CREDS_QUERY, deployment=deployment).get("serverless")
+            registry = self._graphql.execute(operations.GET_ECR_CREDS_QUERY, deployment=deployment).get(
+                "serverless"
+            )
         except GraphQLErrors as error:
             if error.lacks_field("registryIsHarbor"):
                 return True
@@ -174,7 +142,7 @@ class Cloud:
             "snapshotBaseCondition": None,
         }
         # The same branch gets the same deployment, however often it is asked for.
-        data = self._graphql.execute(gql.CREATE_OR_UPDATE_BRANCH_DEPLOYMENT, variables, idempotent=True)
+        data = self._graphql.execute(operations.CREATE_OR_UPDATE_BRANCH_DEPLOYMENT, variables, idempotent=True)
         reply = data.get("createOrUpdateBranchDeployment")
         name = reply.get("deploymentName") if isinstance(reply, dict) else None
         if not name or not isinstance(name, str):
@@ -190,23 +158,29 @@ class Cloud:
         """The locations of a deployment by name: what was deployed, and what has become of it."""
         if self._knows_outdated:
             try:
-                return read_entries(self._graphql.execute(_ENTRIES, deployment=deployment, retries=retries))
+                return read_entries(
+                    self._graphql.execute(operations.LOCATIONS_QUERY, deployment=deployment, retries=retries)
+                )
             except GraphQLErrors as error:
                 if not error.lacks_field("hasOutdatedData", "metadataTimestamp"):
                     raise
             self._knows_outdated = False
             self._tell(Notice("the server does not say whether a location that is loaded is its new version yet"))
-        data = dict(self._graphql.execute(gql.WORKSPACE_ENTRIES_QUERY, deployment=deployment, retries=retries))
-        data |= self._graphql.execute(gql.REPOSITORY_LOCATIONS_QUERY, deployment=deployment, retries=retries)
+        data = dict(
+            self._graphql.execute(operations.WORKSPACE_ENTRIES_QUERY, deployment=deployment, retries=retries)
+        )
+        data |= self._graphql.execute(
+            operations.REPOSITORY_LOCATIONS_QUERY, deployment=deployment, retries=retries
+        )
         return read_entries(data)
 
     def agents(self, deployment: str) -> Agents:
         """The agents of a deployment."""
-        kind = self._graphql.execute(gql.AGENT_TYPE_QUERY, deployment=deployment, retries=0)
+        kind = self._graphql.execute(operations.AGENT_TYPE_QUERY, deployment=deployment, retries=0)
         current = kind.get("currentDeployment")
         given = current.get("agentType") if isinstance(current, dict) else None
         found = _mappings(
-            self._graphql.execute(gql.AGENT_STATUS_QUERY, deployment=deployment, retries=0).get("agents")
+            self._graphql.execute(operations.AGENT_STATUS_QUERY, deployment=deployment, retries=0).get("agents")
         )
         errors = [entry.get("error") for agent in found for entry in _mappings(agent.get("errors"))]
         return Agents(

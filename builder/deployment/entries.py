@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-
-from dagster_cloud_cli.core.workspace import CodeLocationDeployData
-from dagster_shared.serdes.serdes import deserialize_value
 
 from builder.deployment.failures import Uncertain
 from builder.deployment.server_error import ServerError, read_server_error
@@ -69,10 +67,13 @@ def _entry(name: str, deployed: Mapping[str, Any], loaded: Mapping[str, Any]) ->
 
 
 def _deployed_data(serialized: object) -> tuple[str | None, str | None, str | None]:
-    """Pex tag, commit hash and image of a serialized CodeLocationDeployData."""
+    """Pex tag, commit hash and image of a serialized `dagster_cloud_cli.core.workspace.CodeLocationDeployData`."""
     try:
-        data = deserialize_value(str(serialized), CodeLocationDeployData)
-    except Exception:  # noqa: BLE001  (a newer server may write what this version cannot read, in whatever way)
+        data = json.loads(str(serialized))
+        pex, git = data.get("pex_metadata") or {}, data.get("git_metadata") or {}
+        fields = (pex.get("pex_tag"), git.get("commit_hash"), data.get("image"))
+    except (ValueError, AttributeError):
+        # A newer server may write what this version cannot read.
         return None, None, None
-    pex, git = data.pex_metadata, data.git_metadata
-    return pex.pex_tag if pex else None, git.commit_hash if git else None, data.image
+    tag, commit, image = (field if isinstance(field, str) else None for field in fields)
+    return tag, commit, image

@@ -1,30 +1,26 @@
-"""One GraphQL operation after another, through the client of dagster-cloud-cli.
+"""One GraphQL operation after another, over a connection that is kept.
 
-That client (`dagster_cloud_cli.core.graphql_client`) sets the headers, retries what may be retried, and obeys the
-proxies and certificates of the environment. What it makes of failures is not fit for users: replies of servers as
-Python dicts, or hours of silence while a server is being maintained. So each reply is looked at before it is.
+Headers and retries are those of `dagster_cloud_cli.core.graphql_client` (docs/decisions/graphql-client.md says why
+its code is not used).
 """
 
 from __future__ import annotations
 
-import logging
+import platform
 import urllib.parse
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, Self
 
-import requests
-from dagster_cloud_cli.core import errors, graphql_client
+import httpx
 
 from builder.deployment import failures
 from builder.deployment.connection import Connection
+from builder.deployment.operations import CLIENT_VERSION
 from builder.errors import CloudError, Notice
-from builder.system import process
+from builder.system import http, process
 
 RETRIES: Final = 3
-"""As the real client's commands do; after 1, 2 and 4 seconds."""
-
-BACKOFF: float = 0.5
-"""Seconds; half of the first wait."""
+"""As the real client's commands do."""
 
 TIMEOUT: tuple[float, float] = (15, 60)
 """Seconds to connect, and between two pieces of an answer."""
@@ -32,14 +28,18 @@ TIMEOUT: tuple[float, float] = (15, 60)
 MAINTENANCE_PATIENCE: float = 300
 """Seconds that a run waits in all for a server that is being maintained; the real client waits 16 hours."""
 
-# It says in its own words, on stderr and past the console, what it retries.
-logging.getLogger("dagster_cloud").addHandler(logging.NullHandler())
+_LONGEST_WAIT: Final = 120.0
+"""Seconds that one operation may take, retries included, beyond which no further attempt begins."""
+
+_CONNECTIONS: Final = 4
 
 
 class GraphQL:
-    """The GraphQL endpoints of an organization. Safe to use from several threads.
+    """The GraphQL endpoints of an organization; a context manager. Safe to use from several threads.
 
     :param tell: gets what the user should know while a request takes its time.
+
+    Raises NetworkError if the environment's proxy or certificates cannot be used.
     """
 
     def __init__(self, connection: Connection, tell: Callable[[Notice], None]) -> None:
@@ -47,6 +47,24 @@ class GraphQL:
         self._tell = tell
         self._patience = MAINTENANCE_PATIENCE
         self._told = False
+        self._client = http.client(
+            connections=_CONNECTIONS,
+            timeout=_timeout(),
+            headers={
+                "Dagster-Cloud-Api-Token": connection.token,
+                "Dagster-Cloud-Scope": "deployment",
+                "Dagster-Cloud-Version": CLIENT_VERSION,
+                "Python-Version": platform.python_version(),
+            },
+            # Whoever answers with a redirection would get the token.
+            follow_redirects=False,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
 
     def execute(
         self,
@@ -64,61 +82,48 @@ class GraphQL:
 
         Raises CloudError if the server refuses, Uncertain (a CloudError) if it cannot be known what it has done.
         """
+        repeatable = idempotent or "mutation " not in text
+        question = {"query": text, "variables": dict(variables or {})}
         while True:
             try:
-                reply = self._once(text, variables, deployment, idempotent=idempotent, retries=retries)
+                return http.retrying(
+                    lambda: self._once(question, deployment, repeatable=repeatable),
+                    attempts=1 + retries,
+                    deadline=http.Deadline(_LONGEST_WAIT),
+                )
             except failures.Maintenance as pause:
                 self._wait(pause)
-                continue
-            if not isinstance(data := reply.get("data"), dict):
-                raise failures.Uncertain(f"`{self.connection.host}` answered without data")
-            return data
+            except http.HttpError as error:
+                raise failures.explain(error) from error
 
     def _wait(self, pause: failures.Maintenance) -> None:
-        words = f"Dagster Cloud (`{self.connection.host}`) is being maintained"
+        state = f"Dagster Cloud (`{self.connection.host}`) is being maintained"
         if self._patience <= 0:
             raise CloudError(
-                words, detail=pause.message, remedy="Run it again when the maintenance is over"
+                state, detail=pause.message, remedy="Run it again when the maintenance is over"
             ) from None
         if not self._told:
             self._told = True
-            self._tell(Notice(f"{words}; waiting for at most {self._patience:.0f} seconds: {pause.message}"))
+            self._tell(Notice(f"{state}; waiting for at most {self._patience:.0f} seconds: {pause.message}"))
         seconds = min(pause.interval, self._patience)
         self._patience -= seconds
         if process.stopping.wait(seconds):
-            raise CloudError(f"stopped while {words}") from None
+            raise CloudError(f"stopped while {state}") from None
 
-    def _once(
-        self,
-        text: str,
-        variables: Mapping[str, object] | None,
-        deployment: str | None,
-        *,
-        idempotent: bool,
-        retries: int,
-    ) -> dict[str, Any]:
-        def look(response: requests.Response, **_: object) -> None:
-            failures.check(response, self.connection)
-
-        config = {
-            "agent_token": self.connection.token,
-            "deployment": deployment,
-            "retries": retries,
-            "backoff_factor": BACKOFF,
-            "timeout": TIMEOUT,
-        }
+    def _once(self, question: Mapping[str, object], deployment: str | None, *, repeatable: bool) -> dict[str, Any]:
         # Both the path and the header, as `dagster_cloud_cli.commands.ci.utils.client_from_env` has it.
         path = f"/{urllib.parse.quote(deployment, safe='')}" if deployment else ""
-        url = f"{self.connection.url}{path}/graphql"
-        with graphql_client.create_graphql_requests_session() as session:
-            session.hooks["response"].append(look)
-            client = graphql_client.create_agent_graphql_client(session, url, config)
-            try:
-                reply: dict[str, Any] = client.execute(text, variables, idempotent_mutation=idempotent)
-            except (
-                requests.RequestException,
-                errors.DagsterCloudAgentServerError,
-                errors.DagsterCloudHTTPError,
-            ) as error:
-                raise failures.explain(error, self.connection) from error
-            return reply
+        headers = {"Dagster-Cloud-Deployment": deployment} if deployment else {}
+        try:
+            url = f"{self.connection.url}{path}/graphql"
+            response = self._client.post(url, json=question, headers=headers, timeout=_timeout())
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            failure = http.network_error(error, self.connection.host)
+            failure.transient &= repeatable or not failure.timed_out
+            raise failure from error
+        return failures.data_of(response, self.connection)
+
+
+def _timeout() -> httpx.Timeout:
+    connect, answer = TIMEOUT
+    return httpx.Timeout(answer, connect=connect)

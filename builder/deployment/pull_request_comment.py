@@ -18,14 +18,14 @@ from urllib.parse import quote
 import httpx
 
 from builder.deployment.context import Context
-from builder.errors import Notice
-from builder.system import process
+from builder.errors import BuilderError, Notice
+from builder.system import http, process
 from builder.system.redaction import redacted
 
 _SECONDS: Final = 5.0
 _SECONDS_WHEN_STOPPING: Final = 1.5
 _PAGE: Final = 100
-_PAUSE: Final = 0.5
+_ATTEMPTS: Final = 2
 _PERMISSION: Final = (
     "add `permissions: pull-requests: write` to the job (a pull request from a fork cannot have it)"
 )
@@ -66,8 +66,8 @@ class PullRequestComment:
             except _Refused as error:
                 self._hopeless = error.hopeless
                 problem = str(error)
-            except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
-                problem = f"{type(error).__name__}: {error}".rstrip(": ")
+            except (http.HttpError, BuilderError) as error:
+                problem = str(error)
             else:
                 return None
             if self._told:
@@ -84,7 +84,7 @@ class PullRequestComment:
             # The HTTP client would show it.
             raise _Refused("the GITHUB_TOKEN is none", hopeless=True)
         headers = {"Accept": "application/vnd.github+json", "Authorization": f"Bearer {self._token}"}
-        with httpx.Client(headers=headers, follow_redirects=True) as client:
+        with http.client(connections=1, timeout=httpx.Timeout(_SECONDS), headers=headers) as client:
             api = _Api(client)
             if self._id is None:
                 self._id = self._find(api)
@@ -137,45 +137,44 @@ class _Api:
     def ask(self, method: str, url: str, content: object = None) -> object:
         """The JSON of an answer; a question that can be asked twice is, if GitHub stumbles over the first.
 
-        Raises _Refused, and what httpx raises.
+        Raises _Refused, HttpError.
         """
-        if method != "POST" and not self._stopping:
-            try:
-                status, answer = self._once(method, url, content)
-            except httpx.TransportError:
-                status, answer = 0, b""
-            if status and status < 500:
-                return _understood(status, answer)
-            process.stopping.wait(_PAUSE)
-        return _understood(*self._once(method, url, content))
+        attempts = 1 if method == "POST" or self._stopping else _ATTEMPTS
+        return http.retrying(lambda: self._once(method, url, content), attempts=attempts)
 
-    def _once(self, method: str, url: str, content: object) -> tuple[int, bytes]:
+    def _once(self, method: str, url: str, content: object) -> object:
         end = self._end if self._stopping else time.monotonic() + _SECONDS
         left = max(end - time.monotonic(), 0.01)
-        with self._client.stream(method, url, json=content, timeout=left) as response:
-            chunks = []
-            for chunk in response.iter_bytes():
-                chunks.append(chunk)
-                if time.monotonic() > end:
-                    raise httpx.ReadTimeout("it answers too slowly")
-        if response.status_code in {403, 429} and (
-            response.headers.get("x-ratelimit-remaining") == "0" or "retry-after" in response.headers
-        ):
-            return 429, b""
-        return response.status_code, b"".join(chunks)
+        host = httpx.URL(url).host
+        try:
+            with self._client.stream(method, url, json=content, timeout=left) as response:
+                chunks = []
+                for chunk in response.iter_bytes():
+                    chunks.append(chunk)
+                    if time.monotonic() > end:
+                        raise http.HttpError(f"`{host}` answers too slowly", transient=True)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise http.network_error(error, host) from error
+        if response.status_code >= 500:
+            raise http.refused(response, host)
+        limited = response.headers.get("x-ratelimit-remaining") == "0" or "retry-after" in response.headers
+        if response.status_code == 429 or (response.status_code == 403 and limited):
+            raise _Refused(f"GitHub answers {response.status_code}: its rate limit is reached")
+        return _understood(response.status_code, b"".join(chunks))
 
 
 def _understood(status: int, answer: bytes) -> object:
     if status < 300:
-        return json.loads(answer)
+        try:
+            return json.loads(answer)
+        except ValueError:
+            raise _Refused("GitHub's answer is no JSON") from None
     try:
         said = str(json.loads(answer)["message"])
     except (ValueError, KeyError, TypeError):
         said = ""
     problem = f"GitHub answers {status}" + (f" ({said})" if said else "")
     match status:
-        case 429:
-            raise _Refused(f"{problem}: its rate limit is reached")
         case 401:
             raise _Refused(f"{problem}: it refuses the GITHUB_TOKEN", hopeless=True)
         case 403:

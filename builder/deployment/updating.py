@@ -6,8 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from dagster_cloud_cli import gql
-
+from builder.deployment import operations
 from builder.deployment.entries import Entry
 from builder.deployment.failures import AGAIN, GraphQLErrors, Uncertain
 from builder.deployment.graphql import GraphQL
@@ -60,14 +59,14 @@ def update_locations(
     update = _Update(graphql, entries, deployment, tell)
     everything = {"locations": list(documents)}
     try:
-        update.send(gql.DEPLOY_LOCATIONS_FROM_DOCUMENT_MUTATION, "deployLocations", everything, documents)
+        update.send(operations.DEPLOY_LOCATIONS_FROM_DOCUMENT_MUTATION, "deployLocations", everything, documents)
     except GraphQLErrors as error:
         if not error.lacks_field("deployLocations"):
             raise
     else:
         return
     for index, document in enumerate(documents):
-        text, field = gql.ADD_OR_UPDATE_LOCATION_FROM_DOCUMENT_MUTATION, "addOrUpdateLocationFromDocument"
+        text, field = operations.ADD_OR_UPDATE_LOCATION_FROM_DOCUMENT_MUTATION, "addOrUpdateLocationFromDocument"
         try:
             update.send(text, field, document, [document])
         except CloudError as error:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import ipaddress
 import json
-import random
 import re
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
@@ -18,10 +17,10 @@ import httpx
 from builder.errors import PublishError
 from builder.oci.layout import DOCKER, INDEX, MANIFEST, digest_of
 from builder.resolution.transport import Credentials
-from builder.system import process
+from builder.system import http, process
 
-_ATTEMPTS: Final = 4
-_TRANSIENT: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
+_CONNECTIONS: Final = 10
+_TIMEOUT: Final = httpx.Timeout(120, connect=15)
 _REFUSED: Final = frozenset({401, 403})
 _CHUNK: Final = 1 << 18
 
@@ -52,7 +51,7 @@ class Registry:
         scheme = "http" if is_loopback(host) else "https"
         self._base = f"{scheme}://{_API_HOSTS.get(host, host)}/v2/{repository}"
         self._authorization = ""
-        self._client = httpx.Client(timeout=httpx.Timeout(120, connect=15))
+        self._client = http.client(connections=_CONNECTIONS, timeout=_TIMEOUT, follow_redirects=False)
 
     def __enter__(self) -> Self:
         return self
@@ -76,7 +75,7 @@ class Registry:
             self._send_once("PUT", place + query, headers, content, (_CREATED,))
 
         # An upload that broke off cannot be sent to again: each attempt begins a new one.
-        self._with_patience(upload)
+        self._retrying(upload)
         return True
 
     def push_manifest(self, reference: str, content: bytes, media_type: str) -> Mapping[str, str]:
@@ -110,31 +109,19 @@ class Registry:
         *,
         expected: tuple[int, ...],
     ) -> httpx.Response:
-        return self._with_patience(
-            lambda: self._send_once(method, self._base + path, headers or {}, content, expected)
-        )
+        return self._retrying(lambda: self._send_once(method, self._base + path, headers or {}, content, expected))
 
-    def _with_patience(self, work: Callable[[], _R]) -> _R:
-        """Do something that may fail for a moment, up to four times."""
-        problem = ""
-        for attempt in range(_ATTEMPTS):
-            if attempt:
-                process.stopping.wait(random.uniform(0, 0.5 * 2**attempt))  # noqa: S311  (not for secrets)
-            if process.stopping.is_set():
-                break
-            try:
-                return work()
-            except _Unexpected as error:
-                problem = str(error)
-                if error.status not in _TRANSIENT:
-                    break
-            except httpx.HTTPError as error:
-                problem = f"{type(error).__name__}: {error}".rstrip(": ")
-        raise PublishError(
-            f"nothing could be pushed to `{self._host}/{self._repository}`",
-            detail=problem or None,
-            remedy="Check the registry's name and the network, then push again: what arrived is kept",
-        )
+    def _retrying(self, work: Callable[[], _R]) -> _R:
+        """Do something that may fail for a moment."""
+        try:
+            return http.retrying(work)
+        except http.HttpError as error:
+            raise PublishError(
+                f"nothing could be pushed to `{self._host}/{self._repository}`",
+                detail=str(error),
+                remedy=error.remedy
+                or "Check the registry's name and the network, then push again: what arrived is kept",
+            ) from error
 
     def _send_once(
         self, method: str, url: str, headers: Mapping[str, str], content: Content, expected: tuple[int, ...]
@@ -146,14 +133,19 @@ class Registry:
             return answer
         if answer.status_code in _REFUSED:
             raise self._refused()
-        raise _Unexpected(answer)
+        raise _unexpected(answer)
 
     def _request(self, method: str, url: str, headers: Mapping[str, str], content: Content) -> httpx.Response:
         headers = {**headers, **({"Authorization": self._authorization} if self._authorization else {})}
         if isinstance(content, Path):
             headers["Content-Length"] = str(content.stat().st_size)
-            return self._client.request(method, url, headers=headers, content=_chunks(content))
-        return self._client.request(method, url, headers=headers, content=content)
+        body = _chunks(content) if isinstance(content, Path) else content
+        if process.stopping.is_set():
+            raise http.HttpError("it was stopped")
+        try:
+            return self._client.request(method, url, headers=headers, content=body)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise http.network_error(error, self._host) from error
 
     def _log_in(self, challenge: str) -> bool:
         """Do what an answer 401 asks for; returns whether that makes another try worth while."""
@@ -169,11 +161,14 @@ class Registry:
         self._stay_private(asked["realm"])
         query = {"service": asked.get("service", ""), "scope": f"repository:{self._repository}:pull,push"}
         headers = {"Authorization": basic} if basic else {}
-        answer = self._client.get(asked["realm"], params=query, headers=headers)
+        try:
+            answer = self._client.get(asked["realm"], params=query, headers=headers)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise http.network_error(error, urllib.parse.urlsplit(asked["realm"]).netloc) from error
         if answer.status_code in _REFUSED:
             raise self._refused()
         if answer.status_code != _OK:
-            raise _Unexpected(answer)
+            raise _unexpected(answer)
         document = answer.json()
         self._authorization = f"Bearer {document.get('token') or document.get('access_token', '')}"
         return True
@@ -197,14 +192,9 @@ class Registry:
         )
 
 
-class _Unexpected(Exception):
-    """An answer that is none to what was asked."""
-
-    def __init__(self, answer: httpx.Response) -> None:
-        super().__init__(
-            f"{answer.request.method} {answer.request.url.path}: {answer.status_code} {_words(answer)}"
-        )
-        self.status = answer.status_code
+def _unexpected(answer: httpx.Response) -> http.HttpError:
+    request = answer.request
+    return http.refused(answer, request.url.host, f"{request.method} {request.url.path}: {_message(answer)}")
 
 
 def is_loopback(host: str) -> bool:
@@ -228,7 +218,7 @@ def _chunks(path: Path) -> Iterator[bytes]:
             yield chunk
 
 
-def _words(answer: httpx.Response) -> str:
+def _message(answer: httpx.Response) -> str:
     """What the registry says of an error (distribution-spec, "Error Codes")."""
     try:
         errors = json.loads(answer.content)["errors"]

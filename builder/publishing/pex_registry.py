@@ -21,7 +21,6 @@ from builder.publishing.records import LIMIT, Record, Unusable, parse_record, re
 from builder.publishing.remote_zip import DistributionSize, central_directory, distribution_sizes
 from builder.publishing.transfer import (
     TAIL,
-    Deadline,
     Link,
     Stored,
     Transfers,
@@ -29,8 +28,8 @@ from builder.publishing.transfer import (
     file_content,
     unreadable,
 )
-from builder.publishing.trouble import TransferError
 from builder.system import process
+from builder.system.http import Deadline, HttpError
 from builder.system.storage import Artefact
 
 Method = Literal["PUT", "GET"]
@@ -106,7 +105,7 @@ class PexRegistry:
     :param urls: where presigned URLs come from.
     :param timeout: seconds that each file may take in all.
 
-    Raises FetchError or PublishError if the environment's certificates or its proxy are none.
+    Raises NetworkError if the environment's proxy or certificates cannot be used.
     """
 
     def __init__(self, urls: UrlSource, *, check: Check = Check.TAIL, timeout: float = 600) -> None:
@@ -193,7 +192,7 @@ class PexRegistry:
             return self._checked(record, deadline), ()
         except CloudError as error:
             reason = error.what
-        except (TransferError, Unusable) as error:
+        except (HttpError, Unusable) as error:
             reason = str(error)
         return None, (Notice(f"the record of cached dependencies `{name}` is not used: {reason}"),)
 
@@ -215,7 +214,7 @@ class PexRegistry:
                     return
         except CloudError as error:
             raise _error(name, error.what, remedy=error.remedy) from error
-        except TransferError as error:
+        except HttpError as error:
             raise _error(name, str(error), remedy=error.remedy) from error
         raise _error(name, "it was sent twice, but the registry does not have it as it was sent")
 
@@ -227,7 +226,7 @@ class PexRegistry:
         def ask(name: str) -> int | None:
             try:
                 stored = self._transfers.look(links[name], deadline)
-            except TransferError:
+            except HttpError:
                 return None
             return stored.size if stored else None
 
@@ -241,7 +240,7 @@ class PexRegistry:
             [link] = self._links([deps.name], "GET").values()
             deadline = Deadline(self._timeout)
             sha256 = self._transfers.save(link, path, deadline, lambda taken: progress(deps.name, taken))
-        except TransferError as error:
+        except HttpError as error:
             raise PublishError(
                 f"`{deps.name}` could not be downloaded: {error}", remedy=error.remedy or _AGAIN_WITHOUT_RECORD
             ) from error
@@ -264,7 +263,7 @@ class PexRegistry:
             if where is None or where.size > _DIRECTORY_LIMIT:
                 return None
             return distribution_sizes(self._transfers.read_range(link, where.start, where.size, deadline))
-        except (CloudError, TransferError, ValueError):
+        except (CloudError, HttpError, ValueError):
             return None
 
     def _links(self, names: Sequence[str], method: Method) -> dict[str, Link]:
@@ -284,11 +283,11 @@ class PexRegistry:
         started = time.monotonic()
         try:
             tail = _local_tail(file)
-        except TransferError as error:
+        except HttpError as error:
             return _Failed(file, _error(file.name, str(error), remedy=error.remedy))
         try:
             stored = self._look(link, Deadline(self._timeout * _ASKING), file.size)
-        except (TransferError, CloudError):
+        except (HttpError, CloudError):
             # Sending what is there does no harm.
             stored = None
         seconds = time.monotonic() - started
@@ -317,7 +316,7 @@ class PexRegistry:
                     return Published(file.name, file.size, sent=True, seconds=seconds)
         except CloudError as error:
             return _Failed(file, _error(file.name, error.what, remedy=error.remedy))
-        except TransferError as error:
+        except HttpError as error:
             return _Failed(file, _error(file.name, str(error), remedy=error.remedy))
         return _Failed(file, _error(file.name, f"it was sent {_SENDINGS} times, but {difference}"))
 
@@ -325,9 +324,9 @@ class PexRegistry:
         try:
             # Sending may have taken so long that the URL for reading is too old by now.
             return self._look(link, deadline, size, renewals=1)
-        except TransferError as error:
+        except HttpError as error:
             words = f"it was sent, but could not be read back: {error}"
-            raise TransferError(words, remedy=error.remedy) from None
+            raise HttpError(words, remedy=error.remedy) from None
 
     def _look(self, link: Link, deadline: Deadline, size: int | None, *, renewals: int = 0) -> Stored | None:
         return self._transfers.look(link, deadline, size=size, whole=self._whole, renewals=renewals)
@@ -362,7 +361,7 @@ class _Failed:
 
 
 def _local_tail(file: Artefact) -> bytes:
-    """The last bytes of a file on this disk; raises TransferError if it is not what was built."""
+    """The last bytes of a file on this disk; raises HttpError if it is not what was built."""
     try:
         with file.path.open("rb") as stream:
             if stream.seek(0, 2) != file.size:

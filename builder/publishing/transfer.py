@@ -5,13 +5,10 @@ Ranges and Retry-After are RFC 9110's.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
-import logging
-import os
-import random
 import re
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,19 +16,11 @@ from typing import Final, Self, TypeVar
 
 import httpx
 
-from builder.errors import PublishError
-from builder.publishing.trouble import TransferError, refusal, trouble
-from builder.resolution.http_client import http_client
-from builder.resolution.transport import Transport
-from builder.system import process, storage
+from builder.system import http, storage
+from builder.system.http import Deadline, HttpError
 
 TAIL: Final = 1 << 16
 """Bytes: how much of a file's end is compared."""
-
-ATTEMPTS: Final = 5
-PAUSE = 0.5
-"""Seconds: the pause after the n-th failure is a random part of this times 2**n."""
-_LONGEST_PAUSE: Final = 20.0
 
 _CONNECT: Final = 10.0
 _STALL: Final = 60.0
@@ -43,33 +32,16 @@ _PIECES: Final = 8
 _PARTIAL: Final = 206
 _ABSENT: Final = frozenset({403, 404, 416})
 """403 is S3's word for it where listing is not permitted, 416 that of an empty file."""
+_BAD_REQUEST: Final = 400
+_FORBIDDEN: Final = 403
+_TRANSIENT_CODES: Final = frozenset({"RequestTimeout", "IncompleteBody"})
+_ERROR_BODY: Final = 1 << 12
+"""Bytes: how much of the text of an error is read."""
+_ERROR_CODE: Final = re.compile(rb"<Code>([A-Za-z]{1,64})</Code>")
+
 _CONTENT_RANGE: Final = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18})")
 
 T = TypeVar("T")
-
-
-class Deadline:
-    """The end of the seconds that a file may take in all, some of which may be spent already."""
-
-    def __init__(self, seconds: float, *, spent: float = 0) -> None:
-        self._seconds = seconds
-        self._end = time.monotonic() + seconds - spent
-
-    def left(self) -> float:
-        """Seconds that are left; 0 or less when it has passed."""
-        return self._end - time.monotonic()
-
-    def check(self) -> None:
-        """Raise TransferError if it has passed, or if the builder was asked to stop."""
-        if process.stopping.is_set():
-            raise TransferError("it was stopped")
-        if self.left() <= 0:
-            raise self.passed()
-
-    def passed(self, trouble: str = "") -> TransferError:
-        """The error of a transfer that did not end in time, and what kept it."""
-        because = f": {trouble}" if trouble else ""
-        return TransferError(f"it was not done within the {self._seconds:g} seconds that it may take{because}")
 
 
 class Link:
@@ -101,27 +73,14 @@ class Stored:
 class Transfers:
     """Transfers over one HTTP client: connections are shared and kept, threads may use it at once.
 
-    The environment's proxies and certificates hold. To be used as a context manager. Raises FetchError if the
-    certificates cannot be read, PublishError if the proxy is none.
+    To be used as a context manager. Raises NetworkError if the environment's proxy or certificates cannot be used.
 
     :param connections: how many there are at most.
     """
 
     def __init__(self, connections: int) -> None:
-        # They log URLs, at the level INFO all of them, and somebody's configuration may have that printed.
-        for name in ("httpx", "httpcore"):
-            logging.getLogger(name).setLevel(logging.WARNING)
-        limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
-        requests_bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
-        certificates = tuple(filter(None, (os.environ.get("SSL_CERT_FILE"), requests_bundle)))
-        try:
-            self._client = http_client(Transport(certificates=certificates), limits, httpx.Timeout(_STALL))
-        except (ValueError, ImportError, httpx.InvalidURL):
-            # The message would quote the proxy's URL, perhaps with its password.
-            raise PublishError(
-                "the proxy that the environment names cannot be used",
-                remedy="Correct HTTPS_PROXY, HTTP_PROXY or ALL_PROXY; `http://HOST:PORT` is the usual form",
-            ) from None
+        timeout = httpx.Timeout(_STALL, connect=_CONNECT)
+        self._client = http.client(connections=connections, timeout=timeout)
 
     def __enter__(self) -> Self:
         return self
@@ -132,7 +91,7 @@ class Transfers:
     def put(self, link: Link, content: Callable[[], Iterable[bytes]], size: int, deadline: Deadline) -> None:
         """Store a file of `size` bytes; `content` gives them, from the beginning, for each try.
 
-        Raises TransferError, also if `content` does; what did not arrive as a whole is not stored.
+        Raises HttpError, also if `content` does; what did not arrive as a whole is not stored.
         """
         body = _Body(content, deadline)
         headers = {"Content-Length": str(size)}
@@ -143,7 +102,7 @@ class Transfers:
     ) -> Stored | None:
         """What is stored: its size and tail, with `whole` also its sha256; None if there is nothing.
 
-        Raises TransferError. A store that knows no ranges sends all of it, which is read only if it has the
+        Raises HttpError. A store that knows no ranges sends all of it, which is read only if it has the
         expected `size`; otherwise the tail is empty.
         """
         headers = {} if whole else {"Range": f"bytes=-{TAIL}"}
@@ -162,7 +121,7 @@ class Transfers:
 
         try:
             return self._exchange("GET", link, deadline, consume, headers=headers, renewals=renewals)
-        except TransferError as error:
+        except HttpError as error:
             if error.status in _ABSENT:
                 return None
             raise
@@ -175,13 +134,13 @@ class Transfers:
 
         try:
             return self._exchange("GET", link, deadline, consume, renewals=renewals)
-        except TransferError as error:
+        except HttpError as error:
             if error.status in _ABSENT:
                 return None
             raise
 
     def read_range(self, link: Link, first: int, size: int, deadline: Deadline) -> bytes:
-        """So many bytes from `first` on; raises TransferError if the store cannot give just these."""
+        """So many bytes from `first` on; raises HttpError if the store cannot give just these."""
 
         def consume(response: httpx.Response) -> bytes:
             if response.status_code != _PARTIAL or _content_range(response)[0] != first:
@@ -198,7 +157,7 @@ class Transfers:
     def save(self, link: Link, path: Path, deadline: Deadline, progress: Callable[[int], None]) -> str | None:
         """Write what is stored to a file; its sha256, hexadecimal, or None if there is nothing.
 
-        Raises TransferError, StorageError. `progress` gets the number of bytes that have come so far.
+        Raises HttpError, StorageError. `progress` gets the number of bytes that have come so far.
         """
 
         def consume(response: httpx.Response) -> str:
@@ -214,7 +173,7 @@ class Transfers:
 
         try:
             return self._exchange("GET", link, deadline, consume)
-        except TransferError as error:
+        except HttpError as error:
             if error.status in _ABSENT:
                 return None
             raise
@@ -230,22 +189,23 @@ class Transfers:
         body: Iterable[bytes] | None = None,
         renewals: int = 0,
     ) -> T:
-        tries = renewed = 0
-        while True:
-            deadline.check()
-            try:
-                return self._once(method, link.url, deadline, consume, headers or {}, body)
-            except TransferError as failure:
-                if failure.outdated and renewed < renewals:
-                    renewed += 1
-                    link.renew()
-                elif failure.transient:
-                    tries += 1
-                    _pause(failure, tries, deadline)
-                elif failure.outdated and renewed:
-                    raise _refused(failure, renewed + 1) from None
-                else:
-                    raise
+        renewed = 0
+
+        def once() -> T:
+            nonlocal renewed
+            while True:
+                deadline.check()
+                try:
+                    return self._once(method, link.url, deadline, consume, headers or {}, body)
+                except HttpError as failure:
+                    if not failure.expired:
+                        raise
+                    if renewed == renewals:
+                        raise (_refused(failure, renewed + 1) if renewed else failure) from None
+                renewed += 1
+                link.renew()
+
+        return http.retrying(once, deadline=deadline)
 
     def _once(
         self,
@@ -263,16 +223,18 @@ class Transfers:
         try:
             with self._client.stream(method, url, headers=headers, content=body, timeout=timeout) as response:
                 if not response.is_success:
-                    raise refusal(response)
+                    raise _refusal(response)
                 return consume(response)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise trouble(error, url) from None
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol):
+            raise HttpError("the address that Dagster Cloud gave for it is no URL") from None
+        except httpx.HTTPError as error:
+            raise http.network_error(error, _host(url)) from None
 
 
 def file_content(path: Path, size: int, sha256: str, progress: Callable[[int], None]) -> Iterator[bytes]:
     """The bytes of a file, hashed on the way; the last ones are only given if all of them have this sha256.
 
-    So a file that changes meanwhile never arrives whole. Raises TransferError. `progress` gets the number of bytes
+    So a file that changes meanwhile never arrives whole. Raises HttpError. `progress` gets the number of bytes
     that were taken so far.
     """
     digest = hashlib.sha256()
@@ -292,37 +254,24 @@ def file_content(path: Path, size: int, sha256: str, progress: Callable[[int], N
         raise unreadable(path, error) from None
 
 
-def changed(path: Path) -> TransferError:
+def changed(path: Path) -> HttpError:
     """The error of a file that is not what was built."""
-    return TransferError(
+    return HttpError(
         f"`{path}` was changed after it was built",
         remedy="Build it again, and let nothing else write into the output directory meanwhile",
     )
 
 
-def unreadable(path: Path, error: OSError) -> TransferError:
+def unreadable(path: Path, error: OSError) -> HttpError:
     """The error of a file that is gone or not to be read."""
-    return TransferError(
+    return HttpError(
         f"`{path}` cannot be read: {error.strerror or type(error).__name__}",
         remedy="Build it again, and let nothing else write into the output directory meanwhile",
     )
 
 
-def _pause(failure: TransferError, tries: int, deadline: Deadline) -> None:
-    """Wait before the next try, or raise what there is to tell if there is to be none."""
-    if tries == ATTEMPTS:
-        raise TransferError(f"{failure}; tried {tries} times", status=failure.status)
-    # Full jitter, so that all who were turned away do not come back at the same moment.
-    drawn = random.uniform(0, min(_LONGEST_PAUSE, PAUSE * 2**tries))  # noqa: S311  (not for secrets)
-    pause = max(drawn, failure.retry_after)
-    if pause >= deadline.left():
-        asked = f" and asks to wait {failure.retry_after:.0f} seconds" if failure.retry_after else ""
-        raise deadline.passed(f"{failure}{asked}")
-    process.stopping.wait(pause)
-
-
-def _refused(failure: TransferError, urls: int) -> TransferError:
-    return TransferError(
+def _refused(failure: HttpError, urls: int) -> HttpError:
+    return HttpError(
         f"{failure} to each of {urls} presigned URLs",
         status=failure.status,
         remedy="Check that no proxy or firewall between this machine and that host forbids it, then run it again",
@@ -378,5 +327,30 @@ def _content_range(response: httpx.Response) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def _unusable(response: httpx.Response) -> TransferError:
-    return TransferError(f"{response.url.host} answers with something else than was asked for", transient=True)
+def _unusable(response: httpx.Response) -> HttpError:
+    return HttpError(f"`{response.url.host}` does not answer what it was asked", transient=True)
+
+
+def _refusal(response: httpx.Response) -> HttpError:
+    """The error of a response that is no success; of its text only the error code of Amazon S3 is shown."""
+    start = b""
+    # A store that refuses a file early may cut the connection while its text is still on the way.
+    with contextlib.suppress(httpx.HTTPError):
+        for chunk in response.iter_raw():
+            start += chunk
+            if len(start) >= _ERROR_BODY:
+                break
+    match = _ERROR_CODE.search(start)
+    code = match[1].decode() if match else ""
+    error = http.refused(response, response.url.host, code)
+    error.transient |= code in _TRANSIENT_CODES
+    status = response.status_code
+    error.expired = status == _FORBIDDEN or (status == _BAD_REQUEST and code == "ExpiredToken")
+    return error
+
+
+def _host(url: str) -> str:
+    try:
+        return httpx.URL(url).host
+    except httpx.InvalidURL:
+        return ""

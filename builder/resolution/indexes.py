@@ -221,15 +221,10 @@ def _transport(uv: UvConfiguration, pip: PipConfiguration, places: _Places) -> T
     provider = os.environ.get("UV_KEYRING_PROVIDER") or uv.settings.get("keyring-provider")
     pip_certificates = pip.certificates or os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
     certificates = [os.environ.get("SSL_CERT_FILE", ""), pip_certificates or ""]
-    # requests, and so pip, takes directories too; uv and httpx do not.
-    certificates = [file for file in certificates if file and not Path(file).is_dir()]
-    system = [os.environ.get(name, "") for name in ("UV_SYSTEM_CERTS", "UV_NATIVE_TLS")]
     return Transport(
         indexes=(*(NamedIndex("", url) for url in places.all if _is_remote(url)), *uv.indexes),
         keyring=provider == "subprocess" if provider else pip.keyring and not uv.decides,
-        certificates=tuple(dict.fromkeys(certificates)),
-        system_certificates=any(value.lower() in {"1", "true", "yes", "on"} for value in system)
-        or bool(uv.settings.get("system-certs") or uv.settings.get("native-tls")),
+        certificates=tuple(dict.fromkeys(filter(None, certificates))),
         client_certificate=os.environ.get("SSL_CLIENT_CERT", "") or pip.client_certificate,
         proxy=pip.proxy,
         insecure_hosts=tuple(dict.fromkeys(map(str, insecure))),

@@ -16,8 +16,7 @@ from builder.resolution.lock import Distribution
 from builder.resolution.transport import Transport
 from builder.system import storage
 
-CONNECTIONS: Final = 16
-"""Files that are checked, or fetched, at the same time."""
+_AT_ONCE: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +48,17 @@ def fetch(
     :param transport: how the hosts are reached.
     :param arrived: is told from several threads; what was there already has arrived at once.
     """
-    with ThreadPoolExecutor(CONNECTIONS) as pool:
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
         whole = list(pool.map(_is_whole, distributions))
         missing = [found for found, there in zip(distributions, whole, strict=True) if not there]
         for found, there in zip(distributions, whole, strict=True):
             if there:
                 arrived(found.filename, found.size or 0)
-        if missing:
-            # httpx takes 110 ms to import, and a warm build has all that it needs.
-            from builder.resolution.download import download  # noqa: PLC0415
+    if missing:
+        # A warm build needs none of it.
+        from builder.resolution.download import download  # noqa: PLC0415  (start-up time)
 
-            download(missing, pool, transport, arrived)
+        download({store_path(distribution): distribution for distribution in missing}, transport, arrived)
     return {found.name: StoredFile(store_path(found), found.digest) for found in distributions}
 
 

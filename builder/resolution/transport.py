@@ -32,8 +32,7 @@ class Transport:
 
     :param indexes: whose credentials hold for the files that their hosts serve.
     :param keyring: passwords may be asked of the program `keyring`.
-    :param certificates: files of certificate authorities to trust instead of the built-in ones.
-    :param system_certificates: trust what the operating system trusts.
+    :param certificates: files or directories of certificate authorities to trust instead of the system's.
     :param client_certificate: a file with a private key and its certificate, or empty.
     :param proxy: a URL, perhaps with credentials, or empty for what the environment says.
     :param insecure_hosts: `host` or `host:port` whose certificates are not checked.
@@ -42,7 +41,6 @@ class Transport:
     indexes: tuple[NamedIndex, ...] = ()
     keyring: bool = False
     certificates: tuple[str, ...] = ()
-    system_certificates: bool = False
     client_certificate: str = ""
     proxy: str = field(default="", repr=False)
     insecure_hosts: tuple[str, ...] = ()
@@ -52,8 +50,11 @@ class Transport:
         found = {"UV_INSECURE_HOST": " ".join(self.insecure_hosts)} if self.insecure_hosts else {}
         if self.keyring:
             found["UV_KEYRING_PROVIDER"] = "subprocess"
-        if self.certificates:
-            found["SSL_CERT_FILE"] = _bundle(self.certificates)
+        files = [file for file in self.certificates if not Path(file).is_dir()]
+        if files:
+            found["SSL_CERT_FILE"] = _bundle(files)
+        elif self.certificates:
+            found["SSL_CERT_DIR"] = os.pathsep.join(self.certificates)
         if self.client_certificate:
             found["SSL_CLIENT_CERT"] = self.client_certificate
         if self.proxy:

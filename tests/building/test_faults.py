@@ -74,7 +74,7 @@ def test_an_index_that_is_broken_is_told_in_one_message(place: Workshop, fault: 
 def test_a_wheel_that_the_index_lost_is_named_and_not_asked_for_again(place: Workshop) -> None:
     place.index.misbehave(DAGSTER, Fault.NOT_FOUND)
     error = place.build(place.project()).failed()
-    assert f"{DAGSTER}: the index answers 404" in error
+    assert f"{DAGSTER}: `127.0.0.1` answered with HTTP 404" in error
     assert "hint: " in error
     assert place.index.downloads().count(DAGSTER) == 1
     assert stored(place) == ["dagster_cloud-1.13.27-py3-none-any.whl"]

@@ -8,11 +8,14 @@ from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any, Literal
 
+import dagster_cloud_cli.version
 import pytest
+from dagster_cloud_cli import gql
+from dagster_cloud_cli.core import graphql_client
 from dagster_cloud_cli.core.pex_builder import pex_registry
 
-from builder.deployment import graphql, updating
-from builder.deployment.cloud import URLS, Cloud
+from builder.deployment import graphql, operations, updating
+from builder.deployment.cloud import Cloud
 from builder.deployment.connection import Connection, read_connection
 from builder.deployment.context import Commit, PullRequest
 from builder.deployment.destination import BranchDeployment, GitMetadata
@@ -20,7 +23,7 @@ from builder.deployment.entries import Entry
 from builder.deployment.failures import Uncertain
 from builder.deployment.updating import NotUpdated
 from builder.errors import CloudError, Notice
-from builder.system import process
+from builder.system import http, process
 from tests.support.cloud import CloudServer, faults
 
 TOKEN = "user:a-token"
@@ -40,7 +43,7 @@ def server(one_server: CloudServer, monkeypatch: pytest.MonkeyPatch) -> CloudSer
     one_server.requests.clear()
     one_server.deployments["prod"].locations.clear()
     one_server.api.registry_is_harbor = False
-    monkeypatch.setattr(graphql, "BACKOFF", 0)
+    monkeypatch.setattr(http, "PAUSE", 0)
     monkeypatch.setattr(graphql, "MAINTENANCE_PATIENCE", 0.05)
     monkeypatch.setattr(updating, "LATENESS", 0)
     return one_server
@@ -52,8 +55,14 @@ def notices() -> list[Notice]:
 
 
 @pytest.fixture
-def cloud(server: CloudServer, notices: list[Notice]) -> Cloud:
-    return Cloud(read_connection(server.environ()), notices.append)
+def cloud(server: CloudServer, notices: list[Notice]) -> Iterator[Cloud]:
+    with Cloud(read_connection(server.environ()), notices.append) as cloud:
+        yield cloud
+
+
+def check_access(connection: Connection) -> tuple[str, ...]:
+    with Cloud(connection, lambda _: None) as cloud:
+        return cloud.check_access()
 
 
 def document(name: str = "sales", tag: str = "1", **more: object) -> dict[str, Any]:
@@ -168,10 +177,8 @@ def test_a_name_cannot_lead_out_of_its_place_in_the_address(cloud: Cloud, server
 
 
 def test_a_refused_token_is_told_without_showing_it(server: CloudServer) -> None:
-    cloud = Cloud(Connection(server.url, "user:of-someone-else"), lambda _: None)
-
     with pytest.raises(CloudError, match="refuses the token") as caught:
-        cloud.check_access()
+        check_access(Connection(server.url, "user:of-someone-else"))
 
     assert "DAGSTER_CLOUD_API_TOKEN" in (caught.value.remedy or "")
     assert "someone" not in words(caught.value)
@@ -183,12 +190,12 @@ def test_a_refused_token_is_told_without_showing_it(server: CloudServer) -> None
         (faults.Status(403), "not allowed"),
         (faults.Status(404), "no such organization"),
         (faults.Status(500), "HTTP 500"),
-        (faults.Status(503), "HTTP 503, however often"),
+        (faults.Status(503), "HTTP 503; tried 4 times"),
         (faults.Status(200), "does not answer as Dagster Cloud does"),
         (faults.Status(302), "HTTP 302"),
         (faults.Status(429, retry_after="100000"), "left alone for 100000 seconds"),
         (faults.Status(429, retry_after="Wed, 21 Oct 2099 07:28:00 GMT"), "left alone for"),
-        (faults.Reset(), "broke before an answer came"),
+        (faults.Reset(), "cut the connection"),
         (faults.GraphQLErrors("Internal Server Error (Trace ID: 7)"), "Internal Server Error (Trace ID: 7)"),
         (faults.NullData(), "without data"),
     ],
@@ -235,7 +242,7 @@ def test_a_server_that_never_answers_is_given_up(
 
 
 def test_a_host_that_does_not_exist_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(graphql, "BACKOFF", 0)
+    monkeypatch.setattr(http, "PAUSE", 0)
 
     def unknown(*_args: object, **_more: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
@@ -244,18 +251,18 @@ def test_a_host_that_does_not_exist_is_told(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
 
     with pytest.raises(CloudError, match=r"`acme\.dagster\.cloud` cannot be found"):
-        Cloud(Connection(URL, TOKEN), lambda _: None).check_access()
+        check_access(Connection(URL, TOKEN))
 
 
 def test_a_refused_connection_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(graphql, "BACKOFF", 0)
+    monkeypatch.setattr(http, "PAUSE", 0)
     with socket.socket() as closed:
         # Bound but not listening: nobody else gets the port, and nobody answers.
         closed.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{closed.getsockname()[1]}"
 
         with pytest.raises(CloudError, match="cannot be reached: Connection refused"):
-            Cloud(Connection(url, TOKEN), lambda _: None).check_access()
+            check_access(Connection(url, TOKEN))
 
 
 class _Elsewhere(BaseHTTPRequestHandler):
@@ -300,7 +307,7 @@ def test_a_redirection_does_not_get_the_token(
     host = f"127.0.0.1:{serve(handler).server_address[1]}"
 
     with pytest.raises(CloudError, match="sends elsewhere"):
-        Cloud(Connection(f"http://{host}", TOKEN), lambda _: None).check_access()
+        check_access(Connection(f"http://{host}", TOKEN))
 
     assert server.requests == []
 
@@ -308,13 +315,13 @@ def test_a_redirection_does_not_get_the_token(
 def test_a_server_that_does_not_speak_tls_is_not_trusted(
     serve: Callable[[type[BaseHTTPRequestHandler]], HTTPServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(graphql, "BACKOFF", 0)
+    monkeypatch.setattr(http, "PAUSE", 0)
     host = f"127.0.0.1:{serve(_Elsewhere).server_address[1]}"
 
     with pytest.raises(CloudError, match="is not trusted") as caught:
-        Cloud(Connection(f"https://{host}", TOKEN), lambda _: None).check_access()
+        check_access(Connection(f"https://{host}", TOKEN))
 
-    assert "REQUESTS_CA_BUNDLE" in (caught.value.remedy or "")
+    assert "SSL_CERT_FILE" in (caught.value.remedy or "")
     assert "_ssl.c" not in caught.value.what
 
 
@@ -353,8 +360,8 @@ def test_waiting_for_maintenance_ends_with_the_run(
 
 
 def test_urls_are_asked_for_in_the_real_clients_words() -> None:
-    assert URLS % "PUT" == pex_registry.GENERATE_PUT_URL_QUERY
-    assert URLS % "GET" == pex_registry.GENERATE_GET_URL_QUERY
+    assert operations.PEX_URLS_MUTATION % "PUT" == pex_registry.GENERATE_PUT_URL_QUERY
+    assert operations.PEX_URLS_MUTATION % "GET" == pex_registry.GENERATE_GET_URL_QUERY
 
 
 @pytest.mark.parametrize("method", ["PUT", "GET"])
@@ -610,3 +617,35 @@ def test_a_server_that_does_not_tell_of_outdated_versions_is_asked_as_the_real_c
 
     assert (entry.pex_tag, entry.outdated) == ("files=deps-1.pex:source-1.pex", None)
     assert len(notices) == 1
+
+
+# Beside the real client
+
+
+def test_operations_are_the_real_clients() -> None:
+    ours = {name: text for name, text in vars(operations).items() if name.isupper() and isinstance(text, str)}
+    without_a_counterpart = {"LOCATIONS_QUERY", "PEX_URLS_MUTATION", "CLIENT_VERSION"}
+
+    assert dagster_cloud_cli.version.__version__ == operations.CLIENT_VERSION
+    assert {name: getattr(gql, name) for name in ours.keys() - without_a_counterpart} == {
+        name: text for name, text in ours.items() if name not in without_a_counterpart
+    }
+
+
+@pytest.mark.parametrize("deployment", [None, "prod"])
+def test_headers_are_the_real_clients(cloud: Cloud, server: CloudServer, deployment: str | None) -> None:
+    with graphql_client.create_graphql_requests_session() as session:
+        config = {"agent_token": server.token, "deployment": deployment}
+        path = f"/{deployment}" if deployment else ""
+        real = graphql_client.create_agent_graphql_client(session, f"{server.url}{path}/graphql", config)
+        real.execute(gql.FULL_DEPLOYMENTS_QUERY)
+    cloud.check_access() if deployment is None else cloud.agents(deployment)
+
+    theirs, ours, *_ = server.requests
+    transport = {"Accept", "Accept-Encoding", "Connection", "Content-Length", "User-Agent", "Host"}
+
+    def meant(headers: Mapping[str, str]) -> dict[str, str]:
+        return {name.title(): value for name, value in headers.items() if name.title() not in transport}
+
+    assert theirs.path == ours.path
+    assert meant(ours.headers) == meant(theirs.headers)

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from builder.deployment import graphql, loading
+from builder.deployment import loading
 from builder.deployment.cloud import Cloud
 from builder.deployment.connection import read_connection
 from builder.deployment.loading import wait_until_loaded
 from builder.errors import LoadError
-from builder.system import process
+from builder.system import http, process
 from tests.support.cloud import CloudServer, faults
 
 GOOD = "files=deps-1.pex:source-1.pex"
@@ -37,14 +37,15 @@ def server(one_server: CloudServer, monkeypatch: pytest.MonkeyPatch) -> CloudSer
     one_server.organization.load_errors.clear()
     one_server.organization.polls_to_load = 1
     one_server.organization.agent_running = True
-    monkeypatch.setattr(graphql, "BACKOFF", 0)
+    monkeypatch.setattr(http, "PAUSE", 0)
     monkeypatch.setattr(loading, "INTERVAL", 0.001)
     return one_server
 
 
 @pytest.fixture
-def cloud(server: CloudServer) -> Cloud:
-    return Cloud(read_connection(server.environ()), lambda _: None)
+def cloud(server: CloudServer) -> Iterator[Cloud]:
+    with Cloud(read_connection(server.environ()), lambda _: None) as cloud:
+        yield cloud
 
 
 def deploy(server: CloudServer, *names: str, tag: str = GOOD, commit: str = "1a2b3c") -> dict[str, str]:

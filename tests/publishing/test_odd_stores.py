@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 import trustme
 
-from builder.errors import FetchError, PublishError
+from builder.errors import NetworkError, PublishError
 from builder.publishing.pex_registry import CachedDeps, Check, Method, PexRegistry, Published, UrlSource
-from builder.publishing.transfer import ATTEMPTS
+from builder.system.http import ATTEMPTS
 from builder.system.storage import Artefact
 from tests.support.cloud.web import Handler, WebServer
 from tests.support.registry import make_pex
@@ -159,7 +159,7 @@ def test_an_answer_that_comes_before_the_file_was_read_counts(store: Store, tmp_
     pex = make_pex(tmp_path, size=20_000_000)
     store.put = [early] * 10
     told = failure(store.urls, pex)
-    assert f"127.0.0.1 answers {status} (SlowDown)" in told.what
+    assert f"`127.0.0.1` answered with HTTP {status} (SlowDown)" in told.what
     store.put = [early]
     assert sent(store, pex)
 
@@ -181,7 +181,7 @@ def test_another_bad_request_is_told_at_once(store: Store, pex: Artefact) -> Non
         handler.reply(400, f"<Error><Code>EntityTooLarge</Code>{handler.path}</Error>".encode())
 
     store.put = [answer] * 2
-    assert "127.0.0.1 answers 400 (EntityTooLarge)" in failure(store.urls, pex).what
+    assert "`127.0.0.1` answered with HTTP 400 (EntityTooLarge)" in failure(store.urls, pex).what
     assert store.puts == 1
 
 
@@ -203,7 +203,7 @@ def test_an_answer_to_something_else_is_not_believed(store: Store, pex: Artefact
 
     store.get = [odd] * 100
     told = failure(store.urls, pex)
-    assert f"127.0.0.1 answers with something else than was asked for; tried {ATTEMPTS} times" in told.what
+    assert f"`127.0.0.1` does not answer what it was asked; tried {ATTEMPTS} times" in told.what
     store.get = [odd]
     assert not sent(store, pex)
 
@@ -252,7 +252,7 @@ def test_a_store_that_nobody_serves(pex: Artefact) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     told = failure(always(f"http://127.0.0.1:{port}/?{SECRET}"), pex)
-    assert f"cannot connect to 127.0.0.1: Connection refused; tried {ATTEMPTS} times" in told.what
+    assert f"`127.0.0.1` cannot be reached: Connection refused; tried {ATTEMPTS} times" in told.what
 
 
 def test_a_name_that_cannot_be_resolved(pex: Artefact, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -261,7 +261,7 @@ def test_a_name_that_cannot_be_resolved(pex: Artefact, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
     told = failure(always(f"http://registry.test/?{SECRET}"), pex)
-    assert "cannot connect to registry.test: its name cannot be resolved" in told.what
+    assert "the host `registry.test` cannot be found" in told.what
 
 
 # Proxies and certificates
@@ -284,7 +284,7 @@ def test_a_proxy_that_does_not_connect_is_told(
     monkeypatch.setenv("HTTPS_PROXY", f"http://user:secret@{web.host}")
     store.base = "https://registry.test"
     told = failure(store.urls, pex).what
-    assert "the proxy does not connect to registry.test" in told
+    assert "the proxy on the way to `registry.test` does not connect" in told
     assert "secret" not in told
 
 
@@ -295,7 +295,7 @@ def test_a_proxy_that_is_none_is_told_without_its_password(
     store: Store, monkeypatch: pytest.MonkeyPatch, proxy: str
 ) -> None:
     monkeypatch.setenv("ALL_PROXY", proxy)
-    with pytest.raises(PublishError, match="the proxy that the environment names cannot be used") as caught:
+    with pytest.raises(NetworkError, match="the proxy that the environment names cannot be used") as caught:
         PexRegistry(store.urls)
     assert "secret" not in f"{caught.value.what} {caught.value.remedy}"
 
@@ -320,7 +320,7 @@ def test_certificates_of_the_environment_are_trusted(
     _serve_tls(server, authority)
     store, _ = server
     told = failure(store.urls, pex)
-    assert "the certificate of 127.0.0.1 is not trusted: " in told.what
+    assert "the certificate of `127.0.0.1` is not trusted: " in told.what
     assert "SSL_CERT_FILE" in (told.remedy or "")
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     monkeypatch.setenv(variable, str(tmp_path / "ca.pem"))
@@ -329,7 +329,7 @@ def test_certificates_of_the_environment_are_trusted(
 
 def test_certificates_that_cannot_be_read_are_told(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", "/no/such/file.pem")
-    with pytest.raises(FetchError, match="the certificates cannot be read"):
+    with pytest.raises(NetworkError, match="the certificates cannot be read"):
         PexRegistry(store.urls)
 
 

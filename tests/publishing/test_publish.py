@@ -13,8 +13,8 @@ import pytest
 
 from builder.errors import CloudError, PublishError
 from builder.publishing.pex_registry import Check, PexRegistry, Published
-from builder.publishing.transfer import ATTEMPTS
 from builder.system import process
+from builder.system.http import ATTEMPTS
 from builder.system.storage import Artefact
 from tests.support.cloud import CloudServer, faults
 from tests.support.registry import Urls, make_pex
@@ -119,19 +119,19 @@ def test_pauses_grow_up_to_a_limit(
     cloud: CloudServer, urls: Urls, pex: Artefact, waits: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(random, "uniform", lambda _least, most: most)
-    monkeypatch.setattr("builder.publishing.transfer.PAUSE", 2)
+    monkeypatch.setattr("builder.system.http.PAUSE", 2)
     cloud.inject("PUT", faults.Status(503), times=ATTEMPTS - 1)
     assert sent(urls, pex)
     assert waits == [4, 8, 16, 20]
 
 
-def test_pauses_are_drawn_at_random_from_zero_on(
+def test_pauses_are_drawn_at_random_from_half_on(
     cloud: CloudServer, urls: Urls, pex: Artefact, waits: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(random, "uniform", lambda least, _most: least)
     cloud.inject("PUT", faults.Status(503), times=1)
     assert sent(urls, pex)
-    assert waits == [0]
+    assert waits == [0.5]
 
 
 def test_a_store_that_asks_for_patience_gets_it(
@@ -158,7 +158,7 @@ def test_a_store_that_asks_for_more_time_than_there_is(
     cloud: CloudServer, urls: Urls, pex: Artefact, waits: list[float]
 ) -> None:
     cloud.inject("PUT", faults.Status(503, retry_after="3600"))
-    assert "503 (SlowDown) and asks to wait 3600 seconds" in failure(cloud, urls, pex)
+    assert "503 (SlowDown) and asks to be left alone for 3600 seconds" in failure(cloud, urls, pex)
     assert waits == []
     assert len(cloud.uploads()) == 1
 
@@ -177,9 +177,9 @@ def test_one_file_that_cannot_be_sent_does_not_stop_the_others(
 @pytest.mark.parametrize(
     "fault, words",
     [
-        (faults.Status(503), f"answers 503 (SlowDown); tried {ATTEMPTS} times"),
-        (faults.Reset(), f"127.0.0.1 cut the connection; tried {ATTEMPTS} times"),
-        (faults.LostReply(), f"127.0.0.1 cut the connection; tried {ATTEMPTS} times"),
+        (faults.Status(503), f"answered with HTTP 503 (SlowDown); tried {ATTEMPTS} times"),
+        (faults.Reset(), f"`127.0.0.1` cut the connection; tried {ATTEMPTS} times"),
+        (faults.LostReply(), f"`127.0.0.1` cut the connection; tried {ATTEMPTS} times"),
         (faults.Truncate(), "sent 2 times, but the registry has"),
         (faults.Corrupt(), "sent 2 times, but its end differs in the registry"),
         (faults.Lose(), "sent 2 times, but the registry does not have it"),
@@ -213,7 +213,7 @@ def test_what_a_store_does_not_take_at_all_is_not_tried_again(
     cloud: CloudServer, urls: Urls, pex: Artefact, waits: list[float]
 ) -> None:
     cloud.inject("PUT", faults.Status(405))
-    assert "answers 405" in failure(cloud, urls, pex)
+    assert "answered with HTTP 405" in failure(cloud, urls, pex)
     assert len(cloud.uploads()) == 1
     assert waits == []
 
@@ -236,7 +236,9 @@ def test_new_urls_are_asked_for_one_at_a_time(urls: Urls, tmp_path: Path) -> Non
 
 def test_urls_that_are_always_too_old_are_a_refusal(cloud: CloudServer, urls: Urls, pex: Artefact) -> None:
     urls.expired["PUT"] = 100
-    assert "127.0.0.1 answers 403 (AccessDenied) to each of 3 presigned URLs" in failure(cloud, urls, pex)
+    assert "`127.0.0.1` answered with HTTP 403 (AccessDenied) to each of 3 presigned URLs" in failure(
+        cloud, urls, pex
+    )
     assert urls.calls_for("PUT") == 3
     assert cloud.objects() == {}
 
@@ -271,7 +273,7 @@ def test_a_store_that_cannot_say_what_it_has_is_sent_everything(
 def test_what_cannot_be_read_back_is_not_published(cloud: CloudServer, urls: Urls, pex: Artefact) -> None:
     cloud.inject("GET", faults.Status(500), after=1)
     told = failure(cloud, urls, pex)
-    assert "it was sent, but could not be read back: 127.0.0.1 answers 500 (InternalError)" in told
+    assert "it was sent, but could not be read back: `127.0.0.1` answered with HTTP 500 (InternalError)" in told
 
 
 def test_reading_back_is_tried_again(cloud: CloudServer, urls: Urls, pex: Artefact) -> None:

@@ -12,7 +12,7 @@ from dagster_cloud_cli.core.pex_builder import pex_registry as existing_tool
 
 from builder.errors import Notice, PublishError
 from builder.publishing.pex_registry import CachedDeps, Check, PexRegistry
-from builder.publishing.transfer import ATTEMPTS
+from builder.system.http import ATTEMPTS
 from builder.system.storage import Artefact
 from tests.support.cloud import CloudServer, faults
 from tests.support.registry import Urls, make_artefact, make_pex
@@ -221,7 +221,7 @@ def test_a_store_that_stays_in_trouble_is_told(
     put_record(cloud, deps)
     cloud.inject("GET", faults.Status(503), name=which)
     told = refusal(registry.find_deps(IDENTITY, TAG))
-    assert told == f"127.0.0.1 answers 503 (SlowDown); tried {ATTEMPTS} times"
+    assert told == f"`127.0.0.1` answered with HTTP 503 (SlowDown); tried {ATTEMPTS} times"
 
 
 @pytest.mark.parametrize("calls", [0, 1])

@@ -15,7 +15,8 @@ from builder.assembly.archive import ArchiveWriter, deflated, stored
 from builder.publishing import pex_registry
 from builder.publishing.pex_registry import PexRegistry
 from builder.publishing.remote_zip import DistributionSize, central_directory, distribution_sizes
-from builder.publishing.transfer import ATTEMPTS, TAIL
+from builder.publishing.transfer import TAIL
+from builder.system.http import ATTEMPTS
 from tests.support.cloud import CloudServer, faults
 from tests.support.registry import Urls, make_artefact
 

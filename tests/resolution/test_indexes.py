@@ -175,7 +175,7 @@ def test_files_that_want_credentials_are_told_as_such(place: Place) -> None:
     lock = place.resolve(files={"pylock.toml": text})
     with pytest.raises(FetchError, match="could not be fetched") as caught:
         fetch_wheels(lock)
-    assert "the index answers 401: it wants credentials" in str(caught.value.detail)
+    assert "answered with HTTP 401 (it wants credentials)" in str(caught.value.detail)
 
 
 # Several indexes

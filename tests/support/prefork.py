@@ -25,7 +25,6 @@ import threading
 from typing import Any
 
 import builder
-from builder.deployment import graphql
 from builder.system import process
 
 _SCRIPTS = {"builder.monorepo.images.verify_import"}
@@ -35,7 +34,6 @@ _LIBRARIES = (
     *("httpx", "httpx._transports.default", "packaging.requirements", "packaging.metadata", "packaging.tags"),
     *("packaging.pylock", "pathspec", "yaml", "tomli_w", "rich.progress", "rich.live", "ssl", "certifi"),
     *("pip._internal.req.req_file", "pip._internal.configuration", "pip._internal.models.index"),
-    *("dagster_cloud_cli.gql", "dagster_cloud_cli.core.graphql_client", "dagster_cloud_cli.core.workspace"),
 )
 """What commands import when they need it."""
 
@@ -56,7 +54,6 @@ class _Impatient(threading.Event):
 def preload() -> None:
     """Import what commands import; not the commands themselves, which run as `__main__`."""
     process.stopping = _Impatient()
-    graphql.BACKOFF *= _PAUSE_FACTOR
     for module in pkgutil.walk_packages(builder.__path__, "builder."):
         command = module.name.count(".") == 1 and not module.ispkg
         if not command and module.name not in _SCRIPTS:

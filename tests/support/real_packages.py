@@ -15,9 +15,7 @@ from typing import Any, Final
 import httpx
 
 from builder.resolution import uv
-from builder.resolution.http_client import http_client
-from builder.resolution.transport import Transport
-from builder.system import storage
+from builder.system import http, storage
 from tests.support.repositories import Repository
 
 _CORE: Final = (
@@ -125,7 +123,7 @@ def _download(pins: Sequence[str], directory: Path) -> None:
     found: list[dict[str, Any]] = []
     for package in tomllib.loads(text)["packages"]:
         found += [package["sdist"], package["wheels"][0]]
-    client = http_client(Transport(), httpx.Limits(), httpx.Timeout(60))
+    client = http.client(connections=8, timeout=httpx.Timeout(60))
     with client, ThreadPoolExecutor(8) as pool:
 
         def get(file: dict[str, Any]) -> None:
