@@ -6,6 +6,8 @@ from pathlib import Path
 
 from builder.building.contents_table import show_contents
 from builder.building.steps import build_deps, read_project, resolve_project
+from builder.building.target import projects_target
+from builder.project.location import SourceTree
 from builder.project.requirements import Wanted
 from builder.resolution.backend import LocalPackage, local_metadata
 from builder.resolution.target import chosen_target
@@ -27,7 +29,7 @@ def build_deps_pex(
     """Write deps-HASH.pex into `out_dir`, with its lock and its SBOM, and show what is in it."""
     project = options.project_directory(project_dir)
     out = options.output_directory(out_dir)
-    target = chosen_target(python_version, platform)
+    target = chosen_target(python_version, platform) or projects_target([SourceTree(project, project)])
     requirements = read_project(
         project,
         target,

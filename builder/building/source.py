@@ -6,6 +6,7 @@ from pathlib import Path
 
 from builder.building.contents_table import show_contents
 from builder.building.steps import build_source, metadata_of, read_project
+from builder.building.target import projects_target
 from builder.project.location import SourceTree
 from builder.project.requirements import Wanted
 from builder.resolution.resolve import local_packages
@@ -29,7 +30,7 @@ def build_source_pex(
     """Write source-HASH.pex into `out_dir`, and show what is in it."""
     project = options.project_directory(project_dir)
     out = options.output_directory(out_dir)
-    target = chosen_target(python_version, platform)
+    target = chosen_target(python_version, platform) or projects_target([SourceTree(project, project)])
     requirements = read_project(
         project, target, lambda directory: metadata_of(directory, target, out), Wanted(extras, groups)
     )

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from builder.building.target import projects_target
 from builder.delivery.announcement import Announcement, announced
 from builder.delivery.job import Job, build_locations, show_built, show_errors
 from builder.delivery.options import DeliveryOptions
@@ -42,9 +43,10 @@ def deploy(
     """
     out = options.output_directory(out_dir)
     target = chosen_target(python_version, platform)
+    chosen = _choose(workspace, names)
     job = Job(
-        workspace=_choose(workspace, names),
-        target=target,
+        workspace=chosen,
+        target=target or projects_target(location.tree for location in chosen.locations),
         out_dir=out,
         include=include,
         wanted=Wanted(extras, groups),

@@ -93,10 +93,13 @@ def serverless_target(python_version: str) -> Target:
     return _parse(json.loads(source.read_text(encoding="utf-8")))
 
 
-def chosen_target(python_version: str | None, platform: Path | None) -> Target:
-    """The target that `--python-version` and `--platform` mean; raises UsageError or TargetError."""
+def chosen_target(python_version: str | None, platform: Path | None) -> Target | None:
+    """The target that `--python-version` and `--platform` mean, None without them.
+
+    Raises UsageError or TargetError.
+    """
     if platform is None:
-        return serverless_target(python_version or DEFAULT_PYTHON_VERSION)
+        return serverless_target(python_version) if python_version is not None else None
     target = read_target(platform)
     if python_version is not None and python_version != target.python_version:
         raise UsageError(

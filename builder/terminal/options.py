@@ -69,7 +69,7 @@ def target_options(command: Callable[_P, _R]) -> Callable[_P, _R]:
         _TARGET,
         "--python-version",
         metavar="X.Y",
-        default_text="3.11",
+        default_text="what the project says, or 3.11",
         help="Its Python, 3.9 to 3.14.",
     )(command)
 

@@ -263,7 +263,7 @@ def test_a_missing_dagster_cloud_is_added_where_the_project_lists_its_dependenci
 
 def test_a_project_that_does_not_allow_the_targets_python_is_refused(place: Workshop) -> None:
     pyproject = '[project]\nname = "shop"\nversion = "1"\nrequires-python = ">=3.12"\n'
-    error = place.build(place.project({"pyproject.toml": pyproject})).failed()
+    error = place.build(place.project({"pyproject.toml": pyproject}), "--python-version", "3.11").failed()
     assert "`shop` does not allow Python 3.11: it requires `>=3.12`" in error
     assert "where: project/pyproject.toml:4\n" in error
     assert "--python-version" in error
@@ -351,3 +351,30 @@ def test_a_reader_that_goes_away_is_no_fault(place: Workshop) -> None:
     )
     assert "Traceback" not in ran.stderr
     assert "error:" not in ran.stderr
+
+
+def test_without_an_option_the_project_chooses_its_python(place: Workshop) -> None:
+    tag = "cp312-cp312-manylinux_2_17_x86_64"
+    make_wheel(place.index.directory, {"fast.py": ""}, name="fast", tag=tag)
+    files = {"requirements.txt": "dagster\ndagster-cloud\nfast; python_version >= '3.12'\n"}
+    project = place.project({**files, ".python-version": "3.12\n"})
+    ran = place.run("deps", project, place.out).succeeded()
+    assert "for Python 3.12, as `project/.python-version` says; --python-version chooses another" in ran.stderr
+    assert "fast" in locked(place)
+    ran = place.run("deps", project, place.root / "other", "--python-version", "3.11").succeeded()
+    assert ".python-version" not in ran.stderr
+    (lock,) = (place.root / "other").glob("*.pylock.toml")
+    assert "fast" not in lock.read_text()
+
+
+def test_the_locations_of_one_run_have_one_python(place: Workshop) -> None:
+    for name, version in (("one", "3.12"), ("two", "3.13")):
+        place.project({".python-version": version}, name=name)
+    entries = "".join(
+        f"  - {{location_name: {name}, code_source: {{module_name: x}}, build: {{directory: {name}}}}}\n"
+        for name in ("one", "two")
+    )
+    error = place.run("deploy", place.workspace(f"locations:\n{entries}"), place.out).failed()
+    assert "one/.python-version:1` asks for Python 3.12" in error
+    assert "two/.python-version:1` for Python 3.13" in error
+    assert "--python-version" in error

@@ -146,7 +146,7 @@ def test_defaults_in_words_are_those_that_hold() -> None:
     }
     assert said["builder.packages image", "base"] == DEFAULT_BASE
     for name in ("deploy", "deps", "source"):
-        assert said[f"builder.{name}", "python_version"] == DEFAULT_PYTHON_VERSION
+        assert said[f"builder.{name}", "python_version"] == f"what the project says, or {DEFAULT_PYTHON_VERSION}"
     deploy = next(documented for documented in COMMANDS if documented.name == "builder.deploy")
     (python,) = (option for option in deploy.options if option.name == "python_version")
     assert f"{PYTHON_VERSIONS[0]} to {PYTHON_VERSIONS[-1]}." in (python.help or "")
