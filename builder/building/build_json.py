@@ -30,7 +30,10 @@ def build_report(
         "workspace": str(workspace.path),
         "python_version": target.python_version,
         "platform": target.description,
-        "locations": [_location_report(location, results[location.tree]) for location in workspace.locations],
+        "locations": [
+            _location_report(location, location.problem or results[location.tree])
+            for location in workspace.locations
+        ],
     }
 
 

@@ -119,10 +119,11 @@ def build_workspace(
 
     :param find_deps: asked before each deps PEX is built; what it returns is taken instead.
 
-    Locations of one tree are built once. A project that fails does not stop the others: its error is in the
-    result.
+    Locations of one tree are built once, those with a problem are left out. A project that fails does not stop
+    the others: its error is in the result.
     """
-    names = {location.tree: location.name for location in reversed(workspace.locations)}
+    usable = [location for location in workspace.locations if location.problem is None]
+    names = {location.tree: location.name for location in reversed(usable)}
     with ThreadPoolExecutor(_PARALLEL) as pool, ThreadPoolExecutor(_PARALLEL) as sources:
         work = _WorkspaceBuild(target, out_dir, include, wanted, len(names) > 1, sources, find_deps)
         warming = pool.submit(_warm_up)

@@ -56,7 +56,7 @@ def build_locations(job: Job, runs: Sequence[LocationRun], find_deps: FindDeps =
             find_deps=find_deps,
         )
     for run in runs:
-        result = results[run.location.tree]
+        result = run.location.problem or results[run.location.tree]
         if isinstance(result, ProjectBuild):
             run.build = result
         else:

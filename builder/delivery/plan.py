@@ -47,7 +47,7 @@ def plan(job: Job, uploader: Uploader | None = None, updater: Updater | None = N
     found = [
         (location, each)
         for location in job.workspace.locations
-        if isinstance(each := planned[location.tree], _Planned)
+        if isinstance(each := location.problem or planned[location.tree], _Planned)
     ]
     names = list(dict.fromkeys(each.deps for _, each in found))
     there = uploader.sizes(names) if uploader and names else {}
@@ -61,14 +61,14 @@ def plan(job: Job, uploader: Uploader | None = None, updater: Updater | None = N
     if uploader and updater:
         for location, project in found:
             _tell_changes(location, project, uploader, updater)
-    errors = {location.name: planned[location.tree] for location in job.workspace.locations}
+    errors = {location.name: location.problem or planned[location.tree] for location in job.workspace.locations}
     return {name: error for name, error in errors.items() if isinstance(error, BuilderError)}
 
 
 def _projects(job: Job) -> dict[SourceTree, _Planned | BuilderError]:
     planned: dict[SourceTree, _Planned | BuilderError] = {}
     for location in job.workspace.locations:
-        if location.tree not in planned:
+        if location.problem is None and location.tree not in planned:
             about = f"{location.name}: " if len(job.workspace.locations) > 1 else ""
             try:
                 planned[location.tree] = _project(location.tree, job, about)

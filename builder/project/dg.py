@@ -8,6 +8,7 @@ the uv workspace that it is a member of.
 from __future__ import annotations
 
 import os.path
+import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,8 +55,7 @@ def read_dg_workspace(path: Path) -> Workspace:
     if kind == "project":
         return Workspace(path, (_location(config, None),))
     if kind == "workspace":
-        projects = _projects(config)
-        return Workspace(path, distinct(_location(project, path.parent) for project in projects))
+        return Workspace(path, distinct(_locations(config)))
     raise ProjectError(
         f"`{config.key('directory_type')}` is neither `project` nor `workspace`",
         where=config.origin() if kind is None else config.origin("directory_type"),
@@ -102,20 +102,24 @@ class _Config:
         )
 
 
-def _projects(workspace: _Config) -> list[_Config]:
-    """The projects of a workspace in the order of their declaration."""
+def _locations(workspace: _Config) -> list[Location]:
+    """The locations of a workspace in the order of their declaration."""
     declared = workspace.file.table(*workspace.prefix, "workspace").get("projects")
     key, where = workspace.key("workspace", "projects"), workspace.origin("workspace", "projects")
     remedy = f'Write for each project:\n[[{key}]]\npath = "projects/my-project"'
     if not isinstance(declared, list) or not declared:
         raise ProjectError(f"`{key}` is not a list of projects", where=where, remedy=remedy)
-    found = []
+    locations = []
     for index, entry in enumerate(declared):
         path = entry.get("path") if isinstance(entry, dict) else None
         if not isinstance(path, str):
             raise ProjectError(f"`{key}[{index}]` has no `path`", where=where, remedy=remedy)
-        found.append(_project(workspace, path, where))
-    return found
+        try:
+            locations.append(_location(_project(workspace, path, where), workspace.directory))
+        except ProjectError as error:
+            name = posixpath.basename(posixpath.normpath(path))
+            locations.append(Location.unusable(name, workspace.directory, where, error))
+    return locations
 
 
 def _project(workspace: _Config, path: str, where: Origin) -> _Config:

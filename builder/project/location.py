@@ -39,6 +39,7 @@ class Location:
     :param origin: where it is declared.
     :param registry: of the Docker image that it runs from; None for a location that runs from PEX files.
     :param notices: what the user should know if it is built.
+    :param problem: why it cannot be built as declared; then nothing else but its name and origin is known.
     """
 
     name: str
@@ -48,6 +49,15 @@ class Location:
     origin: Origin
     registry: str | None = None
     notices: tuple[Notice, ...] = ()
+    problem: ProjectError | None = None
+
+    @classmethod
+    def unusable(cls, name: str, directory: Path, origin: Origin, problem: ProjectError) -> Location:
+        """A location that is declared in a way that cannot be right; the others are not affected.
+
+        :param directory: of the file that declares it.
+        """
+        return cls(name, SourceTree(directory, directory), ("module_name", ""), {}, origin, problem=problem)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +75,7 @@ class Workspace:
     def select(self, names: Sequence[str]) -> Workspace:
         """Only the locations of these names; without names, all that run from PEX files.
 
-        Raises UsageError for an unknown name, ProjectError if nothing is left to build.
+        Raises UsageError for an unknown name, ProjectError if nothing is left to build, or nothing that can be.
         """
         known = {location.name for location in self.locations}
         for name in names:
@@ -86,6 +96,9 @@ class Workspace:
                 where=self.locations[0].origin,
                 remedy=f"Name those to build as PEX files, such as --location '{self.locations[0].name}'",
             )
+        problems = [location.problem for location in chosen if location.problem]
+        if len(problems) == len(chosen):
+            raise problems[0]
         return Workspace(self.path, chosen, self.notices)
 
 

@@ -24,7 +24,10 @@ _Key = tuple[str | int, ...]
 
 
 def read_workspace_file(path: Path) -> Workspace:
-    """Read a `dagster_cloud.yaml`; raises ProjectError, with the line, for anything in it that cannot be right."""
+    """Read a `dagster_cloud.yaml`; raises ProjectError, with the line, for anything in it that cannot be right.
+
+    What concerns one location only is that location's `problem`.
+    """
     document = YamlFile.load(path)
     if document.node is None:
         raise ProjectError("the workspace file is empty", where=Origin(path), remedy=_EXAMPLE)
@@ -44,8 +47,17 @@ def read_workspace_file(path: Path) -> Workspace:
 def _location(document: YamlFile, index: int, defaults: Mapping[str, object]) -> Location:
     key = ("locations", index)
     entry = document.mapping(key, f"location {index + 1}", _EXAMPLE)
-    where = document.origin(*key)
     name = _name(entry.get("location_name"), index, document.origin(*key, "location_name"))
+    try:
+        return _usable_location(document, key, name, entry, defaults)
+    except ProjectError as error:
+        return Location.unusable(name, document.path.parent, document.origin(*key), error)
+
+
+def _usable_location(
+    document: YamlFile, key: _Key, name: str, entry: Mapping[str, object], defaults: Mapping[str, object]
+) -> Location:
+    where = document.origin(*key)
     merged = merge(defaults, entry)
     build = merged.pop("build", None)
     if build is None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.support.commands import Workshop, workshop
+from tests.support.projects import PROJECTS
 from tests.support.wheels import make_wheel
 
 RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -28,7 +29,7 @@ def place(tmp_path: Path) -> Iterator[Workshop]:
 
 def put(place: Workshop, trait: str) -> Path:
     directory = place.root / trait
-    shutil.copytree(Path(__file__).parent / "projects" / trait, directory)
+    shutil.copytree(PROJECTS / trait, directory)
     return directory
 
 

@@ -236,3 +236,33 @@ def test_a_failing_location_does_not_hide_the_others(place: Workshop) -> None:
     assert bad["error"]["what"] == "the requirements cannot be resolved"
     assert bad["error"]["where"] == str(place.root / "two/requirements.txt:3")
     assert "pex_tag" not in bad
+
+
+def test_a_location_that_is_declared_wrongly_stays_the_only_one(place: Workshop) -> None:
+    make_wheel(place.index.directory, {"dagster/__init__.py": ""}, name="dagster")
+    make_wheel(place.index.directory, {"dagster_cloud/__init__.py": ""}, name="dagster-cloud")
+    place.project({"requirements.txt": "dagster\ndagster-cloud\n", "x/__init__.py": ""}, name="good")
+    text = "locations:\n" + "".join(
+        f"  - {{location_name: {name}, {source}, build: {{directory: {directory}}}}}\n"
+        for name, source, directory in (
+            ("missing", SOURCE, "nowhere"),
+            ("good", SOURCE, "good"),
+            ("no-source", "attribute: defs", "good"),
+        )
+    )
+    workspace = place.workspace(text)
+
+    ran = place.run("deploy", workspace, place.out)
+    assert ran.code == 1
+    assert "error: location `missing`: the build directory" in ran.stderr
+    assert "dagster_cloud.yaml:2" in ran.stderr
+    assert "error: location `no-source`: location `no-source` has no `code_source`" in ran.stderr
+    assert [location["name"] for location in report(place) if "pex_tag" in location] == ["good"]
+    plan = place.run("deploy", workspace, place.out, "--plan")
+    assert "error: location `missing`: the build directory" in plan.stderr
+    assert (plan.code, "good" in plan.stdout) == (1, True)
+
+    place.run("deploy", workspace, place.out, "--location", "good").succeeded()
+    assert [location["name"] for location in report(place)] == ["good"]
+    alone = place.run("deploy", workspace, place.out, "--location", "missing").failed()
+    assert "the build directory of location `missing`" in alone
