@@ -9,7 +9,7 @@ from builder.building.steps import build_deps, read_project, resolve_project
 from builder.building.target import projects_target
 from builder.project.location import SourceTree
 from builder.project.requirements import Wanted
-from builder.resolution.backend import LocalPackage, local_metadata
+from builder.resolution.backend import LocalPackages
 from builder.resolution.target import chosen_target
 from builder.terminal import options
 from builder.terminal.console import console
@@ -33,7 +33,7 @@ def build_deps_pex(
     requirements = read_project(
         project,
         target,
-        lambda directory: local_metadata(LocalPackage(directory, target.python_version, out)),
+        LocalPackages(target.python_version, out).metadata,
         Wanted(extras, groups),
     )
     lock, _step = resolve_project(requirements, target)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from builder.building.contents_table import show_contents
-from builder.building.steps import build_source, metadata_of, read_project
+from builder.building.steps import build_source, read_project
 from builder.building.target import projects_target
 from builder.project.location import SourceTree
 from builder.project.requirements import Wanted
+from builder.resolution.backend import LocalPackages
 from builder.resolution.resolve import local_packages
 from builder.resolution.target import chosen_target
 from builder.terminal import options
@@ -31,11 +32,10 @@ def build_source_pex(
     project = options.project_directory(project_dir)
     out = options.output_directory(out_dir)
     target = chosen_target(python_version, platform) or projects_target([SourceTree(project, project)])
-    requirements = read_project(
-        project, target, lambda directory: metadata_of(directory, target, out), Wanted(extras, groups)
-    )
+    own = LocalPackages(target.python_version, out)
+    requirements = read_project(project, target, own.metadata_of_wheel, Wanted(extras, groups))
     packages = local_packages(requirements)
-    built = build_source(SourceTree(project, project), packages, target, out, include=include)
+    built = build_source(SourceTree(project, project), packages, own, target, out, include=include)
     names = ", ".join(f"`{directory.name}`" for directory in built.packages)
     what = f"{built.files} files" + (f"; installed: {names}" if names else "")
     console.table(["file", ">size", "what is in it"], [[built.artefact.name, size(built.artefact.size), what]])

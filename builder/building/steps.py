@@ -19,13 +19,13 @@ from builder.project.bounds import check_includes
 from builder.project.files import Selection, select_files
 from builder.project.lifecycle import lifecycle_notices
 from builder.project.location import SourceTree
-from builder.project.metadata import Metadata, MetadataBuilder
+from builder.project.metadata import MetadataBuilder
 from builder.project.names import required_name
 from builder.project.outside import Outside, paths_named_outside, select_outside, split_include
 from builder.project.requirements import Requirements, Wanted, read_requirements
 from builder.project.settings import read_settings
 from builder.project.toml_file import TomlFile
-from builder.resolution.backend import LocalPackage, local_wheel, wheel_metadata
+from builder.resolution.backend import LocalPackages
 from builder.resolution.lock import Lock
 from builder.resolution.resolve import resolve
 from builder.resolution.sanity import importing_setuptools
@@ -183,11 +183,6 @@ def _write(path: Path, content: bytes) -> None:
         stream.write(content)
 
 
-def metadata_of(directory: Path, target: Target, out_dir: Path) -> Metadata:
-    """The metadata of a local package out of its wheel, which the source PEX needs anyway."""
-    return wheel_metadata(local_wheel(LocalPackage(directory, target.python_version, out_dir)), directory)
-
-
 @dataclass(frozen=True, slots=True)
 class SelectedSource:
     """The files of a source tree that its source PEX is to hold.
@@ -239,6 +234,7 @@ def tell_what_is_selected(source: SelectedSource, more: Sequence[Notice] = ()) -
 def build_source(
     tree: SourceTree,
     packages: Sequence[Path],
+    build: LocalPackages,
     target: Target,
     out_dir: Path,
     *,
@@ -248,8 +244,7 @@ def build_source(
     """Install a project's local packages and pack its files, showing the step; `about` names it among others."""
     with console.step(f"{about}packed") as step, console.progress(f"{about}packing", None):
         with ThreadPoolExecutor() as pool:
-            local = [LocalPackage(directory, target.python_version, out_dir) for directory in packages]
-            wheels = list(pool.map(local_wheel, local))
+            wheels = list(pool.map(build.wheel, packages))
         source = select_source(tree, out_dir, include)
         entries, notices = source_entries(source.inside, wheels, source.others)
         # A large file takes its time: the reader knows of it before.

@@ -17,13 +17,13 @@ from builder.building.steps import (
     SourceBuild,
     build_deps,
     build_source,
-    metadata_of,
     read_project,
     resolve_project,
 )
 from builder.errors import BuilderError
 from builder.project.location import SourceTree, Workspace
 from builder.project.requirements import Wanted
+from builder.resolution.backend import LocalPackages
 from builder.resolution.lock import Lock
 from builder.resolution.resolve import local_packages
 from builder.resolution.target import Target
@@ -62,6 +62,7 @@ class _WorkspaceBuild:
     include: Sequence[str]
     wanted: Wanted
     several: bool
+    own: LocalPackages
     sources: ThreadPoolExecutor
     find_deps: FindDeps
     _deps: dict[str, Future[DepsBuild]] = field(default_factory=dict)
@@ -70,12 +71,10 @@ class _WorkspaceBuild:
     def build(self, tree: SourceTree, name: str) -> ProjectBuild:
         """Build one project; the source PEX is packed while the requirements are resolved."""
         about = f"{name}: " if self.several else ""
-        requirements = read_project(
-            tree.project, self.target, lambda package: metadata_of(package, self.target, self.out_dir), self.wanted
-        )
+        requirements = read_project(tree.project, self.target, self.own.metadata_of_wheel, self.wanted)
         packages = local_packages(requirements)
         source = self.sources.submit(
-            build_source, tree, packages, self.target, self.out_dir, include=self.include, about=about
+            build_source, tree, packages, self.own, self.target, self.out_dir, include=self.include, about=about
         )
         try:
             lock, step = resolve_project(requirements, self.target, about=about)
@@ -122,10 +121,11 @@ def build_workspace(
     Locations of one tree are built once, those with a problem are left out. A project that fails does not stop
     the others: its error is in the result.
     """
+    own = LocalPackages(target.python_version, out_dir)
     usable = [location for location in workspace.locations if location.problem is None]
     names = {location.tree: location.name for location in reversed(usable)}
     with ThreadPoolExecutor(_PARALLEL) as pool, ThreadPoolExecutor(_PARALLEL) as sources:
-        work = _WorkspaceBuild(target, out_dir, include, wanted, len(names) > 1, sources, find_deps)
+        work = _WorkspaceBuild(target, out_dir, include, wanted, len(names) > 1, own, sources, find_deps)
         warming = pool.submit(_warm_up)
         futures = {tree: pool.submit(work.build, tree, name) for tree, name in names.items()}
         try:

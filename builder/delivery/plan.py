@@ -12,7 +12,7 @@ from builder.delivery.job import Job
 from builder.deployment.summary import dependency_changes
 from builder.errors import BuilderError
 from builder.project.location import Location, SourceTree
-from builder.resolution.backend import LocalPackage, local_metadata
+from builder.resolution.backend import LocalPackages
 from builder.resolution.lock import Lock
 from builder.resolution.store import store_path
 from builder.terminal.console import console
@@ -81,7 +81,7 @@ def _project(tree: SourceTree, job: Job, about: str) -> _Planned:
     requirements = read_project(
         tree.project,
         job.target,
-        lambda package: local_metadata(LocalPackage(package, job.target.python_version, job.out_dir)),
+        LocalPackages(job.target.python_version, job.out_dir).metadata,
         job.wanted,
     )
     lock, _step = resolve_project(requirements, job.target, about=about)

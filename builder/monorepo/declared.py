@@ -15,7 +15,7 @@ from typing import Final
 from builder.monorepo.setup_py import SetupPy, read_setup_py
 from builder.project.metadata import static_metadata
 from builder.project.toml_file import TomlFile
-from builder.resolution.backend import LocalPackage, local_wheel
+from builder.resolution.backend import LocalPackages
 
 LEGACY_BACKEND: Final = "setuptools.build_meta:__legacy__"
 """What builds a project that names no backend (PEP 517)."""
@@ -191,7 +191,7 @@ def _literal_of(path: Path) -> str | None:
 def _ask_backend(directory: Path) -> list[str]:
     """The requirements that only a build tells."""
     python_version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    with zipfile.ZipFile(local_wheel(LocalPackage(directory, python_version))) as archive:
+    with zipfile.ZipFile(LocalPackages(python_version).wheel(directory)) as archive:
         member = next(name for name in archive.namelist() if re.fullmatch(r"[^/]+\.dist-info/METADATA", name))
         text = archive.read(member).decode("utf-8")
     return email.parser.HeaderParser().parsestr(text).get_all("Requires-Dist", [])

@@ -1,110 +1,182 @@
 """Running build backends: metadata and wheels of local packages, wheels of source distributions.
 
-Backends run under the target's Python, in a copy (the user's tree gets no `build/`, no egg-info), without the
-caller's secrets, with a time limit. Results are kept in the cache by content.
+Backends run under the target's Python, in a copy of the checkout (the user's tree gets no `build/`, no egg-info),
+in the caller's environment without its secrets, with a time limit. Results are kept in the cache by what the build
+reads; where nobody can tell what that is (`builder.resolution.build_inputs`), each run builds anew.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import email.parser
 import hashlib
 import io
 import json
+import os
 import re
+import shutil
 import sys
+import threading
+import urllib.parse
 import zipfile
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Final
 
 from builder.errors import Origin, SdistBuildError, TargetError
-from builder.project.files import Selection, content_key, copy_tree, select_files
+from builder.project.files import Selection, content_key, select_files
 from builder.project.metadata import Metadata
 from builder.project.outside import split_include
 from builder.project.settings import read_settings
 from builder.project.toml_file import TomlFile
 from builder.resolution import pythons, uv
+from builder.resolution.build_inputs import Inputs, build_system, inputs_of
+from builder.resolution.build_tree import BuildTree, lay_out, root_of
 from builder.resolution.indexes import Indexes, read_indexes
-from builder.resolution.scm_version import VARIABLE, scm_version
+from builder.resolution.repository import ignored_but_tracked, read_state
 from builder.system import process, storage
+from builder.system.git import find_repository, open_repository
 
 _TIME_LIMIT: Final = 900.0
 """Seconds that one build may take; compiling a large extension takes minutes."""
 
-_FORMAT: Final = "3"
+_FORMAT: Final = "4"
 """Bump it when what is kept in the cache changes its form."""
 
-_LEGACY: Final = ("setuptools.build_meta:__legacy__", ("setuptools>=40.8.0",), ())
+_ABOVE: Final = "/.directory-above-the-checkout"
+"""Stands in kept metadata for where the checkout lies: a copy is built, and the cache goes by content."""
 
-_PARENT: Final = "/.directory-above-the-package"
-"""Stands in kept metadata for where the package lies: a copy is built, and the cache goes by content."""
+_PYTHON: Final = {"PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
+_REPRODUCIBLE: Final = {**_PYTHON, "SOURCE_DATE_EPOCH": "315532800"}
 
-_REPRODUCIBLE: Final = {"SOURCE_DATE_EPOCH": "315532800", "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
+# Variables that backends, compilers and git read, whatever the package declares.
+_READ_BY_TOOLS: Final = re.compile(
+    r"(ARCHFLAGS|CARGO|CC|CFLAGS|CMAKE|CPPFLAGS|CXX|CXXFLAGS|DISTUTILS|DUNAMAI|FLIT|GIT|HATCH|LDFLAGS|MATURIN|PDM|"
+    r"POETRY|RUST|SETUPTOOLS|SKBUILD|SOURCE_DATE_EPOCH|UV_DYNAMIC|VCS_VERSIONING|VERSIONEER|VERSIONINGIT)(_|$)"
+)
 
 
-@dataclass(frozen=True, slots=True)
-class LocalPackage:
-    """One of the user's own packages as it is on disk now.
+class LocalPackages:
+    """The user's own packages in one run: each is built once at most, by whoever asks first.
 
-    :param directory: where it lies.
-    :param python_version: of the target, whose Python runs the backend.
-    :param out_dir: where artefacts go; not part of the package where it lies inside.
+    :param python_version: of the target, whose Python runs the backends.
+    :param out_dir: where artefacts go; not part of a package where it lies inside.
     """
 
-    directory: Path
-    python_version: str
-    out_dir: Path | None = None
+    def __init__(self, python_version: str, out_dir: Path | None = None) -> None:
+        self._python_version = python_version
+        self._out_dir = out_dir
+        self._wheels: dict[Path, Future[Path]] = {}
+        self._lock = threading.Lock()
 
-    def selection(self) -> Selection:
+    def wheel(self, directory: Path) -> Path:
+        """A wheel of the package in a directory; raises SdistBuildError in the backend's words."""
+        with self._lock:
+            known = self._wheels.get(directory)
+            future = self._wheels.setdefault(directory, Future())
+        if known is None:
+            try:
+                future.set_result(self._wheel(directory))
+            except BaseException as error:
+                future.set_exception(error)
+                raise
+        return future.result()
+
+    def metadata_of_wheel(self, directory: Path) -> Metadata:
+        """The metadata of a package out of its wheel, where that is needed anyway; raises SdistBuildError."""
+        return _metadata_in(self.wheel(directory), directory)
+
+    def metadata(self, directory: Path) -> Metadata:
+        """The metadata of a package, from its backend; raises SdistBuildError in the backend's words.
+
+        Only metadata is made, unless a wheel of the very same inputs is there already.
+        """
+        selection = self._selection(directory)
+        wheel = self._place(directory, selection, "wheel")
+        if wheel and (kept := storage.kept(wheel)):
+            return _metadata_in(kept, directory)
+        place = self._place(directory, selection, "metadata")
+        kept = storage.kept(place) if place else None
+        if kept is not None:
+            return _parse(kept.read_text(encoding="utf-8"), directory)
+        with storage.scratch_directory() as scratch:
+            tree = lay_out(directory, selection, scratch, self._out_dir)
+            text = _ask_backend(directory, tree, scratch, self._python_version)
+        text = text.replace(str(tree.above), _ABOVE)
+        if place:
+            storage.keep(place, "METADATA", text.encode())
+        return _parse(text, directory)
+
+    def _wheel(self, directory: Path) -> Path:
+        selection = self._selection(directory)
+        place = self._place(directory, selection, "wheel")
+        kept = storage.kept(place) if place else None
+        if kept is not None:
+            return kept
+        with storage.scratch_directory() as scratch:
+            tree = lay_out(directory, selection, scratch, self._out_dir)
+            indexes = read_indexes(directory)
+            name, content = _build(tree.package, self._python_version, indexes, _PYTHON, _About(directory, tree))
+        # What cannot be told beforehand is known by its content.
+        return storage.keep(place or storage.cache_directory() / "local" / "wheel" / "anew", name, content)
+
+    def _selection(self, directory: Path) -> Selection:
         """The package's files, by the one rule of what belongs."""
-        settings = read_settings(self.directory)
+        settings = read_settings(directory)
         return select_files(
-            self.directory,
+            directory,
             include=split_include(settings.include)[0],
             respect_gitignore=settings.respect_gitignore,
-            out_dir=self.out_dir,
+            out_dir=self._out_dir,
         )
 
-
-def local_metadata(package: LocalPackage) -> Metadata:
-    """The metadata of a local package, from its backend; raises SdistBuildError in the backend's words.
-
-    Only metadata is made, unless a wheel of the very same files is there already.
-    """
-    selection = package.selection()
-    wheel = storage.kept(_place(package, selection, "wheel"))
-    if wheel is not None:
-        return wheel_metadata(wheel, package.directory)
-    place = _place(package, selection, "metadata")
-    kept = storage.kept(place)
-    if kept is None:
-        with storage.scratch_directory() as scratch:
-            copy = scratch / "above" / package.directory.name
-            copy_tree(selection, copy)
-            text = _ask_backend(package, copy, scratch).replace(str(copy.parent), _PARENT)
-        kept = storage.keep(place, "METADATA", text.encode())
-    return _parse(kept.read_text(encoding="utf-8"), package.directory)
+    def _place(self, directory: Path, selection: Selection, what: str) -> Path | None:
+        """Where the cache keeps what is made of a package, by all that its build reads; None if unknown."""
+        inputs = inputs_of(directory)
+        if inputs is Inputs.UNKNOWN:
+            return None
+        variables = sorted(f"{name}={value}" for name, value in os.environ.items() if _READ_BY_TOOLS.match(name))
+        parts = [
+            _FORMAT,
+            self._python_version,
+            content_key(selection),
+            *variables,
+            *_repository_parts(directory, inputs),
+        ]
+        key = hashlib.sha256("\0".join(parts).encode(errors="surrogateescape")).hexdigest()
+        return storage.cache_directory() / "local" / what / key[:2] / key
 
 
-def local_wheel(package: LocalPackage) -> Path:
-    """A wheel of a local package; raises SdistBuildError in the backend's words."""
-    selection = package.selection()
-    place = _place(package, selection, "wheel")
-    kept = storage.kept(place)
-    if kept is not None:
-        return kept
-    with storage.scratch_directory() as scratch:
-        copy = scratch / "above" / package.directory.name
-        copy_tree(selection, copy)
-        indexes = read_indexes(package.directory)
-        about, version = str(package.directory), _version(package.directory)
-        wheel = build_wheel(copy, package.python_version, place, about=about, indexes=indexes, version=version)
-    return wheel
+def _repository_parts(directory: Path, inputs: Inputs) -> list[str]:
+    """What a build reads of the repository around a package."""
+    directory = Path(os.path.realpath(directory))
+    root = find_repository(directory)
+    if root is None or shutil.which("git") is None:
+        return []
+    # hatchling and poetry-core leave out of a wheel what git ignores, also by files above the package.
+    way = [path for path in directory.parents if path.is_relative_to(root)]
+    parts = [f"{depth} {_text(path / '.gitignore')}" for depth, path in enumerate(way)]
+    asks_git = build_system(directory).backend.startswith("poetry")
+    if not asks_git and inputs is not Inputs.REPOSITORY:
+        return parts
+    with open_repository(directory) as repository:
+        if asks_git:
+            parts.append(ignored_but_tracked(repository, directory))
+        if inputs is not Inputs.REPOSITORY:
+            return parts
+        parts.append(read_state(repository).key)
+        # Versions of what is not committed have the date in them, and so have those of some schemes.
+        return [*parts, dt.datetime.now(tz=dt.UTC).date().isoformat()]
 
 
-def wheel_metadata(wheel: Path, directory: Path) -> Metadata:
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="surrogateescape") if path.is_file() else ""
+
+
+def _metadata_in(wheel: Path, directory: Path) -> Metadata:
     """The metadata of the local package in `directory`, out of its wheel."""
     with zipfile.ZipFile(wheel) as archive:
         # Not that of a distribution which the package brings along in a directory of its own.
@@ -112,29 +184,51 @@ def wheel_metadata(wheel: Path, directory: Path) -> Metadata:
         return _parse(archive.read(member).decode("utf-8"), directory)
 
 
-def build_wheel(
-    source: Path, python_version: str, place: Path, *, about: str, indexes: Indexes, version: str = ""
-) -> Path:
-    """Build a wheel from a package's directory with uv.
+@dataclass(frozen=True, slots=True)
+class _About:
+    """What is built, for people, and the tree that stands for it in the backend's words."""
+
+    name: Path | str
+    tree: BuildTree | None = None
+
+    def said(self, text: str) -> str:
+        """The backend's words with the paths of the user's checkout."""
+        return text.replace(str(self.tree.above), str(self.tree.original_above)) if self.tree else text
+
+
+def build_wheel(source: Path, python_version: str, place: Path, *, about: str, indexes: Indexes) -> Path:
+    """Build a wheel from a source distribution's directory with uv.
 
     :param place: the directory of the cache to keep it in.
     :param about: what to call the source in an error.
     :param indexes: where what the backend needs comes from.
-    :param version: by the package's repository, if it takes its version from there.
 
     Raises SdistBuildError with the end of the backend's output, TargetError without a Python for the target.
     """
+    name, content = _build(source, python_version, indexes, _REPRODUCIBLE, _About(about))
+    return storage.keep(place, name, content)
+
+
+def _build(
+    source: Path, python_version: str, indexes: Indexes, variables: Mapping[str, str], about: _About
+) -> tuple[str, bytes]:
+    """The name and the bytes of a wheel."""
     with storage.scratch_directory() as scratch:
         arguments: list[str | Path] = ["build", "--wheel", "--python", _python_for(source, python_version)]
         arguments += ["--no-python-downloads", "--no-create-gitignore", "--out-dir", scratch / "out", source]
+        env = {**indexes.variables_outside(scratch), **variables, **_no_repository_above(scratch)}
         try:
-            variables = {**indexes.variables_outside(scratch), **_REPRODUCIBLE, **_pretended(version)}
-            uv.run(arguments, cwd=scratch, extra_env=variables, timeout=_TIME_LIMIT)
+            uv.run(arguments, cwd=scratch, extra_env=env, timeout=_TIME_LIMIT)
         except process.ProcessFailed as error:
             raise _failed(about, error) from error
         wheel = next((scratch / "out").glob("*.whl"))
-        kept = storage.keep(place, wheel.name, _canonical(wheel, built_in=source))
-    return kept
+        content = _canonical(wheel, above=about.tree.above if about.tree else None)
+    return wheel.name, content
+
+
+def _no_repository_above(scratch: Path) -> dict[str, str]:
+    """Keeps git from looking for a repository above the scratch directories."""
+    return {"GIT_CEILING_DIRECTORIES": str(scratch.parent)}
 
 
 def _python_for(source: Path, python_version: str) -> Path:
@@ -149,21 +243,20 @@ def _python_for(source: Path, python_version: str) -> Path:
 
 def _runs_project_code(directory: Path) -> bool:
     """Whether the backend runs code of the project, or compiles, so that the interpreter's version matters."""
-    backend, _, path = _build_system(directory)
-    pure = backend.partition(".")[0] in {"hatchling", "flit_core", "uv_build", "pdm"}
-    return bool(path) or not pure or (directory / "hatch_build.py").is_file()
+    system = build_system(directory)
+    pure = system.backend.partition(".")[0] in {"hatchling", "flit_core", "uv_build", "pdm"}
+    return bool(system.path) or not pure or (directory / "hatch_build.py").is_file()
 
 
-def _ask_backend(package: LocalPackage, copy: Path, scratch: Path) -> str:
-    backend, requires, path = _build_system(copy)
-    python = pythons.find_python(package.python_version)
+def _ask_backend(directory: Path, tree: BuildTree, scratch: Path, python_version: str) -> str:
+    system = build_system(tree.package)
+    python = pythons.find_python(python_version)
     hook = resources.files("builder.resolution") / "metadata_hook.py"
     script = scratch / "metadata_hook.py"
     script.write_text(hook.read_text(encoding="utf-8"), encoding="utf-8")
     output = scratch / "answer.json"
-    needs: Sequence[str] = requires
-    variables = {**read_indexes(package.directory).variables_outside(scratch), **_REPRODUCIBLE}
-    variables |= _pretended(_version(package.directory))
+    needs: Sequence[str] = system.requires
+    variables = {**read_indexes(directory).variables_outside(scratch), **_PYTHON, **_no_repository_above(scratch)}
     # The backend may want more installed once it has seen the project (PEP 517), but not for ever.
     for _round in range(3):
         arguments: list[str | Path] = ["run", "--no-project", "--isolated", "--no-python-downloads", "--quiet"]
@@ -171,52 +264,26 @@ def _ask_backend(package: LocalPackage, copy: Path, scratch: Path) -> str:
         for need in needs:
             arguments += ["--with", need]
         arguments += ["python", script]
-        arguments += [json.dumps(value) for value in (backend, list(path), str(output), list(needs))]
+        arguments += [json.dumps(value) for value in (system.backend, list(system.path), str(output), list(needs))]
         try:
-            uv.run(arguments, cwd=copy, extra_env=variables, timeout=_TIME_LIMIT)
+            uv.run(arguments, cwd=tree.package, extra_env=variables, timeout=_TIME_LIMIT)
         except process.ProcessFailed as error:
-            raise _failed(str(package.directory), error, manifest=_manifest(package.directory)) from error
+            raise _failed(_About(directory, tree), error, manifest=_manifest(directory)) from error
         answer: Mapping[str, object] = json.loads(output.read_text(encoding="utf-8"))
         if isinstance(answer.get("metadata"), str):
             return str(answer["metadata"])
         more = answer.get("needs")
         needs = [*needs, *(str(need) for need in more)] if isinstance(more, list) else needs
     raise SdistBuildError(
-        f"the build backend of `{package.directory}` asks for ever more requirements",
-        where=Origin(_manifest(package.directory)),
+        f"the build backend of `{directory}` asks for ever more requirements",
+        where=Origin(_manifest(directory)),
         remedy="Check `[build-system]` in pyproject.toml",
     )
 
 
-def _build_system(directory: Path) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
-    """Backend, requirements and backend path; the legacy setuptools one where none is declared (PEP 517)."""
-    system = TomlFile.pyproject(directory).data.get("build-system")
-    if not isinstance(system, dict):
-        return _LEGACY
-    requires, path = system.get("requires", []), system.get("backend-path", [])
-    backend = system.get("build-backend", _LEGACY[0])
-    return str(backend), tuple(map(str, requires)), tuple(map(str, path))
-
-
-def _version(directory: Path) -> str:
-    return scm_version(directory, _build_system(directory)[1])
-
-
-def _pretended(version: str) -> dict[str, str]:
-    return {VARIABLE: version} if version else {}
-
-
-def _place(package: LocalPackage, selection: Selection, what: str) -> Path:
-    """The cache's place for something made of a local package: it changes with any file of it."""
-    version = _version(package.directory)
-    key = hashlib.sha256(
-        f"{_FORMAT} {package.python_version} {version} {content_key(selection)}".encode()
-    ).hexdigest()
-    return storage.cache_directory() / "local" / what / key[:2] / key
-
-
 def _parse(text: str, directory: Path) -> Metadata:
-    message = email.parser.HeaderParser().parsestr(text.replace(_PARENT, str(directory.parent)))
+    above = urllib.parse.quote(str(root_of(directory).parent))
+    message = email.parser.HeaderParser().parsestr(text.replace(_ABOVE, above))
     requires = tuple(" ".join(value.split()) for value in message.get_all("Requires-Dist", []))
     extras = tuple(message.get_all("Provides-Extra", []))
     return Metadata(message["Name"], requires, message.get("Requires-Python", ""), _manifest(directory), extras)
@@ -229,28 +296,28 @@ def _manifest(directory: Path) -> Path:
     return legacy if legacy.is_file() and "project" not in pyproject.data else pyproject.path
 
 
-def _failed(about: str, error: process.ProcessFailed, manifest: Path | None = None) -> SdistBuildError:
+def _failed(about: _About, error: process.ProcessFailed, manifest: Path | None = None) -> SdistBuildError:
     # The end of a backend's output says what went wrong; the beginning is its progress.
     # What uv adds says where in a scratch directory the build failed, and hints at options that the user has not.
     output = re.sub(r"(?m)^(error: Failed to build `.*|  cause: .*|hint: .*)$", "", error.stderr) + error.stdout
     lines = [line for line in output.splitlines() if line.strip()] or error.stderr.splitlines()
     how = f"took longer than {_TIME_LIMIT:.0f} s" if error.code is None else "failed"
     return SdistBuildError(
-        f"building `{about}` {how}",
+        f"building `{about.name}` {how}",
         where=Origin(manifest) if manifest else None,
-        detail="\n".join(lines[-15:]),
+        detail=about.said("\n".join(lines[-15:])),
         remedy=(
-            f"Set {VARIABLE}, since the package is built in a copy without version control"
-            if re.search(r"setuptools[-_]scm", output)
+            "Build from a git checkout with its tags, or set SETUPTOOLS_SCM_PRETEND_VERSION"
+            if re.search(r"setuptools[-_]scm|vcs[-_]versioning", output)
             else "Correct what the build complains about; it ran without tokens and other secrets"
         ),
     )
 
 
-def _canonical(wheel: Path, *, built_in: Path) -> bytes:
+def _canonical(wheel: Path, *, above: Path | None) -> bytes:
     """A wheel that was built here, in one form: sorted, undated, uncompressed, so independent of zlib.
 
-    Requirements of its metadata that are paths beside the package name the place of the copy, which is taken out.
+    Requirements of its metadata that are paths in the copied checkout, which lies in `above`, lose that place.
     """
     content = io.BytesIO()
     with zipfile.ZipFile(wheel) as source, zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as target:
@@ -259,7 +326,7 @@ def _canonical(wheel: Path, *, built_in: Path) -> bytes:
             entry.external_attr = source.getinfo(name).external_attr
             entry.create_system = 3
             data = source.read(name)
-            if name.endswith(".dist-info/METADATA"):
-                data = data.replace(str(built_in.parent).encode(), _PARENT.encode())
+            if name.endswith(".dist-info/METADATA") and above:
+                data = data.replace(str(above).encode(), _ABOVE.encode())
             target.writestr(entry, data)
     return content.getvalue()

@@ -12,7 +12,7 @@ from importlib import resources
 from pathlib import Path
 
 from builder.errors import StorageError, ToolError
-from builder.system import process, storage
+from builder.system import git, process, storage
 
 _PIN = "uv-requirement.txt"
 _STAMP = ".stamp"
@@ -91,7 +91,7 @@ def run(
 
     What gives access to git repositories, such as the ssh agent, is left out where uv runs code of the project.
     pip's variables are left out too: uv does not read them, and they may hold credentials that the build backends
-    which it runs have no use for.
+    which it runs have no use for; and so are git's that say which repository to use, as in a hook.
 
     Raises process.ProcessFailed with uv's own words, but StorageError where they are about a full disk.
     """
@@ -103,7 +103,11 @@ def run(
         **(extra_env or {}),
     }
     environment = process.installer_environment(settings)
-    environment = {name: value for name, value in environment.items() if not name.startswith("PIP_")}
+    environment = {
+        name: value
+        for name, value in environment.items()
+        if not name.startswith("PIP_") and name not in git.REDIRECTING
+    }
     if arguments[0] not in _RUNNING_CODE:
         environment |= process.users_access()
     program = executable()

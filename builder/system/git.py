@@ -58,7 +58,7 @@ _CLONE_SETTINGS: Final[Mapping[str, str]] = {
     "safe.bareRepository": "explicit",
 }
 
-_REDIRECTING: Final = (
+REDIRECTING: Final = (
     *("GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_COMMON_DIR", "GIT_DIR", "GIT_INDEX_FILE", "GIT_NAMESPACE"),
     *("GIT_OBJECT_DIRECTORY", "GIT_PREFIX", "GIT_WORK_TREE"),
 )
@@ -148,7 +148,7 @@ def clone(location: str, commit: str, directory: Path) -> None:
             **{f"GIT_CONFIG_VALUE_{number}": value for number, value in enumerate(settings.values())},
         }
     )
-    for name in _REDIRECTING:
+    for name in REDIRECTING:
         env.pop(name, None)
     for cwd, arguments in (
         (directory.parent, ("clone", "--quiet", "--no-checkout", "--", address, str(directory))),
