@@ -25,6 +25,7 @@ from packaging.utils import canonicalize_name
 from builder.assembly.contents import PackedDistribution
 from builder.project.names import required_name
 from builder.resolution.lock import Distribution, Lock
+from builder.system.graph import reachable
 from builder.system.storage import Artefact
 
 _CLASSIFIER: Final = "License :: "
@@ -175,10 +176,5 @@ def _roots(needs: Mapping[str, Sequence[str]]) -> list[str]:
     for name in sorted(needs, key=lambda name: (name in needed, name)):
         if name not in reached:
             roots.append(name)
-            pending = [name]
-            while pending:
-                current = pending.pop()
-                if current not in reached:
-                    reached.add(current)
-                    pending.extend(needs[current])
+            reached |= reachable([name], needs)
     return roots

@@ -18,6 +18,7 @@ from builder.resolution import uv
 from builder.resolution.compiling import shorten
 from builder.resolution.indexes import read_indexes
 from builder.system import process, storage
+from builder.system.graph import reachable
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,19 +103,14 @@ def write_lock(wheelhouse: Wheelhouse, locked: Locked) -> Path:
 
 def _check_complete(wheelhouse: Wheelhouse, package: BuiltPackage) -> None:
     """See that nothing of the repository is missing which would otherwise come from an index."""
-    by_name = {each.name: each for each in wheelhouse.packages}
-    waiting, seen = [package], {package.name}
-    while waiting:
-        one = waiting.pop()
-        for name in one.requires:
-            if name not in by_name:
-                raise PackagesError(
-                    f"`{one.name}` needs `{name}`, which the wheelhouse `{wheelhouse.directory}` lacks",
-                    remedy=f"Build `{name}` too, of the same commit",
-                )
-            if name not in seen:
-                seen.add(name)
-                waiting.append(by_name[name])
+    needs = {built.name: built.requires for built in wheelhouse.packages}
+    for name in sorted(reachable([package.name], needs)):
+        if name not in needs:
+            needing = next(built.name for built in wheelhouse.packages if name in built.requires)
+            raise PackagesError(
+                f"`{needing}` needs `{name}`, which the wheelhouse `{wheelhouse.directory}` lacks",
+                remedy=f"Build `{name}` too, of the same commit",
+            )
 
 
 def _resolve(wheelhouse: Wheelhouse, package: BuiltPackage, python_version: str, scratch: Path) -> Path:

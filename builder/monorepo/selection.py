@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from fnmatch import fnmatchcase
+from graphlib import CycleError, TopologicalSorter
 from pathlib import PurePosixPath
 from typing import Final
 
@@ -14,6 +15,7 @@ from builder.monorepo import git
 from builder.monorepo.discover import Package, Repository
 from builder.monorepo.webapp import SOURCES
 from builder.monorepo.wheelhouse import unknown_names
+from builder.system.graph import reachable
 
 ALL: Final = "all"
 
@@ -52,7 +54,7 @@ def select_names(
 def with_siblings(repository: Repository, packages: Iterable[Package]) -> tuple[Package, ...]:
     """The packages and all of the repository that they, or their extras, need; however indirectly."""
     needs = {package.name: package.siblings for package in repository.packages}
-    return _in_order(repository, _reachable((package.name for package in packages), needs))
+    return _in_order(repository, reachable((package.name for package in packages), needs))
 
 
 def changed_since(repository: Repository, reference: str) -> tuple[Package, ...]:
@@ -73,7 +75,7 @@ def changed_since(repository: Repository, reference: str) -> tuple[Package, ...]
     for package in repository.packages:
         for sibling in package.siblings:
             needed_by[sibling].add(package.name)
-    return _in_order(repository, _reachable(changed, needed_by))
+    return _in_order(repository, reachable(changed, needed_by))
 
 
 def build_order(packages: Collection[Package]) -> tuple[tuple[Package, ...], ...]:
@@ -82,18 +84,19 @@ def build_order(packages: Collection[Package]) -> tuple[tuple[Package, ...], ...
     Within a stage all can be built at once. Raises PackagesError for packages that need each other.
     """
     names = {package.name for package in packages}
-    waiting = {package.name: set(package.build_requires) & names for package in packages}
+    order = TopologicalSorter({package.name: names.intersection(package.build_requires) for package in packages})
+    try:
+        order.prepare()
+    except CycleError as error:
+        circle = ", ".join(sorted(set(error.args[1])))
+        raise PackagesError(
+            f"these packages need each other in order to be built: {circle}",
+            remedy="Take one of them out of `requires` in `[build-system]`",
+        ) from error
     stages = []
-    while waiting:
-        ready = {name for name, needs in waiting.items() if not needs}
-        if not ready:
-            circle = ", ".join(sorted(waiting))
-            raise PackagesError(
-                f"these packages need each other in order to be built: {circle}",
-                remedy="Take one of them out of `requires` in `[build-system]`",
-            )
+    while ready := order.get_ready():
         stages.append(tuple(package for package in packages if package.name in ready))
-        waiting = {name: needs - ready for name, needs in waiting.items() if name not in ready}
+        order.done(*ready)
     return tuple(stages)
 
 
@@ -104,17 +107,6 @@ def _matching(selector: str, names: Sequence[str], listed: Sequence[str]) -> Seq
         pattern = selector.lower().replace("_", "-")
         return [name for name in listed if fnmatchcase(name, pattern)]
     return [name for name in names if name == canonicalize_name(selector)]
-
-
-def _reachable(start: Iterable[str], edges: Mapping[str, Iterable[str]]) -> set[str]:
-    found: set[str] = set()
-    waiting = list(start)
-    while waiting:
-        name = waiting.pop()
-        if name not in found:
-            found.add(name)
-            waiting += edges[name]
-    return found
 
 
 def _in_order(repository: Repository, names: Collection[str]) -> tuple[Package, ...]:
