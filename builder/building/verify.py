@@ -47,7 +47,7 @@ def verify_built(
         console.result(json.dumps({name: _report(outcome) for name, outcome in outcomes.items()}, indent=2))
     else:
         for name, outcome in outcomes.items():
-            show_outcome(name, outcome)
+            show_outcome(name, outcome, as_result=True)
     if any(isinstance(outcome, LoadError) for outcome in outcomes.values()):
         return 1
     return 0 if all(isinstance(outcome, Verified) for outcome in outcomes.values()) else NOT_VERIFIED

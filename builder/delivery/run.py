@@ -15,7 +15,6 @@ from builder.deployment.destination import BranchDeployment, Choice
 from builder.errors import BuilderError
 from builder.project.location import Location
 from builder.system.storage import Artefact
-from builder.verification.load import Definitions
 
 if TYPE_CHECKING:
     from builder.deployment.entries import Entry
@@ -84,7 +83,6 @@ class LocationRun:
 
     :param build: what was built for it; None until then, or if that failed.
     :param error: why it goes no further.
-    :param verified: what it defines; None if that is not known.
     :param published: its files in the registry, by name.
     :param updated: Dagster Cloud has been told to run it.
     :param loaded: Dagster Cloud runs it.
@@ -96,7 +94,6 @@ class LocationRun:
     location: Location
     build: ProjectBuild | None = None
     error: BuilderError | None = None
-    verified: Definitions | None = None
     published: dict[str, Published] = field(default_factory=dict)
     updated: bool = False
     loaded: bool = False

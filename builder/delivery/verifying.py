@@ -10,13 +10,13 @@ from builder.building.steps import DepsBuild
 from builder.building.workspace import ProjectBuild
 from builder.delivery.run import LocationRun
 from builder.delivery.uploader import Uploader
-from builder.errors import BuilderError, LoadError, Notice
+from builder.errors import BuilderError, LoadError
 from builder.system import storage
 from builder.terminal.console import console
 from builder.verification.machine import NotVerified, interpreter
-from builder.verification.outcome_table import counts
+from builder.verification.outcome_table import show_outcome
 from builder.verification.unpack import kept_deps
-from builder.verification.verify import Outcome, ToVerify, Verified, to_verify, verify_locations
+from builder.verification.verify import Outcome, ToVerify, to_verify, verify_locations
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +39,10 @@ def verify(runs: Sequence[LocationRun], how: Verification, python_version: str, 
     by_name = {run.name: run for run in runs}
 
     def done(item: ToVerify, outcome: Outcome) -> None:
-        run = by_name[item.name]
         if isinstance(outcome, LoadError):
-            run.error = outcome
-        elif isinstance(outcome, Verified):
-            run.verified = outcome.definitions
-            console.done(f"location `{run.name}` loads: {counts(outcome.definitions)}", outcome.seconds)
-            console.notices(Notice(f"location `{run.name}`: {each.text}", each.where) for each in outcome.warnings)
+            by_name[item.name].error = outcome
         else:
-            remedy = f"; {outcome.remedy[0].lower()}{outcome.remedy[1:]}" if outcome.remedy else ""
-            console.notices([Notice(f"location `{run.name}` is not verified: {outcome.reason}{remedy}")])
+            show_outcome(item.name, outcome)
 
     with storage.scratch_directory() as scratch:
         items = [_item(run, run.build, python_version, uploader, scratch) for run in runs if run.build]

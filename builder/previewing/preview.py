@@ -27,7 +27,7 @@ from builder.system import storage
 from builder.terminal import options
 from builder.terminal.console import console
 from builder.terminal.running import stop_is_the_end
-from builder.verification.outcome_table import counts, show_outcome
+from builder.verification.outcome_table import show_outcome
 from builder.verification.verify import Outcome, ToVerify, Verified, verify_locations
 
 _LOOK_SECONDS: Final = 0.25
@@ -46,8 +46,9 @@ def preview(out_dir: Path, names: Sequence[str], port: int, variables: Sequence[
     claim(port)
     items, outcomes = built_locations(out_dir, names)
     outcomes |= _verified(items, environment)
-    names_that_load = {name for name, outcome in outcomes.items() if _show(name, outcome)}
-    loading = [item for item in items if item.name in names_that_load]
+    for name, outcome in outcomes.items():
+        show_outcome(name, outcome)
+    loading = [item for item in items if isinstance(outcomes[item.name], Verified)]
     if not loading:
         failed = any(isinstance(outcome, LoadError) for outcome in outcomes.values())
         return 1 if failed else NOT_VERIFIED
@@ -76,16 +77,6 @@ def preview(out_dir: Path, names: Sequence[str], port: int, variables: Sequence[
 def _verified(items: Sequence[ToVerify], environment: Mapping[str, str]) -> dict[str, Outcome]:
     with console.progress(f"loading {_count(items, 'location')}", None):
         return verify_locations(items, environment=environment)
-
-
-def _show(name: str, outcome: Outcome) -> bool:
-    """Show what became of a location; whether it loads."""
-    if not isinstance(outcome, Verified):
-        show_outcome(name, outcome)
-        return False
-    console.done(f"location `{name}` loads: {counts(outcome.definitions)}", outcome.seconds)
-    console.notices(Notice(f"location `{name}`: {each.text}", each.where) for each in outcome.warnings)
-    return True
 
 
 def _unpacked(items: Sequence[ToVerify], scratch: Path) -> list[Ready]:

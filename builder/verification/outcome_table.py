@@ -14,15 +14,21 @@ _SHOWN: Final = 5
 """Names of a kind that are shown."""
 
 
-def show_outcome(name: str, outcome: Outcome) -> None:
-    """Show what became of a location: what it defines and what dagster warned of, or why it does not load."""
+def show_outcome(name: str, outcome: Outcome, *, as_result: bool = False) -> None:
+    """Show what became of a location: what it defines and what dagster warned of, or why it does not load.
+
+    :param as_result: it is what the command was run for: stdout gets it, with the names of what is defined.
+    """
     if isinstance(outcome, LoadError):
         console.error(outcome, about=f"location `{name}`")
     elif isinstance(outcome, Verified):
-        about = f"dagster {outcome.dagster_version}, {outcome.seconds:.1f} s"
-        console.result(f"✓ location `{name}` loads: {counts(outcome.definitions)} ({about})")
-        for line in _names(outcome.definitions):
-            console.result(f"  {line}")
+        loads = f"location `{name}` loads: {_counts(outcome.definitions)}"
+        if as_result:
+            console.result(f"✓ {loads} (dagster {outcome.dagster_version}, {outcome.seconds:.1f} s)")
+            for line in _names(outcome.definitions):
+                console.result(f"  {line}")
+        else:
+            console.done(loads, outcome.seconds)
         console.notices(Notice(f"location `{name}`: {each.text}", each.where) for each in outcome.warnings)
     else:
         remedy = f"; {outcome.remedy[0].lower()}{outcome.remedy[1:]}" if outcome.remedy else ""
@@ -35,7 +41,7 @@ def _kinds(definitions: Definitions) -> dict[str, tuple[str, ...]]:
     return {kind: names for kind, names in found.items() if names}
 
 
-def counts(definitions: Definitions) -> str:
+def _counts(definitions: Definitions) -> str:
     """How many assets, jobs and so on there are."""
     numbers = [
         f"{len(names)} {kind if len(names) > 1 else kind.removesuffix('s')}"
