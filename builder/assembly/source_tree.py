@@ -15,8 +15,8 @@ from typing import Final
 
 from builder.assembly.source_pex import SourceEntry
 from builder.errors import AssemblyError, Notice, ProjectError
+from builder.project.external_files import Outside
 from builder.project.files import ProjectFile, Selection
-from builder.project.outside import Outside
 
 ROOT: Final = "working_directory/root"
 """Where the files of the build directory are."""

@@ -7,28 +7,28 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder.assembly.ballast import cuda_libraries, large_files, own_tests, several_sdks
 from builder.assembly.contents import PackedDistribution, PackedFile
 from builder.assembly.deps_pex import LAYOUT_VERSION, Assembled, assemble_deps_pex
 from builder.assembly.sbom import sbom
+from builder.assembly.size_warnings import cuda_libraries, large_files, own_tests, several_sdks
 from builder.assembly.source_pex import assemble_source_pex
 from builder.assembly.source_tree import source_entries
 from builder.assembly.wheels import WheelFile
 from builder.errors import Notice
 from builder.project.bounds import check_includes
+from builder.project.external_files import Outside, paths_named_outside, select_outside, split_include
 from builder.project.files import Selection, select_files
 from builder.project.lifecycle import lifecycle_notices
 from builder.project.location import SourceTree
 from builder.project.metadata import MetadataBuilder
 from builder.project.names import required_name
-from builder.project.outside import Outside, paths_named_outside, select_outside, split_include
 from builder.project.requirements import Requirements, Wanted, read_requirements
 from builder.project.settings import read_settings
 from builder.project.toml_file import TomlFile
 from builder.resolution.backend import LocalPackages
 from builder.resolution.lock import Lock
+from builder.resolution.lock_warnings import importing_setuptools
 from builder.resolution.resolve import resolve
-from builder.resolution.sanity import importing_setuptools
 from builder.resolution.sdists import fetch_wheels
 from builder.resolution.target import Target
 from builder.system import cache

@@ -8,12 +8,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
-from builder.building.built import built_locations
+from builder.building.built_locations import built_locations
 from builder.errors import LoadError, UsageError
 from builder.project.workspace import read_workspace
 from builder.terminal import options
 from builder.terminal.console import console
-from builder.verification.machine import python_version_of
+from builder.verification.compatibility import python_version_of
 from builder.verification.outcome_table import show_outcome
 from builder.verification.verify import Outcome, ToVerify, Verified, to_verify, verify_locations
 

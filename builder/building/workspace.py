@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from builder.assembly.ballast import installed_twice
 from builder.assembly.bootstrap import bootstrap
 from builder.assembly.deps_pex import LAYOUT_VERSION
+from builder.assembly.size_warnings import installed_twice
 from builder.building.steps import (
     DepsBuild,
     SourceBuild,

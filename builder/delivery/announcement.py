@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from builder.delivery.run import LocationRun
+from builder.delivery.location_run import LocationRun
 from builder.deployment.context import Context, commit_url
 from builder.deployment.destination import Choice
 from builder.deployment.summary import (

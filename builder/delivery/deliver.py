@@ -9,15 +9,15 @@ from collections.abc import Sequence
 
 from builder.delivery.announcement import Announcement, announced, state
 from builder.delivery.job import Job, build_locations, show_built, show_errors
+from builder.delivery.location_run import LocationRun, Update, Upload
 from builder.delivery.options import DeliveryOptions
 from builder.delivery.plan import plan
-from builder.delivery.run import LocationRun, Update, Upload
 from builder.delivery.updater import Updater
 from builder.delivery.uploader import Uploader
 from builder.delivery.verifying import Verification, verify
 from builder.deployment.cloud import Cloud
-from builder.deployment.connection import read_connection
 from builder.deployment.destination import BranchDeployment, find_destination, parse_details
+from builder.deployment.organization import read_connection
 from builder.deployment.pull_request_comment import comment_of_run
 from builder.publishing.pex_registry import Check
 from builder.system import process

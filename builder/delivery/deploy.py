@@ -10,9 +10,9 @@ from pathlib import Path
 from builder.building.target import projects_target
 from builder.delivery.announcement import Announcement, announced
 from builder.delivery.job import Job, build_locations, show_built, show_errors
+from builder.delivery.location_run import LocationRun
 from builder.delivery.options import DeliveryOptions
 from builder.delivery.plan import plan
-from builder.delivery.run import LocationRun
 from builder.project.location import Workspace
 from builder.project.requirements import Wanted
 from builder.project.workspace import read_workspace

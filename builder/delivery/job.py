@@ -10,7 +10,7 @@ from pathlib import Path
 from builder.building.build_json import build_report
 from builder.building.contents_table import show_contents
 from builder.building.workspace import FindDeps, ProjectBuild, build_workspace
-from builder.delivery.run import LocationRun
+from builder.delivery.location_run import LocationRun
 from builder.errors import BuilderError
 from builder.project.location import Workspace
 from builder.project.requirements import Wanted

@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from builder.delivery.run import LocationRun, Update, attempt, names_of
+from builder.delivery.location_run import LocationRun, Update, attempt, names_of
 from builder.deployment.cloud import Cloud
 from builder.deployment.destination import BranchDeployment, FullDeployment
 from builder.deployment.document import location_document

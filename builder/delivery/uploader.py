@@ -10,7 +10,7 @@ from typing import Self
 
 from builder.assembly.deps_pex import LAYOUT_VERSION
 from builder.building.steps import DepsBuild, write_lock
-from builder.delivery.run import LocationRun, Upload, attempt
+from builder.delivery.location_run import LocationRun, Upload, attempt
 from builder.deployment.cloud import Cloud
 from builder.errors import PublishError
 from builder.publishing.pex_registry import CachedDeps, PexRegistry, Published

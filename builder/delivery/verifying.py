@@ -8,12 +8,12 @@ from pathlib import Path
 
 from builder.building.steps import DepsBuild
 from builder.building.workspace import ProjectBuild
-from builder.delivery.run import LocationRun
+from builder.delivery.location_run import LocationRun
 from builder.delivery.uploader import Uploader
 from builder.errors import BuilderError, LoadError
 from builder.system import storage
 from builder.terminal.console import console
-from builder.verification.machine import NotVerified, interpreter
+from builder.verification.compatibility import NotVerified, interpreter
 from builder.verification.outcome_table import show_outcome
 from builder.verification.unpack import kept_deps
 from builder.verification.verify import Outcome, ToVerify, to_verify, verify_locations

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 from builder.deployment import operations
-from builder.deployment.connection import Connection
+from builder.deployment.cloud_errors import AGAIN, GraphQLErrors, Uncertain
 from builder.deployment.destination import BranchDeployment
 from builder.deployment.entries import Entry, read_entries
-from builder.deployment.failures import AGAIN, GraphQLErrors, Uncertain
 from builder.deployment.graphql import RETRIES, GraphQL
+from builder.deployment.organization import Connection
 from builder.deployment.updating import listed, reason, update_locations
 from builder.errors import CloudError, Notice
 from builder.publishing.pex_registry import NoUrl

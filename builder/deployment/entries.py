@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from builder.deployment.failures import Uncertain
+from builder.deployment.cloud_errors import Uncertain
 from builder.deployment.server_error import ServerError, read_server_error
 
 

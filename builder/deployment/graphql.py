@@ -13,9 +13,9 @@ from typing import Any, Final, Self
 
 import httpx
 
-from builder.deployment import failures
-from builder.deployment.connection import Connection
+from builder.deployment import cloud_errors
 from builder.deployment.operations import CLIENT_VERSION
+from builder.deployment.organization import Connection
 from builder.errors import CloudError, Notice
 from builder.system import http, process
 
@@ -91,12 +91,12 @@ class GraphQL:
                     attempts=1 + retries,
                     deadline=http.Deadline(_LONGEST_WAIT),
                 )
-            except failures.Maintenance as pause:
+            except cloud_errors.Maintenance as pause:
                 self._wait(pause)
             except http.HttpError as error:
-                raise failures.explain(error) from error
+                raise cloud_errors.explain(error) from error
 
-    def _wait(self, pause: failures.Maintenance) -> None:
+    def _wait(self, pause: cloud_errors.Maintenance) -> None:
         state = f"Dagster Cloud (`{self.connection.host}`) is being maintained"
         if self._patience <= 0:
             raise CloudError(
@@ -121,7 +121,7 @@ class GraphQL:
             failure = http.network_error(error, self.connection.host)
             failure.transient &= repeatable or not failure.timed_out
             raise failure from error
-        return failures.data_of(response, self.connection)
+        return cloud_errors.data_of(response, self.connection)
 
 
 def _timeout() -> httpx.Timeout:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from builder.deployment import operations
+from builder.deployment.cloud_errors import AGAIN, GraphQLErrors, Uncertain
 from builder.deployment.entries import Entry
-from builder.deployment.failures import AGAIN, GraphQLErrors, Uncertain
 from builder.deployment.graphql import GraphQL
 from builder.errors import CloudError, Notice
 from builder.system import process

@@ -25,7 +25,7 @@ from packaging.utils import canonicalize_name
 
 from builder.errors import Origin, PackagesError
 from builder.monorepo import git
-from builder.monorepo.declared import Declared, Undeclared, read_declared
+from builder.monorepo.declarations import Declared, Undeclared, read_declared
 from builder.monorepo.families import families_of
 from builder.monorepo.versions import Family
 from builder.monorepo.webapp import Webapp, find_webapp

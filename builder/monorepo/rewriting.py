@@ -19,7 +19,7 @@ from packaging.utils import canonicalize_name
 from tomlkit.items import Array, Table
 
 from builder.errors import Notice, Origin, PackagesError
-from builder.monorepo.declared import version_literal
+from builder.monorepo.declarations import version_literal
 from builder.monorepo.discover import Package, Repository
 from builder.monorepo.pins import not_satisfied, pin_open, repin
 from builder.monorepo.setup_py import parse_setup_py, setup_call

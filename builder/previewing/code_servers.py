@@ -21,8 +21,8 @@ from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 from builder.errors import LoadError
 from builder.resolution.pythons import find_python
 from builder.system import process, storage
+from builder.verification.compatibility import pex_info
 from builder.verification.load import server_environment
-from builder.verification.machine import pex_info
 from builder.verification.unpack import Unpacked, unpack, unpacked_deps
 from builder.verification.verify import ToVerify
 

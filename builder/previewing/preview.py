@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from builder.building.built import built_locations
+from builder.building.built_locations import built_locations
 from builder.building.verify import NOT_VERIFIED
 from builder.errors import LoadError, Notice
 from builder.previewing.code_servers import (
@@ -21,8 +21,16 @@ from builder.previewing.code_servers import (
     socket_directory,
     wait_until_up,
 )
-from builder.previewing.home import make_home
-from builder.previewing.page import Page, Webserver, claim, fetched_webserver, page, webserver_of, write_workspace
+from builder.previewing.dagster_home import make_home
+from builder.previewing.webserver import (
+    Page,
+    Webserver,
+    claim,
+    fetched_webserver,
+    page,
+    webserver_of,
+    write_workspace,
+)
 from builder.system import storage
 from builder.terminal import options
 from builder.terminal.console import console

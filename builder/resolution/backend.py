@@ -27,9 +27,9 @@ from pathlib import Path
 from typing import Final
 
 from builder.errors import Origin, SdistBuildError, TargetError
+from builder.project.external_files import split_include
 from builder.project.files import Selection, content_key, select_files
 from builder.project.metadata import Metadata
-from builder.project.outside import split_include
 from builder.project.settings import read_settings
 from builder.project.toml_file import TomlFile
 from builder.resolution import pythons, uv

@@ -15,12 +15,12 @@ from builder.errors import FetchError, Notice, Origin, ResolutionError
 from builder.project.names import required_name
 from builder.project.requirements import NOTHING, Requirements
 from builder.project.requirements_txt import RequirementLine
-from builder.resolution import recent, uv
+from builder.resolution import resolution_cache, uv
 from builder.resolution.compiling import NETWORK, compile_requirements, shorten, unreachable
 from builder.resolution.indexes import Indexes, read_indexes
 from builder.resolution.lock import Lock, allowed_hashes, read_lock
+from builder.resolution.lock_warnings import oddities
 from builder.resolution.poetry_lock import locked_requirements
-from builder.resolution.sanity import oddities
 from builder.resolution.series import apart, dagster_first, series
 from builder.resolution.target import Target
 from builder.system import process
@@ -66,14 +66,14 @@ def local_packages(requirements: Requirements) -> tuple[Path, ...]:
 
 def _resolve(requirements: Requirements, target: Target) -> Resolution:
     indexes = read_indexes(requirements.directory, requirements.options)
-    place = recent.place(requirements, target, indexes)
-    known = recent.recall(place) if place else None
+    place = resolution_cache.entry_path(requirements, target, indexes)
+    known = resolution_cache.load(place) if place else None
     text, age = known or (_resolve_anew(requirements, target, indexes), None)
     origin = requirements.lines[0].origin if requirements.lines else Origin(requirements.directory)
     hashes = allowed_hashes(requirements.lines)
     lock = read_lock(text, target, base=requirements.directory, origin=origin, hashes=hashes)
     if place and not known:
-        recent.remember(place, text)
+        resolution_cache.save(place, text)
     return Resolution(replace(lock, indexes=indexes), age, (*indexes.notices, *_written_notices(text)))
 
 

@@ -21,6 +21,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final, TypeVar
 
+import certifi
 import httpx
 
 from builder.errors import NetworkError
@@ -195,9 +196,8 @@ def _context(trust: Trust) -> ssl.SSLContext:
             remedy="Correct SSL_CERT_FILE, REQUESTS_CA_BUNDLE and SSL_CLIENT_CERT, or `cert` and `client-cert` of"
             " pip's configuration",
         ) from error
+    # The smallest images have no certificates of their own.
     if not trust.authorities and not context.cert_store_stats()["x509_ca"]:
-        import certifi  # noqa: PLC0415  (only where the system trusts nobody, as in the smallest images)
-
         context.load_verify_locations(certifi.where())
     return context
 

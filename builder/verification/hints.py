@@ -12,10 +12,10 @@ from typing import Final
 
 from builder.errors import Origin
 from builder.system.tracebacks import CutTraceback, chain, place
-from builder.verification.distributions import how_to_declare, provider_of
-from builder.verification.left_out import LeftOut, why_left_out
-from builder.verification.libraries import how_to_get, missing_library
+from builder.verification.exclusion_reason import LeftOut, why_left_out
+from builder.verification.import_names import how_to_declare, provider_of
 from builder.verification.load import CodeSource, Raised
+from builder.verification.native_libraries import how_to_get, missing_library
 
 _UNSET: Final = re.compile(r'environment variable "?(\w+)"?,? (?:which )?is not set', re.IGNORECASE)
 _SEVERAL: Final = re.compile(r"Found Definitions objects: (.+)")

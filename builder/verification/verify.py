@@ -15,9 +15,9 @@ from builder.errors import LoadError, Notice, Origin
 from builder.project.location import Location
 from builder.system import process, storage
 from builder.system.tracebacks import CutTraceback, RaisedError, cut, place
+from builder.verification.compatibility import NotVerified, interpreter, unfit
 from builder.verification.hints import Context, Explanation, explain
 from builder.verification.load import CodeSource, Definitions, Died, Loaded, Raised, load
-from builder.verification.machine import NotVerified, interpreter, unfit
 from builder.verification.unpack import kept_deps, prune, unpack, unpacked_deps
 
 DEFAULT_TIMEOUT: Final = 120.0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.resolution import recent
+from builder.resolution import resolution_cache
 from tests.support.commands import Workshop, make_sdist, put_setuptools, workshop
 
 PYPROJECT = """
@@ -62,7 +62,7 @@ def test_a_corrupt_cache_heals(shop: Workshop, damage: str) -> None:
 def test_a_corrupt_resolution_is_made_again(tmp_path: Path) -> None:
 
     path = tmp_path / "lock"
-    recent.remember(path, "text")
-    assert recent.recall(path) == ("text", 0)
+    resolution_cache.save(path, "text")
+    assert resolution_cache.load(path) == ("text", 0)
     path.write_text(path.read_text()[:-1])
-    assert recent.recall(path) is None
+    assert resolution_cache.load(path) is None

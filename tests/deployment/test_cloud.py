@@ -16,11 +16,11 @@ from dagster_cloud_cli.core.pex_builder import pex_registry
 
 from builder.deployment import graphql, operations, updating
 from builder.deployment.cloud import Cloud
-from builder.deployment.connection import Connection, read_connection
+from builder.deployment.cloud_errors import Uncertain
 from builder.deployment.context import Commit, PullRequest
 from builder.deployment.destination import BranchDeployment, GitMetadata
 from builder.deployment.entries import Entry
-from builder.deployment.failures import Uncertain
+from builder.deployment.organization import Connection, read_connection
 from builder.deployment.updating import NotUpdated
 from builder.errors import CloudError, Notice
 from builder.system import http, process

@@ -10,8 +10,8 @@ import pytest
 
 from builder.deployment import loading
 from builder.deployment.cloud import Cloud
-from builder.deployment.connection import read_connection
 from builder.deployment.loading import wait_until_loaded
+from builder.deployment.organization import read_connection
 from builder.errors import LoadError
 from builder.system import http, process
 from tests.support.cloud import CloudServer, faults

@@ -14,7 +14,7 @@ from pip._internal.models.index import PyPI
 from builder.errors import BuilderError, FetchError, Notice, ResolutionError
 from builder.project.metadata import Metadata
 from builder.project.requirements import Requirements, read_requirements
-from builder.resolution import recent, uv
+from builder.resolution import resolution_cache, uv
 from builder.resolution.indexes import read_indexes
 from builder.resolution.lock import Lock
 from builder.resolution.resolve import resolve
@@ -302,7 +302,7 @@ def test_a_resolution_is_used_again_only_while_nothing_but_the_public_index_and_
     requirements = Requirements(place.root / "project")
 
     def remembered() -> Path | None:
-        return recent.place(requirements, TARGET, read_indexes(requirements.directory))
+        return resolution_cache.entry_path(requirements, TARGET, read_indexes(requirements.directory))
 
     place.monkeypatch.delenv("UV_HTTP_RETRIES")
     plain = remembered()

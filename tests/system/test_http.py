@@ -17,7 +17,7 @@ import pytest
 import trustme
 
 from builder.deployment.cloud import Cloud
-from builder.deployment.connection import Connection
+from builder.deployment.organization import Connection
 from builder.deployment.pull_request_comment import PullRequestComment
 from builder.errors import BuilderError, NetworkError
 from builder.oci import registry as registry_module

@@ -10,11 +10,11 @@ import pytest
 
 from builder.errors import Origin
 from builder.system.tracebacks import Frame, RaisedError, cut, find_site_packages, parse_stack, place
-from builder.verification.distributions import how_to_declare, provider_of
+from builder.verification.exclusion_reason import why_left_out
 from builder.verification.hints import Context, Explanation, explain
-from builder.verification.left_out import why_left_out
-from builder.verification.libraries import how_to_get, missing_library
+from builder.verification.import_names import how_to_declare, provider_of
 from builder.verification.load import CodeSource, Raised
+from builder.verification.native_libraries import how_to_get, missing_library
 from tests.support.commands import write_tree
 
 SITE = "/venvs/1f/lib/python3.11/site-packages"

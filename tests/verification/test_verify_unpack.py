@@ -14,9 +14,9 @@ import pytest
 from builder.assembly.deps_pex import assemble_deps_pex
 from builder.errors import LoadError
 from builder.system import process, storage
-from builder.verification import machine
+from builder.verification import compatibility
+from builder.verification.compatibility import NotVerified
 from builder.verification.load import CodeSource
-from builder.verification.machine import NotVerified
 from builder.verification.unpack import kept_deps, prune, unpack, unpacked_deps
 from builder.verification.verify import ToVerify, verify_locations
 from tests.support.programs import REPOSITORY
@@ -103,12 +103,12 @@ def test_a_machine_says_what_it_cannot_run(tmp_path: Path) -> None:
         "old-1.0-cp27-cp27m-win32.whl": "",
     }
     (tmp_path / "PEX-INFO").write_text(json.dumps({"distributions": names}))
-    found = machine.unfit(tmp_path, "3.11")
+    found = compatibility.unfit(tmp_path, "3.11")
     assert found is not None
     assert found.reason.startswith("this machine (")
     assert found.reason.endswith(f"cannot run `{list(names)[2]}` and 1 other distributions")
     (tmp_path / "PEX-INFO").write_text(json.dumps({"distributions": dict(list(names.items())[:1])}))
-    assert machine.unfit(tmp_path, "3.11") is None
+    assert compatibility.unfit(tmp_path, "3.11") is None
 
 
 def test_not_verified_is_neither_success_nor_failure(deps: Path, tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ from typing import Final
 
 from builder.errors import BuilderError
 from builder.project.exclusions import Reason
+from builder.project.external_files import split_include
 from builder.project.files import directories_of, select_files
-from builder.project.outside import split_include
 from builder.project.patterns import IGNORE_FILE, Line
 from builder.project.settings import read_settings
 

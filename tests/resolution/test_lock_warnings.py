@@ -9,7 +9,7 @@ import pytest
 from builder.errors import Notice, Origin
 from builder.project.requirements_txt import RequirementLine
 from builder.resolution.lock import read_lock
-from builder.resolution.sanity import importing_setuptools, oddities
+from builder.resolution.lock_warnings import importing_setuptools, oddities
 from builder.resolution.store import StoredFile
 from builder.resolution.target import serverless_target
 from tests.support.wheels import make_wheel

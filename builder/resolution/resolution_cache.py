@@ -1,4 +1,4 @@
-"""Resolutions of the last minutes, for building again after a change of code.
+"""A cache of resolutions of the last ten minutes, for building again after a change of code.
 
 The public index lets its pages be cached for ten minutes, and uv does so; a mirror that says nothing of caching
 makes uv ask for every page again, which takes seconds. So a resolution of the same requirements is used again for
@@ -31,8 +31,8 @@ _SETTINGS: Final = re.compile(r"UV_(?!CACHE_DIR$|NO_PROGRESS$|PYTHON)\w+")
 _HARMLESS_TABLES: Final = {"sources", "workspace", "package", "dev-dependencies", "managed", "build-backend"}
 
 
-def place(requirements: Requirements, target: Target, indexes: Indexes) -> Path | None:
-    """Where the resolution of these requirements is remembered; None if it must not be."""
+def entry_path(requirements: Requirements, target: Target, indexes: Indexes) -> Path | None:
+    """The file of the resolution of these requirements; None if it must not be kept."""
     if (
         indexes.remote
         or any(_SETTINGS.fullmatch(name) for name in os.environ)
@@ -59,8 +59,8 @@ def place(requirements: Requirements, target: Target, indexes: Indexes) -> Path 
     return storage.cache_directory() / "resolutions" / f"{digest}.pylock.toml"
 
 
-def recall(path: Path) -> tuple[str, int] | None:
-    """A remembered resolution and its age in seconds; None if there is none, or none recent enough."""
+def load(path: Path) -> tuple[str, int] | None:
+    """A kept resolution and its age in seconds; None if there is none, or none recent enough."""
     try:
         age = time.time() - path.stat().st_mtime
         head, _, text = path.read_text(encoding="utf-8").partition("\n")
@@ -69,7 +69,7 @@ def recall(path: Path) -> tuple[str, int] | None:
     return (text, int(age)) if 0 <= age < _SECONDS and head == _digest(text) else None
 
 
-def remember(path: Path, text: str) -> None:
+def save(path: Path, text: str) -> None:
     """Keep a resolution for the next build."""
     with storage.atomic_write(path) as stream:
         stream.write(f"{_digest(text)}\n{text}".encode())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from builder.deployment.connection import Connection
+from builder.deployment.organization import Connection
 from builder.errors import CloudError
 from builder.system import http
 
