@@ -24,18 +24,37 @@ def read_metadata(directory: Path, build: MetadataBuilder) -> Metadata | None:
     """The metadata of the package or dependency list in a directory; None where nothing is declared.
 
     In this order: poetry's, where poetry is the project's tool; `[project]` without dynamic dependencies, as it
-    stands; setup.cfg without a setup.py, as it stands; whatever the build backend says.
+    stands, unless the backend may change it; setup.cfg without a setup.py, as it stands; what the backend says.
     """
     if uses_poetry(directory):
         return read_poetry(directory)
     pyproject = TomlFile.pyproject(directory)
     has_project = bool(pyproject.table("project"))
-    static = static_metadata(pyproject) if has_project else None
+    asking = is_package(directory) and _left_to_the_backend(pyproject)
+    static = static_metadata(pyproject) if has_project and not asking else None
     if static is None and not has_project and not (directory / "setup.py").is_file():
         static = read_setup_cfg(directory)
     if static is None and is_package(directory):
         return build(directory)
     return static
+
+
+def _left_to_the_backend(pyproject: TomlFile) -> bool:
+    """Whether a backend may make something else of a static `[project]`, whatever PEP 621 says of it."""
+    system = pyproject.table("build-system")
+    backend = str(system.get("build-backend", ""))
+    if system.get("backend-path"):
+        return True
+    if backend.startswith("hatchling"):
+        # It formats direct references: `{root:uri}`, `{root:parent:uri}`, `{env:NAME}`.
+        project = pyproject.table("project")
+        lists = [project.get("dependencies"), *pyproject.table("project", "optional-dependencies").values()]
+        return any("{" in str(text) for texts in lists if isinstance(texts, list) for text in texts)
+    if backend.startswith("pdm"):
+        # A build hook may change any metadata.
+        hook = pyproject.table("tool", "pdm", "build").get("custom-hook", "pdm_build.py")
+        return (pyproject.path.parent / str(hook)).is_file()
+    return False
 
 
 def read_groups(directory: Path, names: Iterable[str]) -> tuple[str, ...]:

@@ -35,7 +35,9 @@ def uses_poetry(directory: Path) -> bool:
 def read_poetry(directory: Path) -> Metadata:
     """The metadata of a poetry project; runs no code of it. Raises ProjectError in poetry-core's words."""
     package = _package(directory)
-    requires = tuple(dependency.to_pep_508() for dependency in package.requires)
+    # `[tool.poetry.dependencies]` says of what `[project]` names where it comes from: a path, git, a source.
+    main = package.dependency_group("main") if package.has_dependency_group("main") else None
+    requires = tuple(each.to_pep_508() for each in (main.dependencies_for_locking if main else ()))
     python = package.python_versions
     return Metadata(
         name=package.name,
@@ -51,7 +53,8 @@ def read_poetry_groups(directory: Path) -> Mapping[str, tuple[str, ...]]:
     package = _package(directory)
     names = package.dependency_group_names(include_optional=True) - {"main"}
     return {
-        name: tuple(found.to_pep_508() for found in package.dependency_group(name).dependencies) for name in names
+        name: tuple(each.to_pep_508() for each in package.dependency_group(name).dependencies_for_locking)
+        for name in names
     }
 
 

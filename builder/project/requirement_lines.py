@@ -59,9 +59,14 @@ def check_syntax(line: RequirementLine) -> None:
 
 
 def path_of_url(url: str, base: Path) -> Path:
-    """The path of a `file:` URL, which may be relative to `base`; a fragment such as `#egg=x` is dropped."""
-    parsed = urllib.parse.urlsplit(url)
-    return Path(os.path.normpath(base / urllib.parse.unquote(parsed.path)))
+    """The path of a `file:` URL, which may be relative to `base`; a fragment such as `#egg=x` is dropped.
+
+    `${PROJECT_ROOT}` stands for `base`, as pdm and uv have it.
+    """
+    parsed = urllib.parse.urlsplit(url.replace("${PROJECT_ROOT}", urllib.parse.quote(str(base))))
+    path = os.path.normpath(base / urllib.parse.unquote(parsed.path))
+    # POSIX keeps two slashes at the beginning, as in `file:///${PROJECT_ROOT}`.
+    return Path(f"/{path.lstrip('/')}" if path.startswith("//") else path)
 
 
 def extras_of(text: str) -> list[str]:

@@ -265,6 +265,12 @@ class _Collector:
                 self._add_path(path, frozenset(requirement.extras), origin)
             case IndexSource(table):
                 self.lines.append(RequirementLine(str(requirement), origin, index=table))
+            case str(url) if "{" in url.replace("${PROJECT_ROOT}", ""):
+                raise ProjectError(
+                    f"`{url}` is no URL: what is in braces is for hatchling, which does not build this project",
+                    where=origin,
+                    remedy="Name hatchling as `build-backend` under `[build-system]`, or write the path as it is",
+                )
             case str(url) if url.startswith("file:"):
                 self._add_path(path_of_url(url, directory), frozenset(requirement.extras), origin)
             case str(text) if requirement.url is None:

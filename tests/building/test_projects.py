@@ -142,6 +142,11 @@ def ignored_by_git(_shop: Shop, project: Path) -> None:
     git(project, "init", "--quiet")
 
 
+def checked_out(_shop: Shop, project: Path) -> None:
+    """A repository whose root is two directories above."""
+    git(project.parents[1], "init", "--quiet")
+
+
 def uv_lock(shop: Shop, project: Path) -> None:
     """A lock made when there was no newer version."""
     command = [shop.place.environment["BUILDER_UV"], "lock", "--quiet", "--upgrade-package", "tool==2.0"]
@@ -182,6 +187,7 @@ def poetry_lock(shop: Shop, project: Path) -> Mapping[str, str]:
 Preparation = Callable[[Shop, Path], Mapping[str, str] | None]
 
 PREPARE: Mapping[str, Preparation] = {
+    "backend-hatchling-format": checked_out,
     "dbt-target": ignored_by_git,
     "notebooks": notebook_checkpoints,
     "poetry-lock": poetry_lock,
