@@ -11,7 +11,6 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -23,7 +22,7 @@ from builder.resolution.pythons import find_python
 from builder.system import process, storage
 from builder.verification.compatibility import pex_info
 from builder.verification.load import server_environment
-from builder.verification.unpack import Unpacked, unpack, unpacked_deps
+from builder.verification.unpack import Unpacked, unpack_both
 from builder.verification.verify import ToVerify
 
 START_SECONDS: Final = 120.0
@@ -121,10 +120,7 @@ def make_ready(item: ToVerify, directory: Path) -> Ready:
     """
     python = find_python(item.python_version)
     sha256 = item.deps_sha256 or storage.sha256_of(item.deps)
-    with ThreadPoolExecutor(1) as pool:
-        unpacking = pool.submit(unpacked_deps, item.deps, sha256, python)
-        source = unpack(item.source, python, directory)
-        return Ready(item, python, source, unpacking.result())
+    return Ready(item, python, *unpack_both(item.source, directory, item.deps, sha256, python))
 
 
 def versions(ready: Ready) -> dict[str, str]:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import http.client
-import os
-import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -30,6 +27,7 @@ from builder.previewing.code_servers import (
 from builder.resolution import uv
 from builder.resolution.indexes import read_indexes
 from builder.system import process, storage
+from builder.verification.unpack import interpreter_key, kept_environment
 
 HOST: Final = "127.0.0.1"
 """Nobody but this machine gets to see the page."""
@@ -83,15 +81,8 @@ def fetched_webserver(locations: Sequence[Ready]) -> Webserver:
     version, ready = max(
         ((versions(ready)["dagster"], ready) for ready in locations), key=lambda each: Version(each[0])
     )
-    which = hashlib.sha256(os.fsencode(os.path.realpath(ready.python))).hexdigest()
-    place = storage.cache_directory() / "preview" / f"webserver-{version}-{which[:8]}"
-    venv, stamp = place / "venv", place / "stamp"
-    with storage.exclusive(place.with_name(f"{place.name}.lock")):
-        if not stamp.exists():
-            shutil.rmtree(place, ignore_errors=True)
-            _install(version, ready, venv)
-            with storage.atomic_write(stamp):
-                pass
+    place = storage.cache_directory() / "preview" / f"webserver-{version}-{interpreter_key(ready.python)}"
+    venv = kept_environment(place, lambda venv: _install(version, ready, venv))
     return Webserver(version, venv / "bin" / "python")
 
 

@@ -15,7 +15,8 @@ import importlib.util
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -85,21 +86,37 @@ def unpacked_deps(pex: Path, sha256: str, python: Path) -> Unpacked:
 
     :param sha256: of the file, which need not be there any more if it was unpacked before.
     """
-    place = _place(sha256, python)
+    return Unpacked(kept_environment(_place(sha256, python), lambda venv: unpack(pex, python, venv)))
+
+
+def unpack_both(source: Path, directory: Path, deps: Path, sha256: str, python: Path) -> tuple[Unpacked, Unpacked]:
+    """A source PEX, unpacked into a directory that is made, and a deps PEX of this sha256, at the same time."""
+    with ThreadPoolExecutor(1) as pool:
+        unpacking = pool.submit(unpacked_deps, deps, sha256, python)
+        return unpack(source, python, directory), unpacking.result()
+
+
+def kept_environment(place: Path, make: Callable[[Path], object]) -> Path:
+    """The virtual environment in a directory of the cache, made by `make` now or kept from an earlier time."""
     venv, stamp = place / "venv", place / "stamp"
-    with storage.exclusive(place.with_suffix(".lock")):
+    with storage.exclusive(place.with_name(f"{place.name}.lock")):
         if _is_whole(place):
             os.utime(stamp)
-            return Unpacked(venv)
+            return venv
         shutil.rmtree(place, ignore_errors=True)
         try:
-            unpack(pex, python, venv)
+            make(venv)
         except BaseException:
             shutil.rmtree(place, ignore_errors=True)
             raise
         with storage.atomic_write(stamp) as stream:
             stream.write(_contents(venv).encode())
-    return Unpacked(venv)
+    return venv
+
+
+def interpreter_key(python: Path) -> str:
+    """A short name for an interpreter: environments have links to it, so that those of another are others."""
+    return hashlib.sha256(os.fsencode(os.path.realpath(python))).hexdigest()[:8]
 
 
 def kept_deps(sha256: str, python: Path) -> Path | None:
@@ -119,9 +136,7 @@ def prune() -> None:
 
 
 def _place(sha256: str, python: Path) -> Path:
-    # The environment has links to the interpreter; where another takes its place, it is another environment.
-    which = hashlib.sha256(os.fsencode(os.path.realpath(python))).hexdigest()
-    return storage.cache_directory() / "verify" / "deps" / f"{sha256[:32]}-{which[:8]}"
+    return storage.cache_directory() / "verify" / "deps" / f"{sha256[:32]}-{interpreter_key(python)}"
 
 
 def _last_use(place: Path) -> float:

@@ -18,7 +18,7 @@ from builder.system.tracebacks import CutTraceback, RaisedError, cut, place
 from builder.verification.compatibility import NotVerified, interpreter, unfit
 from builder.verification.hints import Context, Explanation, explain
 from builder.verification.load import CodeSource, Definitions, Died, Loaded, Raised, load
-from builder.verification.unpack import kept_deps, prune, unpack, unpacked_deps
+from builder.verification.unpack import kept_deps, prune, unpack_both
 
 DEFAULT_TIMEOUT: Final = 120.0
 """Seconds that the code of a location may take to load."""
@@ -137,10 +137,8 @@ def _verify(item: ToVerify, timeout: float, environment: Mapping[str, str]) -> O
     if isinstance(found, NotVerified):
         return found
     sha256, python = found
-    with storage.scratch_directory() as scratch, ThreadPoolExecutor(1) as pool:
-        unpacking = pool.submit(unpacked_deps, item.deps, sha256, python)
-        source = unpack(item.source, python, scratch / "source")
-        deps = unpacking.result()
+    with storage.scratch_directory() as scratch:
+        source, deps = unpack_both(item.source, scratch / "source", item.deps, sha256, python)
         room = storage.make_directory(scratch / "room")
         result = load(item.name, item.code, source, deps, scratch=room, timeout=timeout, environment=environment)
         context = Context(
