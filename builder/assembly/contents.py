@@ -89,9 +89,13 @@ def packed_file(member: Member) -> PackedFile:
 
 def duplicates(files: Iterable[PackedFile]) -> tuple[Duplicate, ...]:
     """Contents of at least NOTABLE bytes that come more than once, those that waste most first."""
-    found: dict[tuple[int, int], list[str]] = {}
+    names_by_content: dict[tuple[int, int], list[str]] = {}
     for name, _, size, crc in files:
         if size >= NOTABLE:
-            found.setdefault((size, crc), []).append(name)
-    several = [Duplicate(tuple(sorted(names)), size) for (size, _), names in found.items() if len(names) > 1]
-    return tuple(sorted(several, key=lambda each: (-each.size * (len(each.names) - 1), each.names)))
+            names_by_content.setdefault((size, crc), []).append(name)
+    several = [
+        Duplicate(tuple(sorted(names)), size) for (size, _), names in names_by_content.items() if len(names) > 1
+    ]
+    return tuple(
+        sorted(several, key=lambda duplicate: (-duplicate.size * (len(duplicate.names) - 1), duplicate.names))
+    )

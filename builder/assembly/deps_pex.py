@@ -60,8 +60,13 @@ def assemble_deps_pex(
             writer.add(member)
         size, sha256 = writer.finish()
     contents = [
-        packed_distribution(each.wheel.file.project, each.wheel.version, each.wheel.metadata, each.members)
-        for each in installed
+        packed_distribution(
+            installation.wheel.file.project,
+            installation.wheel.version,
+            installation.wheel.metadata,
+            installation.members,
+        )
+        for installation in installed
     ]
     artefact = Artefact(path, size, sha256, identity)
     return Assembled(artefact, tuple(contents), (*notices, *_collisions(installed)))
@@ -84,21 +89,23 @@ def _install_all(files: Iterable[WheelFile], python_version: str) -> tuple[list[
             notices.append(Notice(f"`{file.filename}` is installed by pex, because {reason}"))
     if unusual:
         installed += install_by_pex(unusual, python_version=python_version)
-        installed.sort(key=lambda each: each.wheel.file.project)
+        installed.sort(key=lambda installation: installation.wheel.file.project)
     return installed, notices
 
 
 def _members(installed: Sequence[InstalledWheel], python_version: str) -> Iterator[Member]:
     yield from bootstrap().members
-    for each in installed:
-        directory = f".deps/{each.wheel.file.filename}"
-        for member in each.members:
+    for installation in installed:
+        directory = f".deps/{installation.wheel.file.filename}"
+        for member in installation.members:
             yield member._replace(name=f"{directory}/{member.name}")
     yield from frame(
         python_version=python_version,
         code_hash=hashlib.sha256(b"").hexdigest()[:40],
-        requirements=[each.wheel.requirement for each in installed],
-        distributions={each.wheel.file.filename: _cache_key(each.wheel.file) for each in installed},
+        requirements=[installation.wheel.requirement for installation in installed],
+        distributions={
+            installation.wheel.file.filename: _cache_key(installation.wheel.file) for installation in installed
+        },
     )
 
 
@@ -111,9 +118,9 @@ def _cache_key(file: WheelFile) -> str:
 def _collisions(installed: Sequence[InstalledWheel]) -> Iterator[Notice]:
     owners: dict[str, tuple[str, int]] = {}
     shared: dict[tuple[str, str], list[str]] = {}
-    for each in installed:
-        filename = each.wheel.file.filename
-        for name, _, _, crc, _, _ in each.members:
+    for installation in installed:
+        filename = installation.wheel.file.filename
+        for name, _, _, crc, _, _ in installation.members:
             owner, owners_crc = owners.setdefault(name, (filename, crc))
             if crc != owners_crc and name != LAYOUT:
                 shared.setdefault((owner, filename), []).append(name.removeprefix(f"{STASH}/"))

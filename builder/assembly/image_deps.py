@@ -81,8 +81,13 @@ def dependency_layers(wheels: Sequence[WheelFile], scheme: Scheme) -> Dependency
         [_Installed(wheel, installed_files(wheel, scheme)) for wheel in opened]
     )
     contents = tuple(
-        packed_distribution(each.wheel.file.project, each.wheel.version, each.wheel.metadata, each.files)
-        for each in installed
+        packed_distribution(
+            installation.wheel.file.project,
+            installation.wheel.version,
+            installation.wheel.metadata,
+            installation.files,
+        )
+        for installation in installed
     )
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         layers = pool.map(lambda group: _layer(group[0], group[1], scheme), _groups(installed))
@@ -110,25 +115,30 @@ def kept_layer(key: str, title: str, write: Callable[[LayerWriter], None]) -> La
 
 def _groups(installed: Sequence[_Installed]) -> Iterator[tuple[str, list[_Installed]]]:
     """Title and content of each layer."""
-    size = {each.wheel.file.project: sum(len(file.data) for file in each.files) for each in installed}
-    family = [each for each in installed if each.wheel.file.project.partition("-")[0] == _FAMILY]
-    others = [each for each in installed if each not in family]
-    large = [each for each in others if size[each.wheel.file.project] >= _LARGE]
-    large = sorted(large, key=lambda each: -size[each.wheel.file.project])[:_MOST_LARGE]
-    for each in sorted(large, key=lambda each: each.wheel.file.project):
-        yield f"{each.wheel.name} {each.wheel.version}", [each]
-    if small := [each for each in others if each not in large]:
+    size = {
+        installation.wheel.file.project: sum(len(file.data) for file in installation.files)
+        for installation in installed
+    }
+    family = [
+        installation for installation in installed if installation.wheel.file.project.partition("-")[0] == _FAMILY
+    ]
+    others = [installation for installation in installed if installation not in family]
+    large = [other for other in others if size[other.wheel.file.project] >= _LARGE]
+    large = sorted(large, key=lambda installation: -size[installation.wheel.file.project])[:_MOST_LARGE]
+    for installation in sorted(large, key=lambda installation: installation.wheel.file.project):
+        yield f"{installation.wheel.name} {installation.wheel.version}", [installation]
+    if small := [other for other in others if other not in large]:
         yield f"{len(small)} distribution{'s' if len(small) > 1 else ''}", small
     if family:
         yield "dagster's own distributions", family
 
 
 def _layer(title: str, group: Sequence[_Installed], scheme: Scheme) -> Layer:
-    files = [file for each in group for file in each.files]
+    files = [file for installation in group for file in installation.files]
     covered = [
         LAYER_VERSION,
         repr(scheme),
-        *(each.wheel.file.sha256 for each in group),
+        *(installation.wheel.file.sha256 for installation in group),
         "",
         *sorted(_names(files)),
     ]
@@ -153,15 +163,17 @@ def _without_collisions(installed: Iterable[_Installed]) -> tuple[list[_Installe
     owners: dict[str, tuple[_Installed, Member]] = {}
     shared: dict[tuple[str, str], list[str]] = {}
     kept = []
-    for each in installed:
+    for installation in installed:
         files = []
-        for file in each.files:
-            owner, first = owners.setdefault(file.name, (each, file))
-            if owner is each:
+        for file in installation.files:
+            owner, first = owners.setdefault(file.name, (installation, file))
+            if owner is installation:
                 files.append(file)
             elif first.crc != file.crc:
-                shared.setdefault((owner.wheel.file.filename, each.wheel.file.filename), []).append(file.name)
-        kept.append(_Installed(each.wheel, tuple(files)))
+                shared.setdefault((owner.wheel.file.filename, installation.wheel.file.filename), []).append(
+                    file.name
+                )
+        kept.append(_Installed(installation.wheel, tuple(files)))
     return kept, list(_collisions(shared))
 
 

@@ -112,7 +112,7 @@ def _target(wheel: Wheel, name: str, scheme: Scheme) -> str | None:
     """Where a file of a wheel goes; None for what is written anew or of no use."""
     data_directory = f"{wheel.dist_info.removesuffix('.dist-info')}.data/"
     if not name.startswith(data_directory):
-        ours = name in {wheel.record, *(f"{wheel.dist_info}/{each}" for each in _SIGNATURES)}
+        ours = name in {wheel.record, *(f"{wheel.dist_info}/{signature}" for signature in _SIGNATURES)}
         return None if ours else f"{scheme.site_packages}/{name}"
     kind, _, relative = name.removeprefix(data_directory).partition("/")
     directory = scheme.directory(kind, wheel.name)

@@ -160,13 +160,13 @@ def directories(members: Iterable[Member], below: str) -> list[Member]:
     :param below: absolute.
     """
     root = f"{below.strip('/')}/"
-    found: set[str] = set()
+    parents: set[str] = set()
     for member in members:
         parent = posixpath.dirname(member.name)
-        while parent.startswith(root) and parent not in found:
-            found.add(parent)
+        while parent.startswith(root) and parent not in parents:
+            parents.add(parent)
             parent = posixpath.dirname(parent)
-    return [directory(name) for name in sorted(found)]
+    return [directory(name) for name in sorted(parents)]
 
 
 def _header(member: Member, owner: Owner) -> bytes:
@@ -272,13 +272,13 @@ class _Bits:
 
 def _lengths() -> list[tuple[int, int, int]]:
     """Symbol, shortest length and number of extra bits of each code of a match's length."""
-    found = []
+    lengths = []
     base = _FIRST_BASE
     for symbol in range(257, 285):
         extra = max(0, (symbol - 261) // 4)
-        found.append((symbol, base, extra))
+        lengths.append((symbol, base, extra))
         base += 1 << extra
-    return [*found, (285, _LONGEST_MATCH, 0)]
+    return [*lengths, (285, _LONGEST_MATCH, 0)]
 
 
 _LENGTHS: Final = _lengths()

@@ -57,8 +57,8 @@ _LONGEST_EXPRESSION: Final = 500
 
 def sbom_document(lock: Lock, distributions: Sequence[PackedDistribution], deps: Artefact) -> bytes:
     """The document's bytes, JSON; see `sbom`."""
-    locked = {found.name: found for found in lock.distributions}
-    components = {each.project: _component(each, locked[each.project]) for each in distributions}
+    locked = {dist.name: dist for dist in lock.distributions}
+    components = {dist.project: _component(dist, locked[dist.project]) for dist in distributions}
     needs = dict(_needs(distributions, lock.target.markers))
     root = Component(
         name=deps.name,
@@ -75,7 +75,7 @@ def sbom_document(lock: Lock, distributions: Sequence[PackedDistribution], deps:
     )
     bom.register_dependency(root, [components[name] for name in _roots(needs)])
     for name, needed in needs.items():
-        bom.register_dependency(components[name], [components[each] for each in needed])
+        bom.register_dependency(components[name], [components[requirement] for requirement in needed])
     document = json.loads(JsonV1Dot6(bom).output_as_string())
     # The library cannot leave it out, the format can.
     del document["metadata"]["timestamp"]
@@ -139,11 +139,11 @@ def _needs(
 
     Nobody wrote down which extras were asked for: one counts if all that it asks for is there.
     """
-    there = {each.project for each in distributions}
-    for each in distributions:
-        always, optional = _requirements(each.metadata.get("requires-dist", ()), markers)
+    there = {dist.project for dist in distributions}
+    for dist in distributions:
+        always, optional = _requirements(dist.metadata.get("requires-dist", ()), markers)
         extras = (names for names in optional.values() if names <= there)
-        yield each.project, tuple(sorted(always.union(*extras).intersection(there) - {each.project}))
+        yield dist.project, tuple(sorted(always.union(*extras).intersection(there) - {dist.project}))
 
 
 def _requirements(lines: Sequence[str], markers: Mapping[str, str]) -> tuple[set[str], dict[str, set[str]]]:

@@ -42,18 +42,18 @@ def cuda_libraries(distributions: Sequence[PackedDistribution], asked: Mapping[s
 
     :param asked: where the project asks for what it does, by normalised name.
     """
-    libraries = [each for each in distributions if _CUDA.fullmatch(each.project)]
-    built = [each for each in distributions if _CUDA_BUILD.search(each.version) and each not in libraries]
-    found = [*libraries, *built]
-    if not found:
+    libraries = [dist for dist in distributions if _CUDA.fullmatch(dist.project)]
+    built = [dist for dist in distributions if _CUDA_BUILD.search(dist.version) and dist not in libraries]
+    unneeded = [*libraries, *built]
+    if not unneeded:
         return ()
-    names = {each.project for each in libraries}
+    names = {library.project for library in libraries}
     users = [
-        each
-        for each in distributions
-        if each in built or (each.project not in names and not names.isdisjoint(_required(each)))
+        dist
+        for dist in distributions
+        if dist in built or (dist.project not in names and not names.isdisjoint(_required(dist)))
     ]
-    shown = _listed([each.project for each in found])
+    shown = _listed([dist.project for dist in unneeded])
     for_whom = f", for {_listed([f'{user.project} {user.version}' for user in users])}" if users else ""
     remedies = [
         _WITHOUT_CUDA[user.project].format(version=user.version.partition("+")[0])
@@ -61,8 +61,8 @@ def cuda_libraries(distributions: Sequence[PackedDistribution], asked: Mapping[s
         if user.project in _WITHOUT_CUDA
     ]
     advice = "; ".join(remedies) or "leave out what needs them"
-    takes = size(sum(each.unpacked for each in found))
-    where = next((asked[each.project] for each in (*users, *found) if each.project in asked), None)
+    takes = size(sum(dist.unpacked for dist in unneeded))
+    where = next((asked[dist.project] for dist in (*users, *unneeded) if dist.project in asked), None)
     return (
         Notice(f"{shown} take {takes}{for_whom}, but Serverless has no GPU that CUDA could use; {advice}", where),
     )
@@ -70,20 +70,20 @@ def cuda_libraries(distributions: Sequence[PackedDistribution], asked: Mapping[s
 
 def own_tests(distributions: Sequence[PackedDistribution], lock: Lock) -> tuple[Notice, ...]:
     """Notices of large test suites in what was built here: where those of others have them, nobody can help it."""
-    own = {each.name for each in lock.distributions if each.kind != "wheel" or isinstance(each.location, Path)}
+    own = {dist.name for dist in lock.distributions if dist.kind != "wheel" or isinstance(dist.location, Path)}
     return tuple(
         Notice(
-            f"`{each.project}` brings {size(each.tests)} of tests along; leave them out of its wheel, for example"
+            f"`{dist.project}` brings {size(dist.tests)} of tests along; leave them out of its wheel, for example"
             ' with exclude = ["tests*", "*.tests*"] under [tool.setuptools.packages.find] in its pyproject.toml'
         )
-        for each in distributions
-        if each.project in own and each.tests >= _LARGE_TESTS
+        for dist in distributions
+        if dist.project in own and dist.tests >= _LARGE_TESTS
     )
 
 
 def several_sdks(distributions: Sequence[PackedDistribution]) -> tuple[Notice, ...]:
     """A notice if the AWS SDK is among the distributions more than once."""
-    places = [(each.project, place) for each in distributions for place in each.copies]
+    places = [(dist.project, place) for dist in distributions for place in dist.copies]
     if len(places) < 2:
         return ()
     shown = [f"`{project}`" if project == place else f"`{project}` (`{place}`)" for project, place in places]
@@ -96,21 +96,21 @@ def installed_twice(files: Iterable[PackedFile], versions: Mapping[str, str]) ->
     :param files: of the source PEX.
     :param versions: of the distributions in the deps PEX, by normalised name.
     """
-    found: dict[str, dict[str, str]] = {}
+    versions_by_project: dict[str, dict[str, str]] = {}
     for name in _in_build_directory(files):
         if match := _DIST_INFO.fullmatch(name):
             project = canonicalize_name(match[2])
             if project in versions:
-                found.setdefault(match[1] or "", {})[project] = match[3]
+                versions_by_project.setdefault(match[1] or "", {})[project] = match[3]
         elif (match := _SDK.fullmatch(name)) and "botocore" in versions:
-            found.setdefault(match[1] or "", {}).setdefault("botocore", "")
+            versions_by_project.setdefault(match[1] or "", {}).setdefault("botocore", "")
     return tuple(
         Notice(
             f"{f'`{directory}`' if directory else 'the build directory'} has copies of what the deps PEX has too:"
             f" {_listed([f'{project} {version}'.strip() for project, version in sorted(copies.items())])};"
             f" to leave them out, {_how_to_leave_out(directory)}"
         )
-        for directory, copies in sorted(found.items())
+        for directory, copies in sorted(versions_by_project.items())
     )
 
 

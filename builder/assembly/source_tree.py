@@ -73,7 +73,10 @@ def source_entries(
     if roots := sorted(filter(None, {_module_root(wheel, selection.files) for wheel in wheels})):
         lines = (_PATH_LINE.format(parts=(*ROOT.split("/"), *root.split("/"))) for root in roots)
         entries.setdefault(_PATHS, SourceEntry(_PATHS, 0o644, "".join(lines).encode()))
-    for place, files in [(ROOT, selection.files), *((_place_of(each), each.selection.files) for each in outside)]:
+    for place, files in [
+        (ROOT, selection.files),
+        *((_place_of(external), external.selection.files) for external in outside),
+    ]:
         for entry in _project_entries(place, files):
             if entries.setdefault(entry.name, entry) is not entry and entry.content is not None:
                 raise AssemblyError(
@@ -93,8 +96,8 @@ def _module_root(path: Path, files: Sequence[ProjectFile]) -> str | None:
         names = [name for name in wheel.namelist() if not re.match(r"[^/]+\.(dist-info|data)/", name)]
         by_name = {file.name: file.path for file in files if file.path is not None and file.link is None}
         ends = tuple(f"/{name}" for name in names[:1])
-        for found in sorted(name for name in by_name if name.endswith(ends)):
-            root = found.removesuffix(ends[0])
+        for candidate in sorted(name for name in by_name if name.endswith(ends)):
+            root = candidate.removesuffix(ends[0])
             if not any(f"{root}/{manifest}" in by_name for manifest in _MANIFESTS) and all(
                 (file := by_name.get(f"{root}/{name}")) and file.read_bytes() == wheel.read(name) for name in names
             ):
@@ -156,9 +159,9 @@ def _entries(
             remedy="Remove it, or name it in .builderignore",
         )
     target = posixpath.normpath(posixpath.join(posixpath.dirname(file.name), file.link))
-    found = by_name.get(target)
-    if found is not None:
-        yield from _entries(found, name, by_name, (*followed, file.name))
+    existing = by_name.get(target)
+    if existing is not None:
+        yield from _entries(existing, name, by_name, (*followed, file.name))
         return
     yield SourceEntry(name, 0o755, None)
     for below in _below(target, by_name.values()):

@@ -178,14 +178,14 @@ def _member(file: WheelFile, archive: zipfile.ZipFile, info: zipfile.ZipInfo, co
 
 
 def _dist_info(file: WheelFile, entries: Mapping[str, Member]) -> str:
-    found = {
+    directories = {
         first
         for first, _, rest in (name.partition("/") for name in entries)
         if rest in {"METADATA", "WHEEL"} and first.endswith(".dist-info")
     }
-    if len(found) != 1:
-        refuse(file, f"it has {len(found) or 'no'} `.dist-info` directories with metadata")
-    return found.pop()
+    if len(directories) != 1:
+        refuse(file, f"it has {len(directories) or 'no'} `.dist-info` directories with metadata")
+    return directories.pop()
 
 
 def _headers(file: WheelFile, entries: Mapping[str, Member], name: str) -> dict[str, list[str]]:

@@ -76,12 +76,12 @@ def _deps_report(deps: DepsBuild) -> dict[str, object]:
         "built": deps.artefact is not None,
         "largest": [
             {
-                "name": each.project,
-                "version": each.version,
-                "size": each.packed,
-                "unpacked_size": each.unpacked,
+                "name": dist.project,
+                "version": dist.version,
+                "size": dist.packed,
+                "unpacked_size": dist.unpacked,
             }
-            for each in largest(deps.distributions)[:_LARGEST]
+            for dist in largest(deps.distributions)[:_LARGEST]
         ],
     }
 

@@ -37,7 +37,7 @@ def diff_summary(diff: LockDiff) -> str:
     if not diff:
         return f"no difference: {diff.unchanged} distributions, {size(diff.new_size)}{unknown}"
     counts = {"added": diff.added, "removed": diff.removed, "changed": diff.changed}
-    said = [f"{len(found)} {what}" for what, found in counts.items() if found]
+    said = [f"{len(changes)} {what}" for what, changes in counts.items() if changes]
     counted = f"{', '.join(said)}, {diff.unchanged} unchanged"
     return f"{counted}; {size(diff.old_size)} → {size(diff.new_size)}{unknown}"
 
@@ -47,9 +47,9 @@ def show_contents(deps: Sequence[DepsBuild], sources: Sequence[SourceBuild], *, 
 
     What several locations share is shown once.
     """
-    unique = {each.name: each for each in deps}
-    for each in unique.values():
-        _show_distributions(each, of=f" of {each.name}" if len(unique) > 1 else "", full=full)
+    unique = {dep.name: dep for dep in deps}
+    for build in unique.values():
+        _show_distributions(build, of=f" of {build.name}" if len(unique) > 1 else "", full=full)
     if full:
         files = {source.artefact.name: source for source in sources}
         for source in files.values():
@@ -58,7 +58,7 @@ def show_contents(deps: Sequence[DepsBuild], sources: Sequence[SourceBuild], *, 
 
 def largest(distributions: Iterable[PackedDistribution]) -> list[PackedDistribution]:
     """Distributions, those first that take the most space on the server's disk."""
-    return sorted(distributions, key=lambda each: (-each.unpacked, each.project))
+    return sorted(distributions, key=lambda dist: (-dist.unpacked, dist.project))
 
 
 def _show_distributions(deps: DepsBuild, *, of: str, full: bool) -> None:
@@ -66,39 +66,39 @@ def _show_distributions(deps: DepsBuild, *, of: str, full: bool) -> None:
         if full:
             console.note(f"{deps.name} was not built here, so nothing is known of what is in it")
         return
-    found = largest(deps.distributions)
-    shown = found if full else [each for each in found[:_FIRST] if each.unpacked >= _LARGE]
+    distributions = largest(deps.distributions)
+    shown = distributions if full else [dist for dist in distributions[:_FIRST] if dist.unpacked >= _LARGE]
     if not shown:
         return
-    rows = [_distribution_row(f"{each.project} {each.version}", [each]) for each in shown]
-    if len(shown) < len(found):
-        rows.append(_distribution_row(f"{len(found) - len(shown)} others", found[len(shown) :]))
-    rows.append(_distribution_row(f"all {len(found)}", found))
+    rows = [_distribution_row(f"{dist.project} {dist.version}", [dist]) for dist in shown]
+    if len(shown) < len(distributions):
+        rows.append(_distribution_row(f"{len(distributions) - len(shown)} others", distributions[len(shown) :]))
+    rows.append(_distribution_row(f"all {len(distributions)}", distributions))
     _show_table([f"{'distributions' if full else 'largest distributions'}{of}", *_SIZES, ">tests"], rows)
     if full:
-        _show_duplicates(of, _named(found))
+        _show_duplicates(of, _named(distributions))
 
 
 def _named(distributions: Iterable[PackedDistribution]) -> Iterator[PackedFile]:
-    for each in distributions:
-        yield from (file._replace(name=f"{each.project}: {file.name}") for file in each.files)
+    for dist in distributions:
+        yield from (file._replace(name=f"{dist.project}: {file.name}") for file in dist.files)
 
 
 def _show_files(source: SourceBuild, *, of: str) -> None:
-    found = sorted(source.contents, key=lambda file: (-file.unpacked, file.name))
-    rows = [_file_row(file.name, [file]) for file in found[:_FILES]]
-    if rest := found[_FILES:]:
+    files = sorted(source.contents, key=lambda file: (-file.unpacked, file.name))
+    rows = [_file_row(file.name, [file]) for file in files[:_FILES]]
+    if rest := files[_FILES:]:
         rows.append(_file_row(f"{len(rest)} others", rest))
-    rows.append(_file_row(f"all {len(found)}", found))
+    rows.append(_file_row(f"all {len(files)}", files))
     _show_table([f"files of the source PEX{of.removeprefix(' of')}", *_SIZES], rows)
-    _show_duplicates(of, found)
+    _show_duplicates(of, files)
 
 
 def _show_duplicates(of: str, files: Iterable[PackedFile]) -> None:
     rows = [
-        [path, "" if number else size(each.size)]
-        for each in duplicates(files)
-        for number, path in enumerate(each.names)
+        [path, "" if number else size(duplicate.size)]
+        for duplicate in duplicates(files)
+        for number, path in enumerate(duplicate.names)
     ]
     if rows:
         _show_table([f"the same content several times{of}", _SIZES[1]], rows)
@@ -112,14 +112,14 @@ def _show_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 _SIZES: Final = (">packed", ">unpacked")
 
 
-def _distribution_row(title: str, found: Sequence[PackedDistribution]) -> list[str]:
-    tests = sum(each.tests for each in found)
-    sizes = size(sum(each.packed for each in found)), size(sum(each.unpacked for each in found))
+def _distribution_row(title: str, distributions: Sequence[PackedDistribution]) -> list[str]:
+    tests = sum(dist.tests for dist in distributions)
+    sizes = size(sum(dist.packed for dist in distributions)), size(sum(dist.unpacked for dist in distributions))
     return [title, *sizes, size(tests) if tests else ""]
 
 
-def _file_row(title: str, found: Sequence[PackedFile]) -> list[str]:
-    return [title, size(sum(file.packed for file in found)), size(sum(file.unpacked for file in found))]
+def _file_row(title: str, files: Sequence[PackedFile]) -> list[str]:
+    return [title, size(sum(file.packed for file in files)), size(sum(file.unpacked for file in files))]
 
 
 def _diff_rows(diff: LockDiff) -> Iterator[list[str]]:
@@ -132,5 +132,5 @@ def _diff_rows(diff: LockDiff) -> Iterator[list[str]]:
         yield ["changed", new.name, old.version, new.version + same, _size(old), _size(new)]
 
 
-def _size(found: Locked) -> str:
-    return _UNKNOWN if found.size is None else size(found.size)
+def _size(entry: Locked) -> str:
+    return _UNKNOWN if entry.size is None else size(entry.size)

@@ -21,8 +21,8 @@ def diff_lock_files(old_lock: Path, new_lock: Path, *, as_json: bool) -> None:
 
 def _report(diff: LockDiff) -> dict[str, object]:
     return {
-        "added": [_entry(found) for found in diff.added],
-        "removed": [_entry(found) for found in diff.removed],
+        "added": [_entry(entry) for entry in diff.added],
+        "removed": [_entry(entry) for entry in diff.removed],
         "changed": [{"name": new.name, "old": _of(old), "new": _of(new)} for old, new in diff.changed],
         "unchanged": diff.unchanged,
         "old_size": diff.old_size,
@@ -30,9 +30,9 @@ def _report(diff: LockDiff) -> dict[str, object]:
     }
 
 
-def _entry(found: Locked) -> dict[str, object]:
-    return {"name": found.name, **_of(found)}
+def _entry(entry: Locked) -> dict[str, object]:
+    return {"name": entry.name, **_of(entry)}
 
 
-def _of(found: Locked) -> dict[str, object]:
-    return {"version": ", ".join(found.versions) or None, "size": found.size}
+def _of(entry: Locked) -> dict[str, object]:
+    return {"version": ", ".join(entry.versions) or None, "size": entry.size}

@@ -136,7 +136,10 @@ def _targets() -> str:
 
     with ThreadPoolExecutor() as pool:
         states = list(zip(PYTHON_VERSIONS, pool.map(state, PYTHON_VERSIONS), strict=True))
-    groups = {one: [version for version, each in states if each == one] for one in (_WORKING, _BROKEN, _ABSENT)}
+    groups = {
+        one: [version for version, state_of_version in states if state_of_version == one]
+        for one in (_WORKING, _BROKEN, _ABSENT)
+    }
     return "; ".join(f"{one}: {', '.join(group)}" for one, group in groups.items() if group)
 
 

@@ -67,7 +67,7 @@ class DepsBuild:
     @property
     def unpacked_size(self) -> int | None:
         """Bytes that it takes on the server's disk; None if it was not built here."""
-        return sum(each.unpacked for each in self.distributions) if self.artefact else None
+        return sum(dist.unpacked for dist in self.distributions) if self.artefact else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,17 +217,17 @@ def select_source(tree: SourceTree, out_dir: Path, include: Sequence[str]) -> Se
     selection = select_files(tree.directory, include=inside, respect_gitignore=ignoring, out_dir=out_dir)
     others = tuple(select_outside(tree.directory, outside, respect_gitignore=ignoring, out_dir=out_dir))
     notices = [*lifecycle_notices(tree), *paths_named_outside(tree.directory, selection, outside)]
-    for each in (selection, *(other.selection for other in others)):
-        notices += each.notices
+    for chosen in (selection, *(other.selection for other in others)):
+        notices += chosen.notices
     return SelectedSource(selection, others, tuple(notices))
 
 
 def tell_what_is_selected(source: SelectedSource, more: Sequence[Notice] = ()) -> None:
     """Show what the user should know about the files of a source PEX."""
     console.notices([*source.notices, *more])
-    for secret in (secret for each in source.selections for secret in each.secrets):
+    for secret in (secret for selection in source.selections for secret in selection.secrets):
         console.note(f"  left out, it looks like a secret: {secret}")
-    if ignored := sum(each.git_ignored for each in source.selections):
+    if ignored := sum(selection.git_ignored for selection in source.selections):
         console.note(f"  packed although git ignores them: {ignored} files")
 
 
@@ -252,5 +252,5 @@ def build_source(
         assembled = assemble_source_pex(entries, python_version=target.python_version, out_dir=out_dir)
         artefact = assembled.artefact
         step.title = f"{about}packed {artefact.name}"
-    files = sum(len(each.files) for each in source.selections)
+    files = sum(len(selection.files) for selection in source.selections)
     return SourceBuild(artefact, files, tuple(packages), {"source": step.seconds}, assembled.files)

@@ -100,7 +100,9 @@ def _outcome(run: LocationRun, page: str | None, *, stopped: bool) -> LocationOu
         pex_tag=build.pex_tag if build else None,
         deps_size=build.deps.size if build else None,
         source_size=build.source.artefact.size if build else None,
-        sent_bytes=sum(each.size for each in run.published.values() if each.sent) if run.published else None,
+        sent_bytes=sum(published.size for published in run.published.values() if published.sent)
+        if run.published
+        else None,
         seconds=run.seconds,
         error=_words(error.what, error.detail, error.remedy) if error else None,
         error_where=str(error.where) if error and error.where else None,

@@ -81,14 +81,14 @@ def show_built(runs: Sequence[LocationRun], *, report: bool) -> None:
         console.note("")
         console.table(["location", "file", ">size", "what is in it"], rows)
         built = [run.build for run in runs if run.build]
-        show_contents([each.deps for each in built], [each.source for each in built], full=report)
+        show_contents([build.deps for build in built], [build.source for build in built], full=report)
 
 
 def show_errors(failed: Mapping[str, BuilderError]) -> int:
     """Show the errors of locations, one that several share only once; returns the exit code."""
     errors: dict[int, tuple[BuilderError, list[str]]] = {}
-    for name, each in failed.items():
-        errors.setdefault(id(each), (each, []))[1].append(f"`{name}`")
+    for name, failure in failed.items():
+        errors.setdefault(id(failure), (failure, []))[1].append(f"`{name}`")
     for error, names in errors.values():
         console.note("")
         console.error(error, about=f"location{'s' if len(names) > 1 else ''} {', '.join(names)}")

@@ -57,7 +57,7 @@ class Update:
         """What the server will tell the code about itself, by the names of environment variables."""
         destination = self.choice.destination
         branch = destination if isinstance(destination, BranchDeployment) else None
-        found = {
+        variables = {
             # The server names branch deployments itself.
             "DAGSTER_CLOUD_DEPLOYMENT_NAME": (
                 destination.branch if isinstance(destination, BranchDeployment) else destination.name
@@ -68,7 +68,7 @@ class Update:
             "DAGSTER_CLOUD_GIT_BRANCH": branch.branch if branch else None,
             "DAGSTER_CLOUD_GIT_REPO": branch.repository if branch else None,
         }
-        return {name: value for name, value in found.items() if value is not None}
+        return {name: value for name, value in variables.items() if value is not None}
 
     @property
     def closed(self) -> BranchDeployment | None:

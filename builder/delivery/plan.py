@@ -44,22 +44,26 @@ class _Planned:
 def plan(job: Job, uploader: Uploader | None = None, updater: Updater | None = None) -> dict[str, BuilderError]:
     """Show what a run would do; returns by location what would keep it from doing so."""
     planned = _projects(job)
-    found = [
-        (location, each)
+    buildable = [
+        (location, project)
         for location in job.workspace.locations
-        if isinstance(each := location.problem or planned[location.tree], _Planned)
+        if isinstance(project := location.problem or planned[location.tree], _Planned)
     ]
-    names = list(dict.fromkeys(each.deps for _, each in found))
+    names = list(dict.fromkeys(project.deps for _, project in buildable))
     there = uploader.sizes(names) if uploader and names else {}
     if updater:
         console.result(f"deployment: {updater.planned}")
     console.result(f"target: {job.target.description}")
-    rows = [row for each, project in found for row in _rows(each, project, job.out_dir, there, uploader, updater)]
+    rows = [
+        row
+        for location, project in buildable
+        for row in _rows(location, project, job.out_dir, there, uploader, updater)
+    ]
     if rows:
         console.result("")
         console.table(["location", "what", ">size", "what would be done"], rows)
     if uploader and updater:
-        for location, project in found:
+        for location, project in buildable:
             _tell_changes(location, project, uploader, updater)
     errors = {location.name: location.problem or planned[location.tree] for location in job.workspace.locations}
     return {name: error for name, error in errors.items() if isinstance(error, BuilderError)}
@@ -112,7 +116,7 @@ def _rows(
         )
         if uploader:
             done.append("not sent, it is there" if in_registry is not None else "sent")
-    sizes = [each.size for each in project.lock.distributions]
+    sizes = [dist.size for dist in project.lock.distributions]
     estimate = in_registry or (sum(filter(None, sizes)) if any(sizes) else None)
     what = f"{len(sizes)} distributions"
     source = "built, and sent unless it is there" if uploader else "built"
@@ -129,10 +133,10 @@ def _rows(
 
 
 def _to_fetch(lock: Lock) -> str:
-    missing = [each for each in lock.distributions if each.kind != "git" and not store_path(each).exists()]
+    missing = [dist for dist in lock.distributions if dist.kind != "git" and not store_path(dist).exists()]
     if not missing:
         return ", all of it is in the wheel store"
-    known = sum(each.size or 0 for each in missing)
+    known = sum(dist.size or 0 for dist in missing)
     return f", {len(missing)} to fetch" + (f" ({size(known)})" if known else "")
 
 
@@ -150,9 +154,9 @@ def _tell_changes(location: Location, project: _Planned, uploader: Uploader, upd
         before = uploader.distributions_before(running)
         if before is None:
             return
-        old = {name: each.size for name, each in before.items()}
-        new = {each.name: each.size for each in project.lock.distributions}
-        changes = dependency_changes({name: each.version for name, each in before.items()}, project.lock.versions)
+        old = {name: dist.size for name, dist in before.items()}
+        new = {dist.name: dist.size for dist in project.lock.distributions}
+        changes = dependency_changes({name: dist.version for name, dist in before.items()}, project.lock.versions)
         lines = [f"+ {name} {version}{_sizes(new.get(name))}" for name, version in changes.added]
         lines += [f"- {name} {version}{_sizes(old.get(name))}" for name, version in changes.removed]
         lines += [

@@ -39,22 +39,22 @@ class Uploader:
     def find_deps(self, lock: Lock, out_dir: Path) -> DepsBuild | None:
         """The deps PEX that the cache's record of a lock names, if it is in the registry and whole."""
         started = time.monotonic()
-        found = self.record(lock)
-        if found is None:
+        cached = self.record(lock)
+        if cached is None:
             return None
         identity = lock.identity(LAYOUT_VERSION)
         if self._upload.read_tag == self._upload.write_tag:
             self._recorded.add(identity)
-        console.note(f"  cached: {found.name} ({size(found.size)})")
+        console.note(f"  cached: {cached.name} ({size(cached.size)})")
         return DepsBuild(
-            found.name,
-            found.size,
-            found.sha256,
+            cached.name,
+            cached.size,
+            cached.sha256,
             identity,
             None,
-            write_lock(lock, out_dir / found.name),
+            write_lock(lock, out_dir / cached.name),
             lock.versions,
-            found.dagster_version,
+            cached.dagster_version,
             {"cache": time.monotonic() - started},
         )
 
@@ -69,7 +69,7 @@ class Uploader:
 
     def publish(self, runs: Sequence[LocationRun]) -> None:
         """Upload what was built, check it, and write the cache's records; a failure is that of its locations."""
-        artefacts = {each.name: each for run in runs for each in run.artefacts}
+        artefacts = {artefact.name: artefact for run in runs for artefact in run.artefacts}
         if not artefacts:
             return
         started = time.monotonic()
@@ -81,11 +81,11 @@ class Uploader:
             console.done(said, time.monotonic() - started)
         for run in runs:
             for artefact in run.artefacts:
-                found = published.get(artefact.name)
-                if isinstance(found, PublishError):
-                    run.error = run.error or found
-                elif found is not None:
-                    run.published[artefact.name] = found
+                result = published.get(artefact.name)
+                if isinstance(result, PublishError):
+                    run.error = run.error or result
+                elif result is not None:
+                    run.published[artefact.name] = result
         self._record(_unfailed(runs))
 
     def _record(self, runs: Sequence[LocationRun]) -> None:
@@ -93,10 +93,10 @@ class Uploader:
         if tag is None:
             return
         deps = {run.build.deps.identity: run.build.deps for run in runs if run.build}
-        for identity, each in deps.items():
+        for identity, build in deps.items():
             if identity in self._recorded:
                 continue
-            content = CachedDeps(each.name, each.size, each.dagster_version, each.sha256)
+            content = CachedDeps(build.name, build.size, build.dagster_version, build.sha256)
             sharing = [run for run in runs if run.build and run.build.deps.identity == identity]
             attempt(sharing, lambda: self._registry.record_deps(identity, tag, content), None)  # noqa: B023
             self._recorded.add(identity)
@@ -110,9 +110,9 @@ class Uploader:
         tag = self._upload.read_tag
         if tag is None or self._upload.force_rebuild:
             return None
-        found, notices = self._registry.find_deps(lock.identity(LAYOUT_VERSION), tag)
+        cached, notices = self._registry.find_deps(lock.identity(LAYOUT_VERSION), tag)
         console.notices(notices)
-        return found
+        return cached
 
     def versions_before(
         self, pex_tag: str | None, deps: str, versions: Mapping[str, str]
@@ -124,8 +124,8 @@ class Uploader:
         """
         if self.has(pex_tag, deps):
             return versions
-        found = self.distributions_before(pex_tag)
-        return None if found is None else {name: each.version for name, each in found.items()}
+        before = self.distributions_before(pex_tag)
+        return None if before is None else {name: dist.version for name, dist in before.items()}
 
     @staticmethod
     def has(pex_tag: str | None, deps: str) -> bool:
@@ -157,9 +157,9 @@ def _deps_names(pex_tag: str | None) -> list[str]:
 
 def _said(published: Mapping[str, Published | PublishError]) -> str:
     """What is in the registry now, for people; of what is not there its error tells."""
-    done = [each for each in published.values() if not isinstance(each, PublishError)]
-    sent = [each for each in done if each.sent]
-    parts = [f"uploaded {_files(len(sent))}, {size(sum(each.size for each in sent))}"] if sent else []
+    done = [result for result in published.values() if not isinstance(result, PublishError)]
+    sent = [result for result in done if result.sent]
+    parts = [f"uploaded {_files(len(sent))}, {size(sum(result.size for result in sent))}"] if sent else []
     if there := len(done) - len(sent):
         parts.append(f"{_files(there)} already there")
     return "; ".join(parts)

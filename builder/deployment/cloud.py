@@ -62,9 +62,9 @@ class Cloud:
 
     def check_access(self) -> tuple[str, ...]:
         """Ask something that costs nothing but needs the token; returns the names of the full deployments."""
-        found = self._graphql.execute(operations.FULL_DEPLOYMENTS_QUERY).get("fullDeployments")
-        names = [entry.get("deploymentName") for entry in _mappings(found)]
-        if not isinstance(found, list) or not all(isinstance(name, str) for name in names):
+        deployments = self._graphql.execute(operations.FULL_DEPLOYMENTS_QUERY).get("fullDeployments")
+        names = [entry.get("deploymentName") for entry in _mappings(deployments)]
+        if not isinstance(deployments, list) or not all(isinstance(name, str) for name in names):
             raise self._unreadable("which deployments there are")
         return tuple(str(name) for name in names)
 
@@ -74,13 +74,13 @@ class Cloud:
             data = self._graphql.execute(
                 operations.PEX_URLS_MUTATION % method, {"filenames": list(names)}, idempotent=True
             )
-            found = data.get("generateServerlessPexUrl")
+            generated = data.get("generateServerlessPexUrl")
         except GraphQLErrors:
             raise
         except Uncertain as error:
             what = f"{error.what}, when it was asked for the URLs of {listed(names)}"
             raise CloudError(what, detail=error.detail, remedy=error.remedy) from error
-        urls = [entry.get("url") for entry in _mappings(found)]
+        urls = [entry.get("url") for entry in _mappings(generated)]
         if len(urls) != len(names):
             # Nobody knows which is whose.
             urls = [None] * len(names)
@@ -179,13 +179,13 @@ class Cloud:
         kind = self._graphql.execute(operations.AGENT_TYPE_QUERY, deployment=deployment, retries=0)
         current = kind.get("currentDeployment")
         given = current.get("agentType") if isinstance(current, dict) else None
-        found = _mappings(
+        agents = _mappings(
             self._graphql.execute(operations.AGENT_STATUS_QUERY, deployment=deployment, retries=0).get("agents")
         )
-        errors = [entry.get("error") for agent in found for entry in _mappings(agent.get("errors"))]
+        errors = [entry.get("error") for agent in agents for entry in _mappings(agent.get("errors"))]
         return Agents(
             {"SERVERLESS": True, "HYBRID": False}.get(str(given)),
-            tuple(str(agent.get("status")) for agent in found),
+            tuple(str(agent.get("status")) for agent in agents),
             tuple(str(error.get("message", "")).strip() for error in _mappings(errors)),
         )
 

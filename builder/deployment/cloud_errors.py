@@ -106,8 +106,8 @@ def _json(response: httpx.Response) -> dict[str, Any]:
 def _messages(errors: object) -> list[str]:
     """The messages in `errors` of a GraphQL reply, whatever shape a server gives them."""
     entries = errors if isinstance(errors, list) else [errors]
-    found = (entry.get("message") if isinstance(entry, dict) else entry for entry in entries)
-    return [str(text) for text in found if text] or ["it does not say which"]
+    messages = (entry.get("message") if isinstance(entry, dict) else entry for entry in entries)
+    return [str(text) for text in messages if text] or ["it does not say which"]
 
 
 def _clean(text: object, connection: Connection) -> str:

@@ -52,8 +52,8 @@ def read_entries(data: Mapping[str, Any]) -> dict[str, Entry]:
 
 def _entry(name: str, deployed: Mapping[str, Any], loaded: Mapping[str, Any]) -> Entry:
     pex_tag, commit_hash, image = _deployed_data(deployed.get("serializedDeploymentMetadata"))
-    found = loaded.get("locationOrLoadError") or {}
-    error = read_server_error(found) if found.get("__typename") == "PythonError" else None
+    location = loaded.get("locationOrLoadError") or {}
+    error = read_server_error(location) if location.get("__typename") == "PythonError" else None
     return Entry(
         name,
         pex_tag,

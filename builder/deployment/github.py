@@ -94,22 +94,22 @@ class _Event:
 
     def value(self, path: str) -> object:
         """What is at `path` (keys with dots between); None if anything on the way is missing."""
-        found: object = self.payload
+        value: object = self.payload
         for key in path.split("."):
-            if not isinstance(found, Mapping):
+            if not isinstance(value, Mapping):
                 return None
-            found = found.get(key)
-        return found
+            value = value.get(key)
+        return value
 
     def text(self, path: str) -> str | None:
-        found = self.value(path)
-        return found if isinstance(found, str) and found else None
+        value = self.value(path)
+        return value if isinstance(value, str) and value else None
 
     def required(self, path: str) -> str:
-        found = self.text(path)
-        if found is None:
+        text = self.text(path)
+        if text is None:
             raise self.unusable(f"no text at `{path}`")
-        return found
+        return text
 
     def unusable(self, detail: str) -> ContextError:
         what = f"the event `{self.name}` of this run does not describe its pull request as GitHub does"

@@ -86,8 +86,8 @@ def _hidden_merge_request(job: _Job) -> str | None:
 
 def _choose_merge_request(references: str, own_project: str) -> tuple[str, str]:
     """Project and number out of `group/project!12,other/project!3`: the branch's open merge requests."""
-    found = [reference.strip().rpartition("!") for reference in references.split(",")]
-    requests = [(project, iid) for project, _, iid in found]
+    merge_requests = [reference.strip().rpartition("!") for reference in references.split(",")]
+    requests = [(project, iid) for project, _, iid in merge_requests]
     if len(requests) > 1:
         requests = [request for request in requests if request[0] == own_project]
     if len(requests) != 1 or not all(requests[0]):

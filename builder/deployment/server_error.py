@@ -27,12 +27,12 @@ class ServerError:
     chain: tuple[ServerError, ...] = ()
 
 
-def read_server_error(found: Mapping[str, Any]) -> ServerError:
+def read_server_error(error: Mapping[str, Any]) -> ServerError:
     """A `PythonError` of a reply."""
     return ServerError(
-        str(found.get("message") or ""),
-        tuple(str(frame) for frame in found.get("stack") or ()),
-        tuple(read_server_error(link.get("error") or {}) for link in found.get("errorChain") or ()),
+        str(error.get("message") or ""),
+        tuple(str(frame) for frame in error.get("stack") or ()),
+        tuple(read_server_error(link.get("error") or {}) for link in error.get("errorChain") or ()),
     )
 
 
@@ -51,8 +51,8 @@ def _raised(errors: Sequence[ServerError]) -> RaisedError:
 def _kind(message: str) -> str:
     """The name of the error's class, which for a SyntaxError comes after the code."""
     lines = message.splitlines() or [""]
-    found = _KIND.match(lines[-1] if lines[0].startswith("  File ") else lines[0])
-    return found[1] if found else ""
+    match = _KIND.match(lines[-1] if lines[0].startswith("  File ") else lines[0])
+    return match[1] if match else ""
 
 
 def _of_the_source_pex(error: RaisedError) -> str:
@@ -60,8 +60,8 @@ def _of_the_source_pex(error: RaisedError) -> str:
 
     Otherwise a directory that holds nothing.
     """
-    found = [
-        match for each in chain(error) for frame in each.frames if (match := _SITE_PACKAGES.match(frame.path))
+    matches = [
+        match for cause in chain(error) for frame in cause.frames if (match := _SITE_PACKAGES.match(frame.path))
     ]
-    others = {match["site"] for match in found if match["package"] in {"dagster", "dagster_cloud"}}
-    return next((match["site"] for match in found if others and match["site"] not in others), "/nowhere")
+    others = {match["site"] for match in matches if match["package"] in {"dagster", "dagster_cloud"}}
+    return next((match["site"] for match in matches if others and match["site"] not in others), "/nowhere")

@@ -150,7 +150,7 @@ def _document(
     heading = f"{_heading(outcome)}\n\n{_row(titles)}\n{_row(rules)}\n"
     room = _LIMIT - len(heading.encode())
     lines = {location: _row(cells) + "\n" for location, cells in rows.items()}
-    shown = set(_fitting(sorted(lines, key=lambda each: _FIRST.index(each.state)), lines, room // 2))
+    shown = set(_fitting(sorted(lines, key=lambda line: _FIRST.index(line.state)), lines, room // 2))
     table = "".join(line for location, line in lines.items() if location in shown)
     room -= len(table.encode())
     if left := len(lines) - len(shown):
@@ -213,7 +213,11 @@ def _first(entries: Sequence[str]) -> str:
 
 
 def _pex_tags(outcome: Outcome) -> Iterable[str]:
-    tags = [f"- {_code(each.name)}: {_code(each.pex_tag, 1000)}" for each in outcome.locations if each.pex_tag]
+    tags = [
+        f"- {_code(location.name)}: {_code(location.pex_tag, 1000)}"
+        for location in outcome.locations
+        if location.pex_tag
+    ]
     if tags:
         lines = "\n".join(tags)
         yield f"<details><summary>PEX tags</summary>\n\n{lines}\n\n</details>"
@@ -252,7 +256,7 @@ def _code(text: str, longest: int = _LONGEST_NAME) -> str:
     As HTML, because markdown has no way to write a backquote or a pipe in code inside a table.
     """
     line = _shortened(re.sub(r"\s+", " ", redacted(text)), longest)
-    escaped = re.sub(r"[!-,/:-@\[-`{-~]", lambda found: f"&#{ord(found[0])};", line)
+    escaped = re.sub(r"[!-,/:-@\[-`{-~]", lambda match: f"&#{ord(match[0])};", line)
     return f"<code>{escaped}</code>"
 
 

@@ -115,7 +115,7 @@ class _Update:
         until = time.monotonic() + (LATENESS if error.late else 0)
         while True:
             try:
-                found = self._entries()
+                entries = self._entries()
             except CloudError:
                 names = _names(documents)
                 what = f"{error.what}; it could not be found out whether {_were(names)} updated"
@@ -123,7 +123,7 @@ class _Update:
                     f"Look at the deployment `{self._deployment}`, or run it again: the same may be deployed twice"
                 )
                 raise NotUpdated(error, what, unknown=names) from error
-            missing = [document for document in documents if not _is_there(found, document)]
+            missing = [document for document in documents if not _is_there(entries, document)]
             if not missing:
                 self._tell(Notice(f"{error.what}; nevertheless {_were(_names(documents))} updated"))
                 return
@@ -145,9 +145,9 @@ def _were(names: Sequence[str]) -> str:
     return f"{listed(names)} {'was' if len(names) == 1 else 'were'}"
 
 
-def _is_there(found: Mapping[str, Entry], document: Document) -> bool:
+def _is_there(entries: Mapping[str, Entry], document: Document) -> bool:
     """Whether a deployment holds the version of a document."""
-    entry = found.get(document["location_name"])
+    entry = entries.get(document["location_name"])
     pex, git = document.get("pex_metadata") or {}, document.get("git") or {}
     return entry is not None and (entry.pex_tag, entry.commit_hash, entry.image) == (
         pex.get("pex_tag"),

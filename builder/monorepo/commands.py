@@ -95,7 +95,7 @@ def build_packages(repository_dir: Path, out_dir: Path, selectors: tuple[str, ..
             showing=console.step,
         )
     built = build.wheelhouse.packages
-    console.table(["wheel", ">size", "sha256"], [[each.wheel, size(each.size), each.sha256] for each in built])
+    console.table(["wheel", ">size", "sha256"], [[wheel.wheel, size(wheel.size), wheel.sha256] for wheel in built])
     _fail(build.failures, len(packages), "built")
 
 
@@ -117,8 +117,8 @@ def lock_packages(wheelhouse_dir: Path, selectors: tuple[str, ...], python_versi
         results = list(pool.map(attempt, packages))
     locks = [result for result in results if isinstance(result, Locked)]
     rows = [
-        [f"locks/{wheelhouse.lock_path(each.package).name}", str(len(each.local)), str(each.indexed)]
-        for each in locks
+        [f"locks/{wheelhouse.lock_path(lock.package).name}", str(len(lock.local)), str(lock.indexed)]
+        for lock in locks
     ]
     console.table(["lock", ">from the wheelhouse", ">from the index"], rows)
     _fail([result for result in results if isinstance(result, Failure)], len(packages), "locked")
@@ -131,8 +131,8 @@ def check_wheelhouse(wheelhouse_dir: Path, selectors: tuple[str, ...], python_ve
     with console.progress("checking packages", None):
         checks = check_packages(wheelhouse, packages, python, workers=_workers(), showing=console.step)
     rows = [
-        [each.name, each.version, ", ".join(each.import_names), ", ".join(each.console_scripts)]
-        for each in checks.passed
+        [package.name, package.version, ", ".join(package.import_names), ", ".join(package.console_scripts)]
+        for package in checks.passed
     ]
     console.table(["package", "version", "imports", "programs"], rows)
     _fail(checks.failures, len(packages), "checked")

@@ -121,21 +121,21 @@ def _from_pyproject(directory: Path, pyproject: TomlFile) -> Declared | Undeclar
 
 def _from_setup_py(directory: Path, pyproject: TomlFile) -> Declared | Undeclared:
     path = directory / "setup.py"
-    found: SetupPy = read_setup_py(path)
-    if found.name is None:
+    setup: SetupPy = read_setup_py(path)
+    if setup.name is None:
         return Undeclared("setup.py does not write out the package's name")
     backend, build_requires = _backend(pyproject)
-    if found.complete:
-        requires, extras = found.requires, found.extras
+    if setup.complete:
+        requires, extras = setup.requires, setup.extras
     else:
         requires, extras = _split(_ask_backend(directory))
-    files = _version_files(directory, found.name, (text for text in found.texts if text.endswith(".py")))
+    files = _version_files(directory, setup.name, (text for text in setup.texts if text.endswith(".py")))
     return Declared(
-        found.name,
-        found.version or _version_of(files),
+        setup.name,
+        setup.version or _version_of(files),
         path,
         backend,
-        found.classifiers,
+        setup.classifiers,
         files,
         requires,
         extras,
@@ -184,8 +184,8 @@ def _version_of(files: Iterable[Path]) -> str | None:
 
 
 def _literal_of(path: Path) -> str | None:
-    found = version_literal(path.read_text(encoding="utf-8", errors="replace"))
-    return found[1] if found else None
+    version = version_literal(path.read_text(encoding="utf-8", errors="replace"))
+    return version[1] if version else None
 
 
 def _ask_backend(directory: Path) -> list[str]:

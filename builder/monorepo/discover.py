@@ -112,35 +112,35 @@ def discover(root: Path) -> Repository:
         raise PackagesError(f"the repository `{root}` is not a directory", remedy="Correct the path")
     root = root.resolve()
     places = sorted({PurePosixPath(name).parent for name in git.list_files(root) if _is_manifest(name)})
-    found: dict[PurePosixPath, Declared] = {}
+    projects: dict[PurePosixPath, Declared] = {}
     left_out: list[LeftOut] = []
     for place in places:
-        if reason := _reason(place, found):
+        if reason := _reason(place, projects):
             left_out.append(LeftOut(str(place), reason))
             continue
         declared = read_declared(root / place)
         if isinstance(declared, Undeclared):
             left_out.append(LeftOut(str(place), declared.reason))
         elif declared is not None:
-            found[place] = declared
-    if not found:
+            projects[place] = declared
+    if not projects:
         raise PackagesError(
             f"there is no package in `{root}`",
-            detail="\n".join(f"{each.path}: {each.reason}" for each in left_out) or None,
+            detail="\n".join(f"{project.path}: {project.reason}" for project in left_out) or None,
             remedy="Give the root of a repository that has a pyproject.toml or setup.py for each package",
         )
-    return Repository(root, _packages(root, found), tuple(left_out))
+    return Repository(root, _packages(root, projects), tuple(left_out))
 
 
 def _is_manifest(name: str) -> bool:
     return name.rpartition("/")[2] in _MANIFESTS
 
 
-def _reason(place: PurePosixPath, found: Collection[PurePosixPath]) -> str | None:
+def _reason(place: PurePosixPath, projects: Collection[PurePosixPath]) -> str | None:
     """Why the project at a place is no package; parents come before what is in them."""
     for parent in place.parents:
         # A root that is a package of its own is one among others: a repository may have both.
-        if parent in found and parent != PurePosixPath():
+        if parent in projects and parent != PurePosixPath():
             return f"inside the package `{parent}`"
     for part in place.parts:
         if part in NOT_SOURCES or part.startswith("."):
@@ -148,9 +148,9 @@ def _reason(place: PurePosixPath, found: Collection[PurePosixPath]) -> str | Non
     return None
 
 
-def _packages(root: Path, found: Mapping[PurePosixPath, Declared]) -> tuple[Package, ...]:
+def _packages(root: Path, projects: Mapping[PurePosixPath, Declared]) -> tuple[Package, ...]:
     by_name: dict[str, Package] = {}
-    for place, declared in found.items():
+    for place, declared in projects.items():
         name = canonicalize_name(declared.name)
         if name in by_name:
             raise PackagesError(

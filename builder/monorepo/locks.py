@@ -45,7 +45,7 @@ def lock_package(wheelhouse: Wheelhouse, package: BuiltPackage, python_version: 
     _check_complete(wheelhouse, package)
     with storage.scratch_directory() as scratch:
         resolved = read_requirements_txt(_resolve(wheelhouse, package, python_version, scratch)).lines
-    by_name = {each.name: each for each in wheelhouse.packages}
+    by_name = {sibling.name: sibling for sibling in wheelhouse.packages}
     lines: list[RequirementLine] = []
     local: list[str] = []
     for line in resolved:
@@ -116,7 +116,7 @@ def _check_complete(wheelhouse: Wheelhouse, package: BuiltPackage) -> None:
 def _resolve(wheelhouse: Wheelhouse, package: BuiltPackage, python_version: str, scratch: Path) -> Path:
     """The requirements file that uv makes of it."""
     constraints = scratch / "constraints.txt"
-    files = [(each.name, wheelhouse.wheel_path(each).as_uri()) for each in wheelhouse.packages]
+    files = [(sibling.name, wheelhouse.wheel_path(sibling).as_uri()) for sibling in wheelhouse.packages]
     constraints.write_text("".join(f"{name} @ {url}\n" for name, url in files), encoding="utf-8")
     wanted = scratch / "requirements.in"
     wanted.write_text(f"{package.name}=={package.version}\n", encoding="utf-8")

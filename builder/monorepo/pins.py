@@ -28,7 +28,7 @@ def repin(text: str, versions: Mapping[str, str]) -> str:
     requirement, semicolon, marker = text.partition(";")
     if "@" in requirement:
         return text
-    return _PIN.sub(lambda found: found["before"] + version, requirement, count=1) + semicolon + marker
+    return _PIN.sub(lambda match: match["before"] + version, requirement, count=1) + semicolon + marker
 
 
 def pin_open(text: str, versions: Mapping[str, str]) -> str | None:
@@ -36,9 +36,9 @@ def pin_open(text: str, versions: Mapping[str, str]) -> str | None:
 
     None if it is not the beginning of one of `versions`, or goes on behind where the version belongs.
     """
-    found = _OPEN.fullmatch(text)
-    version = versions.get(required_name(re.sub(r"=+\s*$", "", text))) if found else None
-    return f"{found['name'].rstrip()}=={version}" if found and version else None
+    match = _OPEN.fullmatch(text)
+    version = versions.get(required_name(re.sub(r"=+\s*$", "", text))) if match else None
+    return f"{match['name'].rstrip()}=={version}" if match and version else None
 
 
 def not_satisfied(texts: tuple[str, ...], versions: Mapping[str, str]) -> Iterator[Requirement]:

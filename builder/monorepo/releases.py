@@ -29,8 +29,8 @@ def releases_of(repository: Repository) -> list[str]:
         [match[1] for tag in git.tags(repository.root) if (match := _TAG.fullmatch(tag))],
     )
     for source in sources:
-        if found := _releases(source):
-            return found
+        if releases := _releases(source):
+            return releases
     raise PackagesError(
         f"nothing in `{repository.root}` says what the last release was: no version, no CHANGES.md, no tag",
         remedy="Fetch the tags (`fetch-depth: 0` of actions/checkout), or write --scheme manual --version 1.2.3",

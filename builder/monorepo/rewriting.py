@@ -83,7 +83,7 @@ def plan_rewriting(repository: Repository, wanted: FamilyVersions) -> Rewriting:
     changes = {change.path: change for package in repository.packages for change in _changes(package, versions)}
     notices = [
         *wanted.notices,
-        *(notice for each in repository.packages for notice in _unsatisfied(each, versions)),
+        *(notice for dependent in repository.packages for notice in _unsatisfied(dependent, versions)),
     ]
     return Rewriting(repository, versions, tuple(changes.values()), tuple(notices))
 
@@ -166,9 +166,9 @@ def _pin_edits(tree: ast.AST, text: str, versions: Mapping[str, str]) -> Iterato
     waiting: list[ast.AST] = [tree]
     while waiting:
         node = waiting.pop()
-        found = _edit(node, text, versions) if isinstance(node, ast.expr) else None
-        if found is not None and isinstance(node, ast.expr):
-            yield node, found
+        edit = _edit(node, text, versions) if isinstance(node, ast.expr) else None
+        if edit is not None and isinstance(node, ast.expr):
+            yield node, edit
         elif not isinstance(node, ast.JoinedStr):
             waiting += ast.iter_child_nodes(node)
 

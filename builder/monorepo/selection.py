@@ -46,9 +46,9 @@ def select_names(
             remedy="Name what is not for publishing, one by one" if names else "Build something into it first",
         )
     matching = {selector: _matching(selector, names, listed) for selector in wanted}
-    if unknown := [selector for selector, found in matching.items() if not found]:
+    if unknown := [selector for selector, matches in matching.items() if not matches]:
         raise unknown_names(unknown, [ALL, *names], where)
-    return frozenset(name for found in matching.values() for name in found)
+    return frozenset(name for matches in matching.values() for name in matches)
 
 
 def with_siblings(repository: Repository, packages: Iterable[Package]) -> tuple[Package, ...]:

@@ -88,7 +88,7 @@ def read_setup_py(path: Path) -> SetupPy:
 
 def _assignments(tree: ast.Module) -> Mapping[str, ast.expr]:
     """What names at the top of the module are assigned, once each."""
-    found: dict[str, ast.expr] = {}
+    assignments: dict[str, ast.expr] = {}
     for statement in tree.body:
         if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
             target, value = statement.targets[0], statement.value
@@ -97,8 +97,8 @@ def _assignments(tree: ast.Module) -> Mapping[str, ast.expr]:
         else:
             continue
         if isinstance(target, ast.Name):
-            found[target.id] = value
-    return found
+            assignments[target.id] = value
+    return assignments
 
 
 class _Reader:
@@ -119,13 +119,13 @@ class _Reader:
         """The texts of a list, and whether it is known to have no others."""
         if node is None:
             return [], True
-        found: list[str] = []
+        texts: list[str] = []
         known = True
         for element in self._elements(node, depth=0):
             text = self._requirement(element) if element is not None else None
             known = known and text is not None
-            found += [text] if text is not None else []
-        return found, known
+            texts += [text] if text is not None else []
+        return texts, known
 
     def lists_of(self, node: ast.expr | None) -> tuple[list[str], bool]:
         """The texts of all lists in a mapping, and whether they are known to be all."""
@@ -144,12 +144,12 @@ class _Reader:
         if depth > len(self._names):
             return [None]
         if isinstance(node, ast.List | ast.Tuple | ast.Set):
-            found: list[ast.expr | None] = []
+            elements: list[ast.expr | None] = []
             for element in node.elts:
                 starred = isinstance(element, ast.Starred)
-                found += self._elements(element.value, depth + 1) if isinstance(element, ast.Starred) else []
-                found += [] if starred else [element]
-            return found
+                elements += self._elements(element.value, depth + 1) if isinstance(element, ast.Starred) else []
+                elements += [] if starred else [element]
+            return elements
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
             return [*self._elements(node.left, depth + 1), *self._elements(node.right, depth + 1)]
         if isinstance(node, ast.Name) and node.id in self._names:

@@ -65,6 +65,6 @@ def _declared(directory: Path) -> Iterator[str]:
     manifest = directory / "MANIFEST.in"
     if manifest.is_file():
         text = manifest.read_text(encoding="utf-8", errors="replace")
-        for found in re.findall(r"(?m)^\s*(?:recursive-include|graft)\s+(\S+)", text):
-            if "webapp" in found.split("/"):
-                yield found.rstrip("/")
+        for included in re.findall(r"(?m)^\s*(?:recursive-include|graft)\s+(\S+)", text):
+            if "webapp" in included.split("/"):
+                yield included.rstrip("/")

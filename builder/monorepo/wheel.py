@@ -57,7 +57,7 @@ def canonical_wheel(path: Path, epoch: int) -> bytes:
     moment = time.gmtime(epoch)[:6]
     with zipfile.ZipFile(path) as source, zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as target:
         files = [info for info in source.infolist() if not info.is_dir()]
-        for info in sorted(files, key=lambda each: (_in_dist_info(each.filename), each.filename)):
+        for info in sorted(files, key=lambda member: (_in_dist_info(member.filename), member.filename)):
             entry = zipfile.ZipInfo(
                 info.filename, (moment[0], moment[1], moment[2], moment[3], moment[4], moment[5])
             )
@@ -91,7 +91,7 @@ def read_wheel(path: Path) -> Wheel:
         entry_points = f"{directory}/entry_points.txt"
         scripts = _console_scripts(path, archive.read(entry_points)) if entry_points in members else ()
     declared = tuple(metadata.import_names or ())
-    names = tuple(each.partition(";")[0].strip() for each in declared) or tuple(_import_names(members))
+    names = tuple(line.partition(";")[0].strip() for line in declared) or tuple(_import_names(members))
     return Wheel(str(name), str(version), metadata, members, names, scripts)
 
 
@@ -141,8 +141,8 @@ def _check_record(path: Path, archive: zipfile.ZipFile, members: Collection[str]
         if name not in members:
             raise _unsound(path, f"RECORD lists `{name}`, which it has not")
         algorithm, _, expected = digest.partition("=")
-        found = hashlib.new(algorithm, archive.read(name)).digest()
-        if base64.urlsafe_b64encode(found).rstrip(b"=").decode() != expected:
+        actual = hashlib.new(algorithm, archive.read(name)).digest()
+        if base64.urlsafe_b64encode(actual).rstrip(b"=").decode() != expected:
             raise _unsound(path, f"`{name}` is not what RECORD says")
         unlisted.discard(name)
     if unlisted:
@@ -162,12 +162,12 @@ def _import_names(members: Sequence[str]) -> Iterator[str]:
     code = [PurePosixPath(name) for name in members if name.endswith((".py", ".so", ".pyd"))]
     code = [path for path in code if not path.parts[0].endswith((".dist-info", ".data"))]
     packages = {path.parent for path in code if path.stem == "__init__"}
-    found = set()
+    names = set()
     for path in code:
         above = [parent for parent in reversed(path.parents) if parent in packages]
         top = above[0] if above else path.with_name(path.name.partition(".")[0])
-        found.add(".".join(top.parts))
-    yield from sorted(name for name in found if all(part.isidentifier() for part in name.split(".")))
+        names.add(".".join(top.parts))
+    yield from sorted(name for name in names if all(part.isidentifier() for part in name.split(".")))
 
 
 def _in_dist_info(name: str) -> bool:

@@ -24,8 +24,8 @@ def stored_credentials(host: str, repository: str) -> Credentials | None:
     for path in _files():
         document = _read(path)
         for key in _keys(host, repository):
-            if found := _of(document, key, path):
-                return found
+            if credentials := _of(document, key, path):
+                return credentials
     return None
 
 

@@ -66,15 +66,15 @@ class Descriptor:
 
     def document(self) -> Document:
         """As it is written in a manifest or an index."""
-        found: Document = {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
+        document: Document = {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
         if self.artifact_type:
-            found["artifactType"] = self.artifact_type
+            document["artifactType"] = self.artifact_type
         if self.platform:
             system, _, architecture = self.platform.partition("/")
-            found["platform"] = {"architecture": architecture, "os": system}
+            document["platform"] = {"architecture": architecture, "os": system}
         if self.annotations:
-            found["annotations"] = dict(self.annotations)
-        return found
+            document["annotations"] = dict(self.annotations)
+        return document
 
 
 def digest_of(content: bytes) -> str:
@@ -170,8 +170,8 @@ class Layout:
 
     def document(self, descriptor: Descriptor) -> Document:
         """A manifest or an index."""
-        found: Document = json.loads(self.read(descriptor.digest))
-        return found
+        document: Document = json.loads(self.read(descriptor.digest))
+        return document
 
     def manifests(self) -> tuple[Descriptor, ...]:
         """The image's manifests, one for each platform."""

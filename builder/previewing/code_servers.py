@@ -125,12 +125,12 @@ def make_ready(item: ToVerify, directory: Path) -> Ready:
 
 def versions(ready: Ready) -> dict[str, str]:
     """The distributions of a location's deps PEX, normalised name to version."""
-    found = {}
+    versions = {}
     for wheel in pex_info(ready.deps.venv).get("distributions", {}):
         with contextlib.suppress(InvalidWheelFilename):
             name, version, _, _ = parse_wheel_filename(wheel)
-            found[str(name)] = str(version)
-    return found
+            versions[str(name)] = str(version)
+    return versions
 
 
 @contextlib.contextmanager

@@ -93,9 +93,9 @@ def _unpacked(items: Sequence[ToVerify], scratch: Path) -> list[Ready]:
 
 
 def _webserver(locations: Sequence[Ready], *, fetch: bool) -> Webserver | None:
-    found = webserver_of(locations)
-    if found or not fetch:
-        return found
+    webserver = webserver_of(locations)
+    if webserver or not fetch:
+        return webserver
     with console.progress("fetching dagster-webserver", None):
         return fetched_webserver(locations)
 

@@ -68,9 +68,9 @@ class Page:
 
 def webserver_of(locations: Sequence[Ready]) -> Webserver | None:
     """The newest webserver among the dependencies; None if there is none."""
-    found = {version: ready for ready in locations if (version := versions(ready).get(_DISTRIBUTION))}
-    newest = max(found, key=Version, default=None)
-    return Webserver(newest, found[newest].deps.entry_point) if newest else None
+    by_version = {version: ready for ready in locations if (version := versions(ready).get(_DISTRIBUTION))}
+    newest = max(by_version, key=Version, default=None)
+    return Webserver(newest, by_version[newest].deps.entry_point) if newest else None
 
 
 def fetched_webserver(locations: Sequence[Ready]) -> Webserver:
@@ -79,7 +79,7 @@ def fetched_webserver(locations: Sequence[Ready]) -> Webserver:
     It comes from the indexes that uv, or else pip, is told of. Raises ToolError if it cannot be fetched.
     """
     version, ready = max(
-        ((versions(ready)["dagster"], ready) for ready in locations), key=lambda each: Version(each[0])
+        ((versions(ready)["dagster"], ready) for ready in locations), key=lambda pair: Version(pair[0])
     )
     place = storage.cache_directory() / "preview" / f"webserver-{version}-{interpreter_key(ready.python)}"
     venv = kept_environment(place, lambda venv: _install(version, ready, venv))

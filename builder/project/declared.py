@@ -65,14 +65,14 @@ def read_groups(directory: Path, names: Iterable[str]) -> tuple[str, ...]:
     pyproject = TomlFile.pyproject(directory)
     declared = pyproject.table("dependency-groups")
     poetry = read_poetry_groups(directory) if uses_poetry(directory) else {}
-    found: list[str] = []
+    lines: list[str] = []
     for name in wanted:
         if name in poetry:
-            found += poetry[name]
+            lines += poetry[name]
             continue
         try:
             resolver = DependencyGroupResolver(declared)  # type: ignore[arg-type]  # it checks what it is given
-            found += [str(requirement) for requirement in resolver.resolve(name)]
+            lines += [str(requirement) for requirement in resolver.resolve(name)]
         except (LookupError, ValueError, TypeError, ExceptionGroup) as error:
             known = ", ".join(f"`{known}`" for known in sorted({*declared, *poetry}))
             missing = canonicalize_name(name) not in map(canonicalize_name, declared)
@@ -81,4 +81,4 @@ def read_groups(directory: Path, names: Iterable[str]) -> tuple[str, ...]:
             )
             remedy = f"Choose from {known}" if known else "Declare it under `[dependency-groups]`"
             raise ProjectError(what, where=pyproject.origin("dependency-groups"), remedy=remedy) from error
-    return tuple(found)
+    return tuple(lines)

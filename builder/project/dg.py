@@ -190,11 +190,11 @@ def _read_build(directory: Path, name: str) -> dict[str, tuple[object, Origin]]:
     if document is None:
         return {}
     values = document.mapping((), "build.yaml", "Write `directory: .` or `registry: example.org/images`")
-    found = {key: (value, document.origin(key)) for key, value in values.items() if value is not None}
-    if "directory" in found:
-        value, where = found["directory"]
-        found["directory"] = (build_directory(value, directory, name, where), where)
-    return found
+    settings = {key: (value, document.origin(key)) for key, value in values.items() if value is not None}
+    if "directory" in settings:
+        value, where = settings["directory"]
+        settings["directory"] = (build_directory(value, directory, name, where), where)
+    return settings
 
 
 def _container_context(directory: Path, workspace: Path | None) -> Mapping[str, object]:

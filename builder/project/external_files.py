@@ -45,7 +45,7 @@ def select_outside(
     directory: Path, names: Sequence[str], *, respect_gitignore: bool, out_dir: Path | None
 ) -> list[Outside]:
     """Apply the rule of what belongs to paths outside a build directory; raises ProjectError if one is missing."""
-    found = []
+    selected = []
     for name in names:
         path = Path(os.path.normpath(directory / name))
         if path.is_dir():
@@ -58,8 +58,8 @@ def select_outside(
                 f"`include` names `{name}`, but `{path}` does not exist",
                 remedy=f"Correct the path; it is relative to `{directory}`",
             )
-        found.append(Outside(name, selection))
-    return found
+        selected.append(Outside(name, selection))
+    return selected
 
 
 def paths_named_outside(directory: Path, selection: Selection, included: Sequence[str]) -> Iterator[Notice]:

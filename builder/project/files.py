@@ -92,12 +92,12 @@ def select_files(
     ignored = _ignored(walked, demanded=respect_gitignore)
     if respect_gitignore:
         _obey(walked, ignored)
-    files = [ProjectFile(found.name, Path(found.path), found.mode) for found in walked.files]
+    files = [ProjectFile(entry.name, Path(entry.path), entry.mode) for entry in walked.files]
     files += _kept_links(walked)
     files += _empty_directories(files, walked.directories)
     files.sort(key=lambda file: file.name)
     if patterns:
-        names = [found.name for found in walked.directories] + [file.name for file in files if file.link]
+        names = [entry.name for entry in walked.directories] + [file.name for file in files if file.link]
         unused = patterns.unused([*(f"{name}/" for name in names), *(file.name for file in files)])
         walked.notices += [Notice(f"include pattern `{text}` matches nothing in `{directory}`") for text in unused]
     return Selection(
@@ -165,9 +165,9 @@ def _ignored(walked: Walked, *, demanded: bool) -> dict[str, Line]:
         )
     by_repository: dict[str, list[str]] = {}
     directories = walked.directories if demanded else []
-    for found in (*walked.files, *(link.found for link in walked.links), *directories):
-        if found.repository:
-            by_repository.setdefault(found.repository, []).append(found.path)
+    for entry in (*walked.files, *(link.found for link in walked.links), *directories):
+        if entry.repository:
+            by_repository.setdefault(entry.repository, []).append(entry.path)
     ignored: dict[str, Line] = {}
     for repository, paths in by_repository.items():
         try:
@@ -185,36 +185,36 @@ def _ignored(walked: Walked, *, demanded: bool) -> dict[str, Line]:
 def _obey(walked: Walked, ignored: Mapping[str, Line]) -> None:
     """Take what git ignores out of what the walk found, but for what was asked for by name."""
     # Who asks a nested repository does not hear that the outer one ignores the whole of it.
-    trees = tuple(f"{found.path}/" for found in walked.directories if found.path in ignored)
+    trees = tuple(f"{directory.path}/" for directory in walked.directories if directory.path in ignored)
 
-    def belongs(found: Found, end: str = "") -> bool:
-        if found.path in ignored and not found.asked:
-            walked.left_out[f"{found.name}{end}"] = ignored[found.path]
+    def belongs(entry: Found, end: str = "") -> bool:
+        if entry.path in ignored and not entry.asked:
+            walked.left_out[f"{entry.name}{end}"] = ignored[entry.path]
             return False
-        return found.asked or not found.path.startswith(trees)
+        return entry.asked or not entry.path.startswith(trees)
 
-    walked.files = [found for found in walked.files if belongs(found)]
+    walked.files = [file for file in walked.files if belongs(file)]
     walked.links = [link for link in walked.links if belongs(link.found)]
-    walked.directories = [found for found in walked.directories if belongs(found, "/")]
+    walked.directories = [directory for directory in walked.directories if belongs(directory, "/")]
 
 
 def _kept_links(walked: Walked) -> list[ProjectFile]:
     """The symlinks whose target belongs; what is asked for by name comes even if its target does not."""
-    names = {found.name for found in walked.files} | {found.name for found in walked.directories} | {""}
+    names = {file.name for file in walked.files} | {directory.name for directory in walked.directories} | {""}
     names |= _parents(names)
     targets = {link.found.name: link.target for link in walked.links}
     kept: list[ProjectFile] = []
     for link in walked.links:
-        found = link.found
+        entry = link.found
         if link.target in names:
-            kept.append(ProjectFile(found.name, Path(found.path), found.mode, _link_text(link, targets)))
-        elif found.asked and os.path.isfile(found.path):  # noqa: PTH113
-            mode = 0o755 if os.access(found.path, os.X_OK) else 0o644
-            kept.append(ProjectFile(found.name, Path(os.path.realpath(found.path)), mode))
+            kept.append(ProjectFile(entry.name, Path(entry.path), entry.mode, _link_text(link, targets)))
+        elif entry.asked and os.path.isfile(entry.path):  # noqa: PTH113
+            mode = 0o755 if os.access(entry.path, os.X_OK) else 0o644
+            kept.append(ProjectFile(entry.name, Path(os.path.realpath(entry.path)), mode))
         elif Reason.SECRET in map(walked.left_out.get, (link.target, *directories_of(link.target))):
-            walked.left_out[found.name] = Reason.SECRET
+            walked.left_out[entry.name] = Reason.SECRET
         else:
-            walked.notices.append(left_out_notice(found.name, link.target))
+            walked.notices.append(left_out_notice(entry.name, link.target))
     return kept
 
 
@@ -244,7 +244,7 @@ def _follow(at: str, text: str, targets: dict[str, str]) -> str | None:
 
 def _empty_directories(files: Iterable[ProjectFile], directories: Iterable[Found]) -> list[ProjectFile]:
     occupied = _parents([file.name for file in files])
-    names = {found.name for found in directories}
+    names = {directory.name for directory in directories}
     occupied |= _parents(names)
     return [ProjectFile(name, None, 0o755) for name in names - occupied]
 

@@ -13,6 +13,6 @@ _SCRIPTS: Final = ("dagster_cloud_pre_install.sh", "dagster_cloud_post_install.s
 
 def lifecycle_notices(directories: Iterable[Path]) -> tuple[Notice, ...]:
     """What to say of the scripts in these directories; each directory is looked at once."""
-    found = (directory / name for directory in dict.fromkeys(directories) for name in _SCRIPTS)
+    scripts = (directory / name for directory in dict.fromkeys(directories) for name in _SCRIPTS)
     text = "this script is not run: a PEX build installs nothing on the server and runs no scripts of the project"
-    return tuple(Notice(text, Origin(path)) for path in found if path.is_file())
+    return tuple(Notice(text, Origin(path)) for path in scripts if path.is_file())

@@ -56,14 +56,14 @@ def is_package(directory: Path) -> bool:
 
 def applicable(texts: Iterable[str], markers: Mapping[str, str], extras: Iterable[str]) -> list[Requirement]:
     """Those requirements whose marker holds for the target, with or without the extras; markers dropped."""
-    found = []
+    lines = []
     wanted = ["", *extras]
     for text in texts:
         requirement = Requirement(text)
         marker, requirement.marker = requirement.marker, None
         if marker is None or any(marker.evaluate({**markers, "extra": extra}) for extra in wanted):
-            found.append(requirement)
-    return found
+            lines.append(requirement)
+    return lines
 
 
 def static_metadata(pyproject: TomlFile) -> Metadata | None:

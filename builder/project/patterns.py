@@ -172,13 +172,13 @@ def _matches_itself(pattern: GitIgnoreSpecPattern, name: str) -> bool:
     pathspec's patterns match all that lies in a directory as well as the directory. git's do not, and the
     difference shows where something is re-included: `!kept/` after `*` re-includes the directory alone.
     """
-    found = pattern.regex.search(name) if pattern.regex else None
-    if found is None or "ps_d" not in found.re.groupindex:
-        return found is not None
+    match = pattern.regex.search(name) if pattern.regex else None
+    if match is None or "ps_d" not in match.re.groupindex:
+        return match is not None
     # The group `ps_d` is the slash after the directory that the pattern speaks of.
-    if found.re.pattern == "(?P<ps_d>/)":
+    if match.re.pattern == "(?P<ps_d>/)":
         return name.endswith("/")
-    return found.end("ps_d") in {-1, len(name)}
+    return match.end("ps_d") in {-1, len(name)}
 
 
 def _segments(text: str) -> list[str]:

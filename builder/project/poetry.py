@@ -37,7 +37,7 @@ def read_poetry(directory: Path) -> Metadata:
     package = _package(directory)
     # `[tool.poetry.dependencies]` says of what `[project]` names where it comes from: a path, git, a source.
     main = package.dependency_group("main") if package.has_dependency_group("main") else None
-    requires = tuple(each.to_pep_508() for each in (main.dependencies_for_locking if main else ()))
+    requires = tuple(dependency.to_pep_508() for dependency in (main.dependencies_for_locking if main else ()))
     python = package.python_versions
     return Metadata(
         name=package.name,
@@ -53,7 +53,9 @@ def read_poetry_groups(directory: Path) -> Mapping[str, tuple[str, ...]]:
     package = _package(directory)
     names = package.dependency_group_names(include_optional=True) - {"main"}
     return {
-        name: tuple(each.to_pep_508() for each in package.dependency_group(name).dependencies_for_locking)
+        name: tuple(
+            dependency.to_pep_508() for dependency in package.dependency_group(name).dependencies_for_locking
+        )
         for name in names
     }
 
@@ -103,8 +105,8 @@ def _priority(source: Mapping[str, object]) -> str:
 
 
 def _sources(poetry: Mapping[str, object]) -> list[Mapping[str, object]]:
-    found = poetry.get("source")
-    return _tables(found if isinstance(found, list) else [])
+    sources = poetry.get("source")
+    return _tables(sources if isinstance(sources, list) else [])
 
 
 def _tables(values: Iterable[object]) -> list[Mapping[str, object]]:

@@ -62,7 +62,7 @@ def choose_python(trees: Iterable[SourceTree], versions: Sequence[str], default:
         return ChosenPython(version, where, _unusable(pins, versions))
     limits = [limit for tree in trees if (limit := _limit(tree.project))]
     number = versions.index(default)
-    for version in sorted(versions, key=lambda each: abs(versions.index(each) - number)):
+    for version in sorted(versions, key=lambda candidate: abs(versions.index(candidate) - number)):
         if all(_allows(allowed, version) for allowed, _where in limits):
             because = next((where for allowed, where in limits if not _allows(allowed, default)), None)
             return ChosenPython(version, because, _unusable(pins, versions))

@@ -98,11 +98,11 @@ def read_requirements(
     if lock is None and (directory / "requirements.txt").is_file():
         collector.add_requirements_txt(directory / "requirements.txt")
     collector.follow()
-    found = collector.result(wanted)
+    requirements = collector.result(wanted)
     if lock is None:
-        return found
+        return requirements
     # Of a poetry project only the local packages are taken from here: poetry.lock does not install the project.
-    return replace(found, lines=(), constraints=(), options=(), lock=lock, notices=notices)
+    return replace(requirements, lines=(), constraints=(), options=(), lock=lock, notices=notices)
 
 
 def _not_read(directory: Path, lock: Path | None) -> tuple[Notice, ...]:
@@ -203,15 +203,15 @@ class _Collector:
             self._add(requirement, self.project, line_of_name(requirement.name, manifest))
 
     def add_requirements_txt(self, path: Path) -> None:
-        found = read_requirements_txt(path)
-        self.options.extend(found.options)
+        file = read_requirements_txt(path)
+        self.options.extend(file.options)
         before = {name: line.text for line in self.lines if (name := required_name(line.text))}
-        for line in found.lines:
+        for line in file.lines:
             if line.constraint:
                 self.constraints.append(line)
             else:
                 self._add_line(line)
-        self.notices.extend(self._disagreement(before, path, found.lines))
+        self.notices.extend(self._disagreement(before, path, file.lines))
 
     def _disagreement(
         self, there: Mapping[str, str], path: Path, lines: Iterable[RequirementLine]

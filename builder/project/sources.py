@@ -71,12 +71,12 @@ def workspace_root(directory: Path) -> Path | None:
 
 def _member_directories(root: Path) -> set[Path]:
     workspace = _uv_table(root, "workspace")
-    found: set[Path] = {root}
+    members: set[Path] = {root}
     for pattern in _texts(workspace.get("members")):
-        found.update(path for path in root.glob(pattern) if (path / "pyproject.toml").is_file())
+        members.update(path for path in root.glob(pattern) if (path / "pyproject.toml").is_file())
     for pattern in _texts(workspace.get("exclude")):
-        found.difference_update(root.glob(pattern))
-    return found
+        members.difference_update(root.glob(pattern))
+    return members
 
 
 def _for_target(value: object, markers: Mapping[str, str]) -> Mapping[str, object] | None:

@@ -51,12 +51,12 @@ class TomlFile:
         wanted = ".".join(keys)
         table, nearest = "", None
         for number, line in enumerate(self.text.splitlines(), start=1):
-            found = re.match(r"\s*(\[{0,2})\s*([\w.\s\"'-]+?)\s*[\]=]", line)
-            if not found:
+            match = re.match(r"\s*(\[{0,2})\s*([\w.\s\"'-]+?)\s*[\]=]", line)
+            if not match:
                 continue
-            name = re.sub(r"[\s\"']", "", found[2])
-            dotted = name if found[1] else f"{table}.{name}".lstrip(".")
-            table = name if found[1] else table
+            name = re.sub(r"[\s\"']", "", match[2])
+            dotted = name if match[1] else f"{table}.{name}".lstrip(".")
+            table = name if match[1] else table
             if f"{dotted}.".startswith(f"{wanted}."):
                 return Origin(self.path, number)
             if f"{wanted}.".startswith(f"{dotted}."):

@@ -284,8 +284,8 @@ class _Walker:
         for mount, prefix in reversed(place.mounts):
             if real == mount or real.startswith(f"{mount}/"):
                 target = f"{prefix}{real[len(mount) + 1 :]}".rstrip("/")
-                found = Found(name, path, 0o644, verdict is _Verdict.ASKED, place.repository)
-                self.walked.links.append(FoundLink(found, text, target))
+                entry = Found(name, path, 0o644, verdict is _Verdict.ASKED, place.repository)
+                self.walked.links.append(FoundLink(entry, text, target))
                 return
         self._replace(place, name, path, verdict)
 

@@ -148,13 +148,15 @@ def _code_source(document: YamlFile, key: _Key, name: str, value: object) -> tup
     remedy = f"Write one of {', '.join(CODE_SOURCES)} under `code_source`"
     if not isinstance(value, dict):
         raise ProjectError(f"location `{name}` has no `code_source`", where=where, remedy=remedy)
-    found = [(source, value[source]) for source in CODE_SOURCES if value.get(source)]
-    if len(found) != 1 or not isinstance(found[0][1], str):
-        what = " and ".join(f"`{source}`" for source, _ in found) if len(found) > 1 else "none that can be used"
+    sources = [(source, value[source]) for source in CODE_SOURCES if value.get(source)]
+    if len(sources) != 1 or not isinstance(sources[0][1], str):
+        what = (
+            " and ".join(f"`{source}`" for source, _ in sources) if len(sources) > 1 else "none that can be used"
+        )
         raise ProjectError(
             f"location `{name}` must have exactly one code source, but has {what}", where=where, remedy=remedy
         )
-    return found[0]
+    return sources[0]
 
 
 def _check_python_file(value: str, directory: Path, name: str, where: Origin) -> None:

@@ -72,13 +72,13 @@ class YamlFile:
         :param what: to call it in the error.
         :param remedy: of the error.
         """
-        found = self.data
+        value = self.data
         for part in key:
-            found = found[part]  # type: ignore[index]  # callers have checked the levels above
-        if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
+            value = value[part]  # type: ignore[index]  # callers have checked the levels above
+        if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
             where = self.origin(*key)
             raise ProjectError(f"{what} is not a mapping of names to values", where=where, remedy=remedy)
-        return found
+        return value
 
     def origin(self, *key: str | int) -> Origin:
         """The line of the node at `key`, or of the deepest one on the way to it that exists."""

@@ -142,24 +142,26 @@ class PexRegistry:
                 lambda file: self._ask(file, links[file.name]),
                 [file for file in files if file.name in links],
             )
-            done = {each.name: each for each in asked if isinstance(each, Published)}
-            failed |= {each.file.name: each.error for each in asked if isinstance(each, _Failed)}
-            missing = {each.file.name: each for each in asked if isinstance(each, _Missing)}
+            done = {state.name: state for state in asked if isinstance(state, Published)}
+            failed |= {state.file.name: state.error for state in asked if isinstance(state, _Failed)}
+            missing = {state.file.name: state for state in asked if isinstance(state, _Missing)}
             if missing and not process.stopping.is_set():
                 targets, without = self._known(list(missing), "PUT")
                 failed |= without
                 sent = _each(
                     pool,
-                    lambda each: self._send(each, links[each.file.name], targets[each.file.name], progress),
-                    [each for name, each in missing.items() if name in targets],
+                    lambda state: self._send(state, links[state.file.name], targets[state.file.name], progress),
+                    [state for name, state in missing.items() if name in targets],
                 )
             else:
-                sent = [_Failed(each.file, _error(each.file.name, "it was stopped")) for each in missing.values()]
-        for each in sent:
-            if isinstance(each, Published):
-                done[each.name] = each
+                sent = [
+                    _Failed(state.file, _error(state.file.name, "it was stopped")) for state in missing.values()
+                ]
+        for state in sent:
+            if isinstance(state, Published):
+                done[state.name] = state
             else:
-                failed[each.file.name] = each.error
+                failed[state.file.name] = state.error
         return {file.name: done.get(file.name) or failed[file.name] for file in artefacts}
 
     def _known(self, names: Sequence[str], method: Method) -> tuple[dict[str, Link], dict[str, PublishError]]:
@@ -170,10 +172,10 @@ class PexRegistry:
             if len(names) == 1:
                 return {}, {names[0]: _error(names[0], error.what, remedy=error.remedy)}
         # The order of those that did come may not be that of the names.
-        found = [self._known([name], method) for name in names]
+        known = [self._known([name], method) for name in names]
         return (
-            {name: link for links, _ in found for name, link in links.items()},
-            {name: error for _, errors in found for name, error in errors.items()},
+            {name: link for links, _ in known for name, link in links.items()},
+            {name: error for _, errors in known for name, error in errors.items()},
         )
 
     def find_deps(self, identity: str, tag: str) -> tuple[CachedDeps | None, tuple[Notice, ...]]:
@@ -245,12 +247,12 @@ class PexRegistry:
                 f"`{deps.name}` could not be downloaded: {error}", remedy=error.remedy or _AGAIN_WITHOUT_RECORD
             ) from error
         if sha256 is None or deps.sha256 not in {None, sha256}:
-            found = (
+            failure = (
                 "the registry does not have it any more"
                 if sha256 is None
                 else "its sha256 is not what was recorded"
             )
-            raise PublishError(f"`{deps.name}` could not be downloaded: {found}", remedy=_AGAIN_WITHOUT_RECORD)
+            raise PublishError(f"`{deps.name}` could not be downloaded: {failure}", remedy=_AGAIN_WITHOUT_RECORD)
         return path
 
     def distributions(self, deps_name: str) -> dict[str, DistributionSize] | None:

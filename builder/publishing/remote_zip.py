@@ -66,13 +66,13 @@ def distribution_sizes(entries: bytes) -> dict[str, DistributionSize]:
 
     Raises ValueError if they are none.
     """
-    found: dict[str, DistributionSize] = {}
+    sizes: dict[str, DistributionSize] = {}
     for name, size in _entries(entries):
         if match := _WHEEL.match(name):
             project = canonicalize_name(match[1])
-            before = found[project].size if project in found else 0
-            found[project] = DistributionSize(match[2], before + size)
-    return found
+            before = sizes[project].size if project in sizes else 0
+            sizes[project] = DistributionSize(match[2], before + size)
+    return sizes
 
 
 def _entries(entries: bytes) -> Iterator[tuple[str, int]]:

@@ -122,8 +122,8 @@ def inputs_of(directory: Path) -> Inputs:
 
 
 def _name(requirement: str) -> str:
-    found = re.match(r"[\w.-]+", requirement.strip())
-    return re.sub(r"[-_.]+", "-", found[0]).lower() if found else ""
+    match = re.match(r"[\w.-]+", requirement.strip())
+    return re.sub(r"[-_.]+", "-", match[0]).lower() if match else ""
 
 
 def _declares_all(directory: Path) -> bool:

@@ -118,10 +118,10 @@ def _explain(
 def _other_index(words: str) -> str | None:
     """What to do where another index than the first that has a name might have the version."""
     # uv breaks no lines of a hint.
-    found = _SHADOWED.search(words)
-    if found is None:
+    match = _SHADOWED.search(words)
+    if match is None:
         return None
-    name, first, other = found.groups()
+    name, first, other = match.groups()
     return (
         f"`{name}` is taken from {first} only, the first index that has it, so that nobody can put another"
         f" in its place; if you trust {other} as much, set UV_INDEX_STRATEGY=unsafe-best-match"

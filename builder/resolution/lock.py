@@ -87,12 +87,12 @@ class Lock:
     @property
     def versions(self) -> dict[str, str]:
         """The versions of all distributions by their normalised names."""
-        return {found.name: found.version for found in self.distributions}
+        return {dist.name: dist.version for dist in self.distributions}
 
     @property
     def size(self) -> int | None:
         """Bytes of all distributions as they are fetched; None if that of any is not known."""
-        sizes = [found.size for found in self.distributions]
+        sizes = [dist.size for dist in self.distributions]
         return None if None in sizes else sum(size for size in sizes if size is not None)
 
     def version_of(self, name: str) -> str | None:
@@ -105,9 +105,7 @@ class Lock:
         Where files come from does not count: the same distributions from a mirror are the same.
         """
         content = [layout, self.target.python_version, self.target.tag_names[0]]
-        content += [
-            f"{found.name} {found.version} {found.filename} {found.digest}" for found in self.distributions
-        ]
+        content += [f"{dist.name} {dist.version} {dist.filename} {dist.digest}" for dist in self.distributions]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:40]
 
 
@@ -147,7 +145,7 @@ def read_lock(
     selected = _select(_only_allowed(pylock, hashes), target, origin, wanted)
     chosen = [(package, choice) for package, choice in selected if not isinstance(choice, PackageDirectory)]
     distributions = [_distribution(package, choice, base) for package, choice in chosen]
-    distributions.sort(key=lambda found: found.name)
+    distributions.sort(key=lambda dist: dist.name)
     return Lock(target, tuple(distributions), _write(pylock, chosen, base))
 
 

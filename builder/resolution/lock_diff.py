@@ -81,7 +81,7 @@ def parse_locked(text: str, origin: Origin) -> dict[str, Locked]:
     by_name: dict[str, list[Package]] = {}
     for package in packages:
         by_name.setdefault(package.name, []).append(package)
-    return {name: _locked(name, found) for name, found in by_name.items()}
+    return {name: _locked(name, entries) for name, entries in by_name.items()}
 
 
 def diff_locks(old: Mapping[str, Locked], new: Mapping[str, Locked]) -> LockDiff:
@@ -95,7 +95,7 @@ def diff_locks(old: Mapping[str, Locked], new: Mapping[str, Locked]) -> LockDiff
         unchanged=len(both) - len(changed),
         old_size=_size(old.values()),
         new_size=_size(new.values()),
-        unknown=len({found.name for found in (*old.values(), *new.values()) if found.size is None}),
+        unknown=len({entry.name for entry in (*old.values(), *new.values()) if entry.size is None}),
     )
 
 
@@ -134,5 +134,5 @@ def _differ(old: Locked, new: Locked) -> bool:
     return (old.versions, old.contents) != (new.versions, new.contents)
 
 
-def _size(found: Iterable[Locked]) -> int:
-    return sum(each.size or 0 for each in found)
+def _size(entries: Iterable[Locked]) -> int:
+    return sum(entry.size or 0 for entry in entries)

@@ -63,14 +63,14 @@ def importing_setuptools(lock: Lock, wheels: Mapping[str, StoredFile]) -> list[N
     setuptools = lock.version_of("setuptools")
     if setuptools is not None and int(setuptools.partition(".")[0]) < _WITHOUT_PKG_RESOURCES:
         return []
-    old = [found for found in lock.distributions if found.uploaded and found.uploaded.year < _RECENT]
+    old = [dist for dist in lock.distributions if dist.uploaded and dist.uploaded.year < _RECENT]
     return [
         Notice(
-            f"{found.name} {found.version} imports pkg_resources, which is not there: take a newer version of it,"
+            f"{dist.name} {dist.version} imports pkg_resources, which is not there: take a newer version of it,"
             " or require `setuptools<82`"
         )
-        for found in old
-        if _imports_pkg_resources(wheels[found.name].path)
+        for dist in old
+        if _imports_pkg_resources(wheels[dist.name].path)
     ]
 
 
@@ -82,33 +82,37 @@ def _imports_pkg_resources(wheel: Path) -> bool:
 
 def _left_behind(pylock: Pylock, target: Target, newest: Newest) -> list[Notice]:
     """A notice that dagster is the newest that the target's Python allows, where newer ones do not."""
-    found = next((str(package.version) for package in pylock.packages if package.name == "dagster"), None)
-    if target.python_version not in _LEFT_BEHIND or found is None or newest(["dagster"]).get("dagster") != found:
+    version = next((str(package.version) for package in pylock.packages if package.name == "dagster"), None)
+    if (
+        target.python_version not in _LEFT_BEHIND
+        or version is None
+        or newest(["dagster"]).get("dagster") != version
+    ):
         return []
-    return [Notice(f"dagster {found} is the newest that allows Python {target.python_version}")]
+    return [Notice(f"dagster {version} is the newest that allows Python {target.python_version}")]
 
 
 def _versions_apart(pylock: Pylock) -> list[Notice]:
     """A notice if `dagster` and `dagster-cloud` are not of one version, as they are released and tested."""
-    found = {str(package.name): str(package.version) for package in pylock.packages}
-    dagster, cloud = found.get("dagster"), found.get("dagster-cloud")
+    versions = {str(package.name): str(package.version) for package in pylock.packages}
+    dagster, cloud = versions.get("dagster"), versions.get("dagster-cloud")
     if not dagster or not cloud or dagster == cloud:
         return []
     return [Notice(f"dagster is {dagster} but dagster-cloud {cloud}; they are made for equal versions")]
 
 
 def _prereleases(pylock: Pylock, asked: Mapping[str, RequirementLine]) -> list[Notice]:
-    found = []
+    prereleases = []
     for package in pylock.packages:
         line = asked.get(package.name)
         if package.version is None or not package.version.is_prerelease:
             continue
         if line is None or not _names_prerelease(line.text):
             where = line.origin if line else None
-            found.append(
+            prereleases.append(
                 Notice(f"{package.name} {package.version} is a prerelease, which nothing asks for by name", where)
             )
-    return found
+    return prereleases
 
 
 def _names_prerelease(text: str) -> bool:
@@ -150,4 +154,6 @@ def _required(words: str) -> list[str]:
 def _limited(text: str) -> bool:
     """Whether a requirement itself keeps newer versions out, or names no version to compare."""
     requirement = Requirement(text)
-    return requirement.url is not None or any(each.operator in _LIMITING for each in requirement.specifier)
+    return requirement.url is not None or any(
+        specifier.operator in _LIMITING for specifier in requirement.specifier
+    )

@@ -29,13 +29,13 @@ def locked_requirements(requirements: Requirements, lock: Path) -> Requirements:
     with storage.scratch_directory() as scratch:
         exported = scratch / lock.name
         exported.write_text(_export(requirements, lock), encoding="utf-8")
-        found = read_requirements_txt(exported)
+        file = read_requirements_txt(exported)
     lines = [
         replace(line, origin=Origin(lock))
-        for line in found.lines
+        for line in file.lines
         if local_part(line) is None and required_name(line.text) not in requirements.local_names
     ]
-    return replace(requirements, lines=tuple(lines), options=found.options, lock=None)
+    return replace(requirements, lines=tuple(lines), options=file.options, lock=None)
 
 
 def _export(requirements: Requirements, lock: Path) -> str:

@@ -46,7 +46,7 @@ def _candidates(version: str) -> Iterator[Path]:
         if os.access(candidate, os.X_OK):
             yield candidate
     try:
-        found = uv.run(["python", "find", "--no-project", "--no-python-downloads", version])
+        finished = uv.run(["python", "find", "--no-project", "--no-python-downloads", version])
     except ToolError:
         return
-    yield Path(found.stdout.strip())
+    yield Path(finished.stdout.strip())

@@ -90,9 +90,9 @@ def _configured(directory: Path) -> bool:
 
 def _state(directory: Path) -> list[tuple[str, int, int]]:
     """What changes when a distribution is added to a local index, or to a directory of distributions."""
-    found = []
+    states = []
     for pattern in ("*", "*/index.html"):
         for path in directory.glob(pattern):
             state = path.stat()
-            found.append((path.name, state.st_mtime_ns, state.st_size))
-    return sorted(found)
+            states.append((path.name, state.st_mtime_ns, state.st_size))
+    return sorted(states)

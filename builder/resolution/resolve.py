@@ -60,8 +60,8 @@ def local_packages(requirements: Requirements) -> tuple[Path, ...]:
         return requirements.local_packages
     text = _export(requirements, requirements.lock, "--frozen")
     paths = (package.get("directory", {}).get("path") for package in tomllib.loads(text).get("packages", []))
-    found = (Path(os.path.normpath(requirements.directory / path)) for path in paths if path)
-    return tuple(sorted(found, key=lambda path: path != requirements.directory))
+    directories = (Path(os.path.normpath(requirements.directory / path)) for path in paths if path)
+    return tuple(sorted(directories, key=lambda path: path != requirements.directory))
 
 
 def _resolve(requirements: Requirements, target: Target) -> Resolution:
@@ -93,8 +93,8 @@ def _resolve_anew(requirements: Requirements, target: Target, indexes: Indexes) 
         indexed = {required_name(line.text): line.index for line in requirements.lines if line.index}
         lines = (RequirementLine(name, Origin(Path()), index=indexed.get(name)) for name in names)
         bare = replace(requirements, lines=tuple(lines))
-        found = tomllib.loads(compile_requirements(bare, target, indexes, with_dependencies=False).stdout)
-        return {package["name"]: package["version"] for package in found["packages"]}
+        lock = tomllib.loads(compile_requirements(bare, target, indexes, with_dependencies=False).stdout)
+        return {package["name"]: package["version"] for package in lock["packages"]}
 
     notices += [Notice(text) for text in warnings]
     notices += oddities(finished.stdout, requirements.lines, target, newest, explain)

@@ -37,8 +37,8 @@ def fetch_wheels(
     Raises FetchError, StorageError; SdistBuildError that names every distribution that cannot be built for the
     target on this machine.
     """
-    archives = [found for found in lock.distributions if found.kind != "git"]
-    sources = [found for found in lock.distributions if found.kind != "wheel"]
+    archives = [dist for dist in lock.distributions if dist.kind != "git"]
+    sources = [dist for dist in lock.distributions if dist.kind != "wheel"]
     _check_python(lock, sources)
     files = dict(fetch(archives, lock.indexes.transport, arrived))
     files.update(_build_all(lock, sources, files, showing))
@@ -47,7 +47,7 @@ def fetch_wheels(
 
 def _check_python(lock: Lock, sources: Sequence[Distribution]) -> None:
     """Without the target's Python nothing can be built: say so before anything is fetched."""
-    unbuilt = [found for found in sources if storage.kept(_place(lock, found)) is None]
+    unbuilt = [source for source in sources if storage.kept(_place(lock, source)) is None]
     if not unbuilt:
         return
     try:
@@ -66,19 +66,19 @@ def _build_all(
     if not sources:
         return {}
 
-    def build(found: Distribution) -> StoredFile | BuilderError:
+    def build(distribution: Distribution) -> StoredFile | BuilderError:
         try:
-            wheel = storage.kept(_place(lock, found)) or _build(lock, found, files, showing)
-            _check_fits(lock, found, wheel)
+            wheel = storage.kept(_place(lock, distribution)) or _build(lock, distribution, files, showing)
+            _check_fits(lock, distribution, wheel)
             return StoredFile(wheel, storage.sha256_of(wheel))
         except BuilderError as error:
             return error
 
     with ThreadPoolExecutor(_PARALLEL_BUILDS) as pool:
-        built = dict(zip((found.name for found in sources), pool.map(build, sources), strict=True))
+        built = dict(zip((source.name for source in sources), pool.map(build, sources), strict=True))
     failures = {name: result for name, result in built.items() if isinstance(result, BuilderError)}
     if failures:
-        by_name = {found.name: found for found in sources}
+        by_name = {source.name: source for source in sources}
         details = [f"{error.what}\n{error.detail or ''}".strip() for error in failures.values()]
         raise SdistBuildError(
             f"there is no wheel for {lock.target.description} of {_names([by_name[name] for name in failures])},"
@@ -89,26 +89,26 @@ def _build_all(
     return {name: result for name, result in built.items() if isinstance(result, StoredFile)}
 
 
-def _build(lock: Lock, found: Distribution, files: Mapping[str, StoredFile], showing: Showing) -> Path:
-    place = _place(lock, found)
-    about = f"{found.name}=={found.version}" if found.version else found.name
+def _build(lock: Lock, distribution: Distribution, files: Mapping[str, StoredFile], showing: Showing) -> Path:
+    place = _place(lock, distribution)
+    about = f"{distribution.name}=={distribution.version}" if distribution.version else distribution.name
     with storage.scratch_directory() as scratch, showing(f"building {about}"):
-        if found.kind == "git":
-            source = _check_out(found, scratch / "source")
+        if distribution.kind == "git":
+            source = _check_out(distribution, scratch / "source")
         else:
-            source = _unpack(files[found.name].path, scratch / "source")
-        subdirectory = source / (found.subdirectory or "")
+            source = _unpack(files[distribution.name].path, scratch / "source")
+        subdirectory = source / (distribution.subdirectory or "")
         wheel = build_wheel(subdirectory, lock.target.python_version, place, about=about, indexes=lock.indexes)
     return wheel
 
 
-def _check_out(found: Distribution, directory: Path) -> Path:
+def _check_out(distribution: Distribution, directory: Path) -> Path:
     """A repository at the locked commit."""
     try:
-        git.clone(str(found.location), found.digest, directory)
+        git.clone(str(distribution.location), distribution.digest, directory)
     except ToolError as error:
         raise SdistBuildError(
-            f"`{found.name}` could not be checked out at {found.digest}",
+            f"`{distribution.name}` could not be checked out at {distribution.digest}",
             detail=error.detail or error.what,
         ) from error
     return directory
@@ -128,32 +128,36 @@ def _unpack(archive: Path, directory: Path) -> Path:
     return inside[0] if len(inside) == 1 and inside[0].is_dir() else directory
 
 
-def _check_fits(lock: Lock, found: Distribution, wheel: Path) -> None:
+def _check_fits(lock: Lock, distribution: Distribution, wheel: Path) -> None:
     """Whether the target can install and load a wheel that was built here."""
     if not lock.target.accepts(wheel.name):
-        raise SdistBuildError(f"`{found.name}` builds to `{wheel.name}` here, which the target does not accept")
+        raise SdistBuildError(
+            f"`{distribution.name}` builds to `{wheel.name}` here, which the target does not accept"
+        )
     needed = _needed_glibc(wheel)
     if lock.target.glibc and needed and needed > lock.target.glibc:
         has, wants = (".".join(map(str, version)) for version in (lock.target.glibc, needed))
-        raise SdistBuildError(f"`{found.name}` built here needs glibc {wants}, the target has {has}")
+        raise SdistBuildError(f"`{distribution.name}` built here needs glibc {wants}, the target has {has}")
 
 
 def _needed_glibc(wheel: Path) -> tuple[int, int] | None:
     """The newest glibc symbol version that a wheel's shared objects ask for (ELF's `.gnu.version_r` names)."""
     with zipfile.ZipFile(wheel) as archive:
         objects = [archive.read(name) for name in archive.namelist() if ".so" in Path(name).name]
-    found = [match for content in objects for match in re.findall(rb"\0GLIBC_(\d+)\.(\d+)(?:\.\d+)?\0", content)]
-    return max(((int(major), int(minor)) for major, minor in found), default=None)
+    versions = [
+        match for content in objects for match in re.findall(rb"\0GLIBC_(\d+)\.(\d+)(?:\.\d+)?\0", content)
+    ]
+    return max(((int(major), int(minor)) for major, minor in versions), default=None)
 
 
-def _place(lock: Lock, found: Distribution) -> Path:
+def _place(lock: Lock, distribution: Distribution) -> Path:
     """Where a wheel built of this source for this target is kept."""
-    parts = (found.digest, found.subdirectory or "", lock.target.tag_names[0], uv.pinned_version())
+    parts = (distribution.digest, distribution.subdirectory or "", lock.target.tag_names[0], uv.pinned_version())
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()
     return storage.cache_directory() / "built" / key[:2] / key
 
 
 def _names(distributions: Sequence[Distribution]) -> str:
     return ", ".join(
-        f"`{found.name}=={found.version}`" if found.version else f"`{found.name}`" for found in distributions
+        f"`{dist.name}=={dist.version}`" if dist.version else f"`{dist.name}`" for dist in distributions
     )

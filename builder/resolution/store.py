@@ -50,16 +50,16 @@ def fetch(
     """
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         whole = list(pool.map(_is_whole, distributions))
-        missing = [found for found, there in zip(distributions, whole, strict=True) if not there]
-        for found, there in zip(distributions, whole, strict=True):
+        missing = [dist for dist, there in zip(distributions, whole, strict=True) if not there]
+        for dist, there in zip(distributions, whole, strict=True):
             if there:
-                arrived(found.filename, found.size or 0)
+                arrived(dist.filename, dist.size or 0)
     if missing:
         # httpx takes 110 ms to import, and a warm build has all that it needs.
         from builder.resolution.download import download  # noqa: PLC0415
 
         download({store_path(distribution): distribution for distribution in missing}, transport, arrived)
-    return {found.name: StoredFile(store_path(found), found.digest) for found in distributions}
+    return {dist.name: StoredFile(store_path(dist), dist.digest) for dist in distributions}
 
 
 def _is_whole(distribution: Distribution) -> bool:

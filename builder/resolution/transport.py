@@ -47,23 +47,23 @@ class Transport:
 
     def variables(self) -> Mapping[str, str]:
         """The environment that makes uv reach hosts in this way."""
-        found = {"UV_INSECURE_HOST": " ".join(self.insecure_hosts)} if self.insecure_hosts else {}
+        variables = {"UV_INSECURE_HOST": " ".join(self.insecure_hosts)} if self.insecure_hosts else {}
         if self.keyring:
-            found["UV_KEYRING_PROVIDER"] = "subprocess"
+            variables["UV_KEYRING_PROVIDER"] = "subprocess"
         files = [file for file in self.certificates if not Path(file).is_dir()]
         if files:
-            found["SSL_CERT_FILE"] = _bundle(files)
+            variables["SSL_CERT_FILE"] = _bundle(files)
         elif self.certificates:
-            found["SSL_CERT_DIR"] = os.pathsep.join(self.certificates)
+            variables["SSL_CERT_DIR"] = os.pathsep.join(self.certificates)
         if self.client_certificate:
-            found["SSL_CLIENT_CERT"] = self.client_certificate
+            variables["SSL_CLIENT_CERT"] = self.client_certificate
         if self.proxy:
             names = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
             # Pip's own proxy setting is for every host.
-            found.update({**dict.fromkeys(names, self.proxy), "NO_PROXY": "", "no_proxy": ""})
+            variables.update({**dict.fromkeys(names, self.proxy), "NO_PROXY": "", "no_proxy": ""})
         if os.environ.get("NETRC"):
-            found["NETRC"] = os.environ["NETRC"]
-        return found
+            variables["NETRC"] = os.environ["NETRC"]
+        return variables
 
     def credentials(self, url: str) -> Credentials | None:
         """What to present to the host of a URL: its own, its index's, those in `~/.netrc`, or the keyring's."""
@@ -74,15 +74,17 @@ class Transport:
             (index for index in self.indexes if _origin(index.url) == _origin(url)),
             key=lambda index: -len(posixpath.commonprefix([_bare(index.url), _bare(url)])),
         )
-        known = [found for index in serving if (found := _of_index(index))]
-        if complete := next((found for found in known if found.password), None):
+        known = [credentials for index in serving if (credentials := _of_index(index))]
+        if complete := next((credentials for credentials in known if credentials.password), None):
             return complete
         if written := _netrc(urllib.parse.urlsplit(url).hostname or ""):
             return written
         if self.keyring:
             for index in serving:
-                if (found := _of_index(index)) and (password := _ask_keyring(index.url, found.username)):
-                    return Credentials(found.username, password)
+                if (credentials := _of_index(index)) and (
+                    password := _ask_keyring(index.url, credentials.username)
+                ):
+                    return Credentials(credentials.username, password)
         return next(iter(known), own)
 
 
@@ -114,8 +116,8 @@ def _netrc(host: str) -> Credentials | None:
     for path in [Path(named)] if named else [Path.home() / ".netrc", Path.home() / "_netrc"]:
         # What is no netrc file holds no credentials; the host will say that it wants some.
         with contextlib.suppress(OSError, UnicodeDecodeError, netrc.NetrcParseError):
-            if found := netrc.netrc(str(path)).authenticators(host):
-                return Credentials(found[0], found[2] or "")
+            if entry := netrc.netrc(str(path)).authenticators(host):
+                return Credentials(entry[0], entry[2] or "")
     return None
 
 

@@ -41,11 +41,11 @@ def executable() -> Path:
     """
     configured = os.environ.get("BUILDER_UV")
     if configured:
-        found = shutil.which(configured)
-        if found is None:
+        path = shutil.which(configured)
+        if path is None:
             what = f"BUILDER_UV names `{configured}`, which is not a program"
             raise ToolError(what, remedy="Correct BUILDER_UV or unset it")
-        return Path(found).absolute()
+        return Path(path).absolute()
     program = _kept_program()
     _have_whole(program, compare_content=False)
     storage.mark_used(program)

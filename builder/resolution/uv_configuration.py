@@ -80,16 +80,16 @@ def _combined(directory: Path) -> dict[str, object]:
     combined: dict[str, object] = {}
     for base, table in _tables(directory):
         of_pip = table.get("pip")
-        found = {**(of_pip if isinstance(of_pip, dict) else {}), **table}
+        merged = {**(of_pip if isinstance(of_pip, dict) else {}), **table}
         for key in _LISTS:
-            if key in found:
+            if key in merged:
                 combined[key] = [
                     *_list(combined.get(key)),
-                    *(_placed(key, item, base) for item in _list(found[key])),
+                    *(_placed(key, item, base) for item in _list(merged[key])),
                 ]
         for key in _SCALARS:
-            if key in found:
-                combined.setdefault(key, _placed(key, found[key], base))
+            if key in merged:
+                combined.setdefault(key, _placed(key, merged[key], base))
     return combined
 
 

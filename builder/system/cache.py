@@ -76,7 +76,7 @@ def contents() -> list[Contents]:
     sizes: dict[str, list[int]] = {}
     for title, path in _entries(storage.cache_directory()):
         sizes.setdefault(title, []).append(_size(path))
-    kinds = [Contents(title, len(each), sum(each)) for title, each in sizes.items()]
+    kinds = [Contents(title, len(entries), sum(entries)) for title, entries in sizes.items()]
     return sorted(kinds, key=lambda kind: (-kind.size, kind.title))
 
 

@@ -47,14 +47,14 @@ def redacted(text: str) -> str:
 
 def known_secrets(environ: Mapping[str, str]) -> list[str]:
     """The tokens, and the passwords of package indexes, that an environment holds, longest first."""
-    found = {environ.get(name, "").strip() for name in _TOKENS}
+    secrets = {environ.get(name, "").strip() for name in _TOKENS}
     for name, value in environ.items():
         if not _INDEX_SETTING.match(name):
             continue
         if name.endswith(("_PASSWORD", "_TOKEN")):
-            found.add(value.strip())
+            secrets.add(value.strip())
         passwords = [password for _user, password in _USER_AND_PASSWORD.findall(value)]
         users = [user for user in _USER_ALONE.findall(value) if len(user) >= _SHORTEST_USER]
         for secret in (*passwords, *users):
-            found |= {secret, unquote(secret)}
-    return sorted((secret for secret in found if len(secret) >= _SHORTEST), key=lambda each: (-len(each), each))
+            secrets |= {secret, unquote(secret)}
+    return sorted((secret for secret in secrets if len(secret) >= _SHORTEST), key=lambda text: (-len(text), text))

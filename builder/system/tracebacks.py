@@ -77,17 +77,17 @@ def parse_stack(stack: Sequence[str]) -> tuple[Frame, ...]:
     frames = []
     for entry in stack:
         first, _, rest = entry.partition("\n")
-        if found := _FRAME.fullmatch(first.rstrip()):
+        if match := _FRAME.fullmatch(first.rstrip()):
             code = rest.strip().partition("\n")[0]
-            frames.append(Frame(found["path"], int(found["line"]), found["function"], code))
+            frames.append(Frame(match["path"], int(match["line"]), match["function"], code))
     return tuple(frames)
 
 
 def find_site_packages(error: RaisedError) -> str | None:
     """The directory that a source PEX was unpacked to, as the frames tell it; None if they do not."""
-    paths = [frame.path for each in chain(error) for frame in each.frames]
-    paths += [found["path"] for each in chain(error) if (found := _SYNTAX.match(each.message))]
-    return next((found["site"] for path in paths if (found := _SITE_PACKAGES.match(path))), None)
+    paths = [frame.path for error_in_chain in chain(error) for frame in error_in_chain.frames]
+    paths += [match["path"] for error_in_chain in chain(error) if (match := _SYNTAX.match(error_in_chain.message))]
+    return next((match["site"] for path in paths if (match := _SITE_PACKAGES.match(path))), None)
 
 
 def place(path: str, site_packages: str) -> str | None:
@@ -120,22 +120,24 @@ def cut(error: RaisedError, site_packages: str) -> CutTraceback:
     """
     errors = list(chain(error))
     root = errors[-1]
-    told = [each for each in reversed(errors) if each.kind not in WRAPPERS] or [root]
+    told = [cause for cause in reversed(errors) if cause.kind not in WRAPPERS] or [root]
     lines: list[str] = []
     where: tuple[str, int] | None = None
-    for index, each in enumerate(told):
+    for index, cause in enumerate(told):
         if index:
             lines.append("which led to")
-        own = list(_own(each, site_packages))
+        own = list(_own(cause, site_packages))
         if len(own) > _LONGEST:
             lines.append(f"({len(own) - _LONGEST} calls before)")
         for name, frame in own[-_LONGEST:]:
             lines.append(f"{name}:{frame.line} in {frame.function}")
             if frame.text:
                 lines.append(f"  {frame.text}")
-        message = _told(each, site_packages)
+        message = _told(cause, site_packages)
         lines += message.splitlines()
-        where = where or _place_in_message(each, site_packages) or ((own[-1][0], own[-1][1].line) if own else None)
+        where = (
+            where or _place_in_message(cause, site_packages) or ((own[-1][0], own[-1][1].line) if own else None)
+        )
     return CutTraceback(_summary(told[-1], site_packages), where, tuple(lines), root)
 
 
@@ -149,10 +151,10 @@ def _own(error: RaisedError, site_packages: str) -> Iterator[tuple[str, Frame]]:
 def _told(error: RaisedError, site_packages: str) -> str:
     """The message with paths as they are in the project and the bare name of the error's class."""
     message = error.message.strip("\n")
-    if found := _SYNTAX.match(error.message):
+    if match := _SYNTAX.match(error.message):
         # The rest has the line of code with a caret below.
-        name = place(found["path"], site_packages) or found["path"]
-        message = f"{name}:{found['line']}\n{error.message[found.end() :].rstrip()}"
+        name = place(match["path"], site_packages) or match["path"]
+        message = f"{name}:{match['line']}\n{error.message[match.end() :].rstrip()}"
     message = re.sub(rf"(?m)^(?:\w+\.)+(?={re.escape(error.kind)}\b)", "", message)
     return message.replace(f"{site_packages}/{_ROOT}/", "").replace(f"{site_packages}/", "")
 
@@ -166,6 +168,6 @@ def _summary(error: RaisedError, site_packages: str) -> str:
 
 
 def _place_in_message(error: RaisedError, site_packages: str) -> tuple[str, int] | None:
-    found = _SYNTAX.match(error.message)
-    name = place(found["path"], site_packages) if found else None
-    return (name, int(found["line"])) if found and name else None
+    match = _SYNTAX.match(error.message)
+    name = place(match["path"], site_packages) if match else None
+    return (name, int(match["line"])) if match and name else None

@@ -110,13 +110,13 @@ report_option = option(OUTPUT, "--report", is_flag=True, help="List all that is 
 
 def read_variables(texts: Sequence[str]) -> dict[str, str]:
     """The variables that `--env` names; those without a value have that of this process. Raises UsageError."""
-    found = {}
+    variables = {}
     for text in texts:
         name, given, value = text.partition("=")
         if not given and name not in os.environ:
             raise UsageError(f"--env {name}: there is no such variable here", remedy=f"Write --env {name}=VALUE")
-        found[name] = value if given else os.environ[name]
-    return found
+        variables[name] = value if given else os.environ[name]
+    return variables
 
 
 def project_directory(path: Path) -> Path:

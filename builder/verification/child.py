@@ -61,11 +61,11 @@ def _act(request: Answer, trace: int) -> Answer:
     faulthandler.dump_traceback_later(request["timeout"], exit=True, file=trace)
     started = time.monotonic()
     try:
-        found = _load(dagster._grpc.server, request)
+        definitions = _load(dagster._grpc.server, request)
     except BaseException as error:
         answer: Answer = {"step": "load", "error": _describe(error), "loadable": _loadable(dagster, request)}
     else:
-        answer = {"step": "done", "found": found, "dagster_version": dagster.__version__}
+        answer = {"step": "done", "found": definitions, "dagster_version": dagster.__version__}
     faulthandler.cancel_dump_traceback_later()
     answer["seconds"] = time.monotonic() - started
     return answer

@@ -50,8 +50,8 @@ def pex_info(pex: Path) -> dict[str, Any]:
 def python_version_of(pex: Path) -> str | None:
     """The Python, such as `"3.11"`, that a PEX file is for; None if it is not for one version alone."""
     constraints = pex_info(pex).get("interpreter_constraints")
-    found = _CONSTRAINT.fullmatch(constraints[0]) if constraints and len(constraints) == 1 else None
-    return found[1] if found else None
+    match = _CONSTRAINT.fullmatch(constraints[0]) if constraints and len(constraints) == 1 else None
+    return match[1] if match else None
 
 
 def unfit(deps: Path, python_version: str) -> NotVerified | None:

@@ -113,8 +113,8 @@ def _missing_module(_raised: Raised, told: CutTraceback, context: Context) -> Ex
     module = told.root.attributes.get("module")
     if not module or told.root.kind != "ModuleNotFoundError":
         return None
-    if found := _left_out_module(module, context):
-        name, left = found
+    if hint := _left_out_module(module, context):
+        name, left = hint
         return Explanation(
             f"there is no module `{module}`: `{name}` is in the project, but {left.rule}", left.remedy
         )
@@ -158,8 +158,8 @@ def _packed_module(module: str, context: Context) -> str | None:
     """The file of the project that a module could be, if there is exactly one."""
     path = module.replace(".", "/")
     ends = (f"/{path}.py", f"/{path}/__init__.py")
-    found = [name for name in context.packed if f"/{name}".endswith(ends)]
-    return found[0] if len(found) == 1 else None
+    names = [name for name in context.packed if f"/{name}".endswith(ends)]
+    return names[0] if len(names) == 1 else None
 
 
 def _left_out_module(module: str, context: Context) -> tuple[str, LeftOut] | None:
@@ -197,8 +197,8 @@ def _missing_variable(_raised: Raised, told: CutTraceback, context: Context) -> 
     last = root.frames[-1] if root.frames else None
     name = root.attributes.get("key") if last and last.function == "__getitem__" else None
     if not name or last is None or PurePosixPath(last.path).name not in {"os.py", "<frozen os>"}:
-        found = _UNSET.search("\n".join(error.message for error in chain(root)))
-        name = found[1] if found else None
+        match = _UNSET.search("\n".join(error.message for error in chain(root)))
+        name = match[1] if match else None
     if not name:
         return None
     if name in context.variables:
@@ -234,8 +234,8 @@ def _syntax(_raised: Raised, told: CutTraceback, context: Context) -> Explanatio
 
 def _definitions(raised: Raised, told: CutTraceback, context: Context) -> Explanation | None:
     message, code = told.root.message, context.code
-    if found := _SEVERAL.search(message):
-        names = [name.rpartition(".")[2] for name in found[1].strip().split(", ")]
+    if match := _SEVERAL.search(message):
+        names = [name.rpartition(".")[2] for name in match[1].strip().split(", ")]
         listed = ", ".join(f"`{name}`" for name in names)
         return Explanation(
             f"`{code.value}` has {len(names)} Definitions objects ({listed}), and nothing says which to load",

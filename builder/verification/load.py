@@ -171,7 +171,9 @@ def _read(answer: Mapping[str, Any]) -> Loaded | Raised:
         return Raised(error, answer["step"] == "dagster", tuple(answer.get("loadable", ())))
     return Loaded(
         Definitions(**{kind: tuple(names) for kind, names in answer["found"].items()}),
-        tuple(Notice(each["text"], Origin(Path(each["path"]), int(each["line"]))) for each in answer["warnings"]),
+        tuple(
+            Notice(entry["text"], Origin(Path(entry["path"]), int(entry["line"]))) for entry in answer["warnings"]
+        ),
         answer["dagster_version"],
         answer["seconds"],
     )
@@ -190,10 +192,10 @@ def _raised(error: Mapping[str, Any]) -> RaisedError:
 def _frames(traced: str) -> tuple[Frame, ...]:
     """The frames of the main thread; `faulthandler` writes the innermost first, and other threads before it."""
     last = re.split(r"(?m)^(?:Current thread|Thread|Stack) .*$", traced)[-1]
-    found = (_TRACE_FRAME.fullmatch(line) for line in last.splitlines())
+    matches = (_TRACE_FRAME.fullmatch(line) for line in last.splitlines())
     frames = []
-    for each in found:
-        if each:
-            text = linecache.getline(each["path"], int(each["line"])).strip()
-            frames.append(Frame(each["path"], int(each["line"]), each["function"], text))
+    for match in matches:
+        if match:
+            text = linecache.getline(match["path"], int(match["line"])).strip()
+            frames.append(Frame(match["path"], int(match["line"]), match["function"], text))
     return tuple(reversed(frames))

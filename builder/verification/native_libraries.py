@@ -42,8 +42,8 @@ _SOURCES: Final[dict[str, Source]] = {
 
 def missing_library(message: str) -> str | None:
     """The library that an ImportError or OSError says could not be opened."""
-    found = _MISSING.search(message)
-    return found["library"] if found else None
+    match = _MISSING.search(message)
+    return match["library"] if match else None
 
 
 def how_to_get(library: str) -> str:

@@ -29,7 +29,9 @@ def show_outcome(name: str, outcome: Outcome, *, as_result: bool = False) -> Non
                 console.result(f"  {line}")
         else:
             console.done(loads, outcome.seconds)
-        console.notices(Notice(f"location `{name}`: {each.text}", each.where) for each in outcome.warnings)
+        console.notices(
+            Notice(f"location `{name}`: {warning.text}", warning.where) for warning in outcome.warnings
+        )
     else:
         remedy = f"; {outcome.remedy[0].lower()}{outcome.remedy[1:]}" if outcome.remedy else ""
         console.notices([Notice(f"location `{name}` was not verified: {outcome.reason}{remedy}")])
@@ -37,8 +39,8 @@ def show_outcome(name: str, outcome: Outcome, *, as_result: bool = False) -> Non
 
 def _kinds(definitions: Definitions) -> dict[str, tuple[str, ...]]:
     """The names by kind, such as `asset checks`, where there are any."""
-    found = {field.name.replace("_", " "): getattr(definitions, field.name) for field in fields(definitions)}
-    return {kind: names for kind, names in found.items() if names}
+    kinds = {field.name.replace("_", " "): getattr(definitions, field.name) for field in fields(definitions)}
+    return {kind: names for kind, names in kinds.items() if names}
 
 
 def _counts(definitions: Definitions) -> str:

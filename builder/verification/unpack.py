@@ -44,8 +44,8 @@ class Unpacked:
     @property
     def site_packages(self) -> Path:
         """The directory that is put on the path."""
-        (found,) = (self.venv / "lib").glob("python*/site-packages")
-        return found
+        (directory,) = (self.venv / "lib").glob("python*/site-packages")
+        return directory
 
     @property
     def bin(self) -> Path:

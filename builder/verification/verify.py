@@ -133,10 +133,10 @@ def verify_locations(
 
 def _verify(item: ToVerify, timeout: float, environment: Mapping[str, str]) -> Outcome:
     environment = {"DAGSTER_CLOUD_LOCATION_NAME": item.name, **environment}
-    found = _deps(item)
-    if isinstance(found, NotVerified):
-        return found
-    sha256, python = found
+    unpacked = _deps(item)
+    if isinstance(unpacked, NotVerified):
+        return unpacked
+    sha256, python = unpacked
     with storage.scratch_directory() as scratch:
         source, deps = unpack_both(item.source, scratch / "source", item.deps, sha256, python)
         room = storage.make_directory(scratch / "room")
@@ -242,9 +242,9 @@ def _side_by_side(count: int) -> int:
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     bound = min(count, processors)
     try:
-        found = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text(encoding="ascii"))
+        match = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text(encoding="ascii"))
     except OSError:
-        found = None
-    if found:
-        bound = min(bound, int(found[1]) * 1024 // _BYTES_PER_LOCATION)
+        match = None
+    if match:
+        bound = min(bound, int(match[1]) * 1024 // _BYTES_PER_LOCATION)
     return max(bound, 1)

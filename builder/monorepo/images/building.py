@@ -72,7 +72,7 @@ def build_image(request: ImageRequest, engine: Engine, path: Path) -> Layout:
             context, request.wheelhouse, request.package, request.platforms, request.python_version
         )
         with writing(path) as layout:
-            built = [_build_platform(request, engine, context, each, scratch, layout) for each in staged]
+            built = [_build_platform(request, engine, context, stage, scratch, layout) for stage in staged]
             index = {
                 "schemaVersion": 2,
                 "mediaType": INDEX,
@@ -104,7 +104,7 @@ def labels(request: ImageRequest) -> dict[str, str]:
     """What the image says of itself (image-spec, "Annotations")."""
     package, wheelhouse = request.package, request.wheelhouse
     created = datetime.fromtimestamp(wheelhouse.source_date_epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    found: Mapping[str, str | None] = {
+    labels: Mapping[str, str | None] = {
         TITLE: package.name,
         "org.opencontainers.image.description": package.summary,
         "org.opencontainers.image.version": package.version,
@@ -112,7 +112,7 @@ def labels(request: ImageRequest) -> dict[str, str]:
         "org.opencontainers.image.revision": wheelhouse.commit,
         "org.opencontainers.image.created": created,
     }
-    return {name: value for name, value in found.items() if value}
+    return {name: value for name, value in labels.items() if value}
 
 
 def _build_platform(

@@ -68,10 +68,10 @@ def push_images(
     if password_stdin != (username is not None):
         raise UsageError("--username and --password-stdin go together", remedy="Give both or neither")
     place = read_place(to)
-    found = [read_layout(path) for path in layouts]
+    images = [read_layout(path) for path in layouts]
     credentials = Credentials(username, _password()) if username is not None else None
     latest = from_default_branch(os.environ, default_branch)
-    for layout in found:
+    for layout in images:
         with console.step(f"pushed {layout.title}"), console.progress(f"pushing {layout.title}", None):
             pushed = push_image(layout, place, credentials, latest=latest)
         if as_json:

@@ -64,7 +64,7 @@ def _own_packages(
 ) -> tuple[BuiltPackage, ...]:
     """The package and those of its siblings that its lock names, which must be the very wheels that are here."""
     here = {built.name: built for built in wheelhouse.packages}
-    found = {package.name: package}
+    packages = {package.name: package}
     for entry in locked:
         built = here.get(required_name(entry.text))
         if built is None:
@@ -75,8 +75,8 @@ def _own_packages(
                 where=Origin(wheelhouse.lock_path(package)),
                 remedy="Run `builder.packages lock` again: the wheelhouse was built anew since",
             )
-        found[built.name] = built
-    return tuple(found[name] for name in sorted(found))
+        packages[built.name] = built
+    return tuple(packages[name] for name in sorted(packages))
 
 
 def _write_platform(
@@ -110,9 +110,9 @@ def _fetch(
     lock = _lock(foreign, target, base)
     files = fetch_wheels(lock)
     return [
-        (Installed(found.name, found.version, path.name, files[found.name].sha256, own=False), path)
-        for found in lock.distributions
-        for path in [files[found.name].path]
+        (Installed(dist.name, dist.version, path.name, files[dist.name].sha256, own=False), path)
+        for dist in lock.distributions
+        for path in [files[dist.name].path]
     ]
 
 

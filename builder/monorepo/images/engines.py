@@ -158,12 +158,12 @@ def read_image(manifest: Mapping[str, Any], blobs: Path) -> ExportedImage:
 
 
 def _canonical_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    found = {key: config[key] for key in _CONFIG_KEYS if config.get(key)}
+    canonical = {key: config[key] for key in _CONFIG_KEYS if config.get(key)}
     run = {key: value for key, value in config["config"].items() if key in _RUN_KEYS and value}
     # Buildah 1.28 names itself where labels are given on the command line, whatever it is told.
     run["Labels"] = {name: value for name, value in run.get("Labels", {}).items() if name != "io.buildah.version"}
     history = [{key: entry[key] for key in _HISTORY_KEYS if entry.get(key)} for entry in config.get("history", ())]
-    return {**found, "config": run, "rootfs": config["rootfs"], "history": history}
+    return {**canonical, "config": run, "rootfs": config["rootfs"], "history": history}
 
 
 def _docker_problem() -> str:
@@ -194,7 +194,7 @@ def _run(words: Sequence[str | os.PathLike[str]]) -> None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ImageError(f"what was built cannot be read: `{path.name}`: {error}") from error
-    return found
+    return document
