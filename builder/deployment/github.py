@@ -65,6 +65,20 @@ def github_context(directory: Path, environ: Mapping[str, str]) -> Context:
     return _ref_context(event, directory)
 
 
+def is_of_default_branch(environ: Mapping[str, str], name: str | None = None) -> bool:
+    """Whether the code of this run is the default branch's: not another's, a tag's or what is not merged yet.
+
+    :param name: of the default branch; None for what the event says.
+
+    Raises ContextError if there is an event that cannot be read.
+    """
+    event = _Event(_read_payload(environ) if environ.get("GITHUB_EVENT_PATH") else {}, environ)
+    if "pull_request" in event.payload or _hidden_pull_request(event):
+        return False
+    branch = _branch(event)
+    return branch is not None and branch == (name or event.text("repository.default_branch"))
+
+
 @dataclass(frozen=True, slots=True)
 class _Event:
     payload: Mapping[str, object]
@@ -221,16 +235,22 @@ def _hidden_pull_request(event: _Event) -> str | None:
     return next((reason for reason, seen in signs.items() if seen), None)
 
 
+def _branch(event: _Event) -> str | None:
+    """The branch whose code a run is of; None for a tag, or if nobody says."""
+    if event.name == "workflow_run":
+        # GITHUB_REF is the default branch here, whatever branch the other workflow ran on.
+        return event.text("workflow_run.head_branch")
+    return event.ref.removeprefix("refs/heads/") if event.ref.startswith("refs/heads/") else None
+
+
 def _ref_context(event: _Event, directory: Path) -> Context:
-    branch = event.ref.removeprefix("refs/heads/") if event.ref.startswith("refs/heads/") else None
+    branch = _branch(event)
     default = event.text("repository.default_branch")
     commit_hash = event.environ.get("GITHUB_SHA") or None
     settled = event.name in _OF_A_REF and (branch is not None or event.ref.startswith("refs/tags/"))
     if event.name in _OF_THE_DEFAULT_BRANCH:
         default = default or branch
     elif event.name == "workflow_run":
-        # GITHUB_REF is the default branch here, whatever branch the other workflow ran on.
-        branch = event.text("workflow_run.head_branch")
         settled = event.text("workflow_run.event") in _OF_A_REF and branch is not None
     uncertain = None
     if not settled or (event.name != "push" and branch is not None and branch != default):

@@ -17,6 +17,7 @@ from builder.deployment.destination import (
     parse_details,
     read_context,
 )
+from builder.deployment.github import is_of_default_branch
 from builder.errors import ContextError
 from tests.support.repositories import COMMITTED, Repository, github, pull_request_event, repository_event
 
@@ -362,3 +363,34 @@ def test_a_container_that_got_some_of_a_runs_variables_is_no_laptop(
     repository = Repository.create(tmp_path / "code", branch="main", origin=f"{URL}.git")
     with pytest.raises(ContextError, match="may be a pull request"):
         read_context(repository.path, environ)
+
+
+class TestDefaultBranch:
+    @pytest.mark.parametrize(
+        "name, more, variables, of_it",
+        [
+            ("push", {}, {}, True),
+            ("push", {}, {"GITHUB_REF": "refs/heads/other"}, False),
+            ("push", {}, {"GITHUB_REF": "refs/tags/main"}, False),
+            ("push", {}, {"GITHUB_REF": ""}, False),
+            ("pull_request_target", {"pull_request": {}}, {}, False),
+            ("merge_group", {"merge_group": {}}, {}, False),
+            ("workflow_run", {"workflow_run": {"event": "push", "head_branch": "main"}}, {}, True),
+            ("workflow_run", {"workflow_run": {"event": "push", "head_branch": "other"}}, {}, False),
+            ("workflow_run", {"workflow_run": {"event": "pull_request", "head_branch": "main"}}, {}, False),
+        ],
+    )
+    def test_whether_a_run_is_of_it(
+        self, event: Path, name: str, more: dict[str, object], variables: dict[str, str], *, of_it: bool
+    ) -> None:
+        environ = github(event, name, repository_event(**more), **variables)
+        assert is_of_default_branch(environ) is of_it
+        assert not is_of_default_branch(environ, "other name")
+
+    def test_outside_of_an_event_nothing_is(self) -> None:
+        assert not is_of_default_branch({}, "main")
+        assert not is_of_default_branch({"GITHUB_REF": "refs/heads/main"})
+
+    def test_an_event_that_cannot_be_read_is_refused(self, event: Path) -> None:
+        with pytest.raises(ContextError, match="cannot be read"):
+            is_of_default_branch(github(event, "push", b"{"))

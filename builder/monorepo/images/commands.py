@@ -7,10 +7,11 @@ import os
 import sys
 from pathlib import Path
 
+from builder.deployment.github import is_of_default_branch
 from builder.errors import UsageError
 from builder.monorepo.images.building import DEFAULT_BASE, ImageRequest, build_image
 from builder.monorepo.images.engines import find_engine
-from builder.monorepo.images.pushing import from_default_branch, push_image, read_place
+from builder.monorepo.images.pushing import push_image, read_place
 from builder.monorepo.wheelhouse import read_wheelhouse
 from builder.oci.layout import blob_path, read_layout
 from builder.resolution.transport import Credentials
@@ -70,7 +71,7 @@ def push_images(
     place = read_place(to)
     images = [read_layout(path) for path in layouts]
     credentials = Credentials(username, _password()) if username is not None else None
-    latest = from_default_branch(os.environ, default_branch)
+    latest = is_of_default_branch(os.environ, default_branch)
     for layout in images:
         with console.step(f"pushed {layout.title}"), console.progress(f"pushing {layout.title}", None):
             pushed = push_image(layout, place, credentials, latest=latest)

@@ -6,10 +6,9 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
-from builder.errors import Origin, PublishError, UsageError
+from builder.errors import UsageError
 from builder.oci.credentials import stored_credentials
 from builder.oci.layout import (
     INDEX,
@@ -122,29 +121,3 @@ def _refer(registry: Registry, subject: str, artifact: Descriptor, document: Map
     index = canonical({"schemaVersion": 2, "mediaType": INDEX, "manifests": [*others, entry]})
     registry.push_manifest(tag, index, INDEX)
     registry.verify(tag, digest_of(index))
-
-
-def from_default_branch(environ: Mapping[str, str], default_branch: str | None) -> bool:
-    """Whether this run of GitHub Actions is of the default branch: not of another, a tag or a pull request.
-
-    :param default_branch: its name; None for what the event says. Raises PublishError if the event cannot be read.
-    """
-    if environ.get("GITHUB_EVENT_NAME", "").startswith("pull_request"):
-        # Of `pull_request_target`, GITHUB_REF is the branch that the pull request is for.
-        return False
-    reference = environ.get("GITHUB_REF", "")
-    branch = default_branch or _default_branch(environ)
-    return bool(branch) and reference == f"refs/heads/{branch}"
-
-
-def _default_branch(environ: Mapping[str, str]) -> str:
-    if not environ.get("GITHUB_EVENT_PATH"):
-        return ""
-    path = Path(environ["GITHUB_EVENT_PATH"])
-    try:
-        event = json.loads(path.read_text(encoding="utf-8"))
-        return str(event["repository"]["default_branch"])
-    except (OSError, ValueError) as error:
-        raise PublishError(f"the event of this run cannot be read: {error}", where=Origin(path)) from error
-    except (KeyError, TypeError):
-        return ""
