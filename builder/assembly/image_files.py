@@ -76,8 +76,10 @@ class Scheme:
         }.get(kind)
 
 
-def installed_files(wheel: Wheel, scheme: Scheme) -> tuple[Member, ...]:
+def installed_files(wheel: Wheel, scheme: Scheme, changed: frozenset[str] = frozenset()) -> tuple[Member, ...]:
     """The files of an installed wheel, sorted by name; names are relative to the image's root.
+
+    :param changed: names of files that are not as the wheel's RECORD says.
 
     Raises AssemblyError for a wheel that nobody could install.
     """
@@ -90,7 +92,7 @@ def installed_files(wheel: Wheel, scheme: Scheme) -> tuple[Member, ...]:
             continue
         placed = _with_interpreter(member, scheme) if target.startswith(f"{scheme.scripts}/") else member
         files[target] = placed._replace(name=target[1:])
-        if placed.data is member.data and name in recorded:
+        if placed.data is member.data and name in recorded and name not in changed:
             hashes[target] = recorded[name]
         else:
             hashes.pop(target, None)

@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import IO, Final, NamedTuple
 
-from builder.assembly.archive import DEFLATED, Member, directory
+from builder.assembly.archive import DEFLATED, Member, directory, stored
 from builder.errors import AssemblyError
 
 EPOCH: Final = 315_532_800
@@ -108,6 +108,11 @@ class LayerWriter:
             self._write_plain(member.data)
         self._unpacked += member.size
         self._write_plain(bytes(-member.size % _BLOCK))
+
+    def remove(self, path: str) -> None:
+        """Have a file of the layers below gone; its path is relative to the image's root."""
+        head, tail = posixpath.split(path)
+        self._write_plain(_header(stored(posixpath.join(head, f"{_WHITEOUT}{tail}"), b""), ROOT))
 
     def finish(self) -> LayerContent:
         """Write the end of the tar file."""

@@ -103,14 +103,15 @@ def _compressed(entries: Sequence[SourceEntry]) -> Iterator[Member]:
     # zlib and file reads release the interpreter lock.
     with ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1)) as pool:
         yield from pool.map(_recompressed, bootstrap().members)
-        yield from pool.map(_member, entries)
+        yield from pool.map(compressed_member, entries)
 
 
 def _recompressed(member: Member) -> Member:
     return member if member.name.endswith("/") else deflated(member.name, bytes(member.data))
 
 
-def _member(entry: SourceEntry) -> Member:
+def compressed_member(entry: SourceEntry) -> Member:
+    """An entry with its content read and compressed; raises AssemblyError if it cannot be read, or changes."""
     if entry.content is None:
         return directory(entry.name)
     content = entry.content if isinstance(entry.content, bytes) else _read(entry.content)

@@ -26,13 +26,13 @@ _MARKER: Final = SourceEntry(
 )
 
 # A requirement that is a path says where packages lay on the machine that built; here they are installed.
-_PATH_REQUIREMENT: Final = re.compile(rb"(?m)^(Requires-Dist: [^@;\n]*?) *@ *file:[^\s;]*")
+PATH_REQUIREMENT: Final = re.compile(rb"(?m)^(Requires-Dist: [^@;\n]*?) *@ *file:[^\s;]*")
 
 # What an editable installation of a package in the `src` layout does: its modules are those of the working
 # directory, so that code which looks for what lies around it, like dagster's `load_from_defs_folder`, finds it.
 # The installed copies are for those who do not read this file. `sitedir` is a variable of `site.addpackage`.
-_PATHS: Final = "working_directory.pth"
-_PATH_LINE: Final = (
+PATHS: Final = "working_directory.pth"
+PATH_LINE: Final = (
     "import os, sys; sys.path.insert(sys.path.index(sitedir) if sitedir in sys.path else 0,"
     " os.path.join(sitedir, *{parts!r}))\n"
 )
@@ -70,14 +70,14 @@ def source_entries(
             remedy="Give that package another name",
         )
     entries[_MARKER.name] = _MARKER
-    if roots := sorted(filter(None, {_module_root(wheel, selection.files) for wheel in wheels})):
-        lines = (_PATH_LINE.format(parts=(*ROOT.split("/"), *root.split("/"))) for root in roots)
-        entries.setdefault(_PATHS, SourceEntry(_PATHS, 0o644, "".join(lines).encode()))
+    if roots := sorted(filter(None, {module_root(wheel, selection.files) for wheel in wheels})):
+        lines = (PATH_LINE.format(parts=(*ROOT.split("/"), *root.split("/"))) for root in roots)
+        entries.setdefault(PATHS, SourceEntry(PATHS, 0o644, "".join(lines).encode()))
     for place, files in [
         (ROOT, selection.files),
-        *((_place_of(external), external.selection.files) for external in outside),
+        *((place_of(external, ROOT), external.selection.files) for external in outside),
     ]:
-        for entry in _project_entries(place, files):
+        for entry in project_entries(place, files):
             if entries.setdefault(entry.name, entry) is not entry and entry.content is not None:
                 raise AssemblyError(
                     f"two files would be `{entry.name}` in the source PEX",
@@ -86,7 +86,7 @@ def source_entries(
     return list(entries.values()), notices
 
 
-def _module_root(path: Path, files: Sequence[ProjectFile]) -> str | None:
+def module_root(path: Path, files: Sequence[ProjectFile]) -> str | None:
     """The directory of the project, such as `src`, that has all that a wheel installs, just as it installs it.
 
     None if there is none, or if it is the package's own directory: a build directory is on the path at run time
@@ -105,9 +105,15 @@ def _module_root(path: Path, files: Sequence[ProjectFile]) -> str | None:
     return None
 
 
-def _place_of(outside: Outside) -> str:
-    place = posixpath.normpath(f"{ROOT}/{outside.name}")
-    if place.startswith("../") or place in {".", ".."}:
+def place_of(outside: Outside, root: str, top: str = "") -> str:
+    """Where what lies outside of the build directory goes, given where that goes.
+
+    :param top: the directory that it must stay below; empty for what `root` is relative to.
+
+    Raises ProjectError if it is too far above.
+    """
+    place = posixpath.normpath(f"{root}/{outside.name}")
+    if place.startswith("../") or place in {".", "..", top} or (top and not place.startswith(f"{top}/")):
         raise ProjectError(
             f"`include` names `{outside.name}`, which is too far above the build directory to have a place",
             remedy="Choose a build directory further up, with `build.directory` in dagster_cloud.yaml",
@@ -123,7 +129,7 @@ def _installed(path: Path) -> Iterator[SourceEntry]:
                 executable = bool(info.external_attr >> 16 & 0o100) or name.startswith("bin/")
                 content = wheel.read(info)
                 if name.endswith(".dist-info/METADATA"):
-                    content = _PATH_REQUIREMENT.sub(rb"\1", content)
+                    content = PATH_REQUIREMENT.sub(rb"\1", content)
                 yield SourceEntry(name, 0o755 if executable else 0o644, content)
 
 
@@ -137,7 +143,7 @@ def _place(name: str) -> str | None:
     return None if re.fullmatch(r"[^/]+\.dist-info/RECORD(\.jws|\.p7s)?", name) else name
 
 
-def _project_entries(place: str, files: Sequence[ProjectFile]) -> Iterator[SourceEntry]:
+def project_entries(place: str, files: Sequence[ProjectFile]) -> Iterator[SourceEntry]:
     """The files under `place`; a file without a name of its own is `place` itself."""
     by_name = {file.name: file for file in files}
     if "" not in by_name:

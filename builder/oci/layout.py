@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from builder.system import storage
 MANIFEST: Final = "application/vnd.oci.image.manifest.v1+json"
 INDEX: Final = "application/vnd.oci.image.index.v1+json"
 EMPTY: Final = "application/vnd.oci.empty.v1+json"
+DOCKER_INDEX: Final = "application/vnd.docker.distribution.manifest.list.v2+json"
 
 TITLE: Final = "org.opencontainers.image.title"
 _TAG: Final = "org.opencontainers.image.ref.name"
@@ -103,11 +105,21 @@ class LayoutWriter:
         """Add a manifest or an index, whose media type it says itself."""
         return self.add(canonical(document), str(document["mediaType"]), **properties)
 
+    def link(self, path: Path, blob: Descriptor) -> Descriptor:
+        """Add a blob that lies in a file, whose digest was checked: as a link to it, or as a copy."""
+        target = blob_path(self.directory, blob.digest)
+        if not target.exists():
+            try:
+                os.link(path, target)
+            except OSError:
+                # Another file system, or one without links.
+                shutil.copyfile(path, target)
+        return blob
+
     def add_layer(self, path: Path, media_type: str) -> Descriptor:
         """Add a gzip-compressed layer."""
         digest = f"sha256:{storage.sha256_of(path)}"
-        shutil.copyfile(path, blob_path(self.directory, digest))
-        return Descriptor(media_type, digest, path.stat().st_size)
+        return self.link(path, Descriptor(media_type, digest, path.stat().st_size))
 
     def finish(self, title: str, image: Descriptor, tags: Sequence[str], referrers: Sequence[Descriptor]) -> None:
         """Write the layout's own index: the image once for each tag, then what refers to it."""
@@ -147,7 +159,7 @@ class Layout:
     """A finished layout of one image.
 
     :param title: the image's name, without registry and owner.
-    :param image: the image index.
+    :param image: the image's index, or its manifest if it is there for one platform only.
     :param referrers: artifacts about the image, such as SBOMs.
     """
 
@@ -159,14 +171,18 @@ class Layout:
 
     def read(self, digest: str) -> bytes:
         """A blob's bytes; raises ImageError if they are not what the digest says."""
+        return self.whole_blob(digest).read_bytes()
+
+    def whole_blob(self, digest: str) -> Path:
+        """The file of a blob; raises ImageError if its bytes are not what the digest says."""
         path = blob_path(self.path, digest)
         try:
-            content = path.read_bytes()
+            whole = f"sha256:{storage.sha256_of(path)}" == digest
         except OSError as error:
             raise _damaged(self.path, f"`{digest}` is missing") from error
-        if digest_of(content) != digest:
+        if not whole:
             raise _damaged(self.path, f"`{digest}` has other bytes than its name says")
-        return content
+        return path
 
     def document(self, descriptor: Descriptor) -> Document:
         """A manifest or an index."""
@@ -175,6 +191,8 @@ class Layout:
 
     def manifests(self) -> tuple[Descriptor, ...]:
         """The image's manifests, one for each platform."""
+        if self.image.media_type != INDEX:
+            return (self.image,)
         return tuple(read_descriptor(entry) for entry in self.document(self.image)["manifests"])
 
 
@@ -188,7 +206,7 @@ def read_layout(path: Path) -> Layout:
         raise ImageError(
             f"`{path}` is not an OCI image layout of one package's image",
             where=Origin(path / "index.json"),
-            remedy="Give a directory that `builder.packages image` made",
+            remedy="Give a directory that `builder.image` or `builder.packages image` made",
         ) from error
     images = [entry for entry in entries if _TAG in entry.annotations]
     if not images or len({image.digest for image in images}) > 1:

@@ -1,57 +1,82 @@
-"""A repository of a container registry, over HTTP (distribution-spec 1.1) with basic or token login."""
+"""A repository of a container registry (distribution-spec 1.1): what can be asked of it and given to it.
+
+python-dxf, the library nearest to this, sends a blob in one request that begins anew when it breaks off, knows
+neither deadlines nor Retry-After, and brings a second HTTP client along. So requests are made here, by the
+builder's own client, with its retries, proxies and certificates.
+"""
 
 from __future__ import annotations
 
-import base64
-import ipaddress
-import json
-import re
+import contextlib
+import hashlib
 import urllib.parse
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self, TypeVar
-
-import httpx
+from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 from builder.errors import PublishError
-from builder.oci.layout import DOCKER, INDEX, MANIFEST, digest_of
+from builder.oci.blob_upload import BlobUpload, Content, Progress
+from builder.oci.connection import Connection, codes, message
+from builder.oci.layout import DOCKER, DOCKER_INDEX, INDEX, MANIFEST, Descriptor, digest_of
 from builder.resolution.transport import Credentials
-from builder.system import http, process
+from builder.system import http, storage
 
-_CONNECTIONS: Final = 10
-_TIMEOUT: Final = httpx.Timeout(120, connect=15)
-_REFUSED: Final = frozenset({401, 403})
-_CHUNK: Final = 1 << 18
+if TYPE_CHECKING:
+    import httpx
 
+TIMEOUT: Final = 600.0
+_PIECE: Final = 1 << 18
+_SENDINGS: Final = 2
+
+_OK: Final = 200
 _CREATED: Final = 201
 _ACCEPTED: Final = 202
-_OK: Final = 200
+_BAD_REQUEST: Final = 400
+_REFUSED: Final = frozenset({401, 403})
 _NOT_FOUND: Final = 404
+_NOT_ALLOWED: Final = 405
+_OUT_OF_RANGE: Final = 416
 
-# Docker Hub's API is not where its name says.
-_API_HOSTS: Final = {"docker.io": "registry-1.docker.io"}
+_ACCEPT: Final = f"{INDEX}, {MANIFEST}, {DOCKER_INDEX}, {DOCKER.manifest}"
 
-Content = bytes | Path
 _R = TypeVar("_R")
 
 
+class BlobUnknown(PublishError):
+    """The registry does not have a blob that it said it has."""
+
+
 class Registry:
-    """One repository of a registry; a context manager that closes its connections.
+    """One repository of a registry; a context manager that closes its connections. Threads may share it.
 
     :param host: with its port, if it has one. Loopback hosts are spoken to without TLS, as Docker does.
     :param repository: such as `acme/dagster`.
     :param credentials: None to come as nobody.
+    :param sources: other repositories of the same registry, which blobs may be taken from.
+    :param push: whether anything is to be pushed.
+    :param timeout: seconds that each blob, and each other request, may take with all retries.
 
     Methods raise PublishError when the registry cannot be reached, or refuses.
     """
 
-    def __init__(self, host: str, repository: str, credentials: Credentials | None) -> None:
-        self._host, self._repository, self._credentials = host, repository, credentials
-        scheme = "http" if is_loopback(host) else "https"
-        self._base = f"{scheme}://{_API_HOSTS.get(host, host)}/v2/{repository}"
-        self._authorization = ""
-        self._client = http.client(connections=_CONNECTIONS, timeout=_TIMEOUT, follow_redirects=False)
+    def __init__(
+        self,
+        host: str,
+        repository: str,
+        credentials: Credentials | None,
+        *,
+        sources: Sequence[str] = (),
+        push: bool = True,
+        timeout: float = TIMEOUT,
+    ) -> None:
+        scopes = [f"repository:{repository}:{'pull,push' if push else 'pull'}"]
+        scopes += [f"repository:{source}:pull" for source in sources if source != repository]
+        self.name = f"{host}/{repository}"
+        self._repository = repository
+        self._push = push
+        self._timeout = timeout
+        self._connection = Connection(host, repository, credentials, scopes)
 
     def __enter__(self) -> Self:
         return self
@@ -59,35 +84,73 @@ class Registry:
     def __exit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        self._client.close()
+        self._connection.close()
+
+    def has_blob(self, digest: str) -> bool:
+        """Whether the repository has a blob."""
+        return self._ask("HEAD", f"/blobs/{digest}", expected=(_OK, _NOT_FOUND)).status_code == _OK
+
+    def mount_blob(self, digest: str, source: str) -> bool:
+        """Take a blob over from another repository of the registry, if it lets us."""
+        query = urllib.parse.urlencode({"mount": digest, "from": source})
+        answer = self._ask("POST", f"/blobs/uploads/?{query}", expected=(_CREATED, _ACCEPTED))
+        if answer.status_code == _CREATED:
+            return True
+        # It has begun an upload instead, which nobody goes on with; registries need not take it back.
+        with contextlib.suppress(http.HttpError):
+            self._connection.send("DELETE", self._connection.place(answer), expected=(204,))
+        return False
+
+    def upload_blob(self, digest: str, content: Content, progress: Progress = lambda _sent: None) -> None:
+        """Send a blob, in pieces if it is large; those that arrived are not sent again."""
+        deadline = http.Deadline(self._timeout)
+
+        def work() -> None:
+            for sending in range(1, _SENDINGS + 1):
+                try:
+                    BlobUpload(self._connection, digest, content, progress, deadline).send()
+                except http.HttpError as error:
+                    # It has got other bytes than were sent, or has lost the upload.
+                    lost = error.status in {_BAD_REQUEST, _NOT_FOUND, _OUT_OF_RANGE}
+                    if not lost or sending == _SENDINGS:
+                        raise
+                else:
+                    return
+
+        self._reporting(work, f"the blob `{digest}` could not be pushed to `{self.name}`")
 
     def push_blob(self, digest: str, content: Content) -> bool:
         """Have a blob in the repository; returns whether it had to be sent."""
-        if self._ask("HEAD", f"/blobs/{digest}", expected=(_OK, _NOT_FOUND)).status_code == _OK:
+        if self.has_blob(digest):
             return False
-
-        def upload() -> None:
-            begun = self._ask("POST", "/blobs/uploads/", expected=(_ACCEPTED,))
-            place = urllib.parse.urljoin(str(begun.url), begun.headers.get("Location", ""))
-            self._stay_private(place)
-            query = ("&" if "?" in place else "?") + urllib.parse.urlencode({"digest": digest})
-            headers = {"Content-Type": "application/octet-stream"}
-            self._send_once("PUT", place + query, headers, content, (_CREATED,))
-
-        # An upload that broke off cannot be sent to again: each attempt begins a new one.
-        self._retrying(upload)
+        self.upload_blob(digest, content)
         return True
 
     def push_manifest(self, reference: str, content: bytes, media_type: str) -> Mapping[str, str]:
-        """Put a manifest under a digest or a tag; returns the headers of the answer."""
+        """Put a manifest under a digest or a tag; returns the headers of the answer.
+
+        Raises BlobUnknown if the registry lacks something that it refers to.
+        """
         headers = {"Content-Type": media_type}
-        answer = self._ask("PUT", f"/manifests/{reference}", headers, content, expected=(_CREATED,))
-        return answer.headers
+        expected = (_CREATED, _BAD_REQUEST, _NOT_FOUND)
+        answer = self._ask("PUT", f"/manifests/{reference}", headers, content, expected=expected)
+        if answer.status_code == _CREATED:
+            return answer.headers
+        if "BLOB_UNKNOWN" in codes(answer):
+            raise BlobUnknown(
+                f"`{self.name}` lacks blobs that it has said it has",
+                detail=message(answer),
+                remedy="Run it again; if it stays so, ask those who run the registry",
+            )
+        raise PublishError(
+            f"`{self.name}` refuses the manifest of the image",
+            detail=message(answer),
+            remedy="Ask those who run the registry which images it takes",
+        )
 
     def manifest(self, reference: str) -> bytes | None:
         """A manifest or an index; None if there is none."""
-        headers = {"Accept": f"{INDEX}, {MANIFEST}, {DOCKER.manifest}"}
-        answer = self._ask("GET", f"/manifests/{reference}", headers, expected=(_OK, _NOT_FOUND))
+        answer = self._ask("GET", f"/manifests/{reference}", {"Accept": _ACCEPT}, expected=(_OK, _NOT_FOUND))
         return None if answer.status_code == _NOT_FOUND else answer.content
 
     def verify(self, reference: str, digest: str) -> None:
@@ -96,132 +159,80 @@ class Registry:
         if content is None or digest_of(content) != digest:
             got = "nothing" if content is None else f"`{digest_of(content)}`"
             raise PublishError(
-                f"`{self._host}/{self._repository}` gives {got} for `{reference}`, which was pushed as `{digest}`",
+                f"`{self.name}` gives {got} for `{reference}`, which was pushed as `{digest}`",
                 remedy="Push again; perhaps somebody else pushed at the same moment",
             )
+
+    def pull_blob(self, blob: Descriptor, path: Path, progress: Progress = lambda _taken: None) -> None:
+        """Write a blob to a file, which is whole or not there."""
+        deadline = http.Deadline(self._timeout)
+
+        def work() -> None:
+            with (
+                storage.atomic_write(path) as stream,
+                self._connection.stream(f"/blobs/{blob.digest}") as answer,
+            ):
+                digest = hashlib.sha256()
+                for chunk in answer.iter_raw(_PIECE):
+                    deadline.check()
+                    digest.update(chunk)
+                    stream.write(chunk)
+                    progress(stream.tell())
+                if f"sha256:{digest.hexdigest()}" != blob.digest:
+                    text = f"the registry gave other bytes than those of `{blob.digest}`"
+                    raise http.HttpError(text, transient=True)
+
+        what = f"the blob `{blob.digest}` could not be fetched from `{self.name}`"
+        self._reporting(lambda: http.retrying(work, deadline=deadline), what)
 
     def _ask(
         self,
         method: str,
         path: str,
         headers: Mapping[str, str] | None = None,
-        content: Content = b"",
+        content: bytes = b"",
         *,
         expected: tuple[int, ...],
     ) -> httpx.Response:
-        return self._retrying(lambda: self._send_once(method, self._base + path, headers or {}, content, expected))
+        deadline = http.Deadline(self._timeout)
 
-    def _retrying(self, work: Callable[[], _R]) -> _R:
-        """Do something that may fail for a moment."""
+        def work() -> httpx.Response:
+            return http.retrying(
+                lambda: self._connection.send(method, path, headers, content, expected=expected), deadline=deadline
+            )
+
+        return self._reporting(
+            work, f"nothing could be {'pushed to' if self._push else 'pulled from'} `{self.name}`"
+        )
+
+    def _reporting(self, work: Callable[[], _R], what: str) -> _R:
+        """Do something; what fails is told as PublishError."""
         try:
-            return http.retrying(work)
+            return work()
         except http.HttpError as error:
-            raise PublishError(
-                f"nothing could be pushed to `{self._host}/{self._repository}`",
-                detail=str(error),
-                remedy=error.remedy
-                or "Check the registry's name and the network, then push again: what arrived is kept",
-            ) from error
+            if error.status in _REFUSED:
+                raise self._refused(error) from error
+            raise PublishError(what, detail=str(error), remedy=error.remedy or self._advice(error)) from error
 
-    def _send_once(
-        self, method: str, url: str, headers: Mapping[str, str], content: Content, expected: tuple[int, ...]
-    ) -> httpx.Response:
-        answer = self._request(method, url, headers, content)
-        if answer.status_code == 401 and self._log_in(answer.headers.get("WWW-Authenticate", "")):
-            answer = self._request(method, url, headers, content)
-        if answer.status_code in expected:
-            return answer
-        if answer.status_code in _REFUSED:
-            raise self._refused()
-        raise _unexpected(answer)
+    def _advice(self, error: http.HttpError) -> str:
+        if error.status == _NOT_ALLOWED:
+            return "The registry is read-only: push to another one, or ask those who run it when it takes images"
+        if self._push:
+            return "Check the registry's name and the network, then push again: what arrived is kept"
+        return "Check the name of the image and the network, then run it again"
 
-    def _request(self, method: str, url: str, headers: Mapping[str, str], content: Content) -> httpx.Response:
-        headers = {**headers, **({"Authorization": self._authorization} if self._authorization else {})}
-        if isinstance(content, Path):
-            headers["Content-Length"] = str(content.stat().st_size)
-        body = _chunks(content) if isinstance(content, Path) else content
-        if process.stopping.is_set():
-            raise http.HttpError("it was stopped")
-        try:
-            return self._client.request(method, url, headers=headers, content=body)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise http.network_error(error, self._host) from error
-
-    def _log_in(self, challenge: str) -> bool:
-        """Do what an answer 401 asks for; returns whether that makes another try worth while."""
-        kind, _, rest = challenge.partition(" ")
-        basic = _basic(self._credentials) if self._credentials else ""
-        if kind.lower() == "basic":
-            again = bool(basic) and self._authorization != basic
-            self._authorization = basic
-            return again
-        asked = dict(re.findall(r'(\w+)="([^"]*)"', rest))
-        if kind.lower() != "bearer" or "realm" not in asked:
-            return False
-        self._stay_private(asked["realm"])
-        query = {"service": asked.get("service", ""), "scope": f"repository:{self._repository}:pull,push"}
-        headers = {"Authorization": basic} if basic else {}
-        try:
-            answer = self._client.get(asked["realm"], params=query, headers=headers)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise http.network_error(error, urllib.parse.urlsplit(asked["realm"]).netloc) from error
-        if answer.status_code in _REFUSED:
-            raise self._refused()
-        if answer.status_code != _OK:
-            raise _unexpected(answer)
-        document = answer.json()
-        self._authorization = f"Bearer {document.get('token') or document.get('access_token', '')}"
-        return True
-
-    def _stay_private(self, url: str) -> None:
-        """Credentials that go to a registry over TLS go nowhere without."""
-        if self._base.startswith("https:") and not url.startswith("https:"):
-            raise PublishError(f"the registry `{self._host}` wants to be logged in to without TLS, at `{url}`")
-
-    def _refused(self) -> PublishError:
-        if self._credentials is None:
+    def _refused(self, error: http.HttpError) -> PublishError:
+        host, credentials = self._connection.host, self._connection.credentials
+        action = "push to" if self._push else "pull from"
+        if credentials is None:
             return PublishError(
-                f"the registry `{self._host}` lets nobody push to `{self._repository}` who does not log in",
-                remedy=f"Run `docker login {self._host}`, or give --username and --password-stdin",
+                f"the registry `{host}` lets nobody {action} `{self._repository}` who does not log in",
+                detail=str(error),
+                remedy=f"Run `docker login {host}`, or log in with podman or buildah",
             )
         return PublishError(
-            f"the registry `{self._host}` refuses to let `{self._credentials.username}` push to"
-            f" `{self._repository}`",
+            f"the registry `{host}` refuses to let `{credentials.username}` {action} `{self._repository}`",
+            detail=str(error),
             remedy="Check the user name and the token, and what it permits: in GitHub Actions a job needs"
             " `permissions: packages: write`, and the package must belong to the repository",
         )
-
-
-def _unexpected(answer: httpx.Response) -> http.HttpError:
-    request = answer.request
-    return http.refused(answer, request.url.host, f"{request.method} {request.url.path}: {_message(answer)}")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a registry's host, with or without a port, is this machine."""
-    name = urllib.parse.urlsplit(f"//{host}").hostname or ""
-    if name == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
-
-
-def _basic(credentials: Credentials) -> str:
-    return "Basic " + base64.b64encode(f"{credentials.username}:{credentials.password}".encode()).decode()
-
-
-def _chunks(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as stream:
-        while chunk := stream.read(_CHUNK):
-            yield chunk
-
-
-def _message(answer: httpx.Response) -> str:
-    """What the registry says of an error (distribution-spec, "Error Codes")."""
-    try:
-        errors = json.loads(answer.content)["errors"]
-        return "; ".join(f"{error['code']}: {error.get('message', '')}" for error in errors)
-    except (ValueError, KeyError, TypeError):
-        return answer.reason_phrase

@@ -1,0 +1,233 @@
+"""Base images: fetched from a registry by digest, kept in the cache, and looked into.
+
+Kept are, in the directory `base-images` of the cache:
+
+    blobs/sha256/…          manifests, configs and layers
+    sha256-….json           what was found out about the image of a manifest
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from builder.errors import ImageError, TargetError
+from builder.oci.credentials import stored_credentials
+from builder.oci.filesystem import Filesystem
+from builder.oci.layout import Descriptor, Document, digest_of, read_descriptor
+from builder.oci.python import DEFAULT_PATH, ImagePython, find_python, wanted
+from builder.oci.reference import Reference
+from builder.oci.registry import Registry
+from builder.resolution.target import Target
+from builder.resolution.transport import Credentials
+from builder.system import storage
+
+MACHINES: Final[Mapping[str, str]] = {"amd64": "x86_64", "arm64": "aarch64"}
+"""What Python calls the architectures of images."""
+
+_LOOK_VERSION: Final = "1"
+"""To be raised with any change of what is found out about an image."""
+
+_AT_ONCE: Final = 4
+
+Arrived = Callable[[str, int], None]
+"""Is told again and again of how many bytes of a blob are there: its digest, and their number."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaseImage:
+    """A base image for one platform, whose layers are on this machine.
+
+    :param reference: as it was asked for.
+    :param digest: of the manifest of the platform.
+    :param config: image-spec 1.1, "OCI Image Configuration".
+    :param layers: as in the manifest, with the files that hold them.
+    :param python: None if it has none.
+    """
+
+    reference: Reference
+    digest: str
+    platform: str
+    config: Document
+    layers: tuple[tuple[Descriptor, Path], ...]
+    python: ImagePython | None
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The environment that the image gives its programs."""
+        given = self.config.get("config", {}).get("Env") or ()
+        return dict(entry.partition("=")[::2] for entry in given)
+
+
+def fetch_base_image(
+    reference: Reference,
+    platform: str,
+    *,
+    credentials: Credentials | None = None,
+    arrived: Arrived = lambda *_: None,
+) -> BaseImage:
+    """Have a base image here, and find out what Python it has.
+
+    :param platform: such as `linux/amd64`.
+    :param credentials: None for those that `docker login` or its like has stored.
+
+    What the name means is asked each time, unless it is a digest whose content is here. Raises PublishError if the
+    registry does not give it, ImageError if it is not for the platform or cannot be read.
+    """
+    known = credentials or stored_credentials(reference.host, reference.repository)
+    with Registry(reference.host, reference.repository, known, push=False) as registry:
+        manifest, digest = _manifest(registry, reference, platform)
+        config = json.loads(_small_blob(registry, read_descriptor(manifest["config"])))
+        _check_platform(reference, platform, config)
+        layers = [read_descriptor(entry) for entry in manifest["layers"]]
+        for layer in layers:
+            if (
+                "zstd" in layer.media_type
+                or "nondistributable" in layer.media_type
+                or "foreign" in layer.media_type
+            ):
+                raise ImageError(
+                    f"the base image `{reference}` has a layer of the type `{layer.media_type}`",
+                    remedy="Choose a base image whose layers are compressed by gzip",
+                )
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            paths = list(pool.map(lambda layer: _large_blob(registry, layer, arrived), layers))
+    return BaseImage(
+        reference=reference,
+        digest=digest,
+        platform=platform,
+        config=config,
+        layers=tuple(zip(layers, paths, strict=True)),
+        python=_python(reference, digest, config, paths),
+    )
+
+
+def fit(base: BaseImage, target: Target) -> ImagePython:
+    """The Python of a base image that can run what is made for a target; raises TargetError if it cannot."""
+    python, name = base.python, base.reference
+    machine = MACHINES.get(base.platform.partition("/")[2])
+    if target.markers["sys_platform"] != "linux" or target.markers["platform_machine"] != machine:
+        raise TargetError(
+            f"the base image `{name}` is for {base.platform}, not for {target.description}",
+            remedy="Choose a base image of that platform with --base-image, or another target with --platform",
+        )
+    if python is None:
+        raise TargetError(
+            f"the base image `{name}` has no Python on its PATH", remedy="Choose one that has, with --base-image"
+        )
+    if python.version != target.python_version:
+        raise TargetError(
+            f"the base image `{name}` has Python {python.version}, not {target.python_version}",
+            remedy=f"Give --python-version {python.version}, or another --base-image",
+        )
+    if target.glibc is not None and (not python.glibc or _numbers(python.glibc) < target.glibc):
+        has = f"glibc {python.glibc}" if python.glibc else "another C library than glibc, such as musl"
+        raise TargetError(
+            f"the base image `{name}` has {has}; the target has glibc {target.glibc[0]}.{target.glibc[1]}",
+            remedy="Give the platform of that image with --platform: `pex3 interpreter inspect --markers --tags`,"
+            " run in it, prints it; or choose a newer --base-image",
+        )
+    return python
+
+
+def _manifest(registry: Registry, reference: Reference, platform: str) -> tuple[Document, str]:
+    """The manifest of a platform, and its digest."""
+    content = _named(registry, reference, reference.version)
+    document: Document = json.loads(content)
+    if "manifests" not in document:
+        return document, digest_of(content)
+    system, _, architecture = platform.partition("/")
+    platforms = [entry.get("platform") or {} for entry in document["manifests"]]
+    for entry, found in zip(document["manifests"], platforms, strict=True):
+        if (found.get("os"), found.get("architecture")) == (system, architecture):
+            return json.loads(_named(registry, reference, entry["digest"])), entry["digest"]
+    others = sorted(
+        {f"{found['os']}/{found['architecture']}" for found in platforms if found.get("os") != "unknown"}
+    )
+    raise ImageError(
+        f"the base image `{reference}` is not there for {platform}",
+        detail=f"it is for {', '.join(others)}",
+        remedy="Choose another base image with --base-image",
+    )
+
+
+def _named(registry: Registry, reference: Reference, version: str) -> bytes:
+    """A manifest by tag or digest; one with a digest is kept."""
+    if version.startswith("sha256:") and (content := _kept(version)):
+        return content
+    content = registry.manifest(version)
+    if content is None:
+        raise ImageError(
+            f"there is no image `{reference}`", remedy="Check its name and its tag, and give it with --base-image"
+        )
+    digest = digest_of(content)
+    if version.startswith("sha256:") and digest != version:
+        raise ImageError(f"`{registry.name}` gives `{digest}` for `{version}`", remedy="Ask those who run it")
+    with storage.atomic_write(_blob_path(digest)) as stream:
+        stream.write(content)
+    return content
+
+
+def _small_blob(registry: Registry, blob: Descriptor) -> bytes:
+    content = _kept(blob.digest)
+    if content is None:
+        registry.pull_blob(blob, _blob_path(blob.digest))
+        content = _blob_path(blob.digest).read_bytes()
+    return content
+
+
+def _large_blob(registry: Registry, blob: Descriptor, arrived: Arrived) -> Path:
+    path = _blob_path(blob.digest)
+    with contextlib.suppress(FileNotFoundError):
+        if f"sha256:{storage.sha256_of(path)}" == blob.digest:
+            arrived(blob.digest, blob.size)
+            return path
+    registry.pull_blob(blob, path, lambda taken: arrived(blob.digest, taken))
+    return path
+
+
+def _kept(digest: str) -> bytes | None:
+    with contextlib.suppress(OSError):
+        content = _blob_path(digest).read_bytes()
+        if digest_of(content) == digest:
+            return content
+    return None
+
+
+def _blob_path(digest: str) -> Path:
+    algorithm, _, encoded = digest.partition(":")
+    return storage.cache_directory() / "base-images" / "blobs" / algorithm / encoded
+
+
+def _check_platform(reference: Reference, platform: str, config: Document) -> None:
+    found = f"{config.get('os')}/{config.get('architecture')}"
+    if found != platform:
+        raise ImageError(
+            f"the base image `{reference}` is for {found}, not for {platform}",
+            remedy="Choose another base image with --base-image",
+        )
+
+
+def _python(reference: Reference, digest: str, config: Document, layers: list[Path]) -> ImagePython | None:
+    """What was found out about an image, now or earlier."""
+    path = storage.cache_directory() / "base-images" / f"{digest.replace(':', '-')}-{_LOOK_VERSION}.json"
+    with contextlib.suppress(OSError, ValueError, TypeError):
+        known: dict[str, Any] | None = json.loads(path.read_text(encoding="utf-8"))
+        return ImagePython(**known) if known else None
+    files = Filesystem()
+    for layer in layers:
+        files.add_layer(layer, wanted, str(reference))
+    given = [entry for entry in config.get("config", {}).get("Env") or () if entry.startswith("PATH=")]
+    python = find_python(files, given[-1].removeprefix("PATH=") if given else DEFAULT_PATH)
+    with storage.atomic_write(path) as stream:
+        stream.write(json.dumps(asdict(python) if python else None).encode())
+    return python
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(map(int, version.split(".")))

@@ -1,0 +1,202 @@
+"""The connection to one repository of a container registry: requests with its login, by basic or token.
+
+Errors are `http.HttpError`, for those who know what was to be done to make a message of.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import ipaddress
+import json
+import re
+import threading
+import urllib.parse
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+import httpx
+
+from builder.errors import PublishError
+from builder.oci.reference import DOCKER_HUB
+from builder.resolution.transport import Credentials
+from builder.system import http, process
+
+_CONNECTIONS: Final = 8
+_LOGINS: Final = 3
+"""How often a request is sent at most: a login may end while another thread makes use of it."""
+
+_OK: Final = 200
+_UNAUTHORIZED: Final = 401
+
+# Docker Hub's API is not where its name says.
+_API_HOSTS: Final = {DOCKER_HUB: "registry-1.docker.io"}
+
+
+class Connection:
+    """What sends requests to a repository. Threads may share it; they log in once.
+
+    :param host: with its port, if it has one. Loopback hosts are spoken to without TLS, as Docker does.
+    :param credentials: None to come as nobody.
+    :param scopes: what a token is asked to permit, such as `repository:acme/dagster:pull,push`.
+    """
+
+    def __init__(self, host: str, repository: str, credentials: Credentials | None, scopes: Sequence[str]) -> None:
+        self.host = host
+        self.credentials = credentials
+        scheme = "http" if is_loopback(host) else "https"
+        self._base = f"{scheme}://{_API_HOSTS.get(host, host)}/v2/{repository}"
+        self._scopes = scopes
+        self._authorization = ""
+        self._login = threading.Lock()
+        self._client = http.client(
+            connections=_CONNECTIONS, timeout=httpx.Timeout(60, connect=15), follow_redirects=False
+        )
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._client.close()
+
+    def send(
+        self,
+        method: str,
+        place: str,
+        headers: Mapping[str, str] | None = None,
+        content: bytes = b"",
+        *,
+        expected: tuple[int, ...],
+    ) -> httpx.Response:
+        """Send a request; again if it takes a login.
+
+        :param place: a URL, or a path below that of the repository.
+        :param expected: the statuses that are no errors.
+        """
+        url = place if "://" in place else self._base + place
+        for again in reversed(range(_LOGINS)):
+            used = self._authorization
+            answer = self._request(method, url, headers or {}, content)
+            if answer.status_code in expected:
+                return answer
+            if not (again and answer.status_code == _UNAUTHORIZED and self._log_in(answer, used)):
+                raise self._unexpected(answer)
+        raise AssertionError
+
+    @contextlib.contextmanager
+    def stream(self, path: str) -> Iterator[httpx.Response]:
+        """Have something of the repository sent, bit by bit."""
+        url, headers = self._base + path, {"Accept-Encoding": "identity"}
+        try:
+            for again in reversed(range(_LOGINS)):
+                used = self._authorization
+                login = self._with_login(url, headers)
+                # Most registries keep blobs elsewhere and say where; httpx presents no login there.
+                with self._client.stream("GET", url, headers=login, follow_redirects=True) as answer:
+                    if answer.status_code == _OK:
+                        yield answer
+                        return
+                    answer.read()
+                    if not (again and answer.status_code == _UNAUTHORIZED and self._log_in(answer, used)):
+                        raise self._unexpected(answer)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise http.network_error(error, self.host) from error
+
+    def place(self, answer: httpx.Response) -> str:
+        """The URL that an answer's Location means."""
+        place = urllib.parse.urljoin(str(answer.url), str(answer.headers.get("Location", "")))
+        self._stay_private(place)
+        return place
+
+    def _request(self, method: str, url: str, headers: Mapping[str, str], content: bytes) -> httpx.Response:
+        if process.stopping.is_set():
+            raise http.HttpError("it was stopped")
+        try:
+            return self._client.request(method, url, headers=self._with_login(url, headers), content=content)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise http.network_error(error, self.host) from error
+
+    def _with_login(self, url: str, headers: Mapping[str, str]) -> dict[str, str]:
+        same = urllib.parse.urlsplit(url).netloc == urllib.parse.urlsplit(self._base).netloc
+        login = {"Authorization": self._authorization} if self._authorization and same else {}
+        return {**headers, **login}
+
+    def _log_in(self, answer: httpx.Response, used: str) -> bool:
+        """Do what an answer 401 asks for; returns whether that makes another try worth while.
+
+        :param used: what the refused request has presented; another thread may have logged in since.
+        """
+        with self._login:
+            if self._authorization != used:
+                return True
+            kind, _, rest = answer.headers.get("WWW-Authenticate", "").partition(" ")
+            basic = _basic(self.credentials) if self.credentials else ""
+            if kind.lower() == "basic":
+                self._authorization = basic
+                return bool(basic) and used != basic
+            asked = dict(re.findall(r'(\w+)="([^"]*)"', rest))
+            if kind.lower() != "bearer" or "realm" not in asked:
+                return False
+            self._authorization = f"Bearer {self._token(asked, basic)}"
+            return True
+
+    def _token(self, asked: Mapping[str, str], basic: str) -> str:
+        realm = asked["realm"]
+        self._stay_private(realm)
+        query = {"service": asked.get("service", ""), "scope": self._scopes}
+        host = urllib.parse.urlsplit(realm).netloc
+
+        def work() -> httpx.Response:
+            try:
+                answer = self._client.get(realm, params=query, headers={"Authorization": basic} if basic else {})
+            except (httpx.HTTPError, httpx.InvalidURL) as error:
+                raise http.network_error(error, host) from error
+            if answer.status_code != _OK:
+                raise http.refused(answer, host, message(answer))
+            return answer
+
+        try:
+            document = http.retrying(work).json()
+            return str(document.get("token") or document["access_token"])
+        except (ValueError, KeyError, AttributeError):
+            raise http.HttpError(f"`{host}` answers the login with something else than a token") from None
+
+    def _stay_private(self, url: str) -> None:
+        """Credentials that go to a registry over TLS go nowhere without."""
+        if self._base.startswith("https:") and not url.startswith("https:"):
+            raise PublishError(f"the registry `{self.host}` wants to be logged in to without TLS, at `{url}`")
+
+    def _unexpected(self, answer: httpx.Response) -> http.HttpError:
+        return http.refused(answer, self.host, message(answer))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a registry's host, with or without a port, is this machine."""
+    name = urllib.parse.urlsplit(f"//{host}").hostname or ""
+    if name == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def _basic(credentials: Credentials) -> str:
+    return "Basic " + base64.b64encode(f"{credentials.username}:{credentials.password}".encode()).decode()
+
+
+def _errors(answer: httpx.Response) -> list[Mapping[str, object]]:
+    try:
+        found = json.loads(answer.content)["errors"]
+    except (ValueError, KeyError, TypeError, httpx.ResponseNotRead):
+        return []
+    return [error for error in found if isinstance(error, dict)] if isinstance(found, list) else []
+
+
+def codes(answer: httpx.Response) -> str:
+    """The codes of the errors in an answer."""
+    return " ".join(str(error.get("code", "")) for error in _errors(answer))
+
+
+def message(answer: httpx.Response) -> str:
+    """What the registry says of an error (distribution-spec, "Error Codes")."""
+    said = "; ".join(f"{error.get('code', '')}: {error.get('message', '')}" for error in _errors(answer))
+    return said or answer.reason_phrase

@@ -1,0 +1,139 @@
+"""An image from a base image and layers of one's own: its configuration, its manifest, its layout on disk."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from builder.oci.base_image import BaseImage
+from builder.oci.layout import INDEX, OCI, Descriptor, Document, Layout, canonical, read_layout, writing
+
+_CREATED: Final = datetime(1980, 1, 1, tzinfo=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+"""The date of the image and of its files: the same content is the same image, whenever it is built."""
+
+_INHERITED: Final = ("ExposedPorts", "Volumes", "StopSignal")
+_ABOUT_ITSELF: Final = "org.opencontainers.image."
+_UNCOMPRESSED: Final = "application/vnd.oci.image.layer.v1.tar"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageLayer:
+    """A layer in a file, compressed by gzip.
+
+    :param diff_id: the digest of its content, uncompressed.
+    :param title: what is in it, for people.
+    """
+
+    path: Path
+    digest: str
+    size: int
+    diff_id: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """How an image is run: image-spec 1.1, "OCI Image Configuration", `config`.
+
+    :param user: empty for root.
+    :param variables: besides those of the base image.
+    """
+
+    user: str
+    working_directory: str
+    command: Sequence[str]
+    variables: Mapping[str, str]
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformImage:
+    """An image of one platform: layers upon those of a base image."""
+
+    base: BaseImage
+    layers: Sequence[ImageLayer]
+    running: Running
+
+
+def write_image(path: Path, title: str, images: Sequence[PlatformImage], tag: str) -> Layout:
+    """Write an image into the layout `path`, in the place of an older one.
+
+    :param images: one for each platform; of several, an index is made.
+
+    Raises StorageError.
+    """
+    with writing(path) as layout:
+        manifests: list[Descriptor] = []
+        for image in images:
+            base_layers = [
+                layout.link(file, Descriptor(_layer_type(layer), layer.digest, layer.size))
+                for layer, file in image.base.layers
+            ]
+            layers = [
+                layout.link(layer.path, Descriptor(OCI.layer, layer.digest, layer.size)) for layer in image.layers
+            ]
+            config = layout.add(canonical(_config(image)), OCI.config)
+            document = {
+                "schemaVersion": 2,
+                "mediaType": OCI.manifest,
+                "config": config.document(),
+                "layers": [layer.document() for layer in (*base_layers, *layers)],
+            }
+            manifests.append(layout.add_document(document, platform=image.base.platform))
+        whole = manifests[0]
+        if len(manifests) > 1:
+            entries = [manifest.document() for manifest in manifests]
+            whole = layout.add_document({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries})
+        layout.finish(title, whole, [tag], [])
+    return read_layout(path)
+
+
+def _layer_type(layer: Descriptor) -> str:
+    """The type of a base image's layer in the words of OCI: Docker has others for the same bytes."""
+    return OCI.layer if re.search(r"gzip$", layer.media_type) else _UNCOMPRESSED
+
+
+def _config(image: PlatformImage) -> Document:
+    base, running = image.base.config, image.running
+    inherited: Mapping[str, object] = base.get("config") or {}
+    variables = {**image.base.variables, **running.variables}
+    labels = inherited.get("Labels")
+    kept = labels.items() if isinstance(labels, dict) else ()
+    config = {
+        **{key: inherited[key] for key in _INHERITED if inherited.get(key)},
+        "Env": [f"{name}={value}" for name, value in variables.items()],
+        # Platforms give the command and leave the entry point as it is: with one of the base's, it would not run.
+        "Cmd": list(running.command),
+        "WorkingDir": running.working_directory,
+        **({"User": running.user} if running.user else {}),
+        "Labels": {
+            **{name: value for name, value in kept if not name.startswith(_ABOUT_ITSELF)},
+            **dict(sorted(running.labels.items())),
+        },
+    }
+    return {
+        "created": _CREATED,
+        **{key: base[key] for key in ("architecture", "os", "variant") if base.get(key)},
+        "config": config,
+        "rootfs": {
+            "type": "layers",
+            "diff_ids": [*base["rootfs"]["diff_ids"], *(layer.diff_id for layer in image.layers)],
+        },
+        "history": [
+            *_history(base),
+            *({"created": _CREATED, "created_by": f"dagster-builder: {layer.title}"} for layer in image.layers),
+        ],
+    }
+
+
+def _history(base: Document) -> list[Document]:
+    """The history of a base image: one entry for each layer, and some for none."""
+    known = [entry for entry in base.get("history") or () if isinstance(entry, dict)]
+    count = len(base["rootfs"]["diff_ids"])
+    if len([entry for entry in known if not entry.get("empty_layer")]) == count:
+        return known
+    return [{"created": _CREATED, "created_by": "base image"}] * count

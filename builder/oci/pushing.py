@@ -1,0 +1,130 @@
+"""A finished image goes to a registry: what it refers to first, its tags last, and all of it is read back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Final
+
+from builder.oci.layout import INDEX, Descriptor, Layout, canonical, digest_of, read_descriptor
+from builder.oci.registry import BlobUnknown, Registry
+
+_AT_ONCE: Final = 6
+
+Sent = Callable[[str, int], None]
+"""Is told again and again of how many bytes of a blob were sent: its digest, and their number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """An image that is in a repository.
+
+    :param digest: of the image: its index, or its manifest if it is there for one platform only.
+    :param sent: the sizes of the blobs that the registry did not have yet, by digest.
+    :param mounted: the digests of those that it took over from another repository.
+    """
+
+    digest: str
+    sent: Mapping[str, int]
+    mounted: frozenset[str]
+
+
+def push_layout(
+    registry: Registry,
+    layout: Layout,
+    tags: Sequence[str],
+    *,
+    sources: Mapping[str, str] | None = None,
+    told: Sent = lambda _digest, _sent: None,
+) -> Pushed:
+    """Push an image with what refers to it, tag it, and see that the registry gives back what was pushed.
+
+    :param sources: repositories of the same registry that have blobs, by their digests.
+
+    Raises PublishError, and ImageError for a layout that is damaged; the tags have not been touched then.
+    """
+    push = _Push(registry, layout, sources or {}, told)
+    manifests = (*layout.manifests(), *layout.referrers)
+    blobs = {blob.digest: blob for manifest in manifests for blob in _blobs(layout, manifest)}
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        # Large ones first: the last to start should not be the last to finish by far.
+        ordered = sorted(blobs.values(), key=lambda blob: -blob.size)
+        outcomes = dict(zip([blob.digest for blob in ordered], pool.map(push.blob, ordered), strict=True))
+    for manifest in manifests:
+        try:
+            _push_manifest(registry, layout, manifest)
+        except BlobUnknown:
+            # It has forgotten what it took over, or what it said that it had.
+            for blob in _blobs(layout, manifest):
+                push.again(blob)
+                outcomes[blob.digest] = "sent"
+            _push_manifest(registry, layout, manifest)
+    image = layout.image
+    if image.media_type == INDEX:
+        registry.push_manifest(image.digest, layout.read(image.digest), image.media_type)
+    for pushed in {each.digest for each in (*manifests, image)}:
+        registry.verify(pushed, pushed)
+    for tag in tags:
+        registry.push_manifest(tag, layout.read(image.digest), image.media_type)
+        registry.verify(tag, image.digest)
+    return Pushed(
+        image.digest,
+        {digest: blobs[digest].size for digest, outcome in outcomes.items() if outcome == "sent"},
+        frozenset(digest for digest, outcome in outcomes.items() if outcome == "mounted"),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Push:
+    registry: Registry
+    layout: Layout
+    sources: Mapping[str, str]
+    told: Sent
+
+    def blob(self, blob: Descriptor) -> str:
+        """Have a blob in the repository; returns `there`, `mounted` or `sent`."""
+        if self.registry.has_blob(blob.digest):
+            return "there"
+        source = self.sources.get(blob.digest)
+        if source and self.registry.mount_blob(blob.digest, source):
+            return "mounted"
+        self.again(blob)
+        return "sent"
+
+    def again(self, blob: Descriptor) -> None:
+        """Send a blob, whatever the registry says that it has."""
+        path = self.layout.whole_blob(blob.digest)
+        self.registry.upload_blob(blob.digest, path, lambda sent: self.told(blob.digest, sent))
+
+
+def _blobs(layout: Layout, manifest: Descriptor) -> list[Descriptor]:
+    document = layout.document(manifest)
+    return [read_descriptor(entry) for entry in (*document["layers"], document["config"])]
+
+
+def _push_manifest(registry: Registry, layout: Layout, manifest: Descriptor) -> None:
+    """Push a manifest by its digest."""
+    headers = registry.push_manifest(manifest.digest, layout.read(manifest.digest), manifest.media_type)
+    document = layout.document(manifest)
+    subject = document.get("subject")
+    if subject and headers.get("OCI-Subject") != subject["digest"]:
+        _refer(registry, subject["digest"], manifest, document)
+
+
+def _refer(registry: Registry, subject: str, artifact: Descriptor, document: Mapping[str, Any]) -> None:
+    """Note an artifact under its subject's tag, in a registry that keeps no list of referrers itself.
+
+    distribution-spec 1.1, "Unavailable Referrers API".
+    """
+    tag = subject.replace(":", "-")
+    present = registry.manifest(tag)
+    entries = json.loads(present)["manifests"] if present else []
+    entry = Descriptor(
+        artifact.media_type, artifact.digest, artifact.size, artifact_type=document["artifactType"]
+    ).document()
+    others = [other for other in entries if other["digest"] != artifact.digest]
+    index = canonical({"schemaVersion": 2, "mediaType": INDEX, "manifests": [*others, entry]})
+    registry.push_manifest(tag, index, INDEX)
+    registry.verify(tag, digest_of(index))

@@ -1,0 +1,118 @@
+"""The Python of an image: found as a shell in it would find it, by the image's PATH, without running anything."""
+
+from __future__ import annotations
+
+import csv
+import io
+import posixpath
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from builder.oci.filesystem import Filesystem
+
+DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+_PROGRAM: Final = re.compile(r"python(\d+\.\d+)")
+_NAMES: Final = ("python3", "python")
+_GLIBC: Final = re.compile(rb"GNU C Library [^\n]*version (\d+\.\d+)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImagePython:
+    """The default Python of an image, and what matters of what is around it. Paths are absolute.
+
+    :param python: the interpreter itself, no link to it.
+    :param version: such as "3.11".
+    :param prefix: what its directories are below.
+    :param glibc: its version, such as "2.36"; empty if the image's C library is another one.
+    :param passwd: the content of /etc/passwd; empty if there is none.
+    :param group: the content of /etc/group.
+    :param distributions: the files of each distribution that is installed in site-packages, by normalised name.
+    """
+
+    python: str
+    version: str
+    site_packages: str
+    scripts: str
+    prefix: str
+    glibc: str
+    passwd: str
+    group: str
+    distributions: Mapping[str, Sequence[str]]
+
+
+def wanted(path: str) -> bool:
+    """Whether the content of a file of an image is needed to describe its Python."""
+    base = posixpath.basename(path)
+    return (
+        path in {"/etc/passwd", "/etc/group"}
+        or base in {"libc.so.6", "pyvenv.cfg"}
+        or path.endswith(".dist-info/RECORD")
+    )
+
+
+def find_python(files: Filesystem, path: str) -> ImagePython | None:
+    """The Python that an image's PATH finds first; None if there is none."""
+    for directory in (each for each in path.split(":") if each.startswith("/")):
+        for name in _NAMES:
+            resolved = files.resolve(f"{directory}/{name}")
+            match = _PROGRAM.fullmatch(posixpath.basename(resolved)) if resolved else None
+            if resolved and match:
+                return _describe(files, directory, resolved, match[1])
+    return None
+
+
+def _describe(files: Filesystem, directory: str, resolved: str, version: str) -> ImagePython:
+    environment = posixpath.dirname(directory)
+    if files.read(f"{environment}/pyvenv.cfg") is not None:
+        python, prefix, packages = f"{directory}/python{version}", environment, "site-packages"
+        python = python if files.resolve(python) else f"{directory}/python"
+    elif files.below("/usr/lib/python3/dist-packages") and posixpath.dirname(resolved) == "/usr/bin":
+        # Debian's own Python installs below /usr/local what is not of a Debian package.
+        python, prefix, packages = resolved, "/usr/local", "dist-packages"
+    else:
+        python, prefix, packages = resolved, posixpath.dirname(posixpath.dirname(resolved)), "site-packages"
+    site_packages = f"{prefix}/lib/python{version}/{packages}"
+    return ImagePython(
+        python=python,
+        version=version,
+        site_packages=site_packages,
+        scripts=f"{prefix}/bin",
+        prefix=prefix,
+        glibc=_glibc(files),
+        passwd=(files.read("/etc/passwd") or b"").decode(errors="replace"),
+        group=(files.read("/etc/group") or b"").decode(errors="replace"),
+        distributions=_distributions(files, site_packages),
+    )
+
+
+def _glibc(files: Filesystem) -> str:
+    for path, entry in files.entries.items():
+        if entry.content and posixpath.basename(path) == "libc.so.6" and (match := _GLIBC.search(entry.content)):
+            return match[1].decode()
+    return ""
+
+
+def _distributions(files: Filesystem, site_packages: str) -> dict[str, list[str]]:
+    """What installers would remove before they install another version of a distribution."""
+    found: dict[str, set[str]] = {}
+    for path in files.below(site_packages):
+        relative = path.removeprefix(f"{site_packages}/")
+        directory, _, below = relative.partition("/")
+        if not (below and directory.endswith(".dist-info")):
+            continue
+        name = re.sub(r"[-_.]+", "-", directory.partition("-")[0]).lower()
+        found.setdefault(name, set()).add(path)
+        if below == "RECORD":
+            found[name].update(_recorded(files, site_packages, files.entries[path].content or b""))
+    return {name: sorted(paths) for name, paths in sorted(found.items())}
+
+
+def _recorded(files: Filesystem, site_packages: str, record: bytes) -> Iterator[str]:
+    """The files of a RECORD that are there."""
+    for row in csv.reader(io.StringIO(record.decode(errors="replace"), newline="")):
+        path = posixpath.normpath(posixpath.join(site_packages, row[0])) if row else ""
+        if path in files.entries:
+            yield path

@@ -1,0 +1,61 @@
+"""Names of images: `python:3.11-slim`, `ghcr.io/acme/etl@sha256:…`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from builder.errors import UsageError
+
+DOCKER_HUB: Final = "docker.io"
+_COMPONENT: Final = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+REPOSITORY: Final = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
+HOST: Final = re.compile(
+    r"(?:localhost|[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+|\[[0-9a-fA-F:]+\])(?::[0-9]+)?|[A-Za-z0-9-]+:[0-9]+"
+)
+TAG: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """The name of an image.
+
+    :param host: of the registry, with its port if it has one.
+    :param repository: such as `library/python`.
+    :param version: a tag, or a digest.
+    """
+
+    host: str
+    repository: str
+    version: str
+
+    @property
+    def name(self) -> str:
+        """Without tag and digest."""
+        return f"{self.host}/{self.repository}"
+
+    def __str__(self) -> str:
+        return f"{self.name}{'@' if DIGEST.fullmatch(self.version) else ':'}{self.version}"
+
+
+def read_reference(text: str) -> Reference:
+    """An image's name as Docker reads it: without a host it is one of Docker Hub, without a tag it is `latest`.
+
+    Of a tag and a digest, the digest counts. Raises UsageError for what is no name.
+    """
+    name, _, digest = text.strip().partition("@")
+    first, slash, rest = name.partition("/")
+    host, path = (first, rest) if slash and HOST.fullmatch(first) else (DOCKER_HUB, name)
+    repository, colon, tag = path.partition(":")
+    if host == DOCKER_HUB and "/" not in repository:
+        repository = f"library/{repository}"
+    version = digest or (tag if colon else "latest")
+    valid = DIGEST.fullmatch(version) if digest else TAG.fullmatch(version)
+    if not REPOSITORY.fullmatch(repository) or not valid:
+        raise UsageError(
+            f"`{text}` is not the name of an image",
+            remedy="Write HOST/REPOSITORY:TAG or HOST/REPOSITORY@sha256:…, such as ghcr.io/acme/base:1.0",
+        )
+    return Reference(host.lower(), repository, version)

@@ -1,0 +1,290 @@
+"""Base images: fetched for a platform, looked into, and held against the target."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import tarfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from builder.errors import ImageError, TargetError, UsageError
+from builder.oci.base_image import BaseImage, fetch_base_image, fit
+from builder.oci.layout import DOCKER_INDEX, INDEX, OCI, canonical, digest_of
+from builder.oci.reference import Reference, read_reference
+from builder.resolution.target import serverless_target
+from builder.resolution.transport import Credentials
+from builder.system import http
+from tests.support.faulty_registry import PASSWORD, USER, Corrupt, FaultyRegistry, serving_faulty_registry
+
+GLIBC = b"\x7fELF GNU C Library (Debian GLIBC 2.36-9) stable release version 2.36.\n"
+SLIM: Mapping[str, bytes | str] = {
+    "usr/local/bin/python3.11": b"\x7fELF",
+    "usr/local/bin/python3": "python3.11",
+    "usr/local/bin/python": "python3",
+    "lib": "usr/lib",
+    "usr/lib/x86_64-linux-gnu/libc.so.6": GLIBC,
+    "etc/passwd": b"root:x:0:0:root:/root:/bin/sh\n",
+    "usr/local/lib/python3.11/site-packages/pip/__init__.py": b"",
+    "usr/local/lib/python3.11/site-packages/pip-24.0.dist-info/RECORD": b"pip/__init__.py,,\n../../../bin/pip,,\n",
+    "usr/local/bin/pip": b"#!\n",
+}
+"""What python:3.11-slim has: files, and symbolic links as texts."""
+
+
+@pytest.fixture
+def registry(empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyRegistry]:
+    assert not empty_cache.exists()
+    monkeypatch.setattr(http, "PAUSE", 0.01)
+    with serving_faulty_registry() as served:
+        yield served
+
+
+def layer(files: Mapping[str, bytes | str], *, compressed: bool = True) -> bytes:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as archive:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            if isinstance(content, str):
+                info.type, info.linkname = tarfile.SYMTYPE, content
+                archive.addfile(info)
+            else:
+                info.size = len(content)
+                archive.addfile(info, io.BytesIO(content))
+    return gzip.compress(stream.getvalue(), mtime=0) if compressed else stream.getvalue()
+
+
+def put(
+    registry: FaultyRegistry,
+    *layers: bytes,
+    tag: str = "3.11-slim",
+    architecture: str = "amd64",
+    media_type: str = OCI.layer,
+    config: Mapping[str, object] | None = None,
+) -> str:
+    """Put an image into the repository `library/python`; returns its digest."""
+    blobs = registry.blobs.setdefault("library/python", {})
+    document = {
+        "architecture": architecture,
+        "os": "linux",
+        "config": config or {"Env": ["PATH=/usr/local/bin:/usr/bin"]},
+        "rootfs": {"type": "layers", "diff_ids": [digest_of(each) for each in layers]},
+    }
+    content = canonical(document)
+    entries = []
+    for each in (content, *layers):
+        blobs[digest_of(each)] = each
+        entries.append({"mediaType": media_type, "digest": digest_of(each), "size": len(each)})
+    manifest = canonical(
+        {"schemaVersion": 2, "mediaType": OCI.manifest, "config": entries[0], "layers": entries[1:]}
+    )
+    known = registry.manifests.setdefault("library/python", {})
+    known[tag] = known[digest_of(manifest)] = (manifest, OCI.manifest)
+    return digest_of(manifest)
+
+
+def put_index(registry: FaultyRegistry, digests: Mapping[str, str], *, media_type: str = INDEX) -> None:
+    entries = [
+        {
+            "mediaType": OCI.manifest,
+            "digest": digest,
+            "size": 1,
+            "platform": dict(zip(("os", "architecture"), platform.split("/"), strict=True)),
+        }
+        for platform, digest in digests.items()
+    ]
+    content = canonical({"schemaVersion": 2, "mediaType": media_type, "manifests": entries})
+    registry.manifests["library/python"]["3.11-slim"] = (content, media_type)
+
+
+def fetch(registry: FaultyRegistry, version: str = "3.11-slim", platform: str = "linux/amd64") -> BaseImage:
+    reference = Reference(registry.host, "library/python", version)
+    return fetch_base_image(reference, platform, credentials=Credentials(USER, PASSWORD))
+
+
+def test_the_python_is_the_one_that_the_path_finds(registry: FaultyRegistry) -> None:
+    put(registry, layer(SLIM))
+    base = fetch(registry)
+    python = fit(base, serverless_target("3.11"))
+    assert (python.python, python.version, python.glibc) == ("/usr/local/bin/python3.11", "3.11", "2.36")
+    assert python.site_packages == "/usr/local/lib/python3.11/site-packages"
+    assert (python.scripts, python.prefix) == ("/usr/local/bin", "/usr/local")
+    assert python.passwd.startswith("root:x:0:0")
+    assert set(python.distributions["pip"]) == {
+        "/usr/local/bin/pip",
+        "/usr/local/lib/python3.11/site-packages/pip/__init__.py",
+        "/usr/local/lib/python3.11/site-packages/pip-24.0.dist-info/RECORD",
+    }
+
+
+def test_later_layers_replace_and_remove(registry: FaultyRegistry) -> None:
+    second: dict[str, bytes | str] = {
+        "usr/local/bin/.wh.python3": b"",
+        "opt/venv/bin/python": "/usr/local/bin/python3.11",
+        "opt/venv/pyvenv.cfg": b"home = /usr/local/bin\n",
+        "usr/local/lib/python3.11/site-packages/.wh..wh..opq": b"",
+    }
+    config = {"Env": ["PATH=/opt/venv/bin:/usr/local/bin"]}
+    put(registry, layer(SLIM), layer(second), config=config)
+    python = fetch(registry).python
+    assert python is not None
+    assert (python.python, python.prefix) == ("/opt/venv/bin/python", "/opt/venv")
+    assert python.site_packages == "/opt/venv/lib/python3.11/site-packages"
+    assert python.distributions == {}
+
+
+def test_debian_installs_below_usr_local(registry: FaultyRegistry) -> None:
+    files: dict[str, bytes | str] = {
+        "usr/bin/python3.11": b"\x7fELF",
+        "usr/bin/python3": "python3.11",
+        "usr/lib/python3/dist-packages/x.py": b"",
+        "lib/x86_64-linux-gnu/libc.so.6": GLIBC,
+    }
+    put(registry, layer(files))
+    python = fetch(registry).python
+    assert python is not None
+    assert python.site_packages == "/usr/local/lib/python3.11/dist-packages"
+    assert python.scripts == "/usr/local/bin"
+
+
+def test_an_image_is_fetched_once_and_by_digest_without_asking(registry: FaultyRegistry) -> None:
+    digest = put(registry, layer(SLIM))
+    first = fetch(registry)
+    assert first.digest == digest
+    before = len(registry.requests)
+    second = fetch(registry)
+    asked = registry.requests[before:]
+    assert {path for _, path in asked} == {"/v2/library/python/manifests/3.11-slim"}
+    assert second == first
+    before = len(registry.requests)
+    assert fetch(registry, digest).python == first.python
+    assert registry.requests[before:] == []
+
+
+def test_what_is_damaged_in_the_cache_is_fetched_again(registry: FaultyRegistry, empty_cache: Path) -> None:
+    put(registry, layer(SLIM))
+    (_, path) = fetch(registry).layers[0]
+    path.write_bytes(b"damaged")
+    for description in empty_cache.glob("base-images/*.json"):
+        description.write_text("{")
+    assert fetch(registry).python is not None
+    assert path.read_bytes() == layer(SLIM)
+
+
+@pytest.mark.parametrize("media_type", [INDEX, DOCKER_INDEX])
+def test_of_an_index_the_platform_is_taken(registry: FaultyRegistry, media_type: str) -> None:
+    other = put(registry, layer({**SLIM, "etc/passwd": b"arm"}), architecture="arm64", tag="arm")
+    own = put(registry, layer(SLIM), tag="amd")
+    digests = {"linux/arm64": other, "unknown/unknown": digest_of(b""), "linux/amd64": own}
+    put_index(registry, digests, media_type=media_type)
+    assert fetch(registry).digest == own
+    assert fetch(registry, platform="linux/arm64").digest == other
+
+
+def test_an_index_without_the_platform_is_told_with_what_it_has(registry: FaultyRegistry) -> None:
+    other = put(registry, layer(SLIM), architecture="arm64", tag="arm")
+    put_index(registry, {"linux/arm64": other, "unknown/unknown": digest_of(b"")})
+    with pytest.raises(ImageError, match="is not there for linux/amd64") as caught:
+        fetch(registry)
+    assert caught.value.detail == "it is for linux/arm64"
+
+
+def test_an_image_of_another_architecture_is_told(registry: FaultyRegistry) -> None:
+    put(registry, layer(SLIM), architecture="arm64")
+    with pytest.raises(ImageError, match="is for linux/arm64, not for linux/amd64"):
+        fetch(registry)
+
+
+def test_a_name_that_means_nothing_is_told(registry: FaultyRegistry) -> None:
+    put(registry, layer(SLIM))
+    with pytest.raises(ImageError, match="there is no image"):
+        fetch(registry, "3.99-slim")
+
+
+@pytest.mark.parametrize(
+    "content", [b"not a layer", layer(SLIM)[:-40], layer(SLIM)[:60], gzip.compress(b"x" * 2000)]
+)
+def test_a_layer_that_cannot_be_read_is_told(registry: FaultyRegistry, content: bytes) -> None:
+    put(registry, layer({"x": b""}), content)
+    with pytest.raises(ImageError, match=r"a layer of .* cannot be read"):
+        fetch(registry)
+
+
+def test_a_layer_compressed_by_zstd_is_told(registry: FaultyRegistry) -> None:
+    put(registry, b"\x28\xb5\x2f\xfd", media_type="application/vnd.oci.image.layer.v1.tar+zstd")
+    with pytest.raises(ImageError, match="tar\\+zstd"):
+        fetch(registry)
+
+
+def test_a_layer_without_compression_is_read(registry: FaultyRegistry) -> None:
+    put(registry, layer(SLIM, compressed=False), media_type="application/vnd.oci.image.layer.v1.tar")
+    assert fetch(registry).python is not None
+
+
+def test_a_manifest_that_is_not_what_its_digest_says_is_told(registry: FaultyRegistry) -> None:
+    digest = put(registry, layer(SLIM))
+    registry.inject("GET", "/manifests/", Corrupt())
+    with pytest.raises(ImageError, match=f"for `{digest}`"):
+        fetch(registry, digest)
+
+
+def test_another_python_is_an_error_with_both_versions(registry: FaultyRegistry) -> None:
+    put(registry, layer(SLIM))
+    with pytest.raises(TargetError, match=r"has Python 3\.11, not 3\.12") as caught:
+        fit(fetch(registry), serverless_target("3.12"))
+    assert "--python-version 3.11" in (caught.value.remedy or "")
+
+
+def test_a_base_without_python_is_an_error(registry: FaultyRegistry) -> None:
+    put(registry, layer({"bin/sh": b""}))
+    with pytest.raises(TargetError, match="has no Python on its PATH"):
+        fit(fetch(registry), serverless_target("3.11"))
+
+
+@pytest.mark.parametrize(
+    "libc, what",
+    [
+        ({"usr/lib/x86_64-linux-gnu/libc.so.6": GLIBC.replace(b"2.36", b"2.31")}, r"glibc 2\.31; .* glibc 2\.36"),
+        ({"usr/lib/x86_64-linux-gnu/libc.so.6": b"musl", "lib/ld-musl-x86_64.so.1": b""}, "another C library"),
+    ],
+)
+def test_an_older_or_another_c_library_is_an_error(
+    registry: FaultyRegistry, libc: Mapping[str, bytes], what: str
+) -> None:
+    put(registry, layer({**SLIM, **libc}))
+    with pytest.raises(TargetError, match=what):
+        fit(fetch(registry), serverless_target("3.11"))
+
+
+def test_an_image_for_another_machine_than_the_target_is_an_error(registry: FaultyRegistry) -> None:
+    put(registry, layer(SLIM), architecture="arm64")
+    with pytest.raises(TargetError, match=r"is for linux/arm64, not for Python 3\.11 on linux x86_64"):
+        fit(fetch(registry, platform="linux/arm64"), serverless_target("3.11"))
+
+
+def test_links_that_lead_round_in_a_circle_lead_nowhere(registry: FaultyRegistry) -> None:
+    put(registry, layer({"usr/bin/python3": "python", "usr/bin/python": "python3"}))
+    assert fetch(registry).python is None
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("python", "docker.io/library/python:latest"),
+        ("python:3.11-slim", "docker.io/library/python:3.11-slim"),
+        ("acme/base", "docker.io/acme/base:latest"),
+        ("GHCR.io/acme/base:1.0", "ghcr.io/acme/base:1.0"),
+        ("localhost:5000/base", "localhost:5000/base:latest"),
+        (f"ghcr.io/acme/base:1@{digest_of(b'')}", f"ghcr.io/acme/base@{digest_of(b'')}"),
+    ],
+)
+def test_names_of_images_are_read_as_docker_reads_them(text: str, expected: str) -> None:
+    assert str(read_reference(text)) == expected
+
+
+@pytest.mark.parametrize("text", ["", "ghcr.io/", "ghcr.io/Acme/x", "python:", "x@sha256:12", "a b", "python:-x"])
+def test_what_is_no_name_of_an_image_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="is not the name of an image"):
+        read_reference(text)
