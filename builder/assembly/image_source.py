@@ -28,8 +28,8 @@ from builder.assembly.source_tree import (
 )
 from builder.assembly.wheels import Wheel, WheelFile, open_wheel
 from builder.errors import AssemblyError, Notice
-from builder.project.files import Selection
 from builder.project.external_files import Outside
+from builder.project.files import Selection
 from builder.system import storage
 
 APP: Final = "/opt/dagster/app"
