@@ -5,6 +5,7 @@ What an index has cannot be asked for by module; the table holds well-known case
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,77 +18,61 @@ from builder.project.manifest import find_manifest
 from builder.project.names import required_name
 from builder.project.toml_file import TomlFile
 
-_KNOWN: Final[Mapping[str, str]] = {
+_RENAMED: Final[Mapping[str, str]] = {
     "Crypto": "pycryptodome",
     "MySQLdb": "mysqlclient",
     "OpenSSL": "pyOpenSSL",
     "PIL": "Pillow",
     "airflow": "apache-airflow",
-    "apache_beam": "apache-beam",
     "attr": "attrs",
-    "azure.identity": "azure-identity",
-    "azure.storage.blob": "azure-storage-blob",
-    "boto3": "boto3",
     "bs4": "beautifulsoup4",
-    "clickhouse_connect": "clickhouse-connect",
-    "clickhouse_driver": "clickhouse-driver",
     "cv2": "opencv-python-headless",
-    "databricks.sdk": "databricks-sdk",
     "databricks.sql": "databricks-sql-connector",
     "dateutil": "python-dateutil",
     "dbt": "dbt-core",
-    "deltalake": "deltalake",
     "django": "Django",
     "docx": "python-docx",
     "dotenv": "python-dotenv",
-    "duckdb": "duckdb",
     "faiss": "faiss-cpu",
     "fitz": "PyMuPDF",
     "git": "GitPython",
     "github": "PyGithub",
     "gitlab": "python-gitlab",
-    "google.auth": "google-auth",
-    "google.cloud.bigquery": "google-cloud-bigquery",
-    "google.cloud.storage": "google-cloud-storage",
     "google.protobuf": "protobuf",
     "googleapiclient": "google-api-python-client",
-    "great_expectations": "great-expectations",
     "grpc": "grpcio",
     "haystack": "haystack-ai",
     "jose": "python-jose",
     "jwt": "PyJWT",
     "kafka": "kafka-python",
-    "kubernetes": "kubernetes",
-    "lxml": "lxml",
     "magic": "python-magic",
     "markdown": "Markdown",
     "mysql": "mysql-connector-python",
-    "numpy": "numpy",
-    "oracledb": "oracledb",
-    "pandas": "pandas",
     "pkg_resources": "setuptools",
-    "polars": "polars",
     "pptx": "python-pptx",
     "psycopg2": "psycopg2-binary",
-    "pyarrow": "pyarrow",
-    "pydantic": "pydantic",
-    "pymssql": "pymssql",
-    "requests": "requests",
-    "scipy": "scipy",
     "serial": "pyserial",
     "sklearn": "scikit-learn",
     "skimage": "scikit-image",
-    "slack_sdk": "slack-sdk",
     "slugify": "python-slugify",
     "snowflake.connector": "snowflake-connector-python",
     "snowflake.snowpark": "snowflake-snowpark-python",
     "sqlalchemy": "SQLAlchemy",
     "telegram": "python-telegram-bot",
-    "usaddress": "usaddress",
     "websocket": "websocket-client",
     "yaml": "PyYAML",
     "zmq": "pyzmq",
 }
+_SAME: Final = frozenset(
+    (
+        *("apache_beam", "azure.identity", "azure.storage.blob", "boto3", "clickhouse_connect"),
+        *("clickhouse_driver", "databricks.sdk", "deltalake", "duckdb", "google.auth"),
+        *("google.cloud.bigquery", "google.cloud.storage", "great_expectations", "kubernetes"),
+        *("lxml", "numpy", "oracledb", "pandas", "polars", "pyarrow", "pydantic", "pymssql", "requests", "scipy"),
+        *("slack_sdk", "usaddress"),
+    )
+)
+"""Modules whose distribution has their name."""
 _PREFIXES: Final = (("google.cloud.", 3), ("azure.", 3))
 """Namespaces whose parts are distributions of their own, and how many segments name one."""
 
@@ -107,8 +92,9 @@ def provider_of(module: str) -> Provider:
     """The distribution that has a module, such as `yaml` or `google.cloud.storage`."""
     parts = module.split(".")
     for length in range(len(parts), 0, -1):
-        if known := _KNOWN.get(".".join(parts[:length])):
-            return Provider(known, certain=True)
+        name = ".".join(parts[:length])
+        if name in _RENAMED or name in _SAME:
+            return Provider(_RENAMED.get(name) or re.sub("[._]", "-", name), certain=True)
     for prefix, length in _PREFIXES:
         if module.startswith(prefix):
             return Provider("-".join(parts[:length]).replace("_", "-"), certain=False)
