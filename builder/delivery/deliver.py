@@ -19,6 +19,7 @@ from builder.deployment.cloud import Cloud
 from builder.deployment.destination import BranchDeployment, find_destination, parse_details
 from builder.deployment.organization import read_connection
 from builder.deployment.pull_request_comment import comment_of_run
+from builder.errors import LoadError
 from builder.publishing.pex_registry import Check
 from builder.system import process
 from builder.terminal.console import console
@@ -162,8 +163,17 @@ def _update_locations(
     def settled(run: LocationRun) -> None:
         run.seconds = time.monotonic() - started
 
-    with console.phase("Update"):
-        updater.update(uploaded, job.target.python_version)
-    with console.phase("Load"):
-        updater.wait(uploaded, settled)
+    def update(runs: Sequence[LocationRun]) -> None:
+        with console.phase("Update"):
+            updater.update(runs, job.target.python_version)
+        with console.phase("Load"):
+            updater.wait(runs, settled)
+
+    update(uploaded)
+    if not_loaded := [run for run in uploaded if run.updated and isinstance(run.error, LoadError)]:
+        # Perhaps it is not the code: a store may have damaged what it was sent.
+        for run in (damaged := uploader.send_damaged_again(not_loaded)):
+            run.error, run.updated = None, False
+        if damaged:
+            update(damaged)
     uploader.look_back([run for run in uploaded if run.updated])

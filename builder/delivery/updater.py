@@ -127,8 +127,9 @@ class Updater:
 
     def _note_what_was_there(self, runs: Sequence[LocationRun], present: Mapping[str, Entry]) -> None:
         for run in runs:
-            run.before = present.get(run.name)
-            known = self._before.get(run.name)
+            # Where this run updates it once more, what was there before is what counts.
+            run.before = run.before or present.get(run.name)
+            known = self._before.pop(run.name, None)
             if known and run.before and run.before.timestamp != known.timestamp:
                 commit = f" (commit {run.before.commit_hash})" if run.before.commit_hash else ""
                 text = f"another run updated location `{run.name}` in the meantime{commit}; this run replaces that"

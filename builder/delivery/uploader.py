@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,8 +13,8 @@ from builder.assembly.deps_pex import LAYOUT_VERSION
 from builder.building.steps import DepsBuild, write_lock
 from builder.delivery.location_run import LocationRun, Upload, attempt
 from builder.deployment.cloud import Cloud
-from builder.errors import PublishError
-from builder.publishing.pex_registry import CachedDeps, PexRegistry, Published
+from builder.errors import CloudError, Notice, PublishError
+from builder.publishing.pex_registry import CachedDeps, Check, PexRegistry, Published
 from builder.publishing.remote_zip import DistributionSize
 from builder.resolution.lock import Lock
 from builder.terminal.console import console
@@ -60,7 +61,7 @@ class Uploader:
 
     def fetch(self, deps: DepsBuild, directory: Path) -> Path:
         """Download a deps PEX that `find_deps` found; raises PublishError, CloudError or StorageError."""
-        content = CachedDeps(deps.name, deps.size, deps.dagster_version, deps.sha256)
+        content = _cached(deps)
         with (
             console.step(f"downloaded {deps.name}"),
             console.progress("downloading", deps.size) as progress,
@@ -88,6 +89,31 @@ class Uploader:
                     run.published[artefact.name] = result
         self._record(_unfailed(runs))
 
+    def send_damaged_again(self, runs: Sequence[LocationRun]) -> list[LocationRun]:
+        """Compare all bytes of what locations run from with the registry's; send again what differs, and say so.
+
+        Returns the locations of such files. One whose deps PEX was not built here has an error that says so.
+        """
+        artefacts = list({each.name: each for run in runs for each in run.artefacts}.values())
+        published: dict[str, Published | PublishError] = {}
+        # If they cannot be compared, the error of loading says more.
+        with console.progress("comparing with the registry", None), contextlib.suppress(CloudError):
+            published = self._registry.publish(artefacts, lambda _name, _sent: None, check=Check.FULL)
+        sent = {name for name, each in published.items() if isinstance(each, Published) and each.sent}
+        for name in sorted(sent):
+            console.notices([Notice(f"the registry's `{name}` was damaged; it was sent again")])
+        for run in runs:
+            if (
+                run.build
+                and run.build.deps.artefact is None
+                and self._registry.is_damaged(_cached(run.build.deps))
+            ):
+                run.error = PublishError(
+                    f"the registry's `{run.build.deps.name}`, which was not built now, is damaged",
+                    remedy="Run it again with --force-rebuild-deps, which builds it and sends it again",
+                )
+        return [run for run in runs if not sent.isdisjoint(artefact.name for artefact in run.artefacts)]
+
     def _record(self, runs: Sequence[LocationRun]) -> None:
         tag = self._upload.write_tag
         if tag is None:
@@ -96,7 +122,7 @@ class Uploader:
         for identity, build in deps.items():
             if identity in self._recorded:
                 continue
-            content = CachedDeps(build.name, build.size, build.dagster_version, build.sha256)
+            content = _cached(build)
             sharing = [run for run in runs if run.build and run.build.deps.identity == identity]
             attempt(sharing, lambda: self._registry.record_deps(identity, tag, content), None)  # noqa: B023
             self._recorded.add(identity)
@@ -143,6 +169,10 @@ class Uploader:
             if run.build and run.before:
                 deps = run.build.deps
                 run.versions_before = self.versions_before(run.before.pex_tag, deps.name, deps.versions)
+
+
+def _cached(deps: DepsBuild) -> CachedDeps:
+    return CachedDeps(deps.name, deps.size, deps.dagster_version, deps.sha256)
 
 
 def _unfailed(runs: Sequence[LocationRun]) -> list[LocationRun]:

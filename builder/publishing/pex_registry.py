@@ -6,6 +6,7 @@ was read back, and no record is trusted before what it names was looked at.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 import time
@@ -21,6 +22,7 @@ from builder.publishing.records import LIMIT, Record, Unusable, parse_record, re
 from builder.publishing.remote_zip import DistributionSize, central_directory, distribution_sizes
 from builder.publishing.transfer import (
     TAIL,
+    ChangedError,
     Link,
     Stored,
     Transfers,
@@ -41,6 +43,8 @@ _ASKING: Final = 0.25
 _CURIOSITY: Final = 15.0
 """Seconds that finding out what nothing depends on may take."""
 _DIRECTORY_LIMIT: Final = 1 << 26
+_SMALL: Final = 1 << 23
+"""Bytes: a file of at most this size, as source PEX files are, is read back whole."""
 _AGAIN: Final = "Run it again; what has arrived is not sent again"
 
 T = TypeVar("T")
@@ -59,7 +63,11 @@ class UrlSource(Protocol):
 
 
 class Check(Enum):
-    """How a file in the registry is compared with what it should be: by size and tail, or byte by byte."""
+    """How a file in the registry is compared with what it should be.
+
+    TAIL: by size, tail and the store's MD5; by all its bytes if it is small, or if that MD5 is another one.
+    FULL: always by all its bytes.
+    """
 
     TAIL = "tail"
     FULL = "full"
@@ -111,7 +119,7 @@ class PexRegistry:
     def __init__(self, urls: UrlSource, *, check: Check = Check.TAIL, timeout: float = 600) -> None:
         self._urls = urls
         self._urls_lock = threading.Lock()
-        self._whole = check is Check.FULL
+        self._check = check
         self._timeout = timeout
         self._transfers = Transfers(_AT_ONCE)
 
@@ -122,12 +130,13 @@ class PexRegistry:
         self._transfers.__exit__()
 
     def publish(
-        self, artefacts: Sequence[Artefact], progress: Callable[[str, int], None]
+        self, artefacts: Sequence[Artefact], progress: Callable[[str, int], None], *, check: Check | None = None
     ) -> dict[str, Published | PublishError]:
         """Have these files in the registry, several at once; return by name what became of each.
 
         A file that is there whole already is not sent. Raises CloudError if there are no URLs to be had.
 
+        :param check: how what is there is compared, if not as otherwise.
         :param progress: gets a file's name and the number of its bytes that were sent; begins anew at 0 with each
             try; is called from several threads.
         """
@@ -139,7 +148,7 @@ class PexRegistry:
             links, failed = self._known([file.name for file in files], "GET")
             asked = _each(
                 pool,
-                lambda file: self._ask(file, links[file.name]),
+                lambda file: self._ask(file, links[file.name], check or self._check),
                 [file for file in files if file.name in links],
             )
             done = {state.name: state for state in asked if isinstance(state, Published)}
@@ -280,21 +289,19 @@ class PexRegistry:
         with self._urls_lock:
             return self._urls(names, method)
 
-    def _ask(self, file: Artefact, link: Link) -> Published | _Missing | _Failed:
+    def _ask(self, file: Artefact, link: Link, check: Check) -> Published | _Missing | _Failed:
         """Ask whether it is there whole."""
         started = time.monotonic()
         try:
-            tail = _local_tail(file)
-        except HttpError as error:
+            difference = self._compare(file, link, Deadline(self._timeout * _ASKING), check)
+        except ChangedError as error:
             return _Failed(file, _error(file.name, str(error), remedy=error.remedy))
-        try:
-            stored = self._look(link, Deadline(self._timeout * _ASKING), file.size)
         except (HttpError, CloudError):
             # Sending what is there does no harm.
-            stored = None
+            difference = "it is not known what the registry has"
         seconds = time.monotonic() - started
-        if _difference(file, tail, stored):
-            return _Missing(file, tail, seconds)
+        if difference:
+            return _Missing(file, seconds)
         return Published(file.name, file.size, sent=False, seconds=seconds)
 
     def _send(
@@ -312,7 +319,7 @@ class PexRegistry:
         try:
             for _ in range(_SENDINGS):
                 self._transfers.put(target, content, file.size, deadline)
-                difference = _difference(file, missing.tail, self._read_back(source, deadline, file.size))
+                difference = self._read_back(file, source, deadline)
                 if difference is None:
                     seconds = missing.seconds + time.monotonic() - started
                     return Published(file.name, file.size, sent=True, seconds=seconds)
@@ -322,27 +329,56 @@ class PexRegistry:
             return _Failed(file, _error(file.name, str(error), remedy=error.remedy))
         return _Failed(file, _error(file.name, f"it was sent {_SENDINGS} times, but {difference}"))
 
-    def _read_back(self, link: Link, deadline: Deadline, size: int) -> Stored | None:
+    def _read_back(self, file: Artefact, link: Link, deadline: Deadline) -> str | None:
         try:
             # Sending may have taken so long that the URL for reading is too old by now.
-            return self._look(link, deadline, size, renewals=1)
+            return self._compare(file, link, deadline, self._check, sent=True)
         except HttpError as error:
             words = f"it was sent, but could not be read back: {error}"
             raise HttpError(words, remedy=error.remedy) from None
 
-    def _look(self, link: Link, deadline: Deadline, size: int | None, *, renewals: int = 0) -> Stored | None:
-        return self._transfers.look(link, deadline, size=size, whole=self._whole, renewals=renewals)
+    def _compare(
+        self, file: Artefact, link: Link, deadline: Deadline, check: Check, *, sent: bool = False
+    ) -> str | None:
+        """In what the registry's file differs from ours, in words; None if it is the same.
+
+        Raises HttpError, and ChangedError if our file is not what was built.
+
+        :param sent: it was sent just now.
+        """
+        tail = _local_tail(file)
+        whole = check is Check.FULL or file.size <= _SMALL
+        renewals = 1 if sent else 0
+        stored = self._transfers.look(link, deadline, size=file.size, whole=whole, renewals=renewals)
+        difference = _difference(file, tail, stored)
+        if difference or stored is None or stored.sha256:
+            return difference
+        if stored.md5 == _md5(file) if stored.md5 else not sent:
+            return None
+        stored = self._transfers.look(link, deadline, size=file.size, whole=True, renewals=renewals)
+        return _difference(file, tail, stored)
+
+    def is_damaged(self, deps: CachedDeps) -> bool:
+        """Whether a deps PEX has another content than was recorded, by all its bytes; False if nobody can tell."""
+        deadline = Deadline(self._timeout)
+        try:
+            [link] = self._links([deps.name], "GET").values()
+            stored = self._transfers.look(link, deadline, size=deps.size, whole=True)
+        except (CloudError, HttpError):
+            return False
+        return stored is None or stored.size != deps.size or deps.sha256 not in {None, stored.sha256}
 
     def _checked(self, record: Record, deadline: Deadline) -> CachedDeps:
         [link] = self._links([record.name], "GET").values()
-        stored = self._look(link, deadline, record.size)
+        whole = self._check is Check.FULL
+        stored = self._transfers.look(link, deadline, size=record.size, whole=whole)
         if stored is None:
             raise Unusable(f"it names `{record.name}`, which the registry does not have")
         if record.size not in {None, stored.size}:
             raise Unusable(f"the registry has {stored.size} bytes of `{record.name}`, not {record.size}")
         if central_directory(stored.tail, stored.size) is None:
             raise Unusable(f"the registry's `{record.name}` is not a whole PEX file")
-        if self._whole and record.sha256 not in {None, stored.sha256}:
+        if whole and record.sha256 not in {None, stored.sha256}:
             raise Unusable(f"the registry's `{record.name}` has another sha256 than was recorded")
         return CachedDeps(record.name, stored.size, record.dagster_version, record.sha256)
 
@@ -352,7 +388,6 @@ class _Missing:
     """A file that has to be sent; it took so many seconds to find that out."""
 
     file: Artefact
-    tail: bytes
     seconds: float
 
 
@@ -370,6 +405,15 @@ def _local_tail(file: Artefact) -> bytes:
                 raise changed(file.path)
             stream.seek(max(0, file.size - TAIL))
             return stream.read()
+    except OSError as error:
+        raise unreadable(file.path, error) from None
+
+
+def _md5(file: Artefact) -> str:
+    """The MD5 of a file on this disk, hexadecimal; raises ChangedError if it cannot be read."""
+    try:
+        with file.path.open("rb") as stream:
+            return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
     except OSError as error:
         raise unreadable(file.path, error) from None
 

@@ -39,6 +39,7 @@ _ERROR_BODY: Final = 1 << 12
 """Bytes: how much of the text of an error is read."""
 _ERROR_CODE: Final = re.compile(rb"<Code>([A-Za-z]{1,64})</Code>")
 
+_MD5_ETAG: Final = re.compile(r'"?([0-9A-Fa-f]{32})"?')
 _CONTENT_RANGE: Final = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18})")
 
 T = TypeVar("T")
@@ -63,11 +64,14 @@ class Stored:
     :param size: in bytes.
     :param tail: its last bytes, at most TAIL of them.
     :param sha256: of all bytes, hexadecimal, if they were all read.
+    :param md5: of all bytes, hexadecimal, as the store says; None if it says none. With some ways of encryption
+        what looks like it is none: it proves that a file is whole, never that it is not.
     """
 
     size: int
     tail: bytes
     sha256: str | None
+    md5: str | None
 
 
 class Transfers:
@@ -113,11 +117,11 @@ class Transfers:
                 tail = b"".join(_chunks(response, deadline, limit=TAIL))
                 if first + len(tail) != total:
                     raise _unusable(response)
-                return Stored(total, tail, None)
+                return Stored(total, tail, None, _md5(response))
             announced = response.headers.get("Content-Length", "")
             if size is not None and announced.isdecimal() and int(announced) != size:
-                return Stored(int(announced), b"", None)
-            return _read_all(_chunks(response, deadline))
+                return Stored(int(announced), b"", None, _md5(response))
+            return _read_all(_chunks(response, deadline), _md5(response))
 
         try:
             return self._exchange("GET", link, deadline, consume, headers=headers, renewals=renewals)
@@ -254,17 +258,21 @@ def file_content(path: Path, size: int, sha256: str, progress: Callable[[int], N
         raise unreadable(path, error) from None
 
 
-def changed(path: Path) -> HttpError:
+class ChangedError(HttpError):
+    """A file on this disk is not what was built."""
+
+
+def changed(path: Path) -> ChangedError:
     """The error of a file that is not what was built."""
-    return HttpError(
+    return ChangedError(
         f"`{path}` was changed after it was built",
         remedy="Build it again, and let nothing else write into the output directory meanwhile",
     )
 
 
-def unreadable(path: Path, error: OSError) -> HttpError:
+def unreadable(path: Path, error: OSError) -> ChangedError:
     """The error of a file that is gone or not to be read."""
-    return HttpError(
+    return ChangedError(
         f"`{path}` cannot be read: {error.strerror or type(error).__name__}",
         remedy="Build it again, and let nothing else write into the output directory meanwhile",
     )
@@ -308,7 +316,16 @@ def _drain(response: httpx.Response) -> None:
         pass
 
 
-def _read_all(chunks: Iterable[bytes]) -> Stored:
+def _md5(response: httpx.Response) -> str | None:
+    """The ETag, if it can be the MD5 of the content: that of a file which was sent in several parts has a dash.
+
+    Source: Amazon S3 API, common response headers.
+    """
+    match = _MD5_ETAG.fullmatch(response.headers.get("ETag", ""))
+    return match[1].lower() if match else None
+
+
+def _read_all(chunks: Iterable[bytes], md5: str | None) -> Stored:
     digest = hashlib.sha256()
     size = 0
     tail = b""
@@ -316,7 +333,7 @@ def _read_all(chunks: Iterable[bytes]) -> Stored:
         digest.update(chunk)
         size += len(chunk)
         tail = (tail + chunk)[-TAIL:]
-    return Stored(size, tail, digest.hexdigest())
+    return Stored(size, tail, digest.hexdigest(), md5)
 
 
 def _content_range(response: httpx.Response) -> tuple[int, int]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support.cloud import faults
+from tests.support.cloud.deployments import Deployment, LocationRecord
 from tests.support.deploying import OLD, Deploying, deploying
 
 
@@ -32,6 +34,7 @@ PASSING: dict[str, tuple[str, faults.Fault]] = {
     "no answer": ("PUT", faults.LostReply()),
     "truncated": ("PUT", faults.Truncate()),
     "corrupted": ("PUT", faults.Corrupt()),
+    "one byte corrupted": ("PUT", faults.Corrupt(one_byte=True)),
     "lost": ("PUT", faults.Lose()),
     "expired": ("generateServerlessPexUrl:PUT", faults.ExpiredUrl()),
 }
@@ -54,6 +57,7 @@ LASTING: dict[str, tuple[str, faults.Fault, str]] = {
     "reset": ("PUT", faults.Reset(), "connection"),
     "truncated": ("PUT", faults.Truncate(), "bytes of"),
     "corrupted": ("PUT", faults.Corrupt(), "end"),
+    "one byte corrupted": ("PUT", faults.Corrupt(one_byte=True), "content differs"),
     "lost": ("PUT", faults.Lose(), "does not have it"),
     "expired": ("generateServerlessPexUrl:PUT", faults.ExpiredUrl(), "403"),
     "null URL": ("generateServerlessPexUrl:PUT", faults.NullUrl(), "gave no URL"),
@@ -65,7 +69,8 @@ LASTING: dict[str, tuple[str, faults.Fault, str]] = {
 
 @pytest.mark.parametrize(
     "case, kind",
-    [(case, "deps") for case in LASTING] + [(case, "source") for case in ("403", "truncated", "lost", "null URL")],
+    [(case, "deps") for case in LASTING]
+    + [(case, "source") for case in ("403", "truncated", "one byte corrupted", "lost")],
 )
 def test_what_never_arrives_is_never_run(here: Deploying, case: str, kind: str) -> None:
     on, fault, words = LASTING[case]
@@ -94,16 +99,78 @@ def test_a_store_that_never_answers_is_given_up(here: Deploying) -> None:
     here.assert_untouched()
 
 
-def test_a_full_check_reads_all_of_it_back(here: Deploying) -> None:
+@pytest.mark.parametrize("kind", ["deps", "source"])
+def test_what_is_there_damaged_is_sent_again(here: Deploying, kind: str) -> None:
     here.deploy().succeeded()
-    file = here.built()["deps"]["file"]
+    file = here.built()[kind]["file"]
     here.cloud.storage.put_object(file, b"?" + here.cloud.objects()[file][1:])
     here.sent()
     here.deploy().succeeded()
-    assert here.sent() == []
-    here.deploy("--check=full").succeeded()
-    assert here.sent() == ["deps"]
+    assert here.sent() == [kind]
     here.assert_whole()
+
+
+def damage_at_update(here: Deploying, monkeypatch: pytest.MonkeyPatch, kind: str, *, times: int) -> None:
+    """Have the store damage a file just when the location is updated, so that it does not load."""
+    organization, storage = here.cloud.organization, here.cloud.storage
+    deploy = organization.deploy
+    updates: list[str] = []
+
+    def damage(deployment: Deployment, document: Mapping[str, Any]) -> LocationRecord:
+        updates.append(document["location_name"])
+        organization.load_errors.clear()
+        if len(updates) <= times:
+            tag = document["pex_metadata"]["pex_tag"].removeprefix("files=")
+            (file,) = (name for name in tag.split(":") if name.startswith(kind))
+            storage.put_object(file, b"?" + here.cloud.objects()[file][1:])
+            organization.load_errors["sales"] = faults.PythonError("BadZipFile: bad magic number\n")
+        return deploy(deployment, document)
+
+    monkeypatch.setattr(organization, "deploy", damage)
+
+
+@pytest.mark.parametrize("kind", ["deps", "source"])
+def test_what_the_server_cannot_load_is_compared_and_sent_again(
+    here: Deploying, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    damage_at_update(here, monkeypatch, kind, times=1)
+    ran = here.deploy().succeeded()
+    file = here.built()[kind]["file"]
+    assert f"warning: the registry's `{file}` was damaged; it was sent again" in ran.stderr
+    assert "another run updated" not in ran.stderr
+    assert here.cloud.operations().count("deployLocations") == 2
+    here.assert_whole()
+
+
+def test_what_is_damaged_each_time_is_the_error_of_the_location(
+    here: Deploying, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    damage_at_update(here, monkeypatch, "deps", times=9)
+    error = here.deploy().failed()
+    assert "BadZipFile" in error
+    assert here.cloud.operations().count("deployLocations") == 2
+    # The next run heals it.
+    here.cloud.organization.load_errors.clear()
+    monkeypatch.undo()
+    here.deploy().succeeded()
+    here.assert_whole()
+
+
+def test_code_that_does_not_load_is_not_sent_again(here: Deploying) -> None:
+    here.cloud.organization.load_errors["sales"] = faults.PythonError("ValueError: no\n")
+    assert "ValueError: no" in here.deploy().failed()
+    assert here.sent() == ["deps", "source"]
+    assert "was damaged" not in here.said[-1]
+
+
+def test_a_damaged_deps_pex_of_the_cache_is_named_with_the_way_out(
+    here: Deploying, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here.deploy("--deps-cache-tag-write=main").succeeded()
+    damage_at_update(here, monkeypatch, "deps", times=9)
+    error = here.deploy("--deps-cache-tag-read=main").failed()
+    assert f"`{here.built()['deps']['file']}`, which was not built now, is damaged" in error
+    assert "--force-rebuild-deps" in error
 
 
 def test_a_record_that_cannot_be_written_leaves_the_location_alone(here: Deploying) -> None:

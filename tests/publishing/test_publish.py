@@ -7,16 +7,18 @@ import logging
 import random
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from builder.errors import CloudError, PublishError
+from builder.publishing import pex_registry
 from builder.publishing.pex_registry import Check, PexRegistry, Published
 from builder.system import process
 from builder.system.http import ATTEMPTS
 from builder.system.storage import Artefact
-from tests.support.cloud import CloudServer, faults
+from tests.support.cloud import CloudServer, faults, storage
 from tests.support.registry import Urls, make_pex
 
 TRANSIENT = (408, 409, 425, 429, 500, 502, 503, 504, 599)
@@ -99,13 +101,68 @@ def test_what_is_there_but_not_whole_is_replaced(
     assert cloud.objects() == {pex.name: whole}
 
 
-def test_a_full_check_finds_another_byte_anywhere(cloud: CloudServer, urls: Urls, pex: Artefact) -> None:
+@pytest.fixture
+def nothing_is_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every file is compared as the large ones are."""
+    monkeypatch.setattr(pex_registry, "_SMALL", -1)
+
+
+def tell_etag(cloud: CloudServer, etag: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the store tell this ETag of every file, or none."""
+    forward = cloud.storage.forward
+
+    def changed(method: str, path: str, headers: dict[str, str], body: bytes) -> storage.Answer:
+        answer = forward(method, path, headers, body)
+        kept = {name: value for name, value in answer.headers.items() if name.lower() != "etag"}
+        return replace(answer, headers=kept | ({"ETag": etag} if etag else {}))
+
+    monkeypatch.setattr(cloud.storage, "forward", changed)
+
+
+@pytest.mark.usefixtures("nothing_is_small")
+def test_a_full_check_finds_another_byte_anywhere(
+    cloud: CloudServer, urls: Urls, pex: Artefact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tell_etag(cloud, None, monkeypatch)
     whole = pex.path.read_bytes()
     cloud.storage.put_object(pex.name, b"?" + whole[1:])
     assert not sent(urls, pex)
     assert sent(urls, pex, check=Check.FULL)
     assert cloud.objects() == {pex.name: whole}
     assert not sent(urls, pex, check=Check.FULL)
+
+
+def test_a_small_file_is_always_compared_whole(
+    cloud: CloudServer, urls: Urls, pex: Artefact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tell_etag(cloud, None, monkeypatch)
+    cloud.storage.put_object(pex.name, b"?" + pex.path.read_bytes()[1:])
+    assert sent(urls, pex)
+
+
+@pytest.mark.usefixtures("nothing_is_small")
+def test_the_stores_md5_tells_of_damage_before_the_end(cloud: CloudServer, urls: Urls, pex: Artefact) -> None:
+    cloud.inject("PUT", faults.Corrupt(one_byte=True))
+    assert "sent 2 times, but its content differs in the registry" in failure(cloud, urls, pex)
+    cloud.heal()
+    # The damaged file is not taken for one that is there already.
+    assert sent(urls, pex)
+    assert cloud.objects() == {pex.name: pex.path.read_bytes()}
+
+
+@pytest.mark.usefixtures("nothing_is_small")
+@pytest.mark.parametrize("etag", [f'"{"0123456789abcdef" * 2}"', f'"{"0123456789abcdef" * 2}-2"', None])
+def test_an_etag_that_is_no_md5_is_no_damage(
+    cloud: CloudServer, urls: Urls, pex: Artefact, etag: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tell_etag(cloud, etag, monkeypatch)
+    assert sent(urls, pex)
+    assert not sent(urls, pex)
+    assert cloud.objects() == {pex.name: pex.path.read_bytes()}
+    # Damage is noticed all the same, when a file is sent.
+    cloud.storage.delete_object(pex.name)
+    cloud.inject("PUT", faults.Corrupt(one_byte=True))
+    assert "its content differs in the registry" in failure(cloud, urls, pex)
 
 
 @pytest.mark.parametrize("status", TRANSIENT)

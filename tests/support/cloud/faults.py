@@ -44,7 +44,12 @@ class Truncate:
 
 @dataclass(frozen=True, slots=True)
 class Corrupt:
-    """PUT: as many bytes as were sent, but others, are stored; the answer is 200. GET: other bytes are sent."""
+    """PUT: as many bytes as were sent, but others, are stored; the answer is 200. GET: other bytes are sent.
+
+    :param one_byte: only one byte is another, in the first half.
+    """
+
+    one_byte: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -142,6 +142,8 @@ def changed(fault: faults.Fault | None, content: bytes) -> bytes | None:
     match fault:
         case faults.Truncate():
             return content[: len(content) // 2]
+        case faults.Corrupt(one_byte=True):
+            return content[: (at := len(content) // 4)] + bytes([content[at] ^ 0xFF]) + content[at + 1 :]
         case faults.Corrupt():
             return bytes(byte ^ 0xFF for byte in content)
         case faults.Lose():
