@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import os.path
 import posixpath
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from builder.errors import Notice, Origin, ProjectError
+from builder.project.code_paths import NamedPath, named_paths
 from builder.project.files import ProjectFile, Selection, select_files
 
 _UP: Final = "../"
 
-# Paths that climb, as code writes them: "../../dbt_project", and joinpath("..", "..", "dbt_project").
-_LITERAL: Final = re.compile(r"""["']((?:\.\./)+[\w./ -]*[\w-])["']""")
-_JOINED: Final = re.compile(r"""["']\.\.["']\s*,\s*(?:["']\.\.["']\s*,\s*)*["'][\w./ -]+["']""")
 _LARGEST_CODE: Final = 1 << 20
 
 
@@ -67,39 +64,41 @@ def paths_named_outside(directory: Path, selection: Selection, included: Sequenc
 
     It will not be there at run time unless it is included.
     """
+    directory = Path(os.path.realpath(directory))
     taken = {Path(os.path.normpath(directory / name)) for name in included}
     for file in selection.files:
         if file.path is None or file.link or not file.name.endswith(".py"):
             continue
-        for line, text in _climbing(file.path):
-            # Relative to the file, as `Path(__file__).parent` has it (or one more, without `.parent`), or to the
-            # working directory.
-            bases = (file.path.parent, file.path, directory)
-            targets = (Path(os.path.normpath(base / text)) for base in bases)
-            outside = next(
-                (path for path in targets if path.exists() and not path.is_relative_to(directory)), None
-            )
-            if outside is None or directory.is_relative_to(outside) or taken & {outside, *outside.parents}:
+        outside: dict[Path, NamedPath] = {}
+        for named in named_paths(_code(file.path), file.path, directory):
+            if path := _place_outside(named, file.path, directory):
+                outside.setdefault(path, named)
+        for path, named in outside.items():
+            if {path, *path.parents} & taken or not outside.keys().isdisjoint(path.parents):
                 continue
-            wanted = posixpath.normpath(os.path.relpath(outside, directory))
+            wanted = posixpath.normpath(os.path.relpath(path, directory))
             yield Notice(
-                f"the code names `{text}`, which is outside the build directory and will not be there at run time;"
-                f' if it is needed, write include = ["{wanted}"] under [tool.builder]',
-                Origin(file.path, line),
+                f"the code names `{named.text}`, which is outside the build directory and will not be there at run"
+                f' time; if it is needed, write include = ["{wanted}"] under [tool.builder]',
+                Origin(file.path, named.line),
             )
 
 
-def _climbing(path: Path) -> Iterator[tuple[int, str]]:
+def _place_outside(named: NamedPath, file: Path, directory: Path) -> Path | None:
+    """What a named path is, where it exists, and is neither in the build directory nor around it.
+
+    A relative one is relative to the file, as `Path(__file__).parent` has it (or one more, without `.parent`), or
+    to the working directory.
+    """
+    for base in (file.parent, file, directory):
+        path = Path(os.path.normpath(base / named.path))
+        if not path.is_relative_to(directory) and path.exists():
+            return None if directory.is_relative_to(path) else path
+    return None
+
+
+def _code(path: Path) -> str:
     try:
-        if path.stat().st_size > _LARGEST_CODE:
-            return
-        text = path.read_text(encoding="utf-8", errors="replace")
+        return path.read_text(encoding="utf-8", errors="replace") if path.stat().st_size <= _LARGEST_CODE else ""
     except OSError:
-        return
-    if ".." not in text:
-        return
-    for number, line in enumerate(text.splitlines(), 1):
-        for match in _LITERAL.finditer(line):
-            yield number, match[1]
-        for match in _JOINED.finditer(line):
-            yield number, "/".join(re.findall(r"""["']([^"']+)["']""", match[0]))
+        return ""

@@ -1,0 +1,115 @@
+"""The paths that code names, out of its syntax tree."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from builder.project.code_paths import named_paths
+
+ROOT = Path("/repo/location")
+FILE = ROOT / "app/assets/rates.py"
+HERE = str(FILE.parent)
+HEAD = """
+import os
+import os.path as osp
+import pathlib
+from os.path import abspath, dirname, join
+from pathlib import Path
+import dagster as dg
+from dagster import file_relative_path
+"""
+
+
+def named(code: str) -> list[str]:
+    return [str(each.path) for each in named_paths(HEAD + code, FILE, ROOT)]
+
+
+@pytest.mark.parametrize(
+    "expression, path",
+    [
+        ('Path(__file__).resolve().parent.parent.parent.parent / "shared" / "a.csv"', "/repo/shared/a.csv"),
+        ('Path(__file__).parents[3].joinpath("shared", "a.csv")', "/repo/shared/a.csv"),
+        ('pathlib.Path(__file__).absolute().parents[3] / f"shared/{\'a\'}.csv"', "/repo/shared/a.csv"),
+        ('dirname(dirname(dirname(dirname(abspath(__file__))))) + "/shared"', "/repo/shared"),
+        ('os.path.join(os.path.dirname(__file__), "..", "..", "..", "shared")', f"{HERE}/../../../shared"),
+        ('osp.abspath(osp.join(osp.dirname(__file__), "../../../shared"))', "/repo/shared"),
+        ('os.path.realpath("../shared")', "/repo/shared"),
+        ('Path.cwd().parent / "shared"', "/repo/shared"),
+        ('os.getcwd() + "/../shared"', "/repo/location/../shared"),
+        ('str(Path(__file__).parents[3] / "shared")', "/repo/shared"),
+        ('os.fspath(Path(__file__).parents[3].joinpath("shared").with_name("other"))', "/repo/other"),
+        ('dg.file_relative_path(__file__, "../../../shared")', f"{HERE}/../../../shared"),
+        ('file_relative_path(__file__, "data.csv")', f"{HERE}/data.csv"),
+        ('Path("..") / "shared"', "../shared"),
+        ('"../shared/a b.csv"', "../shared/a b.csv"),
+        ('join(unknown(), "..", "shared")', "../shared"),
+        # Not certain, or no path of the project.
+        ('Path("/opt/app") / "shared"', None),
+        ('Path(__file__).parents[9] / "shared"', None),
+        ('Path(__file__).parents[depth] / "shared"', None),
+        ('(Path(__file__) if debug else Path("x")).parents[3] / "shared"', None),
+        ('Path(__file__).glob("*.csv")', None),
+        ("Path(__file__, *parts)", None),
+        ("Path(1) / __file__", None),
+        ('__file__ / "x"', None),
+        ('"a" * 3 + "../"', None),
+        ('f"{__file__!r:>{width}}"', None),
+    ],
+)  # fmt: skip
+def test_an_expression_is_folded_as_far_as_it_is_certain(expression: str, path: str | None) -> None:
+    found = named(f"X = {expression}\n")
+    assert [each for each in found if each != str(FILE)] == ([path] if path else [])
+
+
+def test_names_that_are_bound_once_are_followed() -> None:
+    code = (
+        "def load():\n    return open(DATA / NAME)\nNAME: str = 'a.csv'\n"
+        "DATA = HERE.parents[2] / 'shared'\nHERE = Path(__file__).parent\n"
+    )
+    assert named(code) == ["/repo/shared/a.csv", "/repo/shared", HERE]
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        "ROOT = Path('/x')",
+        "ROOT += 1",
+        "for ROOT in (): pass",
+        "def f(ROOT): pass",
+        "with a as ROOT: pass",
+        "del ROOT",
+        "if (ROOT := 1): pass",
+        "(ROOT, x) = 1, 2",
+        "f = lambda ROOT: 1",
+    ],
+)
+def test_a_name_that_is_bound_in_another_way_too_is_not(again: str) -> None:
+    assert named(f"ROOT = Path(__file__).parents[3]\n{again}\nX = ROOT / 'shared'\n") == ["/repo"]
+
+
+def test_a_name_that_refers_to_itself_is_unknown() -> None:
+    assert named("A = B / 'x'\nB = A / 'y'\nC = Path(__file__).parents[0] / A\nD = D\n") == [HERE]
+
+
+def test_code_that_doubles_texts_again_and_again_is_not_followed() -> None:
+    lines = ["X0 = __file__", *(f"X{number} = X{number - 1} + X{number - 1}" for number in range(1, 60))]
+    assert len(named("\n".join(lines))) < 60
+    nested = "Path(__file__)" + ".parent" * 3000
+    assert named(f"X = {nested}") == []
+
+
+@pytest.mark.parametrize("code", ["X = (__file__", "type X = '../shared'\nprint '../x'", "\0'../x'"])
+def test_code_that_does_not_parse_names_nothing(code: str) -> None:
+    assert list(named_paths(code, FILE, ROOT)) == []
+
+
+def test_line_and_words_are_those_of_the_code() -> None:
+    code = "from pathlib import Path\n\nX = open(\n    Path(__file__).parents[3]\n    / 'shared'\n)\n"
+    (found,) = named_paths(code, FILE, ROOT)
+    assert (found.line, found.text) == (4, "Path(__file__).parents[3] / 'shared'")
+
+
+def test_escapes_that_python_warns_of_are_no_affair_of_ours() -> None:
+    assert [str(each.path) for each in named_paths("X = '\\d'\nY = '../x'\n", FILE, ROOT)] == ["../x"]
