@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from builder.system import process, storage
+from tests.support.cloud import CloudServer
+from tests.support.server import CodeServer
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -55,6 +57,23 @@ def builder_pex(pytestconfig: pytest.Config) -> Path:
                 shutil.rmtree(old)
             build_builder(sys.executable, REPOSITORY, built.parent)
     return built
+
+
+@pytest.fixture(scope="session")
+def server_storage() -> Iterator[CloudServer]:
+    """The Dagster Cloud from whose storage `code_server` downloads."""
+    with CloudServer() as cloud:
+        yield cloud
+
+
+@pytest.fixture(scope="session")
+def code_server(server_storage: CloudServer) -> Iterator[CodeServer]:
+    """The real receiving server, one for all tests: it unpacks a deps PEX once, which takes ten seconds.
+
+    Tests that use it have the mark `xdist_group("code server")`, and names of their own for their locations.
+    """
+    with CodeServer(storage=server_storage.storage_environ()) as server:
+        yield server
 
 
 def build_builder(python: str | Path, repository: Path, output: Path, *, umask: int = 0o22, **extra: str) -> None:

@@ -13,16 +13,15 @@ import sys
 import tomllib
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from builder.system import process, storage
-from tests.support.commands import DAGSTER, Ran, Workshop, make_sdist, workshop, write_tree
+from builder.verification.unpack import unpack
+from tests.support.commands import DAGSTER, Ran, Workshop, make_sdist, run_command, workshop, write_tree
 from tests.support.index import Index, serving
-from tests.support.programs import REPOSITORY
 from tests.support.projects import Trait, load_traits
 from tests.support.server import CodeServer, ServerRefusedError
 from tests.support.verified import verified
@@ -47,6 +46,22 @@ for name in {packages!r}:
 @dagster.asset(name={asset!r})
 def loaded() -> None: ...
 """
+VERSIONS = """
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import working_directory
+
+assert Path(working_directory.__file__).with_name("root").is_dir()
+print(*(f"{name}=={version(name)}" for name in sys.argv[1:]))
+"""
+LOADED_BY_THE_SERVER = (
+    *("backend-flit", "backend-hatchling", "backend-poetry-core", "local-name-asked-by-others", "poetry-path"),
+    *("requirements-paths", "uv-workspace"),
+)
+"""Projects of each backend, and with several local packages. Those in whose code there is something to find are
+loaded by `tests/verification/test_projects_server.py`, all others are unpacked as the server does."""
 SERVERLESS = {f"dagster=={DAGSTER}", f"dagster-cloud=={DAGSTER}"}
 LOCAL_NAMES = {text.partition("==")[0] for trait in TRAITS for text in trait.local}
 
@@ -265,6 +280,17 @@ def test_what_a_project_declares_goes_in(shop: Shop, trait: Trait, tmp_path: Pat
         for name in names:
             assert not re.search(r"dist-info/(direct_url|uv_cache)\.json", name)
             assert name.startswith("working_directory/") or str(tmp_path).encode() not in pex.read(name), name
+    if "--python-version" not in trait.options or RUNNING in trait.options:
+        assert_receivers_find(trait.local, built.out)
+
+
+def assert_receivers_find(local: frozenset[str], out: Path) -> None:
+    """Unpack a source PEX as the server and `builder.verify` do: what is installed is there, and the files."""
+    (source,) = out.glob("source-*.pex")
+    unpacked = unpack(source, Path(sys.executable), out.parent / "unpacked")
+    command = [unpacked.entry_point, "-c", VERSIONS, *sorted(text.partition("==")[0] for text in local)]
+    ran = process.run(command, env=process.clean_environment(), cwd=out)
+    assert ran.stdout.split() == sorted(local)
 
 
 def installed(names: set[str]) -> set[str]:
@@ -296,27 +322,16 @@ def test_the_index_would_have_served_a_decoy(shop: Shop, tmp_path: Path) -> None
     shop.place.index.requests[:] = [path for path in shop.place.index.requests if path not in asked]
 
 
-def loadable() -> list[Trait]:
-    """Those that can be built for the Python that runs the tests, and have no code of their own for the server."""
-    return [
-        trait
-        for trait in TRAITS
-        if not trait.refused
-        and not trait.assets
-        and ("--python-version" not in trait.options or RUNNING in trait.options)
-    ]
-
-
-def test_the_real_server_and_verify_load_every_project_that_can_be_built(
-    shop: Shop, tmp_path: Path, pytestconfig: pytest.Config
+@pytest.mark.slow
+@pytest.mark.network
+@pytest.mark.xdist_group("code server")
+def test_the_real_server_and_verify_load_what_each_backend_installs(
+    shop: Shop, code_server: CodeServer, tmp_path: Path
 ) -> None:
     """Each source PEX beside one deps PEX of the real dagster; what the projects need besides are empty wheels."""
-    assert pytestconfig.cache is not None
     pex_files = tmp_path / "pex"
     write_tree(tmp_path / "project", {"requirements.txt": "dagster\ndagster-cloud\n"})
-    environment = process.clean_environment({"BUILDER_CACHE_DIR": str(pytestconfig.cache.mkdir("builder"))})
-    command = [sys.executable, "-m", "builder.deps", str(tmp_path / "project"), str(pex_files)]
-    subprocess.run([*command, "--python-version", RUNNING], check=True, cwd=REPOSITORY, env=environment)
+    run_command("deps", "project", pex_files, "--python-version", RUNNING, directory=tmp_path).succeeded()
     (deps,) = pex_files.glob("deps-*.pex")
 
     def make(trait: Trait) -> str:
@@ -331,18 +346,16 @@ def test_the_real_server_and_verify_load_every_project_that_can_be_built(
 
     def load(trait: Trait) -> dict[str, list[str]] | str:
         try:
-            return server.create_location(
+            return code_server.create_location(
                 trait.name, pex_tag=tags[trait.name], code_source={"python_file": DEFINITIONS}
             ).definitions()
         except ServerRefusedError as error:
             return error.error
 
-    traits = loadable()
-    with ThreadPoolExecutor(2) as pool:
-        tags = dict(zip((trait.name for trait in traits), pool.map(make, traits), strict=True))
-        with CodeServer(pex_files) as server:
-            # The first alone: dagster's database is made at the first use, and breaks if two make it at once.
-            found = [load(traits[0]), *pool.map(load, traits[1:])]
+    traits = [trait for trait in TRAITS if trait.name in LOADED_BY_THE_SERVER]
+    tags = {trait.name: make(trait) for trait in traits}
+    code_server.add(pex_files)
+    found = [load(trait) for trait in traits]
     loaded = dict(zip(tags, found, strict=True))
     assert {name: each if isinstance(each, str) else each["assets"] for name, each in loaded.items()} == {
         name: [name.replace("-", "_")] for name in tags

@@ -1,8 +1,8 @@
 """What Dagster Cloud's agent says to the receiving server, as a program of its own.
 
-Reads one request (a JSON object) from stdin and answers with one JSON object on stdout: the result, or
-`{"error": text}` when the server or the user's code refuses. Follows `dagster_cloud/workspace/user_code_launcher`
-and, for runs, `dagster_cloud/workspace/docker` of PyPI's dagster-cloud.
+Reads requests from stdin, each a line with a JSON object, and answers each with such a line on stdout: the result,
+or `{"error": text}` when the server or the user's code refuses. Follows
+`dagster_cloud/workspace/user_code_launcher` and, for runs, `dagster_cloud/workspace/docker` of PyPI's dagster-cloud.
 """
 
 from __future__ import annotations
@@ -33,13 +33,15 @@ Request = dict[str, Any]
 
 
 def main() -> None:
-    request = json.load(sys.stdin)
-    with DagsterInstance.from_config(request["dagster_home"]) as instance:
-        try:
-            answer = act(request, instance)
-        except Exception:  # noqa: BLE001  (whatever went wrong is the answer)
-            answer = {"error": serializable_error_info_from_exc_info(sys.exc_info()).to_string()}
-    json.dump(answer, sys.stdout)
+    for line in sys.stdin:
+        request = json.loads(line)
+        with DagsterInstance.from_config(request["dagster_home"]) as instance:
+            try:
+                answer = act(request, instance)
+            except Exception:  # noqa: BLE001  (whatever went wrong is the answer)
+                answer = {"error": serializable_error_info_from_exc_info(sys.exc_info()).to_string()}
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
 
 
 def act(request: Request, instance: DagsterInstance) -> dict[str, Any]:
@@ -176,13 +178,14 @@ def create_run(request: Request, instance: DagsterInstance) -> DagsterRun:
             asset_selection=keys,
         ),
     )
+    run_config: dict[str, Any] = {"execution": {"config": {"in_process": {}}}} if request["in_process"] else {}
     plan = location.get_execution_plan(
-        job, run_config={}, step_keys_to_execute=None, known_state=None, instance=instance
+        job, run_config=run_config, step_keys_to_execute=None, known_state=None, instance=instance
     ).execution_plan_snapshot
     return instance.create_run(
         job_name=job.name,
         run_id=None,
-        run_config={},
+        run_config=run_config,
         resolved_op_selection=job.resolved_op_selection,
         step_keys_to_execute=plan.step_keys_to_execute,
         op_selection=None,

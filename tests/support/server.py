@@ -23,6 +23,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -73,13 +74,59 @@ class Location:
         """All names by kind, as `builder.verify --json` tells them."""
         return {kind: list(getattr(self, kind)) for kind in KINDS}
 
-    def materialize(self, *assets: str) -> dict[str, dict[str, Any]]:
+    def materialize(self, *assets: str, in_process: bool = False) -> dict[str, dict[str, Any]]:
         """Materialise assets in one run, by the server's own run worker (`dagster-cloud pex execute-run`).
+
+        :param in_process: all steps in the process of the run, instead of each in one of its own.
 
         Returns what each asset reported, {asset: {metadata name: value}}; raises ServerRefusedError with the
         failing step's traceback.
         """
-        return self.server.ask({**self.request, "action": "materialize", "assets": assets}, RUN_SECONDS)
+        request = {**self.request, "action": "materialize", "assets": assets, "in_process": in_process}
+        return self.server.ask(request, RUN_SECONDS)
+
+
+class _Agent:
+    """A running `agent.py`; it imports dagster once for all its requests."""
+
+    def __init__(self, environment: Mapping[str, str], directory: Path) -> None:
+        self._log = (directory / "agent.log").open("w+", encoding="utf-8")
+        self._process = subprocess.Popen(
+            [sys.executable, _AGENT],
+            env=environment,
+            cwd=directory,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            encoding="utf-8",
+            start_new_session=True,
+        )
+
+    def ask(self, request: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+        """The answer to a request; where there is none in time, an error."""
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+        too_late = threading.Timer(seconds, self._process.kill)
+        too_late.start()
+        line = self._process.stdout.readline()
+        too_late.cancel()
+        if not line:
+            return {"error": f"the agent gave no answer within {seconds} s"}
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def log(self) -> str:
+        """All that it and the programs that it started wrote to stderr."""
+        self._log.seek(0)
+        return self._log.read()
+
+    def close(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.communicate()
+        self._log.close()
 
 
 class CodeServer:
@@ -93,6 +140,7 @@ class CodeServer:
         self._pex_files = pex_files
         self._storage = storage
         self._timestamps = itertools.count(1)
+        self._idle: list[_Agent] = []
         self._cleanup = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -102,9 +150,8 @@ class CodeServer:
             for name in ("files", "home", "tmp", "dagster"):
                 (self._root / name).mkdir()
             (self._root / "dagster" / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
-            # The server marks these files executable, and deletes those of a location that failed.
-            for file in self._pex_files.glob("*.pex") if self._pex_files else ():
-                shutil.copy2(file, self._root / "files")
+            if self._pex_files:
+                self.add(self._pex_files)
             self._log = stack.enter_context((self._root / "log").open("w+b"))
             self._process = subprocess.Popen(
                 ["dagster-cloud", "pex", "grpc", "--socket", str(self._socket)],
@@ -124,6 +171,13 @@ class CodeServer:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._cleanup.close()
+
+    def add(self, pex_files: Path) -> None:
+        """Give the server the PEX files that lie in a directory."""
+        # It marks them executable, and deletes those of a location that failed.
+        for file in pex_files.glob("*.pex"):
+            if not (self._root / "files" / file.name).exists():
+                shutil.copy2(file, self._root / "files")
 
     def create_location(
         self,
@@ -160,19 +214,14 @@ class CodeServer:
         """Pass one request to the agent and return its answer; raises ServerRefusedError."""
         what = f"could not {request['action']} location {request['location']}"
         try:
-            finished = process.run(
-                [sys.executable, _AGENT],
-                env=self._env(),
-                cwd=self._root,
-                stdin=json.dumps(request),
-                timeout=seconds,
-            )
-        except process.ProcessFailed as error:
-            raise ServerRefusedError(what, f"{error.what}\n{error.detail}", self.log()) from error
-        answer: dict[str, Any] = json.loads(finished.stdout)
+            agent = self._idle.pop()
+        except IndexError:
+            agent = _Agent(self._env(), Path(tempfile.mkdtemp(prefix="agent-", dir=self._root)))
+            self._cleanup.callback(agent.close)
+        answer = agent.ask(request, seconds)
         if "error" in answer:
-            words = "\n".join(part for part in (answer["error"], finished.stderr) if part)
-            raise ServerRefusedError(what, words, self.log())
+            raise ServerRefusedError(what, f"{answer['error']}\n{agent.log()}", self.log())
+        self._idle.append(agent)
         return answer
 
     def log(self) -> str:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import pytest
 
 from tests.support.commands import run_command
 from tests.support.programs import REPOSITORY
@@ -17,14 +17,13 @@ from tests.support.projects import Trait, load_traits
 from tests.support.server import CodeServer, ServerRefusedError
 from tests.support.verified import verified
 
-if TYPE_CHECKING:
-    import pytest
-
 RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
-def test_the_server_finds_the_code(tmp_path: Path, pytestconfig: pytest.Config) -> None:
-    assert pytestconfig.cache is not None
+@pytest.mark.slow
+@pytest.mark.network
+@pytest.mark.xdist_group("code server")
+def test_the_server_finds_the_code(tmp_path: Path, code_server: CodeServer) -> None:
     traits = [trait for trait in load_traits() if trait.assets]
     locations = []
     for trait in traits:
@@ -39,10 +38,8 @@ def test_the_server_finds_the_code(tmp_path: Path, pytestconfig: pytest.Config) 
     tags = {location["name"]: location["pex_tag"] for location in report["locations"]}
     assert len(list(out.glob("deps-*.pex"))) == 1
 
-    with CodeServer(out) as server, ThreadPoolExecutor(2) as pool:
-        # The first alone: dagster's database is made at the first use, and breaks if two make it at once.
-        found = [load(server, traits[0], tags[traits[0].name])]
-        found += pool.map(lambda trait: load(server, trait, tags[trait.name]), traits[1:])
+    code_server.add(out)
+    found = [load(code_server, trait, tags[trait.name]) for trait in traits]
     loaded = dict(zip(tags, found, strict=True))
     assert {name: each["assets"] for name, each in loaded.items()} == {
         trait.name: list(trait.assets) for trait in traits

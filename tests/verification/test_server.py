@@ -35,6 +35,9 @@ class Build(Protocol):
     def __call__(self, workspace: Path, *options: str, **environment: str) -> Built: ...
 
 
+pytestmark = [pytest.mark.slow, pytest.mark.network, pytest.mark.xdist_group("code server")]
+
+
 @pytest.fixture
 def build(tmp_path: Path) -> Build:
     """Build a workspace through the command line."""
@@ -53,52 +56,50 @@ def build(tmp_path: Path) -> Build:
     return run
 
 
-def test_quickstart_runs_on_the_server_that_downloads_what_was_uploaded(build: Build) -> None:
-    with CloudServer() as cloud:
-        built = build(
-            REPOSITORY / "examples" / "quickstart" / "dagster_cloud.yaml",
-            "--upload-pex",
-            "--update-code-location",
-            "--code-location-details=deployment=prod,commit_hash=abc1234",
-            **cloud.environ(),
-        )
-        assert cloud.locations("prod")["quickstart"]["pex_metadata"]["pex_tag"] == built.pex_tags["quickstart"]
-        assert_quickstart_runs(built, CodeServer(storage=cloud.storage_environ()))
+def test_quickstart_runs_on_the_server_that_downloads_what_was_uploaded(
+    build: Build, server_storage: CloudServer, code_server: CodeServer
+) -> None:
+    built = build(
+        REPOSITORY / "examples" / "quickstart" / "dagster_cloud.yaml",
+        "--upload-pex",
+        "--update-code-location",
+        "--code-location-details=deployment=prod,commit_hash=abc1234",
+        **server_storage.environ(),
+    )
+    assert (
+        server_storage.locations("prod")["quickstart"]["pex_metadata"]["pex_tag"] == built.pex_tags["quickstart"]
+    )
+    location = built.load(code_server, "quickstart")
+    assert location.assets == ("daily_revenue", "orders")
+    assert location.jobs == ("refresh_shop",)
+    assert location.schedules == ("every_morning",)
+    assert verified(built.directory) == {"quickstart": location.definitions()}
+
+    reported = location.materialize("orders", "daily_revenue")
+    assert reported["orders"].items() >= {"rows": 11, "amount": 35340}.items()
+    assert reported["daily_revenue"].items() >= {"days": 6, "best_day": "2026-03-04"}.items()
 
 
-def assert_quickstart_runs(built: Built, prepared: CodeServer) -> None:
-    with prepared as server:
-        location = built.load(server, "quickstart")
-        assert location.assets == ("daily_revenue", "orders")
-        assert location.jobs == ("refresh_shop",)
-        assert location.schedules == ("every_morning",)
-        assert verified(built.directory) == {"quickstart": location.definitions()}
-
-        reported = location.materialize("orders", "daily_revenue")
-        assert reported["orders"].items() >= {"rows": 11, "amount": 35340}.items()
-        assert reported["daily_revenue"].items() >= {"days": 6, "best_day": "2026-03-04"}.items()
-
-
-def test_two_locations_with_a_shared_package_run_on_the_server(build: Build) -> None:
+def test_two_locations_with_a_shared_package_run_on_the_server(build: Build, code_server: CodeServer) -> None:
     built = build(REPOSITORY / "examples" / "two-locations" / "dagster_cloud.yaml")
-    with CodeServer(built.directory) as server:
-        sales = built.load(server, "sales")
-        assert sales.assets == ("best_customers", "invoices")
-        assert sales.jobs == ("refresh_sales",)
-        assert sales.schedules == ("sales_weekly",)
+    code_server.add(built.directory)
+    sales = built.load(code_server, "sales")
+    assert sales.assets == ("best_customers", "invoices")
+    assert sales.jobs == ("refresh_sales",)
+    assert sales.schedules == ("sales_weekly",)
 
-        stock = built.load(server, "stock")
-        assert stock.assets == ("shelves", "well_stocked")
-        assert stock.jobs == ("refresh_stock",)
-        assert stock.schedules == ("stock_nightly",)
-        assert verified(built.directory) == {"sales": sales.definitions(), "stock": stock.definitions()}
+    stock = built.load(code_server, "stock")
+    assert stock.assets == ("shelves", "well_stocked")
+    assert stock.jobs == ("refresh_stock",)
+    assert stock.schedules == ("stock_nightly",)
+    assert verified(built.directory) == {"sales": sales.definitions(), "stock": stock.definitions()}
 
-        # Both compute with what they share.
-        assert sales.materialize("invoices", "best_customers")["best_customers"]["best"] == "grace"
-        assert stock.materialize("shelves", "well_stocked")["well_stocked"]["pieces"] == 120
+    # Both compute with what they share.
+    assert sales.materialize("invoices", "best_customers", in_process=True)["best_customers"]["best"] == "grace"
+    assert stock.materialize("shelves", "well_stocked", in_process=True)["well_stocked"]["pieces"] == 120
 
 
-def test_the_server_tells_what_is_wrong(build: Build, tmp_path: Path) -> None:
+def test_the_server_tells_what_is_wrong(build: Build, code_server: CodeServer, tmp_path: Path) -> None:
     workspace = write_workspace(
         tmp_path / "workspace",
         {
@@ -109,21 +110,21 @@ def test_the_server_tells_what_is_wrong(build: Build, tmp_path: Path) -> None:
         },
     )
     built = build(workspace)
-    with CodeServer(built.directory) as server:
-        failing = built.load(server, "failing")
-        assert failing.assets == ("harvest",)
-        with pytest.raises(ServerRefusedError) as refused:
-            failing.materialize("harvest")
-        assert "RuntimeError: the harvest failed" in refused.value.error
+    code_server.add(built.directory)
+    failing = built.load(code_server, "failing")
+    assert failing.assets == ("harvest",)
+    with pytest.raises(ServerRefusedError) as refused:
+        failing.materialize("harvest")
+    assert "RuntimeError: the harvest failed" in refused.value.error
 
-        with pytest.raises(ServerRefusedError) as refused:
-            built.load(server, "broken")
-        assert "ModuleNotFoundError: No module named 'no_such_module'" in refused.value.error
+    with pytest.raises(ServerRefusedError) as refused:
+        built.load(code_server, "broken")
+    assert "ModuleNotFoundError: No module named 'no_such_module'" in refused.value.error
 
-        absent = "files=deps-absent.pex:source-absent.pex"
-        with pytest.raises(ServerRefusedError) as refused:
-            server.create_location("absent", pex_tag=absent, code_source={"module_name": "absent"})
-        assert "deps-absent.pex not found" in refused.value.error
+    absent = "files=deps-absent.pex:source-absent.pex"
+    with pytest.raises(ServerRefusedError) as refused:
+        code_server.create_location("absent", pex_tag=absent, code_source={"module_name": "absent"})
+    assert "when calling the HeadObject operation" in refused.value.error
 
 
 def write_workspace(directory: Path, definitions: dict[str, str]) -> Path:
