@@ -288,7 +288,12 @@ def assert_receivers_find(local: frozenset[str], out: Path) -> None:
     """Unpack a source PEX as the server and `builder.verify` do: what is installed is there, and the files."""
     (source,) = out.glob("source-*.pex")
     unpacked = unpack(source, Path(sys.executable), out.parent / "unpacked")
-    command = [unpacked.entry_point, "-c", VERSIONS, *sorted(text.partition("==")[0] for text in local)]
+    command: list[str | Path] = [
+        unpacked.entry_point,
+        "-c",
+        VERSIONS,
+        *sorted(text.partition("==")[0] for text in local),
+    ]
     ran = process.run(command, env=process.clean_environment(), cwd=out)
     assert ran.stdout.split() == sorted(local)
 

@@ -2,7 +2,8 @@
 
 Reads requests from stdin, each a line with a JSON object, and answers each with such a line on stdout: the result,
 or `{"error": text}` when the server or the user's code refuses. Follows
-`dagster_cloud/workspace/user_code_launcher` and, for runs, `dagster_cloud/workspace/docker` of PyPI's dagster-cloud.
+`dagster_cloud/workspace/user_code_launcher` and, for runs, `dagster_cloud/workspace/docker`, of PyPI's
+dagster-cloud.
 """
 
 from __future__ import annotations
