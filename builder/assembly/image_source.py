@@ -22,7 +22,7 @@ from builder.assembly.source_tree import (
     PATH_LINE,
     PATH_REQUIREMENT,
     PATHS,
-    module_root,
+    module_roots,
     place_of,
     project_entries,
 )
@@ -115,11 +115,15 @@ def source_layer(
     ProjectError for a symlink that leads round in a circle.
     """
     installed, notices = _installed(wheels, scheme)
-    if roots := sorted(filter(None, {module_root(wheel, selection.files) for wheel in wheels})):
+    if roots := module_roots(wheels, selection.files):
         text = "".join(PATH_LINE.format(parts=(f"{APP}/{root}",)) for root in roots)
         path_file = f"{scheme.site_packages[1:]}/{PATHS}"
         installed.setdefault(path_file, stored(path_file, text.encode()))
     project = {member.name: member for member in _project_members(selection, outside)}
+    for root, made in roots.items():
+        for name, content in made.items():
+            place = f"{APP[1:]}/{root}/{name}"
+            project.setdefault(place, stored(place, content))
     files = {**installed, **{file.name: file for file in user.files}, **project}
     if clashes := names_of_both([name for name in files if not name.endswith("/")]):
         raise AssemblyError(f"`{min(clashes)}` is both a file and a directory in the image")

@@ -36,6 +36,7 @@ PATH_LINE: Final = (
     "import os, sys; sys.path.insert(sys.path.index(sitedir) if sitedir in sys.path else 0,"
     " os.path.join(sitedir, *{parts!r}))\n"
 )
+_MODULE: Final = re.compile(r".+/.+|[^/]+\.(py|pyi|so|pyd)")
 _MANIFESTS: Final = ("pyproject.toml", "setup.py", "setup.cfg")
 
 # A receiver installs no wheels out of a source PEX: what a wheel would spread over an environment is put where
@@ -70,9 +71,12 @@ def source_entries(
             remedy="Give that package another name",
         )
     entries[_MARKER.name] = _MARKER
-    if roots := sorted(filter(None, {module_root(wheel, selection.files) for wheel in wheels})):
+    if roots := module_roots(wheels, selection.files):
         lines = (PATH_LINE.format(parts=(*ROOT.split("/"), *root.split("/"))) for root in roots)
         entries.setdefault(PATHS, SourceEntry(PATHS, 0o644, "".join(lines).encode()))
+    for root, made in roots.items():
+        for name, content in made.items():
+            entries[f"{ROOT}/{root}/{name}"] = SourceEntry(f"{ROOT}/{root}/{name}", 0o644, content)
     for place, files in [
         (ROOT, selection.files),
         *((place_of(external, ROOT), external.selection.files) for external in outside),
@@ -86,22 +90,42 @@ def source_entries(
     return list(entries.values()), notices
 
 
-def module_root(path: Path, files: Sequence[ProjectFile]) -> str | None:
-    """The directory of the project, such as `src`, that has all that a wheel installs, just as it installs it.
+def module_roots(wheels: Sequence[Path], files: Sequence[ProjectFile]) -> dict[str, dict[str, bytes]]:
+    """The directories of the project, such as `src`, that have the modules of these wheels, and what they lack.
+
+    That is what a build made, such as `_version.py`: after an editable installation it would lie there too.
+    """
+    found: dict[str, dict[str, bytes]] = {}
+    for wheel in wheels:
+        if root := _module_root(wheel, files):
+            found.setdefault(root[0], {}).update(root[1])
+    return dict(sorted(found.items()))
+
+
+def _module_root(path: Path, files: Sequence[ProjectFile]) -> tuple[str, dict[str, bytes]] | None:
+    """The directory that has a wheel's modules, and what only the wheel has; files beside modules do not count.
 
     None if there is none, or if it is the package's own directory: a build directory is on the path at run time
     anyway, and another package's would bring its tests along.
     """
     with zipfile.ZipFile(path) as wheel:
-        names = [name for name in wheel.namelist() if not re.match(r"[^/]+\.(dist-info|data)/", name)]
-        by_name = {file.name: file.path for file in files if file.path is not None and file.link is None}
-        ends = tuple(f"/{name}" for name in names[:1])
-        for candidate in sorted(name for name in by_name if name.endswith(ends)):
-            root = candidate.removesuffix(ends[0])
-            if not any(f"{root}/{manifest}" in by_name for manifest in _MANIFESTS) and all(
-                (file := by_name.get(f"{root}/{name}")) and file.read_bytes() == wheel.read(name) for name in names
-            ):
-                return root
+        contents = {
+            name: wheel.read(name)
+            for name in wheel.namelist()
+            if _MODULE.fullmatch(name) and not re.match(r"[^/]+\.(dist-info|data)/", name)
+        }
+    tops = {name.partition("/")[0] for name in contents}
+    by_name = {file.name: file.path for file in files if file.path is not None and file.link is None}
+    by_last = {name.rpartition("/")[2]: name for name in contents}
+    places = ((file, f"/{by_last.get(file.rpartition('/')[2], '')}") for file in by_name)
+    for root in sorted({file.removesuffix(end) for file, end in places if end != "/" and file.endswith(end)}):
+        there = {name: by_name[f"{root}/{name}"] for name in contents if f"{root}/{name}" in by_name}
+        if (
+            tops == {name.partition("/")[0] for name in there}
+            and not any(f"{root}/{manifest}" in by_name for manifest in _MANIFESTS)
+            and all(file.read_bytes() == contents[name] for name, file in there.items())
+        ):
+            return root, {name: content for name, content in contents.items() if name not in there}
     return None
 
 

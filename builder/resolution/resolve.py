@@ -7,7 +7,7 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,6 +17,14 @@ from builder.project.requirements import NOTHING, Requirements
 from builder.project.requirements_txt import RequirementLine
 from builder.resolution import resolution_cache, uv
 from builder.resolution.compiling import NETWORK, compile_requirements, shorten, unreachable
+from builder.resolution.dagster_cloud import (
+    NAME,
+    added_notice,
+    asking_for_dagster_cloud,
+    lacks_dagster_cloud,
+    locked_with_dagster_cloud,
+    where_to_add,
+)
 from builder.resolution.indexes import Indexes, read_indexes
 from builder.resolution.lock import Lock, allowed_hashes, read_lock
 from builder.resolution.lock_warnings import oddities
@@ -49,9 +57,22 @@ def resolve(requirements: Requirements, target: Target) -> Resolution:
         resolution = _resolve(locked_requirements(requirements, requirements.lock), target)
     else:
         resolution = _obey(requirements, requirements.lock, target)
+    if lacks_dagster_cloud(resolution.lock, requirements):
+        resolution = _with_dagster_cloud(resolution, requirements, target)
     _check_complete(resolution.lock, requirements)
     _check_versions(resolution, requirements)
     return resolution
+
+
+def _with_dagster_cloud(resolution: Resolution, requirements: Requirements, target: Target) -> Resolution:
+    if requirements.lock is None:
+        resolution = _resolve(asking_for_dagster_cloud(requirements), target)
+    else:
+        lock = locked_with_dagster_cloud(resolution.lock, requirements, target)
+        resolution = replace(resolution, lock=lock)
+    if resolution.lock.version_of(NAME) is None:
+        return resolution
+    return replace(resolution, notices=(*resolution.notices, added_notice(resolution.lock, requirements)))
 
 
 def local_packages(requirements: Requirements) -> tuple[Path, ...]:
@@ -173,7 +194,7 @@ def _check_complete(lock: Lock, requirements: Requirements) -> None:
     if requirements.lock is not None:
         remedy = f"Run `uv add {' '.join(missing)}` and commit uv.lock"
         raise ResolutionError(f"{names} not in the lock", where=Origin(requirements.lock), remedy=remedy)
-    place, lines = _where_to_add(requirements.directory, missing)
+    place, lines = where_to_add(requirements.directory, missing)
     raise ResolutionError(
         f"{names} not among what the project requires; Dagster Cloud cannot run the code without",
         where=Origin(place),
@@ -210,12 +231,3 @@ def _of_both(resolution: Resolution, requirements: Requirements) -> str:
 
 def _asked_at(name: str, requirements: Requirements) -> Origin | None:
     return next((line.origin for line in requirements.lines if required_name(line.text) == name), None)
-
-
-def _where_to_add(directory: Path, names: Sequence[str]) -> tuple[Path, str]:
-    quoted = ", ".join(f'"{name}"' for name in names)
-    for name, key in (("pyproject.toml", "dependencies"), ("setup.py", "install_requires")):
-        path = directory / name
-        if path.is_file() and key in path.read_text(encoding="utf-8", errors="replace"):
-            return path, f"{quoted} in `{key}`"
-    return directory / "requirements.txt", " and ".join(f"a line `{name}`" for name in names)

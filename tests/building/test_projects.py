@@ -214,6 +214,7 @@ PREPARE: Mapping[str, Preparation] = {
     "several-locks": uv_lock,
     "uv-lock": uv_lock,
     "uv-lock-outdated": outdated_uv_lock,
+    "uv-lock-without-dagster-cloud": uv_lock,
     "uv-sources-path": local_wheel,
     "uv-workspace-lock": uv_lock,
 }

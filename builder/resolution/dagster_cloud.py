@@ -1,0 +1,105 @@
+"""`dagster-cloud`, which the receiving server runs out of the deps PEX, for projects that ask for dagster alone.
+
+A project made by `create-dagster` has no `dagster-cloud`. Which one it needs is no question: that of its dagster.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import tomli_w
+
+from builder.errors import Notice, Origin, ResolutionError
+from builder.project.names import required_name
+from builder.project.requirements import Requirements
+from builder.project.requirements_txt import RequirementLine
+from builder.resolution.compiling import compile_requirements
+from builder.resolution.indexes import read_indexes
+from builder.resolution.lock import Lock, read_lock
+from builder.resolution.target import Target
+
+NAME: Final = "dagster-cloud"
+
+
+def lacks_dagster_cloud(lock: Lock, requirements: Requirements) -> bool:
+    """Whether dagster is there, and only dagster-cloud is missing."""
+    return (
+        lock.version_of("dagster") is not None
+        and lock.version_of(NAME) is None
+        and NAME not in requirements.local_names
+    )
+
+
+def asking_for_dagster_cloud(requirements: Requirements) -> Requirements:
+    """The requirements with `dagster-cloud` next to `dagster`, whose version decides on its."""
+    lines = list(requirements.lines)
+    names = [required_name(line.text) for line in lines]
+    place = names.index("dagster") if "dagster" in names else len(lines)
+    origin = lines[place].origin if place < len(lines) else Origin(requirements.directory)
+    lines.insert(place, RequirementLine(NAME, origin))
+    return replace(requirements, lines=tuple(lines))
+
+
+def locked_with_dagster_cloud(lock: Lock, requirements: Requirements, target: Target) -> Lock:
+    """A project's own lock with the `dagster-cloud` of its dagster, and with what only that needs.
+
+    What is locked stays as it is. Raises ResolutionError if that cannot be.
+    """
+    path = requirements.lock or requirements.directory
+    version = lock.version_of("dagster")
+    pins = [f"{name}=={pinned}" for name, pinned in lock.versions.items() if pinned]
+    asked = (RequirementLine(f"{NAME}=={version}", Origin(path)),)
+    bare = replace(requirements, lines=asked, constraints=(), lock=None)
+    try:
+        text = compile_requirements(bare, target, read_indexes(requirements.directory), pins).stdout
+    except ResolutionError as error:
+        raise ResolutionError(
+            f"`{NAME}` is not in the lock, and `{NAME}=={version}` does not go with what is",
+            where=Origin(path),
+            detail=error.detail,
+            remedy=f"Lock a dagster of which there is a {NAME}, and that too: {how_to_add(requirements, 'X.Y.Z')}",
+        ) from error
+    merged = tomllib.loads(lock.text)
+    merged["packages"] += [
+        package for package in tomllib.loads(text)["packages"] if package["name"] not in lock.versions
+    ]
+    merged["packages"].sort(key=lambda package: str(package["name"]))
+    found = read_lock(tomli_w.dumps(merged), target, base=requirements.directory, origin=Origin(path), hashes={})
+    return replace(found, indexes=lock.indexes)
+
+
+def added_notice(lock: Lock, requirements: Requirements) -> Notice:
+    """What to say of a `dagster-cloud` that was added."""
+    origin = next((line.origin for line in requirements.lines if required_name(line.text) == "dagster"), None)
+    lacking = f"`{requirements.lock.name}` lacks it" if requirements.lock else "the project does not ask for it"
+    version = lock.version_of(NAME) or ""
+    return Notice(
+        f"`{NAME}=={version}` was added: Dagster Cloud runs the code with it, and {lacking};"
+        f" to have it in the project, {how_to_add(requirements, version)}",
+        Origin(requirements.lock) if requirements.lock else origin,
+    )
+
+
+def how_to_add(requirements: Requirements, version: str) -> str:
+    """How a user adds `dagster-cloud` to the project, in the words of the project's tool."""
+    requirement = f"{NAME}=={version}"
+    lock = requirements.lock.name if requirements.lock else ""
+    if lock == "uv.lock":
+        return f"run `uv add {requirement}` and commit uv.lock"
+    if lock == "poetry.lock":
+        return f"run `poetry add {requirement}` and commit poetry.lock"
+    place, lines = where_to_add(requirements.directory, [requirement])
+    return f"add to `{place.name}`: {lines}" + (f", and make `{lock}` again" if lock else "")
+
+
+def where_to_add(directory: Path, texts: list[str]) -> tuple[Path, str]:
+    """The file of a project that requirements are to be written into, and how they look there."""
+    quoted = ", ".join(f'"{text}"' for text in texts)
+    for name, key in (("pyproject.toml", "dependencies"), ("setup.py", "install_requires")):
+        path = directory / name
+        if path.is_file() and key in path.read_text(encoding="utf-8", errors="replace"):
+            return path, f"{quoted} in `{key}`"
+    return directory / "requirements.txt", " and ".join(f"a line `{text}`" for text in texts)
