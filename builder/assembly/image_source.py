@@ -121,9 +121,8 @@ def source_layer(
         installed.setdefault(path_file, stored(path_file, text.encode()))
     project = {member.name: member for member in _project_members(selection, outside)}
     for root, made in roots.items():
-        for name, content in made.items():
-            place = f"{APP[1:]}/{root}/{name}"
-            project.setdefault(place, stored(place, content))
+        for name, data in made.items():
+            project.setdefault(f"{APP[1:]}/{root}/{name}", stored(f"{APP[1:]}/{root}/{name}", data))
     files = {**installed, **{file.name: file for file in user.files}, **project}
     if clashes := names_of_both([name for name in files if not name.endswith("/")]):
         raise AssemblyError(f"`{min(clashes)}` is both a file and a directory in the image")

@@ -71,12 +71,8 @@ def source_entries(
             remedy="Give that package another name",
         )
     entries[_MARKER.name] = _MARKER
-    if roots := module_roots(wheels, selection.files):
-        lines = (PATH_LINE.format(parts=(*ROOT.split("/"), *root.split("/"))) for root in roots)
-        entries.setdefault(PATHS, SourceEntry(PATHS, 0o644, "".join(lines).encode()))
-    for root, made in roots.items():
-        for name, content in made.items():
-            entries[f"{ROOT}/{root}/{name}"] = SourceEntry(f"{ROOT}/{root}/{name}", 0o644, content)
+    for entry in _working_directory_entries(module_roots(wheels, selection.files)):
+        entries.setdefault(entry.name, entry)
     for place, files in [
         (ROOT, selection.files),
         *((place_of(external, ROOT), external.selection.files) for external in outside),
@@ -88,6 +84,16 @@ def source_entries(
                     remedy="Take the path that leads there out of `include`",
                 )
     return list(entries.values()), notices
+
+
+def _working_directory_entries(roots: Mapping[str, Mapping[str, bytes]]) -> Iterator[SourceEntry]:
+    """What has modules imported from these directories of the project, and what builds made there."""
+    if roots:
+        lines = (PATH_LINE.format(parts=(*ROOT.split("/"), *root.split("/"))) for root in roots)
+        yield SourceEntry(PATHS, 0o644, "".join(lines).encode())
+    for root, made in roots.items():
+        for name, content in made.items():
+            yield SourceEntry(f"{ROOT}/{root}/{name}", 0o644, content)
 
 
 def module_roots(wheels: Sequence[Path], files: Sequence[ProjectFile]) -> dict[str, dict[str, bytes]]:
