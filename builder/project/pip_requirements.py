@@ -11,23 +11,27 @@ from optparse import Values
 from pathlib import Path
 from typing import NoReturn
 
-from pip._internal.exceptions import PipError
+from pip._internal.exceptions import PipError, RequirementsFileParseError
 from pip._internal.req.req_file import (
     OptionParsingError,
     ParsedLine,
     RequirementsFileParser,
     break_args_options,
     build_parser,
+    get_file_content,
+    ignore_comments,
+    join_lines,
 )
 
 from builder.errors import Origin, ProjectError
 from builder.project.lines import line_of_text, line_where
 from builder.project.requirements_txt import RequirementLine, RequirementsFile
+from builder.project.variables import expand
 
 
 def parse_requirements_txt(path: Path) -> RequirementsFile:
     """What `read_requirements_txt` promises."""
-    parser = RequirementsFileParser(_NoNetwork(), _parse_line)  # type: ignore[arg-type]
+    parser = _Parser(_NoNetwork(), _parse_line)  # type: ignore[arg-type]
     lines: list[RequirementLine] = []
     options: list[str] = []
     try:
@@ -44,6 +48,20 @@ def parse_requirements_txt(path: Path) -> RequirementsFile:
         else:
             lines.append(_line(parsed, parsed.requirement, origin))
     return RequirementsFile(tuple(lines), tuple(options))
+
+
+class _Parser(RequirementsFileParser):
+    """Pip's parser, but for `${NAME}`: pip puts in any variable of the process, secrets included."""
+
+    def _parse_file(self, filename: str, constraint: bool) -> Iterator[ParsedLine]:  # type: ignore[override]  # noqa: FBT001
+        _, content = get_file_content(filename, self._session, constraint=constraint)
+        for number, line in ignore_comments(join_lines(enumerate(content.splitlines(), start=1))):
+            expanded = expand(line, Origin(Path(filename), number))
+            try:
+                requirement, options = self._line_parser(expanded)
+            except OptionParsingError as error:
+                raise RequirementsFileParseError(f"Invalid requirement: {line}\n{error.msg}") from error
+            yield ParsedLine(filename, number, requirement, options, constraint)
 
 
 def _parse_line(line: str) -> tuple[str, Values]:

@@ -35,6 +35,7 @@ from builder.project.requirement_lines import (
 )
 from builder.project.requirements_txt import RequirementLine, read_requirements_txt
 from builder.project.sources import IndexSource, LocalSource, source_of, workspace_root
+from builder.project.variables import expand, without_references
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,8 +265,8 @@ class _Collector:
             case LocalSource(path):
                 self._add_path(path, frozenset(requirement.extras), origin)
             case IndexSource(table):
-                self.lines.append(RequirementLine(str(requirement), origin, index=table))
-            case str(url) if "{" in url.replace("${PROJECT_ROOT}", ""):
+                self.lines.append(RequirementLine(expand(str(requirement), origin), origin, index=table))
+            case str(url) if "{" in without_references(url):
                 raise ProjectError(
                     f"`{url}` is no URL: what is in braces is for hatchling, which does not build this project",
                     where=origin,
@@ -274,9 +275,10 @@ class _Collector:
             case str(url) if url.startswith("file:"):
                 self._add_path(path_of_url(url, directory), frozenset(requirement.extras), origin)
             case str(text) if requirement.url is None:
-                self.lines.append(RequirementLine(text, origin))
+                # uv puts no variables into its own tables, but would do so where it reads a requirement.
+                self.lines.append(RequirementLine(text.replace("${", "$%7B"), origin))
             case _:
-                self.lines.append(RequirementLine(str(requirement), origin))
+                self.lines.append(RequirementLine(expand(str(requirement), origin), origin))
 
     def _add_line(self, line: RequirementLine) -> None:
         """A line of a requirements file: a path is followed, all else is for the resolver."""

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from builder.errors import ToolError
 from builder.resolution.uv_configuration import NamedIndex
+from builder.resolution.uv_credentials import STORE, store_text
 from builder.system import process, storage
 
 
@@ -61,8 +62,10 @@ class Transport:
             names = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
             # Pip's own proxy setting is for every host.
             variables.update({**dict.fromkeys(names, self.proxy), "NO_PROXY": "", "no_proxy": ""})
-        if os.environ.get("NETRC"):
-            variables["NETRC"] = os.environ["NETRC"]
+        logins = [(index.url, *login) for index in self.indexes if (login := _of_index(index)) and any(login)]
+        # A user alone may be for keyring to look up.
+        logins = [login for login in logins if login[2] or not self.keyring]
+        variables[STORE] = store_text(logins)
         return variables
 
     def credentials(self, url: str) -> Credentials | None:

@@ -12,6 +12,7 @@ from importlib import resources
 from pathlib import Path
 
 from builder.errors import StorageError, ToolError
+from builder.resolution import uv_credentials
 from builder.system import git, process, storage
 
 _PIN = "uv-requirement.txt"
@@ -87,11 +88,12 @@ def run(
     extra_env: Mapping[str, str] | None = None,
     timeout: float | None = None,
 ) -> process.Finished:
-    """Run uv quietly, with the credentials of package indexes, but without the caller's other secrets.
+    """Run uv quietly, without the caller's secrets in its environment.
+
+    :param extra_env: with `Indexes.variables` uv gets the credentials of package indexes, through a pipe.
 
     What gives access to git repositories, such as the ssh agent, is left out where uv runs code of the project.
-    pip's variables are left out too: uv does not read them, and they may hold credentials that the build backends
-    which it runs have no use for; and so are git's that say which repository to use, as in a hook.
+    Git's variables that say which repository to use, as in a hook, are left out too.
 
     Raises process.ProcessFailed with uv's own words, but StorageError where they are about a full disk.
     """
@@ -102,24 +104,43 @@ def run(
         "UV_CACHE_DIR": str(cache),
         **(extra_env or {}),
     }
-    environment = process.installer_environment(settings)
-    environment = {
-        name: value
-        for name, value in environment.items()
-        if not name.startswith("PIP_") and name not in git.REDIRECTING
-    }
-    if arguments[0] not in _RUNNING_CODE:
-        environment |= process.users_access()
+    variables = _environment(settings, runs_code=arguments[0] in _RUNNING_CODE)
+    store = variables.pop(uv_credentials.STORE, "")
     program = executable()
+
+    def once() -> process.Finished:
+        with uv_credentials.handed_over(store) as (more, descriptors):
+            return process.run(
+                [program, *arguments], env={**variables, **more}, cwd=cwd, timeout=timeout, pass_fds=descriptors
+            )
+
     try:
-        return process.run([program, *arguments], env=environment, cwd=cwd, timeout=timeout)
+        return once()
     except ToolError as error:
         if isinstance(error, process.ProcessFailed) and (full := _full_disk(error.stderr, cache)):
             raise full from error
         if program != _kept_program() or not _have_whole(program, compare_content=True):
             raise
     # The program in the cache was damaged.
-    return process.run([program, *arguments], env=environment, cwd=cwd, timeout=timeout)
+    return once()
+
+
+def _environment(settings: Mapping[str, str], *, runs_code: bool) -> dict[str, str]:
+    """Without what the user named for the project's code where uv runs none: uv puts variables into texts."""
+    access = {} if runs_code else {**process.users_access(), **git.login_variables()}
+    environment = {
+        **process.clean_environment(allowed=runs_code),
+        **uv_credentials.machine_settings(),
+        **access,
+        **settings,
+    }
+    # uv does not read pip's variables, and build backends have no use for them.
+    kept = {
+        name: value
+        for name, value in environment.items()
+        if not name.startswith("PIP_") and name not in git.REDIRECTING
+    }
+    return uv_credentials.without_logins(kept)
 
 
 def _full_disk(words: str, cache: Path) -> StorageError | None:

@@ -137,17 +137,9 @@ def clone(location: str, commit: str, directory: Path) -> None:
     """
     if not is_hash(commit):
         raise ToolError(f"`{commit}` is not the hash of a commit")
-    address, credentials = _without_credentials(location)
-    settings = {**_CLONE_SETTINGS, **credentials}
-    env = process.clean_environment(
-        {
-            **process.users_access(),
-            "GIT_TERMINAL_PROMPT": "0",
-            "GIT_CONFIG_COUNT": str(len(settings)),
-            **{f"GIT_CONFIG_KEY_{number}": name for number, name in enumerate(settings)},
-            **{f"GIT_CONFIG_VALUE_{number}": value for number, value in enumerate(settings.values())},
-        }
-    )
+    address = _without_login(location)
+    env = process.clean_environment({**process.users_access(), "GIT_TERMINAL_PROMPT": "0"})
+    env |= _configuration({**_CLONE_SETTINGS, **_logins})
     for name in REDIRECTING:
         env.pop(name, None)
     for cwd, arguments in (
@@ -158,17 +150,45 @@ def clone(location: str, commit: str, directory: Path) -> None:
         process.run(["git", *arguments], env=env, cwd=cwd, timeout=_CLONE_TIME_LIMIT)
 
 
-def _without_credentials(location: str) -> tuple[str, dict[str, str]]:
-    """A URL as it may stand in an argument list, and the setting that has what is missing in it."""
-    parts = urllib.parse.urlsplit(location)
-    user, at, host = parts.netloc.rpartition("@")
-    if parts.scheme not in {"http", "https"} or not at:
-        return location, {}
-    name, _, password = (urllib.parse.unquote(part) for part in user.partition(":"))
+def remember_login(address: str, login: str) -> None:
+    """Have git present a user and password to a host, until this process ends.
+
+    :param address: scheme and host of a URL.
+    :param login: as it stands in a URL: `user:password`, quoted.
+    """
+    name, _, password = (urllib.parse.unquote(part) for part in login.partition(":"))
     token = base64.b64encode(f"{name}:{password}".encode()).decode()
-    # Git sends it to this host only, not where that redirects to.
-    header = {f"http.{parts.scheme}://{host}/.extraHeader": f"Authorization: Basic {token}"}
-    return urllib.parse.urlunsplit(parts._replace(netloc=host)), header
+    # As a header: git gives the URL that it asks, login included, to a helper on the command line. It sends the
+    # header to this host only, not where that redirects to.
+    _logins[f"http.{address}/.extraHeader"] = f"Authorization: Basic {token}"
+
+
+def login_variables() -> Mapping[str, str]:
+    """The environment for a program that runs git, so that git presents what `remember_login` was given."""
+    return _configuration(_logins) if _logins else {}
+
+
+_logins: dict[str, str] = {}
+
+
+def _configuration(settings: Mapping[str, str]) -> dict[str, str]:
+    """Variables that are settings of git, after those that the caller's environment has."""
+    count = os.environ.get("GIT_CONFIG_COUNT", "")
+    start = int(count) if count.isdigit() else 0
+    found = {"GIT_CONFIG_COUNT": str(start + len(settings))}
+    for number, (name, value) in enumerate(settings.items(), start):
+        found |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
+    return found
+
+
+def _without_login(location: str) -> str:
+    """A URL as it may stand on a command line; git presents its login all the same."""
+    parts = urllib.parse.urlsplit(location)
+    login, at, host = parts.netloc.rpartition("@")
+    if parts.scheme not in {"http", "https"} or not at:
+        return location
+    remember_login(f"{parts.scheme}://{host}", login)
+    return urllib.parse.urlunsplit(parts._replace(netloc=host))
 
 
 @contextlib.contextmanager

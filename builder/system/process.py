@@ -19,12 +19,12 @@ from typing import Final
 from builder.errors import ToolError
 from builder.system.secret_variables import held_back
 
-_INSTALLERS: Final = re.compile(r"(PIP|UV(?!_PUBLISH))_|(HTTPS?|ALL|FTP|NO)_PROXY$|NETRC$", re.IGNORECASE)
+_INSTALLERS: Final = re.compile(r"PIP_|(HTTPS?|ALL|FTP|NO)_PROXY$|NETRC$", re.IGNORECASE)
 """Where packages come from, with the credentials for it."""
 
 _CREDENTIAL_PROGRAMS_LACK: Final = re.compile(r"(DAGSTER_CLOUD|DAGSTER_PLUS|GITHUB|ACTIONS|GITLAB|CI)_")
 
-_USERS_ACCESS: Final = ("SSH_AUTH_SOCK", "SSH_ASKPASS", "GIT_ASKPASS", "GIT_SSH", "GIT_SSH_COMMAND")
+_USERS_ACCESS: Final = re.compile(r"SSH_AUTH_SOCK|SSH_ASKPASS|GIT_ASKPASS|GIT_SSH|GIT_SSH_COMMAND|GIT_CONFIG_\w+")
 
 _PYTHONS: Final = re.compile(r"(PYTHON|PEX_|__PEX).*|VIRTUAL_ENV|CONDA_PREFIX")
 """Left out for every child: the caller's virtual environment must not leak into another interpreter."""
@@ -84,9 +84,11 @@ def run(
     stdin: str = "",
     check: bool = True,
     whole_group: bool = False,
+    pass_fds: Sequence[int] = (),
 ) -> Finished:
     """Run a program to its end and return what it said.
 
+    :param pass_fds: file descriptors that it inherits.
     :param cwd: by default a place where nothing lies that a program might obey, as it would in a checkout.
 
     It gets a process group of its own, which is killed whole at the time limit (seconds), or when the builder
@@ -94,7 +96,7 @@ def run(
     ToolError if the program cannot be started, ProcessFailed if `check` and it fails.
     """
     words = [os.fspath(word) for word in argv]
-    child = _started(words, env, cwd)
+    child = _started(words, env, cwd, pass_fds=pass_fds)
     try:
         stdout, stderr = child.communicate(stdin, timeout=timeout)
     except subprocess.TimeoutExpired:
@@ -170,17 +172,24 @@ def _started(
     *,
     stdin: int = subprocess.PIPE,
     stderr: int = subprocess.PIPE,
+    pass_fds: Sequence[int] = (),
 ) -> subprocess.Popen[str]:
     if trace := _trace:
         trace(shlex.join(words))
     # In a thread of its own: a signal, which interrupts the main thread, must not come between the start of a
     # program and the note that it has to be killed.
     with ThreadPoolExecutor(1) as starter:
-        return starter.submit(_start, words, env, cwd, stdin=stdin, stderr=stderr).result()
+        return starter.submit(_start, words, env, cwd, stdin=stdin, stderr=stderr, pass_fds=pass_fds).result()
 
 
 def _start(
-    words: Sequence[str], env: Mapping[str, str], cwd: Path | None, *, stdin: int, stderr: int
+    words: Sequence[str],
+    env: Mapping[str, str],
+    cwd: Path | None,
+    *,
+    stdin: int,
+    stderr: int,
+    pass_fds: Sequence[int],
 ) -> subprocess.Popen[str]:
     try:
         child = subprocess.Popen(
@@ -193,6 +202,7 @@ def _start(
             encoding="utf-8",
             errors="replace",
             start_new_session=True,
+            pass_fds=pass_fds,
         )
     except OSError as error:
         what = f"could not start `{words[0]}`: {os.strerror(error.errno) if error.errno else error}"
@@ -212,24 +222,26 @@ def run_module(module: str, arguments: Sequence[str | os.PathLike[str]], *, env:
     return run([sys.executable, "-P", "-m", module, *arguments], env={**env, "PYTHONPATH": path})
 
 
-def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+def clean_environment(extra: Mapping[str, str] | None = None, *, allowed: bool = True) -> dict[str, str]:
     """The caller's environment without its secrets: for all code of the project, builds included.
 
     Ordinary variables are in it, so that `BUILD_VERSION=2.0` reaches a setup.py, and those that the user named
     (`allow`, `BUILDER_PASS_ENV`). Left out are what `secret_variables` takes for a secret, the credentials of
     package indexes included, and Python's own variables.
+
+    :param allowed: with what the user named; not for a program that puts variables into texts of the project.
     """
     secret = held_back(os.environ)
     kept = {
         name: value for name, value in os.environ.items() if name not in secret and not _PYTHONS.fullmatch(name)
     }
-    return {**kept, **_allowed(), **(extra or {})}
+    return {**kept, **(_allowed() if allowed else {}), **(extra or {})}
 
 
-def installer_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """`clean_environment` with where packages come from, credentials included: for uv and the bundled pip."""
+def installer_environment() -> dict[str, str]:
+    """`clean_environment` with where packages come from, credentials included: for the bundled pip."""
     sources = {name: value for name, value in os.environ.items() if _INSTALLERS.match(name)}
-    return {**clean_environment(), **sources, **(extra or {})}
+    return {**clean_environment(), **sources}
 
 
 def credential_environment() -> dict[str, str]:
@@ -239,8 +251,8 @@ def credential_environment() -> dict[str, str]:
 
 
 def users_access() -> dict[str, str]:
-    """How git, as the user's own program, gets at repositories that want to know who asks."""
-    return {name: os.environ[name] for name in _USERS_ACCESS if name in os.environ}
+    """How the user's git gets at private repositories: its settings, the ssh agent, programs that ask."""
+    return {name: value for name, value in os.environ.items() if _USERS_ACCESS.fullmatch(name)}
 
 
 def allow(variables: Mapping[str, str]) -> None:

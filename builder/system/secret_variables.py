@@ -99,7 +99,7 @@ def _is_named_like_one(name: str) -> bool:
         return not _FACTS.fullmatch(name)
     if _BUILD_SETTINGS.match(name):
         return False
-    return name in _NAMES or _SECRET_NAME.search(name) is not None
+    return name in _NAMES or name.startswith("GIT_CONFIG_") or _SECRET_NAME.search(name) is not None
 
 
 def _is_telling(value: str) -> bool:
