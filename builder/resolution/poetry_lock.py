@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -57,15 +58,17 @@ def _run(requirements: Requirements, lock: Path) -> str:
         arguments += ["--extras", extra]
     with storage.scratch_directory() as scratch:
         output = scratch / "requirements.txt"
+        # Where the project lies, poetry would run plugins that are committed there, and the project's own Python.
+        copy = storage.make_directory(scratch / "project")
+        for path in (lock, requirements.directory / "pyproject.toml"):
+            shutil.copyfile(path, copy / path.name)
         env = {
             **read_indexes(requirements.directory).variables_outside(scratch),
             "POETRY_VIRTUALENVS_CREATE": "false",
             "POETRY_CACHE_DIR": str(scratch / "cache"),
         }
         try:
-            uv.run(
-                [*arguments, "--output", output], cwd=requirements.directory, extra_env=env, timeout=_TIME_LIMIT
-            )
+            uv.run([*arguments, "--output", output], cwd=copy, extra_env=env, timeout=_TIME_LIMIT)
         except process.ProcessFailed as error:
             words = re.sub(r"://[^/@\s]+@", "://", (error.stderr + error.stdout).strip())
             if re.search(r"error sending request|failed to fetch|dns error", words, re.IGNORECASE):

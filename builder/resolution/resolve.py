@@ -10,11 +10,15 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from builder.errors import FetchError, Notice, Origin, ResolutionError
 from builder.project.names import required_name
 from builder.project.requirements import NOTHING, Requirements
 from builder.project.requirements_txt import RequirementLine
+from builder.project.toml_file import TomlFile
 from builder.resolution import resolution_cache, uv
 from builder.resolution.compiling import NETWORK, compile_requirements, shorten, unreachable
 from builder.resolution.dagster_cloud import (
@@ -172,7 +176,8 @@ def _export(requirements: Requirements, lock: Path, mode: str, variables: Mappin
     for group in requirements.wanted.groups:
         arguments += ["--group", group]
     try:
-        arguments += ["--no-python-downloads", "--quiet"]
+        # Or else uv would run the interpreter that `.python-version` names, which may be a file of the project.
+        arguments += ["--no-python-downloads", "--quiet", "--python", _any_python(requirements.directory)]
         return uv.run(arguments, cwd=requirements.directory, extra_env=variables).stdout
     except process.ProcessFailed as error:
         words = shorten(error.stderr)
@@ -182,6 +187,18 @@ def _export(requirements: Requirements, lock: Path, mode: str, variables: Mappin
         what = "uv.lock does not fit pyproject.toml any more" if outdated else "uv.lock cannot be used"
         remedy = "Run `uv lock` and commit uv.lock"
         raise ResolutionError(what, where=Origin(lock), detail=words, remedy=remedy) from error
+
+
+_OLDEST: Final = ">=3.8"
+
+
+def _any_python(directory: Path) -> str:
+    """What uv is to look for on this machine where the project's lock, but no code, needs a Python."""
+    text = TomlFile.pyproject(directory).table("project").get("requires-python")
+    with contextlib.suppress(InvalidSpecifier):
+        # In canonical form: uv would take a path for an interpreter.
+        return str(SpecifierSet(str(text or ""))) or _OLDEST
+    return _OLDEST
 
 
 def _check_complete(lock: Lock, requirements: Requirements) -> None:

@@ -101,6 +101,8 @@ def run(
     settings = {
         "UV_NO_PROGRESS": "1",
         "NO_COLOR": "1",
+        # Not the project's `.venv`, whose interpreter uv would run.
+        "UV_PROJECT_ENVIRONMENT": str(cache.parent / "no-environment"),
         "UV_CACHE_DIR": str(cache),
         **(extra_env or {}),
     }

@@ -42,7 +42,7 @@ _SECRET_VALUE: Final = re.compile(
     r"""
       ://[^/\s:@]*:[^/\s@]+@                                        # URL with a password
     | ://[^/\s:@]{20,}@                                             # URL with a token
-    | (?:^|[\s;,&?{"'])(?:password|passwd|pwd|secret|client_secret|token|account_?key|access_?key|api_?key
+    | (?:^|[\s;,&?{"'_-])(?:password|passwd|pwd|secret|client_secret|token|account_?key|access_?key|api_?key
         |shared_?access_?key|private_?key|identitytoken|auth)["']?\s*[=:]\s*["']?[^\s"';,]
     | "auths"\s*:
     | [?&](?:sig|signature|x-(?:amz|goog)-signature|access_token|token)=
@@ -82,7 +82,9 @@ def held_back(environ: Mapping[str, str]) -> frozenset[str]:
     """The names of the variables that are secrets, or may be."""
     by_name = {name for name in environ if _is_named_like_one(name)}
     values = {environ[name] for name in by_name if _SECRET_NAME.search(name)} - {""}
-    telling = {value for value in values if _is_telling(value)}
+    # A token of Dagster Cloud is `user:…`: its last part is the secret.
+    parts = {value.rpartition(":")[2] for value in values}
+    telling = {value for value in values | parts if _is_telling(value)}
 
     def is_secret(name: str, value: str) -> bool:
         if name in by_name or _SECRET_VALUE.search(value) or _looks_random(value):

@@ -164,6 +164,7 @@ class TestEnvironments:
         monkeypatch.setenv("BUILD_VERSION", "2.0")
         monkeypatch.setenv("HTTPS_PROXY", "http://user:p4ss@proxy:3128")
         monkeypatch.setenv("UV_INDEX_URL", "https://user:p4ss@index/simple")
+        monkeypatch.setenv("PIP_INDEX_URL", "https://user:p4ss@index/simple")
         monkeypatch.setenv("UV_CONCURRENT_BUILDS", "2")
         monkeypatch.setenv("PYTHONPATH", "/x")
 
@@ -177,10 +178,10 @@ class TestEnvironments:
             "2",
         )
 
-    def test_installers_get_the_credentials_of_indexes_too(self) -> None:
+    def test_pip_gets_the_credentials_of_indexes_too(self) -> None:
         environment = process.installer_environment()
         more = set(environment) - set(process.clean_environment())
-        assert more == {"HTTPS_PROXY", "UV_INDEX_URL", "UV_INDEX_PRIV_PASSWORD", "NETRC"}
+        assert more == {"HTTPS_PROXY", "NETRC", "PIP_INDEX_URL"}
 
     def test_programs_that_keep_credentials_get_all_but_the_tokens_of_ci(self) -> None:
         environment = process.credential_environment()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
@@ -129,6 +130,7 @@ def _lock(foreign: Sequence[RequirementLine], target: Target, base: Path) -> Loc
         arguments: list[str | Path] = ["pip", "compile", asked, "--no-deps", "--format", "pylock.toml"]
         arguments += ["--python-version", target.python_version, "--python-platform", target.uv_platform]
         arguments += ["--no-header", "--no-annotate", "--no-python-downloads", "--quiet"]
+        arguments += ["--python", sys.executable]
         try:
             finished = uv.run(arguments, cwd=base, extra_env=indexes.variables())
         except process.ProcessFailed as error:
