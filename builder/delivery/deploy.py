@@ -17,6 +17,7 @@ from builder.project.location import Workspace
 from builder.project.requirements import Wanted
 from builder.project.workspace import read_workspace
 from builder.resolution.target import chosen_target
+from builder.system import process
 from builder.terminal import options
 from builder.terminal.console import console
 from builder.terminal.github_log import in_actions
@@ -42,6 +43,7 @@ def deploy(
     :param only_plan: show what would be done, and do nothing.
     """
     out = options.output_directory(out_dir)
+    process.allow(options.read_variables(delivery.variables))
     target = chosen_target(python_version, platform)
     chosen = _choose(workspace, names)
     job = Job(

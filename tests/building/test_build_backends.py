@@ -256,7 +256,7 @@ def test_the_password_of_an_index_in_requirements_txt_is_used_and_never_told(
     with workshop(tmp_path, password=PASSWORD) as place:
         url = place.index.url.replace(PASSWORD, "${INDEX_PASSWORD}")
         del place.environment["UV_DEFAULT_INDEX"]
-        secret = {"INDEX_PASSWORD": PASSWORD}
+        secret = {"INDEX_PASSWORD": PASSWORD, "BUILDER_PASS_ENV": "INDEX_PASSWORD"}
         project = place.project({"requirements.txt": f"--index-url {url}\ndagster\ndagster-cloud\n"})
         ran = place.build(project, *options, env=secret).succeeded()
         without_password(place, ran.stdout, ran.stderr)
