@@ -7,9 +7,9 @@ backends look for the .gitignore above them.
 
 from __future__ import annotations
 
-import re
 import shutil
 import sys
+import zipfile
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -17,23 +17,18 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from builder.errors import BuilderError, Origin, PackagesError, SdistBuildError, UsageError
+from builder.errors import BuilderError, Origin, PackagesError, UsageError
 from builder.monorepo import git
 from builder.monorepo.discover import Package, Repository
 from builder.monorepo.selection import build_order
 from builder.monorepo.versions import normalised
-from builder.monorepo.wheel import Wheel, canonical_wheel, check_wheel, read_wheel
+from builder.monorepo.wheel import Wheel, check_wheel, read_wheel
 from builder.monorepo.wheelhouse import INDEX_FILE, BuiltPackage, Wheelhouse, read_wheelhouse, write_wheelhouse
 from builder.project.names import archive_name, required_name
 from builder.resolution import uv
+from builder.resolution.built_wheel import OLDEST, TIME_LIMIT, build_error, canonical_wheel
 from builder.resolution.indexes import read_indexes
 from builder.system import process, storage
-
-_TIME_LIMIT: Final = 900.0
-"""Seconds that one build may take."""
-
-_OLDEST: Final = 315_532_800
-"""1980: zip files know no earlier time."""
 
 _WHEELS: Final = "wheels"
 """Where the wheels lie until all are done, below the scratch directory."""
@@ -77,7 +72,7 @@ def build_wheelhouse(
     """
     commit = git.commit_of(repository.root)
     epoch = git.commit_time(repository.root) if source_date_epoch is None else source_date_epoch
-    epoch = max(epoch or 0, _OLDEST)
+    epoch = max(epoch or 0, OLDEST)
     _check_room(out_dir)
     versions = {
         package.name: version for package in repository.packages if (version := normalised(package.version))
@@ -163,13 +158,15 @@ def _build(repository: Repository, package: Package, scratch: Path, epoch: int) 
             [*arguments, scratch / "repository" / package.path],
             cwd=settings,
             extra_env=variables,
-            timeout=_TIME_LIMIT,
+            timeout=TIME_LIMIT,
         )
     except process.ProcessFailed as error:
-        raise _failed(package, error, scratch) from error
+        raise build_error(
+            package.name, error, manifest=package.declared.manifest, replace=(f"{scratch / 'repository'}/", "")
+        ) from error
     (made,) = out.glob("*.whl")
     wheel = wheels / made.name
-    wheel.write_bytes(canonical_wheel(made, epoch))
+    wheel.write_bytes(canonical_wheel(made, epoch=epoch, compression=zipfile.ZIP_DEFLATED))
     return wheel
 
 
@@ -252,16 +249,3 @@ def _clear(out_dir: Path) -> None:
     for package in old.packages:
         old.wheel_path(package).unlink(missing_ok=True)
         old.lock_path(package).unlink(missing_ok=True)
-
-
-def _failed(package: Package, error: process.ProcessFailed, scratch: Path) -> SdistBuildError:
-    # The end of a backend's output says what went wrong. What uv adds names scratch directories.
-    output = re.sub(r"(?m)^(error: Failed to build `.*|  cause: .*|hint: .*)$", "", error.stderr) + error.stdout
-    lines = [line for line in output.splitlines() if line.strip()] or error.stderr.splitlines()
-    how = f"took longer than {_TIME_LIMIT:.0f} s" if error.code is None else "failed"
-    return SdistBuildError(
-        f"building `{package.name}` {how}",
-        where=Origin(package.declared.manifest),
-        detail="\n".join(lines[-15:]).replace(f"{scratch / 'repository'}/", ""),
-        remedy="Correct what the build complains about; it ran without tokens and other secrets",
-    )

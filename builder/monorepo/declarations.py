@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import ast
-import email.parser
 import re
 import sys
-import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,8 +100,7 @@ def _from_pyproject(directory: Path, pyproject: TomlFile) -> Declared | Undeclar
     if not ("build-system" in pyproject.data or (directory / "setup.py").is_file()):
         return Undeclared("pyproject.toml has no `[build-system]`, so nothing is to be built")
     static = static_metadata(pyproject)
-    texts = list(static.requires) if static else _ask_backend(directory)
-    requires, extras = _split(texts)
+    requires, extras = _split(static.requires if static else _ask_backend(directory))
     version = project.get("version")
     files = _version_files(directory, name, _named_in(pyproject))
     return Declared(
@@ -188,13 +185,10 @@ def _literal_of(path: Path) -> str | None:
     return version[1] if version else None
 
 
-def _ask_backend(directory: Path) -> list[str]:
-    """The requirements that only a build tells."""
+def _ask_backend(directory: Path) -> tuple[str, ...]:
+    """The requirements that only the build backend knows."""
     python_version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    with zipfile.ZipFile(LocalPackages(python_version).wheel(directory)) as archive:
-        member = next(name for name in archive.namelist() if re.fullmatch(r"[^/]+\.dist-info/METADATA", name))
-        text = archive.read(member).decode("utf-8")
-    return email.parser.HeaderParser().parsestr(text).get_all("Requires-Dist", [])
+    return LocalPackages(python_version).metadata(directory).requires
 
 
 def _texts(value: object) -> tuple[str, ...]:

@@ -7,7 +7,6 @@ import csv
 import hashlib
 import io
 import re
-import time
 import zipfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel
 from builder.assembly.scripts import read_entry_points
 from builder.errors import PackagesError
 from builder.monorepo.pins import not_satisfied
+from builder.resolution.built_wheel import in_dist_info
 
 _STRAY: Final = re.compile(r"tests?|docs?|examples?|scripts?|build|dist|conftest|setup|.*_tests")
 """Top-level names that no package of its own has: in site-packages they would lie over those of others."""
@@ -51,23 +51,6 @@ class Wheel:
         return tuple(map(str, self.metadata.requires_dist or ()))
 
 
-def canonical_wheel(path: Path, epoch: int) -> bytes:
-    """The wheel in one form: sorted, dated `epoch`, with plain permissions; metadata last, as PEP 427 advises."""
-    content = io.BytesIO()
-    moment = time.gmtime(epoch)[:6]
-    with zipfile.ZipFile(path) as source, zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as target:
-        files = [info for info in source.infolist() if not info.is_dir()]
-        for info in sorted(files, key=lambda member: (_in_dist_info(member.filename), member.filename)):
-            entry = zipfile.ZipInfo(
-                info.filename, (moment[0], moment[1], moment[2], moment[3], moment[4], moment[5])
-            )
-            executable = (info.external_attr >> 16) & 0o111
-            entry.external_attr = (0o100755 if executable else 0o100644) << 16
-            entry.create_system = 3
-            target.writestr(entry, source.read(info), zipfile.ZIP_DEFLATED)
-    return content.getvalue()
-
-
 def read_wheel(path: Path) -> Wheel:
     """Read a wheel; raises PackagesError if it is not sound in itself.
 
@@ -80,7 +63,7 @@ def read_wheel(path: Path) -> Wheel:
         raise _unsound(path, str(error)) from error
     with zipfile.ZipFile(path) as archive:
         members = tuple(info.filename for info in archive.infolist() if not info.is_dir())
-        dist_info = {member.partition("/")[0] for member in members if _in_dist_info(member)}
+        dist_info = {member.partition("/")[0] for member in members if in_dist_info(member)}
         if len(dist_info) != 1:
             raise _unsound(path, f"it has {len(dist_info)} directories of metadata instead of one")
         (directory,) = dist_info
@@ -168,7 +151,3 @@ def _import_names(members: Sequence[str]) -> Iterator[str]:
         top = above[0] if above else path.with_name(path.name.partition(".")[0])
         names.add(".".join(top.parts))
     yield from sorted(name for name in names if all(part.isidentifier() for part in name.split(".")))
-
-
-def _in_dist_info(name: str) -> bool:
-    return name.partition("/")[0].endswith(".dist-info")

@@ -10,7 +10,6 @@ from __future__ import annotations
 import datetime as dt
 import email.parser
 import hashlib
-import io
 import json
 import os
 import re
@@ -21,7 +20,6 @@ import urllib.parse
 import zipfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Final
@@ -35,22 +33,20 @@ from builder.project.toml_file import TomlFile
 from builder.resolution import pythons, uv
 from builder.resolution.build_inputs import Inputs, build_system, inputs_of
 from builder.resolution.build_tree import BuildTree, lay_out, root_of
+from builder.resolution.built_wheel import OLDEST, TIME_LIMIT, build_error, canonical_wheel
 from builder.resolution.indexes import Indexes, read_indexes
 from builder.resolution.repository import ignored_but_tracked, read_state
 from builder.system import process, storage
 from builder.system.git import find_repository, open_repository
 
-_TIME_LIMIT: Final = 900.0
-"""Seconds that one build may take; compiling a large extension takes minutes."""
-
-_FORMAT: Final = "4"
+_FORMAT: Final = "5"
 """Bump it when what is kept in the cache changes its form."""
 
 _ABOVE: Final = "/.directory-above-the-checkout"
 """Stands in kept metadata for where the checkout lies: a copy is built, and the cache goes by content."""
 
 _PYTHON: Final = {"PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
-_REPRODUCIBLE: Final = {**_PYTHON, "SOURCE_DATE_EPOCH": "315532800"}
+_REPRODUCIBLE: Final = {**_PYTHON, "SOURCE_DATE_EPOCH": str(OLDEST)}
 
 # Variables that backends, compilers and git read, whatever the package declares.
 _READ_BY_TOOLS: Final = re.compile(
@@ -119,7 +115,7 @@ class LocalPackages:
         with storage.scratch_directory() as scratch:
             tree = lay_out(directory, selection, scratch, self._out_dir)
             indexes = read_indexes(directory)
-            name, content = _build(tree.package, self._python_version, indexes, _PYTHON, _About(directory, tree))
+            name, content = _build(tree.package, self._python_version, indexes, _PYTHON, directory, tree)
         # What cannot be told beforehand is known by its content.
         return storage.keep(place or storage.cache_directory() / "local" / "wheel" / "anew", name, content)
 
@@ -184,18 +180,6 @@ def _metadata_in(wheel: Path, directory: Path) -> Metadata:
         return _parse(archive.read(member).decode("utf-8"), directory)
 
 
-@dataclass(frozen=True, slots=True)
-class _About:
-    """What is built, for people, and the tree that stands for it in the backend's words."""
-
-    name: Path | str
-    tree: BuildTree | None = None
-
-    def said(self, text: str) -> str:
-        """The backend's words with the paths of the user's checkout."""
-        return text.replace(str(self.tree.above), str(self.tree.original_above)) if self.tree else text
-
-
 def build_wheel(source: Path, python_version: str, place: Path, *, about: str, indexes: Indexes) -> Path:
     """Build a wheel from a source distribution's directory with uv.
 
@@ -205,12 +189,17 @@ def build_wheel(source: Path, python_version: str, place: Path, *, about: str, i
 
     Raises SdistBuildError with the end of the backend's output, TargetError without a Python for the target.
     """
-    name, content = _build(source, python_version, indexes, _REPRODUCIBLE, _About(about))
+    name, content = _build(source, python_version, indexes, _REPRODUCIBLE, about)
     return storage.keep(place, name, content)
 
 
 def _build(
-    source: Path, python_version: str, indexes: Indexes, variables: Mapping[str, str], about: _About
+    source: Path,
+    python_version: str,
+    indexes: Indexes,
+    variables: Mapping[str, str],
+    about: Path | str,
+    tree: BuildTree | None = None,
 ) -> tuple[str, bytes]:
     """The name and the bytes of a wheel."""
     with storage.scratch_directory() as scratch:
@@ -218,12 +207,17 @@ def _build(
         arguments += ["--no-python-downloads", "--no-create-gitignore", "--out-dir", scratch / "out", source]
         env = {**indexes.variables_outside(scratch), **variables, **_no_repository_above(scratch)}
         try:
-            uv.run(arguments, cwd=scratch, extra_env=env, timeout=_TIME_LIMIT)
+            uv.run(arguments, cwd=scratch, extra_env=env, timeout=TIME_LIMIT)
         except process.ProcessFailed as error:
-            raise _failed(about, error) from error
+            raise build_error(about, error, replace=_paths(tree)) from error
         wheel = next((scratch / "out").glob("*.whl"))
-        content = _canonical(wheel, above=about.tree.above if about.tree else None)
+        content = canonical_wheel(wheel, replace=(str(tree.above), _ABOVE) if tree else ("", ""))
     return wheel.name, content
+
+
+def _paths(tree: BuildTree | None) -> tuple[str, str]:
+    """Where the copy of a checkout lies, and where the checkout lies."""
+    return (str(tree.above), str(tree.original_above)) if tree else ("", "")
 
 
 def _no_repository_above(scratch: Path) -> dict[str, str]:
@@ -266,9 +260,9 @@ def _ask_backend(directory: Path, tree: BuildTree, scratch: Path, python_version
         arguments += ["python", script]
         arguments += [json.dumps(value) for value in (system.backend, list(system.path), str(output), list(needs))]
         try:
-            uv.run(arguments, cwd=tree.package, extra_env=variables, timeout=_TIME_LIMIT)
+            uv.run(arguments, cwd=tree.package, extra_env=variables, timeout=TIME_LIMIT)
         except process.ProcessFailed as error:
-            raise _failed(_About(directory, tree), error, manifest=_manifest(directory)) from error
+            raise build_error(directory, error, manifest=_manifest(directory), replace=_paths(tree)) from error
         answer: Mapping[str, object] = json.loads(output.read_text(encoding="utf-8"))
         if isinstance(answer.get("metadata"), str):
             return str(answer["metadata"])
@@ -294,39 +288,3 @@ def _manifest(directory: Path) -> Path:
     legacy = directory / "setup.py"
     pyproject = TomlFile.pyproject(directory)
     return legacy if legacy.is_file() and "project" not in pyproject.data else pyproject.path
-
-
-def _failed(about: _About, error: process.ProcessFailed, manifest: Path | None = None) -> SdistBuildError:
-    # The end of a backend's output says what went wrong; the beginning is its progress.
-    # What uv adds says where in a scratch directory the build failed, and hints at options that the user has not.
-    output = re.sub(r"(?m)^(error: Failed to build `.*|  cause: .*|hint: .*)$", "", error.stderr) + error.stdout
-    lines = [line for line in output.splitlines() if line.strip()] or error.stderr.splitlines()
-    how = f"took longer than {_TIME_LIMIT:.0f} s" if error.code is None else "failed"
-    return SdistBuildError(
-        f"building `{about.name}` {how}",
-        where=Origin(manifest) if manifest else None,
-        detail=about.said("\n".join(lines[-15:])),
-        remedy=(
-            "Build from a git checkout with its tags, or set SETUPTOOLS_SCM_PRETEND_VERSION"
-            if re.search(r"setuptools[-_]scm|vcs[-_]versioning", output)
-            else "Correct what the build complains about; it ran without tokens and other secrets"
-        ),
-    )
-
-
-def _canonical(wheel: Path, *, above: Path | None) -> bytes:
-    """A wheel that was built here, in one form: sorted, undated, uncompressed, so independent of zlib.
-
-    Requirements of its metadata that are paths in the copied checkout, which lies in `above`, lose that place.
-    """
-    content = io.BytesIO()
-    with zipfile.ZipFile(wheel) as source, zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as target:
-        for name in sorted(source.namelist()):
-            entry = zipfile.ZipInfo(name)
-            entry.external_attr = source.getinfo(name).external_attr
-            entry.create_system = 3
-            data = source.read(name)
-            if name.endswith(".dist-info/METADATA") and above:
-                data = data.replace(str(above).encode(), _ABOVE.encode())
-            target.writestr(entry, data)
-    return content.getvalue()

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from builder.errors import PackagesError
-from builder.monorepo.wheel import canonical_wheel, check_wheel, read_wheel
+from builder.monorepo.wheel import check_wheel, read_wheel
+from builder.resolution.built_wheel import canonical_wheel
 from tests.support.wheels import make_wheel
 
 DIST_INFO = "sample-1.0.dist-info"
@@ -121,7 +122,7 @@ def test_the_canonical_form_does_not_depend_on_how_the_wheel_was_written(tmp_pat
         compression=zipfile.ZIP_STORED,
     )
 
-    forms = [canonical_wheel(made.path, 1_700_000_000) for made in (one, other)]
+    forms = [canonical_wheel(made.path, epoch=1_700_000_000) for made in (one, other)]
 
     names = []
     for form, directory in zip(forms, ("one", "two"), strict=True):
