@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from builder.delivery.location_run import LocationRun
 from builder.deployment.context import Context, commit_url
-from builder.deployment.destination import Choice
 from builder.deployment.summary import (
     LocationOutcome,
     Outcome,
@@ -30,24 +30,45 @@ if TYPE_CHECKING:
     from builder.deployment.pull_request_comment import PullRequestComment
 
 
+_NOWHERE: Final = Context()
+"""Of code that goes nowhere."""
+
+
 class Announcement:
     """What GitHub Actions shows of a run; elsewhere it does nothing.
 
-    :param choice: where the code goes; None if nothing is updated.
+    :param context: where the code comes from.
+    :param commit_hash: of the code; None if it is not known, or nothing is updated.
     :param comment: on the pull request; None if there is none to write.
     :ivar updater: knows the deployment; None as long as there is none.
     """
 
     def __init__(
-        self, choice: Choice | None, environ: Mapping[str, str], comment: PullRequestComment | None = None
+        self,
+        environ: Mapping[str, str],
+        context: Context = _NOWHERE,
+        commit_hash: str | None = None,
+        comment: PullRequestComment | None = None,
     ) -> None:
-        self._context = choice.context if choice else Context()
-        self._commit = choice.destination.git.commit_hash if choice else None
+        self._context = context
+        self._commit = commit_hash
         self._environ = environ
         self._comment = comment
         self._ending = threading.Lock()
         self._ended = False
         self.updater: Updater | None = None
+
+    def fail(self, workspace: Path, error: BuilderError) -> None:
+        """Say why a run has come to nothing before its locations were known."""
+        text = _words(error.what, error.detail, error.remedy)
+        where = str(error.where) if error.where else None
+        outcome = replace(
+            self._outcome(()),
+            locations=(LocationOutcome(workspace.name, "failed", error=text, error_where=where),),
+        )
+        self._tell(outcome)
+        if summary := self._environ.get("GITHUB_STEP_SUMMARY"):
+            _notice(github_output.append_summary(Path(summary), job_summary(outcome)))
 
     def begin(self, runs: Sequence[LocationRun]) -> None:
         """Say that the work has begun."""

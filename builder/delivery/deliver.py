@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 
 from builder.delivery.announcement import Announcement, announced, state
+from builder.delivery.early_failure import announce_early_failure
 from builder.delivery.job import Job, build_locations, show_built, show_errors
 from builder.delivery.location_run import LocationRun, Update, Upload
 from builder.delivery.options import DeliveryOptions
@@ -19,7 +20,7 @@ from builder.deployment.cloud import Cloud
 from builder.deployment.destination import BranchDeployment, find_destination, parse_details
 from builder.deployment.organization import read_connection
 from builder.deployment.pull_request_comment import comment_of_run
-from builder.errors import LoadError
+from builder.errors import BuilderError, LoadError
 from builder.publishing.pex_registry import Check
 from builder.terminal.console import console
 from builder.terminal.github_log import in_actions
@@ -31,7 +32,13 @@ def deliver(job: Job, delivery: DeliveryOptions, *, only_plan: bool) -> int:
 
     Raises UsageError or ContextError if it is not certain where the code belongs.
     """
-    upload, update = _upload(delivery), _update(job, delivery)
+    upload = _upload(delivery)
+    try:
+        update = _update(job, delivery)
+    except BuilderError as error:
+        if in_actions():
+            announce_early_failure(job.workspace.path, error, os.environ, deploys=not only_plan)
+        raise
     if update:
         console.notices(update.choice.notices)
         if branch := update.closed:
@@ -124,9 +131,11 @@ def _announcement(job: Job, update: Update | None) -> Announcement | None:
     """What GitHub Actions is to show of the run, if it runs there."""
     if not in_actions():
         return None
-    choice = update.choice if update else None
-    comment = comment_of_run(job.workspace.path, choice.context, os.environ) if choice else None
-    return Announcement(choice, os.environ, comment)
+    if update is None:
+        return Announcement(os.environ)
+    choice = update.choice
+    comment = comment_of_run(job.workspace.path, choice.context, os.environ)
+    return Announcement(os.environ, choice.context, choice.destination.git.commit_hash, comment)
 
 
 def _connected(

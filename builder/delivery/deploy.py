@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from builder.building.target import projects_target
@@ -13,6 +14,7 @@ from builder.delivery.job import Job, build_locations, show_built, show_errors
 from builder.delivery.location_run import LocationRun
 from builder.delivery.options import DeliveryOptions
 from builder.delivery.plan import plan
+from builder.errors import BuilderError
 from builder.project.location import Workspace
 from builder.project.requirements import Wanted
 from builder.project.workspace import read_workspace
@@ -45,10 +47,12 @@ def deploy(
     out = options.output_directory(out_dir)
     process.allow(options.read_variables(delivery.variables))
     target = chosen_target(python_version, platform)
-    chosen = _choose(workspace, names)
+    with _failure_announced(workspace, deploys=delivery.update_code_location and not only_plan):
+        chosen = _choose(workspace, names)
+        target = target or projects_target(location.tree for location in chosen.locations)
     job = Job(
         workspace=chosen,
-        target=target or projects_target(location.tree for location in chosen.locations),
+        target=target,
         out_dir=out,
         include=include,
         wanted=Wanted(extras, groups),
@@ -62,10 +66,27 @@ def deploy(
     return show_errors(plan(job)) if only_plan else _build(job)
 
 
+@contextlib.contextmanager
+def _failure_announced(workspace: Path, *, deploys: bool) -> Iterator[None]:
+    """Tell GitHub Actions of an error that comes before the locations are known.
+
+    :param deploys: whether the pull request is to hear of it too.
+    """
+    try:
+        yield
+    except BuilderError as error:
+        if in_actions():
+            # With httpx, 150 ms to import, and only after a failure.
+            from builder.delivery.early_failure import announce_early_failure  # noqa: PLC0415
+
+            announce_early_failure(workspace, error, os.environ, deploys=deploys)
+        raise
+
+
 def _build(job: Job) -> int:
     started = time.monotonic()
     runs = [LocationRun(location) for location in job.workspace.locations]
-    announcement = Announcement(None, os.environ) if in_actions() else None
+    announcement = Announcement(os.environ) if in_actions() else None
     with announced(announcement, runs, job.build_json):
         build_locations(job, runs)
         for run in runs:

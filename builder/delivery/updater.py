@@ -99,7 +99,8 @@ class Updater:
         if isinstance(self._destination, BranchDeployment):
             self.deployment = self._cloud.create_or_update_branch_deployment(self._destination)
         deployment = self.deployment or ""
-        self._note_what_was_there(runs, self._cloud.entries(deployment))
+        present = self._cloud.entries(deployment)
+        self._note_what_was_there(runs, present)
         documents = [
             location_document(
                 run.location,
@@ -115,7 +116,7 @@ class Updater:
             f"these may or may not have been updated: {names_of(runs)} of `{deployment}`, see {self.page}"
         )
         try:
-            self._cloud.deploy(deployment, documents)
+            self._cloud.deploy(deployment, documents, present)
         except NotUpdated as error:
             for run in runs:
                 run.updated = run.name in error.updated

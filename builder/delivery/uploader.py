@@ -122,9 +122,11 @@ class Uploader:
         for identity, build in deps.items():
             if identity in self._recorded:
                 continue
-            content = _cached(build)
-            sharing = [run for run in runs if run.build and run.build.deps.identity == identity]
-            attempt(sharing, lambda: self._registry.record_deps(identity, tag, content), None)  # noqa: B023
+            try:
+                self._registry.record_deps(identity, tag, _cached(build))
+            except PublishError as error:
+                # The next run builds the deps PEX instead of finding it: no reason to keep this one from its end.
+                console.notices([Notice(error.what)])
             self._recorded.add(identity)
 
     def sizes(self, names: Sequence[str]) -> dict[str, int | None]:

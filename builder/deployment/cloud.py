@@ -19,6 +19,7 @@ from builder.deployment.organization import Connection
 from builder.deployment.updating import listed, reason, update_locations
 from builder.errors import CloudError, Notice
 from builder.publishing.pex_registry import NoUrl
+from builder.system import http, process
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +156,20 @@ class Cloud:
         return name
 
     def entries(self, deployment: str, *, retries: int = RETRIES) -> dict[str, Entry]:
-        """The locations of a deployment by name: what was deployed, and what has become of it."""
+        """The locations of a deployment by name: what was deployed, and what has become of it.
+
+        An answer that is an error is asked for again: it is about the server's trouble at that moment.
+        """
+        tries = 0
+        while True:
+            try:
+                return self._entries(deployment, retries)
+            except Uncertain:
+                tries += 1
+                if tries > retries or process.stopping.wait(http.pause_after(tries)):
+                    raise
+
+    def _entries(self, deployment: str, retries: int) -> dict[str, Entry]:
         if self._knows_outdated:
             try:
                 return read_entries(
@@ -189,13 +203,22 @@ class Cloud:
             tuple(str(error.get("message", "")).strip() for error in _mappings(errors)),
         )
 
-    def deploy(self, deployment: str, documents: Sequence[Mapping[str, object]]) -> None:
+    def deploy(
+        self, deployment: str, documents: Sequence[Mapping[str, object]], before: Mapping[str, Entry]
+    ) -> None:
         """Add or update locations, all or none where the server can; NotUpdated says which were updated.
 
         :param documents: from `location_document`.
+        :param before: what `entries` said of the deployment: where no answer comes, it tells an update from what
+            was there.
         """
         update_locations(
-            self._graphql, lambda: self.entries(deployment, retries=1), deployment, documents, self._tell
+            self._graphql,
+            lambda: self.entries(deployment, retries=1),
+            deployment,
+            documents,
+            self._tell,
+            before=before,
         )
 
     def _unreadable(self, what: str) -> Uncertain:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -51,12 +52,14 @@ class Maintenance(Exception):
 
     :param message: what it says of that.
     :param interval: seconds until it wants to be asked again.
+    :param limit: seconds after which it wants to be asked no more.
     """
 
-    def __init__(self, message: str, interval: float) -> None:
+    def __init__(self, message: str, interval: float, limit: float) -> None:
         super().__init__(message)
         self.message = message
         self.interval = interval
+        self.limit = limit
 
 
 def data_of(response: httpx.Response, connection: Connection) -> dict[str, Any]:
@@ -68,9 +71,9 @@ def data_of(response: httpx.Response, connection: Connection) -> dict[str, Any]:
     body = _json(response)
     if "maintenance" in body:
         given = body["maintenance"] if isinstance(body["maintenance"], dict) else {}
-        seconds = given.get("retry_interval")
-        interval = float(seconds) if isinstance(seconds, int | float) and seconds > 0 else 30.0
-        raise Maintenance(_clean(given.get("message") or "no reason given", connection), interval)
+        interval = _seconds(given.get("retry_interval"), 30)
+        limit = _seconds(given.get("timeout"), math.inf)
+        raise Maintenance(_clean(given.get("message") or "no reason given", connection), interval, limit)
     if response.has_redirect_location:
         raise CloudError(f"`{host}` sends elsewhere, as if it were no Dagster Cloud organization", remedy=_ADDRESS)
     if response.status_code in {401, 403, 404}:
@@ -138,3 +141,8 @@ def _denied(response: httpx.Response, connection: Connection) -> CloudError:
         404: (f"`{host}` knows no such organization or deployment (HTTP 404)", f"{_ADDRESS}, and the deployment"),
     }[response.status_code]
     return CloudError(what, detail=_excerpt(response, connection), remedy=remedy)
+
+
+def _seconds(value: object, otherwise: float) -> float:
+    """A number of seconds of a reply."""
+    return float(value) if isinstance(value, int | float) and value > 0 else otherwise

@@ -26,7 +26,10 @@ TIMEOUT: tuple[float, float] = (15, 60)
 """Seconds to connect, and between two pieces of an answer."""
 
 MAINTENANCE_PATIENCE: float = 300
-"""Seconds that a run waits in all for a server that is being maintained; the real client waits 16 hours."""
+"""Seconds that a run waits in all for a server that is being maintained, if the server does not say less.
+
+The real client waits as long as the server says, 16 hours by default.
+"""
 
 _LONGEST_WAIT: Final = 120.0
 """Seconds that one operation may take, retries included, beyond which no further attempt begins."""
@@ -98,6 +101,8 @@ class GraphQL:
 
     def _wait(self, pause: cloud_errors.Maintenance) -> None:
         state = f"Dagster Cloud (`{self.connection.host}`) is being maintained"
+        if not self._told:
+            self._patience = min(self._patience, pause.limit)
         if self._patience <= 0:
             raise CloudError(
                 state, detail=pause.message, remedy="Run it again when the maintenance is over"

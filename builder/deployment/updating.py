@@ -48,15 +48,18 @@ def update_locations(
     deployment: str,
     documents: Sequence[Document],
     tell: Callable[[Notice], None],
+    *,
+    before: Mapping[str, Entry],
 ) -> None:
     """Add or update locations in one call, or one by one where the server does not know that call.
 
-    :param entries: what the deployment holds now.
+    :param entries: gives what the deployment holds now.
+    :param before: what it held when it was looked at last.
     :param tell: hears of an update that took place although no answer came.
 
     Raises NotUpdated, or another CloudError where nothing was updated for certain.
     """
-    update = _Update(graphql, entries, deployment, tell)
+    update = _Update(graphql, entries, deployment, tell, before)
     everything = {"locations": list(documents)}
     try:
         update.send(operations.DEPLOY_LOCATIONS_FROM_DOCUMENT_MUTATION, "deployLocations", everything, documents)
@@ -71,9 +74,9 @@ def update_locations(
             update.send(text, field, document, [document])
         except CloudError as error:
             done, left = _names(documents[:index]), _names(documents[index + 1 :])
-            before = f"; {listed(done)} had been updated before" if done else ""
-            after = f"; {_were(left)} left unchanged" if left else ""
-            what = f"{error.what}{before}{after}"
+            updated = f"; {listed(done)} had been updated before" if done else ""
+            unchanged = f"; {_were(left)} left unchanged" if left else ""
+            what = f"{error.what}{updated}{unchanged}"
             unknown = error.unknown if isinstance(error, NotUpdated) else ()
             raise NotUpdated(error, what, updated=done, unknown=tuple(unknown)) from error
 
@@ -94,7 +97,9 @@ class _Update:
         entries: Callable[[], Mapping[str, Entry]],
         deployment: str,
         tell: Callable[[Notice], None],
+        before: Mapping[str, Entry],
     ) -> None:
+        self._before = before
         self._graphql = graphql
         self._entries = entries
         self._deployment = deployment
@@ -123,7 +128,7 @@ class _Update:
                     f"Look at the deployment `{self._deployment}`, or run it again: the same may be deployed twice"
                 )
                 raise NotUpdated(error, what, unknown=names) from error
-            missing = [document for document in documents if not _is_there(entries, document)]
+            missing = [document for document in documents if not self._is_there(entries, document)]
             if not missing:
                 self._tell(Notice(f"{error.what}; nevertheless {_were(_names(documents))} updated"))
                 return
@@ -136,6 +141,22 @@ class _Update:
         what = f"{error.what}; {_were(left)} not updated{late}{but}"
         raise NotUpdated(error, what, updated=done, unknown=left if error.late else ()) from error
 
+    def _is_there(self, entries: Mapping[str, Entry], document: Document) -> bool:
+        """Whether a deployment holds what a document says, and was told so since it was looked at last.
+
+        A document that changes settings only, or nothing, is told from what was there by the time of the update.
+        """
+        entry, before = entries.get(document["location_name"]), self._before.get(document["location_name"])
+        pex, git = document.get("pex_metadata") or {}, document.get("git") or {}
+        if entry is None or (entry.pex_tag, entry.commit_hash, entry.image) != (
+            pex.get("pex_tag"),
+            git.get("commit_hash"),
+            document.get("image"),
+        ):
+            return False
+        # A server that does not say the time says 0.
+        return before is None or not entry.timestamp or entry.timestamp != before.timestamp
+
 
 def _names(documents: Sequence[Document]) -> list[str]:
     return [str(document["location_name"]) for document in documents]
@@ -143,17 +164,6 @@ def _names(documents: Sequence[Document]) -> list[str]:
 
 def _were(names: Sequence[str]) -> str:
     return f"{listed(names)} {'was' if len(names) == 1 else 'were'}"
-
-
-def _is_there(entries: Mapping[str, Entry], document: Document) -> bool:
-    """Whether a deployment holds the version of a document."""
-    entry = entries.get(document["location_name"])
-    pex, git = document.get("pex_metadata") or {}, document.get("git") or {}
-    return entry is not None and (entry.pex_tag, entry.commit_hash, entry.image) == (
-        pex.get("pex_tag"),
-        git.get("commit_hash"),
-        document.get("image"),
-    )
 
 
 def _check(reply: object, documents: Sequence[Document], deployment: str) -> None:

@@ -42,6 +42,8 @@ _ASKING: Final = 0.25
 """The part of a file's time that it may take to find out whether it has to be sent at all."""
 _CURIOSITY: Final = 15.0
 """Seconds that finding out what nothing depends on may take."""
+_RECORD_SECONDS: Final = 30.0
+"""Seconds that reading or writing a record may take: it only spares work."""
 _DIRECTORY_LIMIT: Final = 1 << 26
 _SMALL: Final = 1 << 23
 """Bytes: a file of at most this size, as source PEX files are, is read back whole."""
@@ -193,7 +195,7 @@ class PexRegistry:
         The notice says why a record that exists is of no use.
         """
         name = record_name(identity, tag)
-        deadline = Deadline(self._timeout)
+        deadline = Deadline(min(self._timeout, _RECORD_SECONDS))
         try:
             [link] = self._links([name], "GET").values()
             content = self._transfers.read(link, LIMIT, deadline)
@@ -215,7 +217,7 @@ class PexRegistry:
         name = record_name(identity, tag)
         fields = {"deps_pex_name": deps.name, "dagster_version": deps.dagster_version, "size": deps.size}
         content = json.dumps({**fields, **({"sha256": deps.sha256} if deps.sha256 else {})}).encode()
-        deadline = Deadline(self._timeout)
+        deadline = Deadline(min(self._timeout, _RECORD_SECONDS))
         try:
             [source] = self._links([name], "GET").values()
             [target] = self._links([name], "PUT").values()

@@ -222,15 +222,20 @@ def retrying(
                 raise
             if tries == attempts:
                 raise _changed(error, f"{error}; tried {tries} times") from error.__cause__
-            # Jitter, so that all who were turned away do not come back at the same moment.
-            longest = min(_LONGEST_PAUSE, PAUSE * 2**tries)
-            pause = max(random.uniform(longest / 2, longest), error.retry_after)  # noqa: S311  (not for secrets)
+            pause = max(pause_after(tries), error.retry_after)
             if deadline and pause >= deadline.left():
                 seconds = error.retry_after
                 asked = f" and asks to be left alone for {seconds:.0f} seconds" if seconds else ""
                 raise _changed(error, str(deadline.passed(f"{error}{asked}"))) from error.__cause__
             if process.stopping.wait(pause):
                 raise _changed(error, f"{error}; it was stopped") from error.__cause__
+
+
+def pause_after(tries: int) -> float:
+    """Seconds to wait after so many attempts that failed."""
+    # Jitter, so that all who were turned away do not come back at the same moment.
+    longest = min(_LONGEST_PAUSE, PAUSE * 2**tries)
+    return random.uniform(longest / 2, longest)  # noqa: S311  (not for secrets)
 
 
 def _changed(error: HttpError, text: str) -> HttpError:

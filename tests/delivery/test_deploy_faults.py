@@ -173,11 +173,26 @@ def test_a_damaged_deps_pex_of_the_cache_is_named_with_the_way_out(
     assert "--force-rebuild-deps" in error
 
 
-def test_a_record_that_cannot_be_written_leaves_the_location_alone(here: Deploying) -> None:
-    here.cloud.inject("PUT", faults.Status(500), name="requirements-*")
-    error = here.deploy("--deps-cache-tag-write=main").failed()
-    assert "requirements-" in error
-    here.assert_untouched()
+RECORD_FAULTS: dict[str, tuple[str, faults.Fault]] = {
+    "PUT 500": ("PUT", faults.Status(500)),
+    "PUT 403": ("PUT", faults.Status(403)),
+    "PUT damaged": ("PUT", faults.Corrupt(one_byte=True)),
+    "PUT lost": ("PUT", faults.Lose()),
+    "no URL": ("generateServerlessPexUrl:PUT", faults.NullUrl()),
+    "GET 500": ("GET", faults.Status(500)),
+    "GET damaged": ("GET", faults.Corrupt()),
+    "GET without URL": ("generateServerlessPexUrl:GET", faults.GraphQLErrors("no such key")),
+}
+
+
+@pytest.mark.parametrize("case", RECORD_FAULTS)
+def test_a_record_that_cannot_be_had_is_a_warning(here: Deploying, case: str) -> None:
+    on, fault = RECORD_FAULTS[case]
+    here.cloud.inject(on, fault, name="requirements-*")
+    ran = here.deploy("--deps-cache-tag-read=main", "--deps-cache-tag-write=main").succeeded()
+    assert "warning: " in ran.stderr
+    assert "requirements-" in ran.stderr
+    here.assert_whole()
 
 
 def test_a_location_does_not_wait_for_the_files_of_another(here: Deploying) -> None:

@@ -164,6 +164,32 @@ def test_a_token_that_does_not_do_is_in_the_comment(job: Actions, token: str) ->
         assert "DAGSTER_CLOUD_API_TOKEN" in text
 
 
+@pytest.mark.parametrize("options, kind", [((), "pull request"), ((), "push"), (("--plan",), "pull request")])
+def test_an_error_before_the_workspace_is_read_is_told_too(
+    job: Actions, options: tuple[str, ...], kind: str
+) -> None:
+    job.here.place.workspace("locations:\n  - location_name: sales\n   code_source: {}\n")
+    error = (job.pull_request if kind == "pull request" else job.push)(*options).failed()
+    assert "not valid YAML" in error
+    assert "not valid YAML" in job.summary
+    assert "cloud.yaml" in job.summary
+    comments = job.comments()
+    assert len(comments) == (kind == "pull request" and not options)
+    assert all("❌ failed" in comment and "not valid YAML" in comment for comment in comments)
+    # What comes next takes its place.
+    job.here.locations("sales")
+    job.pull_request().succeeded()
+    (comment,) = job.comments()
+    assert "✅ ready" in comment
+
+
+def test_a_deployment_that_is_not_certain_is_told_too(job: Actions) -> None:
+    event = {"pull_request": {"number": 12}}
+    assert job.here.deploy(env=job.environ(event, "pull_request")).code == 1
+    assert "❌ failed" in job.summary
+    assert job.comments() == []
+
+
 def test_a_base_that_is_not_there_is_told_before_anything_is_built(job: Actions) -> None:
     error = job.pull_request("--deployment=prd").failed()
     assert "there is no full deployment `prd`" in error

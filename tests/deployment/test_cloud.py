@@ -342,6 +342,16 @@ def test_maintenance_without_end_is_an_error(cloud: Cloud, server: CloudServer) 
     assert caught.value.detail == "back at nine"
 
 
+def test_maintenance_is_waited_for_no_longer_than_the_server_says(cloud: Cloud, server: CloudServer) -> None:
+    server.inject("graphql", faults.Maintenance("back at nine", timeout=0.01, retry_interval=0.004))
+
+    with pytest.raises(CloudError, match="is being maintained"):
+        cloud.check_access()
+
+    # 0.004, 0.004, and the 0.002 that are left.
+    assert len(server.requests) == 4
+
+
 def test_waiting_for_maintenance_ends_with_the_run(
     cloud: Cloud, server: CloudServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -475,14 +485,14 @@ def test_a_branch_deployment_that_is_refused_is_an_error(cloud: Cloud) -> None:
 
 
 def test_all_locations_are_updated_in_one_call(cloud: Cloud, server: CloudServer) -> None:
-    cloud.deploy("prod", [document("sales"), document("stock")])
+    cloud.deploy("prod", [document("sales"), document("stock")], {})
 
     assert server.operations() == ["deployLocations"]
     assert server.locations() == {"sales": document("sales"), "stock": document("stock")}
 
 
 def test_what_was_deployed_can_be_read_back(cloud: Cloud) -> None:
-    cloud.deploy("prod", [document("sales", image="mine:1")])
+    cloud.deploy("prod", [document("sales", image="mine:1")], {})
 
     entry = cloud.entries("prod")["sales"]
 
@@ -510,11 +520,11 @@ def test_what_was_deployed_can_be_read_back(cloud: Cloud) -> None:
 def test_a_refused_update_says_why_and_leaves_the_location(
     cloud: Cloud, server: CloudServer, fault: faults.Fault, said: str
 ) -> None:
-    cloud.deploy("prod", [document(tag="1")])
+    cloud.deploy("prod", [document(tag="1")], {})
     server.inject("deployLocations", fault)
 
     with pytest.raises(CloudError) as caught:
-        cloud.deploy("prod", [document(tag="2")])
+        cloud.deploy("prod", [document(tag="2")], {})
 
     assert said in words(caught.value)
     assert "{'" not in words(caught.value)
@@ -526,7 +536,7 @@ def test_an_update_whose_answer_got_lost_is_known_to_have_taken_place(
 ) -> None:
     server.inject("deployLocations", faults.LostReply())
 
-    cloud.deploy("prod", [document()])
+    cloud.deploy("prod", [document()], {})
 
     assert ["`sales` was updated" in notice.text for notice in notices] == [True]
 
@@ -538,7 +548,7 @@ def test_an_update_that_was_not_answered_in_time_may_still_come(
     server.inject("deployLocations", faults.Hang(), times=1)
 
     with pytest.raises(NotUpdated, match="`sales` was not updated, but it may still be") as caught:
-        cloud.deploy("prod", [document()])
+        cloud.deploy("prod", [document()], {})
 
     assert caught.value.unknown == {"sales"}
     assert server.operations().count("deployLocations") == 1
@@ -560,7 +570,7 @@ def test_an_update_that_comes_late_is_seen(
 
     monkeypatch.setattr(cloud, "entries", look_too_early)
 
-    cloud.deploy("prod", [document()])
+    cloud.deploy("prod", [document()], {})
 
     assert "`sales` was updated" in notices[0].text
 
@@ -570,12 +580,41 @@ def test_an_update_of_which_nothing_can_be_found_out_says_so(cloud: Cloud, serve
     server.inject("workspaceOrError", faults.GraphQLErrors())
 
     with pytest.raises(NotUpdated, match="could not be found out whether `sales` was updated") as caught:
-        cloud.deploy("prod", [document()])
+        cloud.deploy("prod", [document()], {})
 
     assert not caught.value.updated
     assert caught.value.unknown == {"sales"}
     with pytest.raises(NotUpdated, match="could not be found out whether `sales`, `stock` were updated"):
-        cloud.deploy("prod", [document("sales"), document("stock")])
+        cloud.deploy("prod", [document("sales"), document("stock")], {})
+
+
+def test_an_update_of_settings_only_is_not_taken_for_what_was_there(cloud: Cloud, server: CloudServer) -> None:
+    cloud.deploy("prod", [document()], {})
+    before = cloud.entries("prod")
+    # The request is lost on its way, not the answer.
+    server.inject("deployLocations", faults.Reset())
+
+    with pytest.raises(NotUpdated, match="`sales` was not updated"):
+        cloud.deploy("prod", [document(working_directory="elsewhere")], before)
+
+    server.heal()
+    server.inject("deployLocations", faults.LostReply())
+    cloud.deploy("prod", [document(working_directory="elsewhere")], before)
+    assert server.locations()["sales"]["working_directory"] == "elsewhere"
+
+
+@pytest.mark.parametrize(
+    "fault", [faults.PythonError("Exception: the database is gone"), faults.GraphQLErrors(), faults.NullData()]
+)
+def test_a_look_at_the_workspace_is_repeated(cloud: Cloud, server: CloudServer, fault: faults.Fault) -> None:
+    cloud.deploy("prod", [document()], {})
+    server.inject("workspaceOrError", fault, times=2)
+
+    assert list(cloud.entries("prod")) == ["sales"]
+
+    server.inject("workspaceOrError", fault)
+    with pytest.raises(CloudError):
+        cloud.entries("prod")
 
 
 UNKNOWN = faults.GraphQLErrors("Cannot query field 'deployLocations' on type 'Mutation'.")
@@ -584,7 +623,7 @@ UNKNOWN = faults.GraphQLErrors("Cannot query field 'deployLocations' on type 'Mu
 def test_an_older_server_gets_one_location_after_the_other(cloud: Cloud, server: CloudServer) -> None:
     server.inject("deployLocations", UNKNOWN)
 
-    cloud.deploy("prod", [document("sales"), document("stock")])
+    cloud.deploy("prod", [document("sales"), document("stock")], {})
 
     assert server.operations() == ["deployLocations", *["addOrUpdateLocationFromDocument"] * 2]
     assert list(server.locations()) == ["sales", "stock"]
@@ -595,7 +634,7 @@ def test_a_failure_among_single_updates_says_what_was_done(cloud: Cloud, server:
     server.inject("addOrUpdateLocationFromDocument", faults.InvalidLocation(), name="stock")
 
     with pytest.raises(NotUpdated, match="`stock` invalid") as caught:
-        cloud.deploy("prod", [document("sales"), document("stock"), document("staff")])
+        cloud.deploy("prod", [document("sales"), document("stock"), document("staff")], {})
 
     assert caught.value.updated == {"sales"}
     assert not caught.value.unknown
@@ -608,7 +647,7 @@ def test_a_failure_among_single_updates_says_what_was_done(cloud: Cloud, server:
 def test_a_server_that_does_not_tell_of_outdated_versions_is_asked_as_the_real_client_asks(
     cloud: Cloud, server: CloudServer, notices: list[Notice]
 ) -> None:
-    cloud.deploy("prod", [document()])
+    cloud.deploy("prod", [document()], {})
     message = 'Cannot query field "hasOutdatedData" on type "WorkspaceEntry".'
     server.inject("BuilderLocations", faults.GraphQLErrors(message))
 
