@@ -29,7 +29,7 @@ from builder.terminal.running import run_command, verbosity_options
 @options.wanted_options
 @options.target_options
 @delivery_options
-@option(OUTPUT, "--plan", is_flag=True, help="Say what would be done, and do nothing of it.")
+@option(OUTPUT, "--plan", is_flag=True, help="Print what would be done, without doing it.")
 @options.report_option
 @verbosity_options
 def main(

@@ -36,6 +36,20 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["BUILDER_CACHE_DIR"] = str(config.cache.mkdir("builder"))
 
 
+_MARKS = {
+    "builder_pex": [pytest.mark.slow, pytest.mark.network],
+    "code_server": [pytest.mark.slow, pytest.mark.network, pytest.mark.xdist_group("code server")],
+}
+"""What every test that uses a fixture is."""
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    for fixture, marks in _MARKS.items():
+        if fixture in getattr(item, "fixturenames", ()):
+            for mark in marks:
+                item.add_marker(mark)
+
+
 @pytest.fixture
 def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache of the test's own, instead of the warm one that tests otherwise share."""
@@ -70,7 +84,7 @@ def server_storage() -> Iterator[CloudServer]:
 def code_server(server_storage: CloudServer) -> Iterator[CodeServer]:
     """The real receiving server, one for all tests: it unpacks a deps PEX once, which takes ten seconds.
 
-    Tests that use it have the mark `xdist_group("code server")`, and names of their own for their locations.
+    Each location that a test creates has a name of its own.
     """
     with CodeServer(storage=server_storage.storage_environ()) as server:
         yield server

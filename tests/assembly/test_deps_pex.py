@@ -19,6 +19,8 @@ from tests.support.pextools import REPOSITORY, Reader, Tree, run, site_packages,
 from tests.support.pythons import any_python
 from tests.support.wheels import make_wheel
 
+pytestmark = [pytest.mark.slow, pytest.mark.network]
+
 # What may differ from a PEX that pex built of the same wheels; docs/pex-layout.md tells why.
 HARMLESS = {
     "2.1.132": {"PEX-INFO", "lib/python3.11/site-packages/__pex__/__init__.py"},

@@ -19,6 +19,8 @@ from tests.support.commands import Ran, Workshop, have_ended, workshop
 from tests.support.index import Fault
 from tests.support.wheels import make_wheel
 
+pytestmark = pytest.mark.slow
+
 DAGSTER = "dagster-1.13.27-py3-none-any.whl"
 PROMPTLY = 15
 """Seconds: far more than an orderly end takes, far less than any time limit of uv's or of a transfer."""

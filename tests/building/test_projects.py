@@ -27,6 +27,8 @@ from tests.support.server import CodeServer, ServerRefusedError
 from tests.support.verified import verified
 from tests.support.wheels import download_wheels, make_wheel
 
+pytestmark = [pytest.mark.slow, pytest.mark.network]
+
 RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
 TRAITS = load_traits()
 BACKENDS = (
@@ -328,9 +330,6 @@ def test_the_index_would_have_served_a_decoy(shop: Shop, tmp_path: Path) -> None
     shop.place.index.requests[:] = [path for path in shop.place.index.requests if path not in asked]
 
 
-@pytest.mark.slow
-@pytest.mark.network
-@pytest.mark.xdist_group("code server")
 def test_the_real_server_and_verify_load_what_each_backend_installs(
     shop: Shop, code_server: CodeServer, tmp_path: Path
 ) -> None:

@@ -13,6 +13,8 @@ from tests.support.commands import Ran, Workshop, make_sdist, put_setuptools, wo
 from tests.support.pythons import any_python
 from tests.support.wheels import make_wheel
 
+pytestmark = pytest.mark.slow
+
 RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 _FILES = {

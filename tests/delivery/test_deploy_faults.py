@@ -14,6 +14,8 @@ from tests.support.cloud import faults
 from tests.support.cloud.deployments import Deployment, LocationRecord
 from tests.support.deploying import OLD, Deploying, deploying
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def here(tmp_path: Path) -> Iterator[Deploying]:

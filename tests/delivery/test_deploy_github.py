@@ -20,6 +20,8 @@ from tests.support.deploying import OLD, Deploying, deploying
 from tests.support.repositories import Repository, pull_request_event, repository_event
 from tests.support.wheels import make_wheel
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = "acme/my.github.io"
 BRANCH = "feature/größe#1"
 

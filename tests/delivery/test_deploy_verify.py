@@ -15,6 +15,8 @@ from tests.support.cloud import CloudServer
 from tests.support.commands import Ran, run_command, write_tree
 from tests.support.deploying import DETAILS
 
+pytestmark = [pytest.mark.slow, pytest.mark.network]
+
 REPOSITORY = Path(__file__).parents[2]
 
 GOOD = (

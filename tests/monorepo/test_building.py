@@ -24,6 +24,8 @@ from tests.support.commands import write_tree
 from tests.support.monorepo import PUBLISHED, Era, make_monorepo
 from tests.support.repositories import Repository
 
+pytestmark = pytest.mark.slow
+
 _HATCHLING = '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
 
 

@@ -30,6 +30,8 @@ from tests.support.index import Index, serving
 from tests.support.programs import REPOSITORY
 from tests.support.wheels import make_wheel
 
+pytestmark = [pytest.mark.slow, pytest.mark.containers]
+
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 EPOCH = 1_700_000_000
 VERSION = "1.13.30.dev42+g0123456"

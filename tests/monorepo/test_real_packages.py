@@ -26,6 +26,8 @@ from builder.resolution import uv
 from builder.system import process, storage
 from tests.support.real_packages import PYPROJECT_ERA, SETUP_PY_ERA, Release, fetch, lay_out
 
+pytestmark = [pytest.mark.slow, pytest.mark.network]
+
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 _CHECKED = {

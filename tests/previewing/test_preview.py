@@ -22,6 +22,8 @@ from tests.support.browser import HEIGHT, SECONDS, WIDTH, browser
 from tests.support.commands import have_ended, run_command, write_tree
 from tests.support.programs import REPOSITORY
 
+pytestmark = [pytest.mark.slow, pytest.mark.network, pytest.mark.browser]
+
 RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 SALES = """

@@ -23,6 +23,8 @@ from tests.support.containers import Containers, container_settings, push_base, 
 from tests.support.monorepo import PUBLISHED, WEBAPP, make_monorepo
 from tests.support.programs import REPOSITORY
 
+pytestmark = [pytest.mark.slow, pytest.mark.containers]
+
 WORKFLOWS = sorted((REPOSITORY / ".github" / "workflows").glob("*.yml"))
 CORE, ALL = (
     REPOSITORY / ".github" / "workflows" / name

@@ -13,6 +13,8 @@ import pytest
 from tests.support.commands import DAGSTER, Workshop, workshop, write_tree
 from tests.support.wheels import make_wheel
 
+pytestmark = [pytest.mark.slow, pytest.mark.network]
+
 UV_PROJECT = """
 [project]
 name = "app"

@@ -9,8 +9,6 @@ import json
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.support.commands import run_command
 from tests.support.programs import REPOSITORY
 from tests.support.projects import Trait, load_traits
@@ -20,9 +18,6 @@ from tests.support.verified import verified
 RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
-@pytest.mark.slow
-@pytest.mark.network
-@pytest.mark.xdist_group("code server")
 def test_the_server_finds_the_code(tmp_path: Path, code_server: CodeServer) -> None:
     traits = [trait for trait in load_traits() if trait.assets]
     locations = []

@@ -35,9 +35,6 @@ class Build(Protocol):
     def __call__(self, workspace: Path, *options: str, **environment: str) -> Built: ...
 
 
-pytestmark = [pytest.mark.slow, pytest.mark.network, pytest.mark.xdist_group("code server")]
-
-
 @pytest.fixture
 def build(tmp_path: Path) -> Build:
     """Build a workspace through the command line."""

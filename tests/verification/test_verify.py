@@ -20,6 +20,8 @@ import yaml
 from tests.support.commands import Ran, run_command, write_tree
 from tests.support.projects import PROJECTS
 
+pytestmark = [pytest.mark.slow, pytest.mark.network]
+
 RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
 BROKEN = sorted(path.name for path in PROJECTS.glob("broken-*"))
 
