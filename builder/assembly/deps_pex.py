@@ -16,7 +16,7 @@ from typing import Final
 from builder.assembly.archive import ArchiveWriter, Member
 from builder.assembly.bootstrap import bootstrap
 from builder.assembly.contents import PackedDistribution, packed_distribution
-from builder.assembly.installation import LAYOUT, STASH, InstalledWheel, Unsupported, install
+from builder.assembly.installation import LAYOUT, STASH, InstalledWheel, UnsupportedWheelError, install
 from builder.assembly.pex_file import frame, preamble
 from builder.assembly.pex_installation import install_by_pex
 from builder.assembly.wheels import Wheel, WheelFile, open_wheel
@@ -84,7 +84,7 @@ def _install_all(files: Iterable[WheelFile], python_version: str) -> tuple[list[
         wheel = open_wheel(file)
         try:
             installed.append(install(wheel))
-        except Unsupported as reason:
+        except UnsupportedWheelError as reason:
             unusual.append(wheel)
             notices.append(Notice(f"`{file.filename}` is installed by pex, because {reason}"))
     if unusual:

@@ -28,7 +28,7 @@ from builder.assembly.source_tree import (
 )
 from builder.assembly.wheels import Wheel, WheelFile, open_wheel
 from builder.errors import AssemblyError, Notice
-from builder.project.external_files import Outside
+from builder.project.external_files import ExternalPath
 from builder.project.files import Selection
 from builder.system import storage
 
@@ -99,7 +99,7 @@ class SourceLayer:
 def source_layer(
     selection: Selection,
     wheels: Sequence[Path],
-    outside: Sequence[Outside],
+    outside: Sequence[ExternalPath],
     *,
     scheme: Scheme,
     user: ImageUser,
@@ -180,7 +180,7 @@ def _without_paths(wheel: Wheel) -> tuple[Wheel, frozenset[str]]:
     return replace(wheel, entries={**wheel.entries, name: deflated(name, changed)}), frozenset({name})
 
 
-def _project_members(selection: Selection, outside: Sequence[Outside]) -> Iterator[Member]:
+def _project_members(selection: Selection, outside: Sequence[ExternalPath]) -> Iterator[Member]:
     entries: dict[str, SourceEntry] = {}
     root = APP[1:]
     places = [(root, selection.files), *((place_of(each, root, _TOP), each.selection.files) for each in outside)]

@@ -22,7 +22,7 @@ LAYOUT: Final = ".layout.json"
 _BYTECODE: Final = re.compile(r"\.py[co]$|\.pyc\.[0-9]+$")
 
 
-class Unsupported(Exception):
+class UnsupportedWheelError(Exception):
     """A valid wheel that is so unusual that pex itself should install it; the message says why."""
 
 
@@ -38,11 +38,11 @@ class InstalledWheel:
 
 
 def install(wheel: Wheel) -> InstalledWheel:
-    """Lay a wheel's files out; raises AssemblyError if they cannot be, Unsupported if pex should do it."""
+    """Lay a wheel's files out; raises AssemblyError, or UnsupportedWheelError if pex should do it."""
     members: dict[str, Member] = {}
     for member in _spread(wheel):
         if member.name in members:
-            raise Unsupported(f"it has two files for `{member.name}`")
+            raise UnsupportedWheelError(f"it has two files for `{member.name}`")
         members[member.name] = member
     own = [*_console_scripts(wheel), stored(f"{wheel.dist_info}/INSTALLER", b"pex\n"), _layout(wheel)]
     members |= {member.name: member for member in own}
@@ -64,7 +64,7 @@ def _spread(wheel: Wheel) -> Iterator[Member]:
     }
     for name, member in wheel.entries.items():
         if "\\" in name or name.startswith(f"{STASH}/"):
-            raise Unsupported(f"it has a file named `{name}`")
+            raise UnsupportedWheelError(f"it has a file named `{name}`")
         relative, target, executable = name, name, member.executable
         if name.startswith(data_directory):
             scheme, _, relative = name.removeprefix(data_directory).partition("/")

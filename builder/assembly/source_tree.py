@@ -15,7 +15,7 @@ from typing import Final
 
 from builder.assembly.source_pex import SourceEntry
 from builder.errors import AssemblyError, Notice, ProjectError
-from builder.project.external_files import Outside
+from builder.project.external_files import ExternalPath
 from builder.project.files import ProjectFile, Selection
 
 ROOT: Final = "working_directory/root"
@@ -45,7 +45,7 @@ _SCHEMES: Final = {"purelib": "", "platlib": "", "data": "", "scripts": "bin/"}
 
 
 def source_entries(
-    selection: Selection, wheels: Sequence[Path], outside: Sequence[Outside] = ()
+    selection: Selection, wheels: Sequence[Path], outside: Sequence[ExternalPath] = ()
 ) -> tuple[list[SourceEntry], list[Notice]]:
     """The entries of a source PEX.
 
@@ -135,7 +135,7 @@ def _module_root(path: Path, files: Sequence[ProjectFile]) -> tuple[str, dict[st
     return None
 
 
-def place_of(outside: Outside, root: str, top: str = "") -> str:
+def place_of(outside: ExternalPath, root: str, top: str = "") -> str:
     """Where what lies outside of the build directory goes, given where that goes.
 
     :param top: the directory that it must stay below; empty for what `root` is relative to.

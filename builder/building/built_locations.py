@@ -10,10 +10,10 @@ from typing import Any
 from builder.errors import LoadError, Origin, ProjectError, UsageError
 from builder.project.workspace import read_workspace
 from builder.verification.load import CodeSource
-from builder.verification.verify import Outcome, ToVerify
+from builder.verification.verify import ToVerify, VerifyResult
 
 
-def built_locations(out_dir: Path, names: Sequence[str]) -> tuple[list[ToVerify], dict[str, Outcome]]:
+def built_locations(out_dir: Path, names: Sequence[str]) -> tuple[list[ToVerify], dict[str, VerifyResult]]:
     """What `builder.deploy` built, and what it could not build."""
     path = out_dir.absolute() / "build.json"
     remedy = "Build first: builder.pex -m builder.deploy WORKSPACE OUT_DIR"
@@ -31,7 +31,7 @@ def built_locations(out_dir: Path, names: Sequence[str]) -> tuple[list[ToVerify]
             )
     declared = dict(_origins(Path(report["workspace"])))
     items: list[ToVerify] = []
-    failed: dict[str, Outcome] = {}
+    failed: dict[str, VerifyResult] = {}
     for name, entry in entries.items():
         if names and name not in names:
             continue

@@ -7,7 +7,7 @@ from typing import Final
 
 from builder.assembly.contents import PackedDistribution, PackedFile, duplicates
 from builder.building.steps import DepsBuild, SourceBuild
-from builder.resolution.lock_diff import LockDiff, Locked
+from builder.resolution.lock_diff import LockDiff, LockEntry
 from builder.terminal.console import console
 from builder.terminal.formatting import size
 
@@ -132,5 +132,5 @@ def _diff_rows(diff: LockDiff) -> Iterator[list[str]]:
         yield ["changed", new.name, old.version, new.version + same, _size(old), _size(new)]
 
 
-def _size(entry: Locked) -> str:
+def _size(entry: LockEntry) -> str:
     return _UNKNOWN if entry.size is None else size(entry.size)

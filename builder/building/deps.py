@@ -8,7 +8,7 @@ from builder.building.contents_table import show_contents
 from builder.building.steps import build_deps, read_project, resolve_project
 from builder.building.target import projects_target
 from builder.project.location import SourceTree
-from builder.project.requirements import Wanted
+from builder.project.requirements import RequestedExtras
 from builder.resolution.backend import LocalPackages
 from builder.resolution.target import chosen_target
 from builder.terminal import options
@@ -34,7 +34,7 @@ def build_deps_pex(
         project,
         target,
         LocalPackages(target.python_version, out).metadata,
-        Wanted(extras, groups),
+        RequestedExtras(extras, groups),
     )
     lock, _step = resolve_project(requirements, target)
     built = build_deps(lock, requirements, out)

@@ -6,13 +6,13 @@ import json
 from pathlib import Path
 
 from builder.building.contents_table import show_diff
-from builder.resolution.lock_diff import LockDiff, Locked, diff_locks, read_locked
+from builder.resolution.lock_diff import LockDiff, LockEntry, diff_locks, read_lock_entries
 from builder.terminal.console import console
 
 
 def diff_lock_files(old_lock: Path, new_lock: Path, *, as_json: bool) -> None:
     """Show how a lock differs from another; raises ResolutionError for a file that is no lock."""
-    diff = diff_locks(read_locked(old_lock), read_locked(new_lock))
+    diff = diff_locks(read_lock_entries(old_lock), read_lock_entries(new_lock))
     if as_json:
         console.result(json.dumps(_report(diff), indent=2))
     else:
@@ -30,9 +30,9 @@ def _report(diff: LockDiff) -> dict[str, object]:
     }
 
 
-def _entry(entry: Locked) -> dict[str, object]:
+def _entry(entry: LockEntry) -> dict[str, object]:
     return {"name": entry.name, **_of(entry)}
 
 
-def _of(entry: Locked) -> dict[str, object]:
+def _of(entry: LockEntry) -> dict[str, object]:
     return {"version": ", ".join(entry.versions) or None, "size": entry.size}

@@ -26,7 +26,7 @@ from builder.system import cache, process, storage
 from builder.terminal.console import console
 from builder.terminal.formatting import size
 
-_SECONDS: Final = 120
+_TIMEOUT_SECONDS: Final = 120
 # What `pythonX.Y` on PATH can be. Where a project has a setup.py, or a distribution no wheel, it has to work.
 _WORKING: Final = "working"
 _BROKEN: Final = "on PATH, but not working"
@@ -35,7 +35,7 @@ _SAMPLE: Final = "builder_selftest_sample"
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class CheckResult:
     """One thing that the builder needs.
 
     :param text: what was seen, or what is wrong.
@@ -51,7 +51,7 @@ class Check:
 def selftest(*, offline: bool, as_json: bool) -> int:
     """Run all checks and show them; returns 1 if anything does not work, else 0."""
     probes: dict[str, Callable[[], str]] = {
-        "builder": lambda: f"{_version('builder')} in {_place()}",
+        "builder": lambda: f"{_version('builder')} in {_location()}",
         "python": _python,
         "pex": _pex,
         "uv": _uv,
@@ -76,17 +76,17 @@ def selftest(*, offline: bool, as_json: bool) -> int:
     return 0 if all(check.ok for check in checks) else 1
 
 
-def _check(name: str, probe: Callable[[], str]) -> Check:
+def _check(name: str, probe: Callable[[], str]) -> CheckResult:
     try:
-        return Check(name, ok=True, text=probe())
+        return CheckResult(name, ok=True, text=probe())
     except BuilderError as error:
         # The last line of what a program says is the one that tells why.
         detail = f": {error.detail.strip().splitlines()[-1].strip()}" if error.detail else ""
         remedy = error.remedy or f"Fetch builder.pex again and remove `{storage.cache_directory()}`"
-        return Check(name, ok=False, text=f"{error.what}{detail}", remedy=remedy)
+        return CheckResult(name, ok=False, text=f"{error.what}{detail}", remedy=remedy)
 
 
-def _show(check: Check) -> None:
+def _show(check: CheckResult) -> None:
     console.result(f"{'✓' if check.ok else '✗'} {check.name}: {check.text}")
     if check.remedy:
         console.result(f"  hint: {check.remedy}")
@@ -96,7 +96,7 @@ def _version(module: str) -> str:
     """The last word of what a module answers to `--version`, started as a user would start it."""
     if pex := os.environ.get("BUILDER_PEX"):
         command = [sys.executable, pex, "-m", module, "--version"]
-        finished = process.run(command, env=process.clean_environment(), timeout=_SECONDS)
+        finished = process.run(command, env=process.clean_environment(), timeout=_TIMEOUT_SECONDS)
     else:
         finished = process.run_module(module, ["--version"], env=process.clean_environment())
     words = finished.stdout.split()
@@ -105,7 +105,7 @@ def _version(module: str) -> str:
     return words[-1]
 
 
-def _place() -> str:
+def _location() -> str:
     return os.environ.get("BUILDER_PEX") or str(Path(__file__).parents[2])
 
 
@@ -122,7 +122,7 @@ def _pex() -> str:
 
 
 def _uv() -> str:
-    version = uv.run(["--version"], timeout=_SECONDS).stdout.removeprefix("uv ").partition(" ")[0].strip()
+    version = uv.run(["--version"], timeout=_TIMEOUT_SECONDS).stdout.removeprefix("uv ").partition(" ")[0].strip()
     return f"{version} at {uv.executable()}"
 
 
@@ -162,7 +162,7 @@ def _index() -> str:
         options = ["--python", sys.executable, "--no-deps", "--refresh", "--quiet"]
         started = time.monotonic()
         try:
-            uv.run(["pip", "compile", asked, *options], cwd=scratch, timeout=_SECONDS)
+            uv.run(["pip", "compile", asked, *options], cwd=scratch, timeout=_TIMEOUT_SECONDS)
         except process.ProcessFailed as error:
             raise ToolError(
                 "the package index does not answer",
@@ -185,7 +185,7 @@ def _build() -> str:
             "-c",
             f"import {_SAMPLE}; print({_SAMPLE}.ANSWER)",
         ]
-        answer = process.run(command, env=process.clean_environment(), timeout=_SECONDS).stdout.strip()
+        answer = process.run(command, env=process.clean_environment(), timeout=_TIMEOUT_SECONDS).stdout.strip()
         if answer != "42":
             raise ToolError(f"the package in the PEX answered `{answer}` instead of `42`")
     return "a PEX of one package was built, unpacked and imported"

@@ -8,7 +8,7 @@ from builder.building.contents_table import show_contents
 from builder.building.steps import build_source, read_project
 from builder.building.target import projects_target
 from builder.project.location import SourceTree
-from builder.project.requirements import Wanted
+from builder.project.requirements import RequestedExtras
 from builder.resolution.backend import LocalPackages
 from builder.resolution.resolve import local_packages
 from builder.resolution.target import chosen_target
@@ -33,7 +33,7 @@ def build_source_pex(
     out = options.output_directory(out_dir)
     target = chosen_target(python_version, platform) or projects_target([SourceTree(project, project)])
     own = LocalPackages(target.python_version, out)
-    requirements = read_project(project, target, own.metadata_of_wheel, Wanted(extras, groups))
+    requirements = read_project(project, target, own.metadata_of_wheel, RequestedExtras(extras, groups))
     packages = local_packages(requirements)
     built = build_source(SourceTree(project, project), packages, own, target, out, include=include)
     names = ", ".join(f"`{directory.name}`" for directory in built.packages)

@@ -16,13 +16,13 @@ from builder.assembly.source_tree import source_entries
 from builder.assembly.wheels import WheelFile
 from builder.errors import Notice
 from builder.project.bounds import check_includes
-from builder.project.external_files import Outside, paths_named_outside, select_outside, split_include
+from builder.project.external_files import ExternalPath, paths_named_outside, select_outside, split_include
 from builder.project.files import Selection, select_files
 from builder.project.lifecycle import lifecycle_notices
 from builder.project.location import SourceTree
 from builder.project.metadata import MetadataBuilder
 from builder.project.names import required_name
-from builder.project.requirements import Requirements, Wanted, read_requirements
+from builder.project.requirements import RequestedExtras, Requirements, read_requirements
 from builder.project.settings import read_settings
 from builder.project.toml_file import TomlFile
 from builder.resolution.backend import LocalPackages
@@ -92,7 +92,7 @@ class SourceBuild:
 
 
 def read_project(
-    project: Path, target: Target, build_metadata: MetadataBuilder, asked: Wanted | None = None
+    project: Path, target: Target, build_metadata: MetadataBuilder, asked: RequestedExtras | None = None
 ) -> Requirements:
     """Read what a project asks for, showing what the user should know about it.
 
@@ -100,7 +100,7 @@ def read_project(
     """
     settings = read_settings(project)
     extras, groups = (asked.extras, asked.groups) if asked else ((), ())
-    wanted = Wanted(
+    wanted = RequestedExtras(
         tuple(dict.fromkeys((*settings.extras, *extras))), tuple(dict.fromkeys((*settings.groups, *groups)))
     )
     with console.progress(f"reading {project.name}", None):
@@ -143,7 +143,7 @@ def build_deps(lock: Lock, requirements: Requirements, out_dir: Path, *, about: 
         _write(written, sbom(lock, assembled.distributions, artefact))
         assembling.title = f"{about}assembled {artefact.name}"
     console.notices([*importing_setuptools(lock, files), *assembled.notices])
-    console.notices(_ballast(lock, assembled.distributions, requirements))
+    console.notices(_size_notices(lock, assembled.distributions, requirements))
     cache.prune_when_due()
     return DepsBuild(
         artefact.name,
@@ -160,7 +160,7 @@ def build_deps(lock: Lock, requirements: Requirements, out_dir: Path, *, about: 
     )
 
 
-def _ballast(
+def _size_notices(
     lock: Lock, distributions: Sequence[PackedDistribution], requirements: Requirements
 ) -> Iterator[Notice]:
     """What of a deps PEX rarely belongs."""
@@ -192,7 +192,7 @@ class SelectedSource:
     """
 
     inside: Selection
-    others: tuple[Outside, ...]
+    others: tuple[ExternalPath, ...]
     notices: tuple[Notice, ...]
 
     @property
@@ -222,7 +222,7 @@ def select_source(tree: SourceTree, out_dir: Path, include: Sequence[str]) -> Se
     return SelectedSource(selection, others, tuple(notices))
 
 
-def tell_what_is_selected(source: SelectedSource, more: Sequence[Notice] = ()) -> None:
+def show_selection_notices(source: SelectedSource, more: Sequence[Notice] = ()) -> None:
     """Show what the user should know about the files of a source PEX."""
     console.notices([*source.notices, *more])
     for secret in (secret for selection in source.selections for secret in selection.secrets):
@@ -248,7 +248,7 @@ def build_source(
         source = select_source(tree, out_dir, include)
         entries, notices = source_entries(source.inside, wheels, source.others)
         # A large file takes its time: the reader knows of it before.
-        tell_what_is_selected(source, [*notices, *large_files(entries)])
+        show_selection_notices(source, [*notices, *large_files(entries)])
         assembled = assemble_source_pex(entries, python_version=target.python_version, out_dir=out_dir)
         artefact = assembled.artefact
         step.title = f"{about}packed {artefact.name}"

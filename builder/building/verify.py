@@ -15,7 +15,7 @@ from builder.terminal import options
 from builder.terminal.console import console
 from builder.verification.compatibility import python_version_of
 from builder.verification.outcome_table import show_outcome
-from builder.verification.verify import Outcome, ToVerify, Verified, to_verify, verify_locations
+from builder.verification.verify import ToVerify, Verified, VerifyResult, to_verify, verify_locations
 
 NOT_VERIFIED: Final = 3
 """Exit code if nothing failed, but something could not be loaded on this machine."""
@@ -66,7 +66,7 @@ def _of_files(source: Path, deps: Path, workspace: Path, names: Sequence[str]) -
     return to_verify(locations[0], source.absolute(), deps.absolute(), version)
 
 
-def _report(outcome: Outcome) -> dict[str, object]:
+def _report(outcome: VerifyResult) -> dict[str, object]:
     if isinstance(outcome, Verified):
         return {
             "state": "verified",

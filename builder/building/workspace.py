@@ -22,7 +22,7 @@ from builder.building.steps import (
 )
 from builder.errors import BuilderError
 from builder.project.location import SourceTree, Workspace
-from builder.project.requirements import Wanted
+from builder.project.requirements import RequestedExtras
 from builder.resolution.backend import LocalPackages
 from builder.resolution.lock import Lock
 from builder.resolution.resolve import local_packages
@@ -60,7 +60,7 @@ class _WorkspaceBuild:
     target: Target
     out_dir: Path
     include: Sequence[str]
-    wanted: Wanted
+    wanted: RequestedExtras
     several: bool
     own: LocalPackages
     sources: ThreadPoolExecutor
@@ -111,7 +111,7 @@ def build_workspace(
     out_dir: Path,
     *,
     include: Sequence[str],
-    wanted: Wanted,
+    wanted: RequestedExtras,
     find_deps: FindDeps = lambda _: None,
 ) -> dict[SourceTree, ProjectBuild | BuilderError]:
     """Build every source tree of a workspace in parallel.

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from builder.delivery.location_run import LocationRun
-from builder.deployment.context import Context, commit_url
+from builder.deployment.context import CiContext, commit_url
 from builder.deployment.summary import (
-    LocationOutcome,
-    Outcome,
+    LocationSummary,
+    RunSummary,
     State,
     comment_body,
     dependency_changes,
@@ -23,14 +23,14 @@ from builder.deployment.summary import (
 from builder.errors import BuilderError, Interrupted, Notice
 from builder.terminal import github_log as github_output
 from builder.terminal.console import console
-from builder.terminal.running import defect, farewell
+from builder.terminal.running import defect, on_interrupt
 
 if TYPE_CHECKING:
     from builder.delivery.updater import Updater
     from builder.deployment.pull_request_comment import PullRequestComment
 
 
-_NOWHERE: Final = Context()
+_NOWHERE: Final = CiContext()
 """Of code that goes nowhere."""
 
 
@@ -46,7 +46,7 @@ class Announcement:
     def __init__(
         self,
         environ: Mapping[str, str],
-        context: Context = _NOWHERE,
+        context: CiContext = _NOWHERE,
         commit_hash: str | None = None,
         comment: PullRequestComment | None = None,
     ) -> None:
@@ -64,7 +64,7 @@ class Announcement:
         where = str(error.where) if error.where else None
         outcome = replace(
             self._outcome(()),
-            locations=(LocationOutcome(workspace.name, "failed", error=text, error_where=where),),
+            locations=(LocationSummary(workspace.name, "failed", error=text, error_where=where),),
         )
         self._tell(outcome)
         if summary := self._environ.get("GITHUB_STEP_SUMMARY"):
@@ -81,7 +81,7 @@ class Announcement:
                 self._ended = True
                 self._end(self._outcome(runs, stopped=stopped), runs, build_json)
 
-    def _end(self, outcome: Outcome, runs: Sequence[LocationRun], build_json: Path) -> None:
+    def _end(self, outcome: RunSummary, runs: Sequence[LocationRun], build_json: Path) -> None:
         self._tell(outcome)
         if summary := self._environ.get("GITHUB_STEP_SUMMARY"):
             _notice(github_output.append_summary(Path(summary), job_summary(outcome)))
@@ -94,13 +94,13 @@ class Announcement:
             }
             _notice(github_output.write_outputs(Path(outputs), values))
 
-    def _tell(self, outcome: Outcome) -> None:
+    def _tell(self, outcome: RunSummary) -> None:
         if self._comment:
             _notice(self._comment.update(comment_body(outcome)))
 
-    def _outcome(self, runs: Sequence[LocationRun], *, stopped: bool = False) -> Outcome:
+    def _outcome(self, runs: Sequence[LocationRun], *, stopped: bool = False) -> RunSummary:
         page = self.updater.page if self.updater else None
-        return Outcome(
+        return RunSummary(
             deployment=self.updater.deployment if self.updater else None,
             deployment_url=page,
             commit_hash=self._commit,
@@ -111,10 +111,10 @@ class Announcement:
         )
 
 
-def _outcome(run: LocationRun, page: str | None, *, stopped: bool) -> LocationOutcome:
+def _outcome(run: LocationRun, page: str | None, *, stopped: bool) -> LocationSummary:
     build, error = run.build, run.error
     before = run.versions_before
-    return LocationOutcome(
+    return LocationSummary(
         run.name,
         state(run, stopped=stopped),
         url=f"{page}/{quote(run.name, safe='')}" if page and run.updated else None,
@@ -170,7 +170,7 @@ def announced(announcement: Announcement | None, runs: Sequence[LocationRun], bu
             if not run.loaded:
                 run.error = run.error or error
 
-    with farewell(lambda: end(stopped=True)):
+    with on_interrupt(lambda: end(stopped=True)):
         try:
             announcement.begin(runs)
             yield

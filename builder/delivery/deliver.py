@@ -16,12 +16,12 @@ from builder.delivery.plan import plan
 from builder.delivery.updater import Updater
 from builder.delivery.uploader import Uploader
 from builder.delivery.verifying import Verification, verify
-from builder.deployment.cloud import Cloud
+from builder.deployment.cloud import DagsterCloudClient
 from builder.deployment.destination import BranchDeployment, find_destination, parse_details
-from builder.deployment.organization import read_connection
+from builder.deployment.organization import read_organization
 from builder.deployment.pull_request_comment import comment_of_run
 from builder.errors import BuilderError, LoadError
-from builder.publishing.pex_registry import Check
+from builder.publishing.pex_registry import ReadBack
 from builder.terminal.console import console
 from builder.terminal.github_log import in_actions
 from builder.terminal.options import read_variables
@@ -51,7 +51,7 @@ def deliver(job: Job, delivery: DeliveryOptions, *, only_plan: bool) -> int:
 
 def _upload(delivery: DeliveryOptions) -> Upload:
     return Upload(
-        Check(delivery.check),
+        ReadBack(delivery.check),
         delivery.upload_timeout,
         delivery.deps_cache_tag_read or None,
         delivery.deps_cache_tag_write or None,
@@ -91,8 +91,8 @@ def _close(branch: BranchDeployment, *, only_plan: bool) -> int:
     return 0
 
 
-def _cloud() -> Cloud:
-    return Cloud(read_connection(os.environ), lambda notice: console.notices([notice]))
+def _cloud() -> DagsterCloudClient:
+    return DagsterCloudClient(read_organization(os.environ), lambda notice: console.notices([notice]))
 
 
 def _plan(job: Job, upload: Upload, update: Update | None) -> int:
@@ -146,10 +146,10 @@ def _connected(
     updater = Updater(cloud, update) if update else None
     uploader = stack.enter_context(Uploader(cloud, upload))
     if updater:
-        console.leaving("no code location was updated")
+        console.set_interrupt_note("no code location was updated")
     if announcement:
         announcement.updater = updater
-    title = f"access to {cloud.connection.host}"
+    title = f"access to {cloud.organization.host}"
     with console.step(title), console.progress(title, None):
         names = cloud.check_access()
         if updater:

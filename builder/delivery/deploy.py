@@ -16,7 +16,7 @@ from builder.delivery.options import DeliveryOptions
 from builder.delivery.plan import plan
 from builder.errors import BuilderError
 from builder.project.location import Workspace
-from builder.project.requirements import Wanted
+from builder.project.requirements import RequestedExtras
 from builder.project.workspace import read_workspace
 from builder.resolution.target import chosen_target
 from builder.system import process
@@ -55,7 +55,7 @@ def deploy(
         target=target,
         out_dir=out,
         include=include,
-        wanted=Wanted(extras, groups),
+        wanted=RequestedExtras(extras, groups),
         report=report,
     )
     if delivery.upload_pex:

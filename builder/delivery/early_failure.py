@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from builder.delivery.announcement import Announcement
-from builder.deployment.context import Context
+from builder.deployment.context import CiContext
 from builder.deployment.destination import read_context
 from builder.deployment.pull_request_comment import comment_of_run
 from builder.errors import BuilderError
@@ -18,7 +18,7 @@ def announce_early_failure(
     """Write the error into the job's summary and, of a run that deploys, into the pull request's comment."""
     # The comment of a later run, which knows the file, takes the place of this one's.
     file = workspace.absolute() / "dagster_cloud.yaml" if workspace.is_dir() else workspace.absolute()
-    context = Context()
+    context = CiContext()
     if deploys:
         try:
             context = read_context(file.parent, environ)

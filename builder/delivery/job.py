@@ -13,7 +13,7 @@ from builder.building.workspace import FindDeps, ProjectBuild, build_workspace
 from builder.delivery.location_run import LocationRun
 from builder.errors import BuilderError
 from builder.project.location import Workspace
-from builder.project.requirements import Wanted
+from builder.project.requirements import RequestedExtras
 from builder.resolution.target import Target
 from builder.system.storage import atomic_write
 from builder.terminal.console import console
@@ -32,7 +32,7 @@ class Job:
     target: Target
     out_dir: Path
     include: Sequence[str]
-    wanted: Wanted
+    wanted: RequestedExtras
     report: bool
 
     @property

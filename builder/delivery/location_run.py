@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from builder.building.workspace import ProjectBuild
-from builder.deployment.destination import BranchDeployment, Choice
+from builder.deployment.destination import BranchDeployment, ResolvedDestination
 from builder.errors import BuilderError
 from builder.project.location import Location
 from builder.system.storage import Artefact
 
 if TYPE_CHECKING:
     from builder.deployment.entries import Entry
-    from builder.publishing.pex_registry import Check, Published
+    from builder.publishing.pex_registry import Published, ReadBack
 
 _T = TypeVar("_T")
 
@@ -34,7 +34,7 @@ class Upload:
     :param force_rebuild: take no record for true.
     """
 
-    check: Check
+    check: ReadBack
     timeout: float
     read_tag: str | None = None
     write_tag: str | None = None
@@ -49,7 +49,7 @@ class Update:
     :param wait: seconds to wait until the locations are loaded; None not to wait.
     """
 
-    choice: Choice
+    choice: ResolvedDestination
     wait: float | None
 
     @property
@@ -115,7 +115,7 @@ class LocationRun:
         return (deps, source) if deps else (source,)
 
 
-def attempt(runs: Sequence[LocationRun], work: Callable[[], _T], otherwise: _T) -> _T:
+def run_or_mark_failed(runs: Sequence[LocationRun], work: Callable[[], _T], otherwise: _T) -> _T:
     """Do what concerns these locations; its failure is theirs."""
     try:
         return work()

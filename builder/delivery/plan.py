@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builder.assembly.deps_pex import LAYOUT_VERSION
-from builder.building.steps import read_project, resolve_project, select_source, tell_what_is_selected
+from builder.building.steps import read_project, resolve_project, select_source, show_selection_notices
 from builder.delivery.job import Job
 from builder.deployment.summary import dependency_changes
 from builder.errors import BuilderError
@@ -64,7 +64,7 @@ def plan(job: Job, uploader: Uploader | None = None, updater: Updater | None = N
         console.table(["location", "what", ">size", "what would be done"], rows)
     if uploader and updater:
         for location, project in buildable:
-            _tell_changes(location, project, uploader, updater)
+            _show_changes(location, project, uploader, updater)
     errors = {location.name: location.problem or planned[location.tree] for location in job.workspace.locations}
     return {name: error for name, error in errors.items() if isinstance(error, BuilderError)}
 
@@ -90,7 +90,7 @@ def _project(tree: SourceTree, job: Job, about: str) -> _Planned:
     )
     lock, _step = resolve_project(requirements, job.target, about=about)
     source = select_source(tree, job.out_dir, job.include)
-    tell_what_is_selected(source)
+    show_selection_notices(source)
     files = [
         file for selection in source.selections for file in selection.files if file.path and file.link is None
     ]
@@ -146,7 +146,7 @@ def _about(count: int | None, *, exact: bool) -> str:
     return size(count) if exact else f"~{size(count)}"
 
 
-def _tell_changes(location: Location, project: _Planned, uploader: Uploader, updater: Updater) -> None:
+def _show_changes(location: Location, project: _Planned, uploader: Uploader, updater: Updater) -> None:
     """Say how the dependencies differ from those that the location runs with now."""
     running = updater.running(location.name)
     lines: list[str] = []

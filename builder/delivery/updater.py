@@ -8,8 +8,8 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from builder.delivery.location_run import LocationRun, Update, attempt, names_of
-from builder.deployment.cloud import Cloud
+from builder.delivery.location_run import LocationRun, Update, names_of, run_or_mark_failed
+from builder.deployment.cloud import DagsterCloudClient
 from builder.deployment.destination import BranchDeployment, FullDeployment
 from builder.deployment.document import location_document
 from builder.deployment.entries import Entry
@@ -25,7 +25,7 @@ class Updater:
     :ivar deployment: its name; None until a branch deployment is there.
     """
 
-    def __init__(self, cloud: Cloud, update: Update) -> None:
+    def __init__(self, cloud: DagsterCloudClient, update: Update) -> None:
         self._cloud = cloud
         self._destination = update.choice.destination
         self._wait = update.wait
@@ -36,7 +36,7 @@ class Updater:
     @property
     def page(self) -> str | None:
         """Where people look at the deployment's locations."""
-        return self._cloud.connection.page(self.deployment) if self.deployment else None
+        return self._cloud.organization.page(self.deployment) if self.deployment else None
 
     @property
     def planned(self) -> str:
@@ -83,12 +83,12 @@ class Updater:
         """Have the deployment run what was published, in one request; a failure is that of what it leaves out."""
         started = time.monotonic()
         with console.progress(f"updating {names_of(runs)}", None):
-            settled = attempt(runs, lambda: self._send(runs, python_version), otherwise=True)
+            settled = run_or_mark_failed(runs, lambda: self._send(runs, python_version), otherwise=True)
         done = [run for run in runs if run.updated]
         if done:
             console.done(f"updated {names_of(done)} in `{self.deployment}`", time.monotonic() - started)
         if settled:
-            console.leaving(
+            console.set_interrupt_note(
                 f"what was updated may still load: {names_of(done)} of `{self.deployment}`, see {self.page}"
                 if done
                 else "no code location was updated"
@@ -112,7 +112,7 @@ class Updater:
             for run in runs
             if run.build
         ]
-        console.leaving(
+        console.set_interrupt_note(
             f"these may or may not have been updated: {names_of(runs)} of `{deployment}`, see {self.page}"
         )
         try:

@@ -11,10 +11,10 @@ from typing import Self
 
 from builder.assembly.deps_pex import LAYOUT_VERSION
 from builder.building.steps import DepsBuild, write_lock
-from builder.delivery.location_run import LocationRun, Upload, attempt
-from builder.deployment.cloud import Cloud
+from builder.delivery.location_run import LocationRun, Upload, run_or_mark_failed
+from builder.deployment.cloud import DagsterCloudClient
 from builder.errors import CloudError, Notice, PublishError
-from builder.publishing.pex_registry import CachedDeps, Check, PexRegistry, Published
+from builder.publishing.pex_registry import CachedDeps, PexRegistry, Published, ReadBack
 from builder.publishing.remote_zip import DistributionSize
 from builder.resolution.lock import Lock
 from builder.terminal.console import console
@@ -24,7 +24,7 @@ from builder.terminal.formatting import size
 class Uploader:
     """Brings files into the PEX registry. To be used as a context manager."""
 
-    def __init__(self, cloud: Cloud, upload: Upload) -> None:
+    def __init__(self, cloud: DagsterCloudClient, upload: Upload) -> None:
         self._upload = upload
         self._registry = PexRegistry(cloud.presigned_urls, check=upload.check, timeout=upload.timeout)
         self._recorded: set[str] = set()
@@ -75,10 +75,10 @@ class Uploader:
             return
         started = time.monotonic()
         with console.progress("uploading", sum(artefact.size for artefact in artefacts.values())) as progress:
-            published: dict[str, Published | PublishError] = attempt(
+            published: dict[str, Published | PublishError] = run_or_mark_failed(
                 runs, lambda: self._registry.publish(list(artefacts.values()), progress.update), {}
             )
-        if said := _said(published):
+        if said := _published_text(published):
             console.done(said, time.monotonic() - started)
         for run in runs:
             for artefact in run.artefacts:
@@ -98,7 +98,7 @@ class Uploader:
         published: dict[str, Published | PublishError] = {}
         # If they cannot be compared, the error of loading says more.
         with console.progress("comparing with the registry", None), contextlib.suppress(CloudError):
-            published = self._registry.publish(artefacts, lambda _name, _sent: None, check=Check.FULL)
+            published = self._registry.publish(artefacts, lambda _name, _sent: None, check=ReadBack.FULL)
         sent = {name for name, each in published.items() if isinstance(each, Published) and each.sent}
         for name in sorted(sent):
             console.notices([Notice(f"the registry's `{name}` was damaged; it was sent again")])
@@ -187,7 +187,7 @@ def _deps_names(pex_tag: str | None) -> list[str]:
     return [name for name in listed if name.startswith("deps-")]
 
 
-def _said(published: Mapping[str, Published | PublishError]) -> str:
+def _published_text(published: Mapping[str, Published | PublishError]) -> str:
     """What is in the registry now, for people; of what is not there its error tells."""
     done = [result for result in published.values() if not isinstance(result, PublishError)]
     sent = [result for result in done if result.sent]

@@ -16,7 +16,7 @@ from builder.terminal.console import console
 from builder.verification.compatibility import NotVerified, interpreter
 from builder.verification.outcome_table import show_outcome
 from builder.verification.unpack import kept_deps
-from builder.verification.verify import Outcome, ToVerify, to_verify, verify_locations
+from builder.verification.verify import ToVerify, VerifyResult, to_verify, verify_locations
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ def verify(runs: Sequence[LocationRun], how: Verification, python_version: str, 
     """
     by_name = {run.name: run for run in runs}
 
-    def done(item: ToVerify, outcome: Outcome) -> None:
+    def done(item: ToVerify, outcome: VerifyResult) -> None:
         if isinstance(outcome, LoadError):
             by_name[item.name].error = outcome
         else:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from builder.deployment import git
-from builder.deployment.context import GIVE_DEPLOYMENT, GIVE_DETAILS, Context
+from builder.deployment.context import GIVE_DEPLOYMENT, GIVE_DETAILS, CiContext
 from builder.errors import ContextError, ToolError
 
 # Of providers that are read no further: the branch of a pull request may be a fork's `main`, the code a merge.
@@ -23,7 +23,7 @@ _PULL_REQUEST_VARIABLES = (
 _USUAL_DEFAULT_BRANCHES = ("main", "master")
 
 
-def checkout_context(directory: Path, environ: Mapping[str, str]) -> Context:
+def checkout_context(directory: Path, environ: Mapping[str, str]) -> CiContext:
     """Read what git knows about `directory`; where that does not settle it, `uncertain` says why.
 
     Raises ContextError on a pull request of a CI provider other than those that have a module of their own.
@@ -34,12 +34,12 @@ def checkout_context(directory: Path, environ: Mapping[str, str]) -> Context:
     except ToolError as error:
         what = f"git cannot tell what is checked out in `{directory}`"
         detail = error.what if error.detail is None else f"{error.what}: {error.detail}"
-        return Context(local=True, uncertain=ContextError(what, detail=detail, remedy=GIVE_DEPLOYMENT))
+        return CiContext(local=True, uncertain=ContextError(what, detail=detail, remedy=GIVE_DEPLOYMENT))
     default = checkout.default_branch
     if default is None and checkout.branch in _USUAL_DEFAULT_BRANCHES:
         default = checkout.branch
     origin, commit = checkout.origin, checkout.commit
-    return Context(
+    return CiContext(
         provider=origin.provider if origin else None,
         repository=origin.name if origin else None,
         repository_url=origin.url if origin else None,

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 from builder.deployment import operations
-from builder.deployment.cloud_errors import AGAIN, GraphQLErrors, Uncertain
+from builder.deployment.cloud_errors import AGAIN, GraphQLErrors, UnknownOutcomeError
 from builder.deployment.destination import BranchDeployment
 from builder.deployment.entries import Entry, read_entries
 from builder.deployment.graphql import RETRIES, GraphQL
-from builder.deployment.organization import Connection
+from builder.deployment.organization import Organization
 from builder.deployment.updating import listed, reason, update_locations
 from builder.errors import CloudError, Notice
 from builder.publishing.pex_registry import NoUrl
@@ -41,7 +41,7 @@ class Agents:
         return "RUNNING" in self.statuses
 
 
-class Cloud:
+class DagsterCloudClient:
     """An organization of Dagster Cloud; a context manager that closes its connections. Safe to use from threads.
 
     :param tell: gets what the user should know while a request takes its time.
@@ -49,9 +49,9 @@ class Cloud:
     Every method raises CloudError if the organization cannot be reached or refuses.
     """
 
-    def __init__(self, connection: Connection, tell: Callable[[Notice], None]) -> None:
-        self.connection = connection
-        self._graphql = GraphQL(connection, tell)
+    def __init__(self, organization: Organization, tell: Callable[[Notice], None]) -> None:
+        self.organization = organization
+        self._graphql = GraphQL(organization, tell)
         self._tell = tell
         self._knows_outdated = True
 
@@ -78,7 +78,7 @@ class Cloud:
             generated = data.get("generateServerlessPexUrl")
         except GraphQLErrors:
             raise
-        except Uncertain as error:
+        except UnknownOutcomeError as error:
             what = f"{error.what}, when it was asked for the URLs of {listed(names)}"
             raise CloudError(what, detail=error.detail, remedy=error.remedy) from error
         urls = [entry.get("url") for entry in _mappings(generated)]
@@ -89,7 +89,7 @@ class Cloud:
         if missing:
             verb = {"PUT": "upload", "GET": "read"}[method]
             raise NoUrl(
-                f"Dagster Cloud (`{self.connection.host}`) gave no URL to {verb} {listed(missing)}",
+                f"Dagster Cloud (`{self.organization.host}`) gave no URL to {verb} {listed(missing)}",
                 remedy=f"{AGAIN}; PEX files need an organization with Dagster+ Serverless",
             )
         return [str(url) for url in urls]
@@ -100,7 +100,7 @@ class Cloud:
         url = registry.get("registryUrl") if isinstance(registry, dict) else None
         if not url or not isinstance(url, str):
             raise CloudError(
-                f"Dagster Cloud (`{self.connection.host}`) names no registry that could hold the image `{tag}`",
+                f"Dagster Cloud (`{self.organization.host}`) names no registry that could hold the image `{tag}`",
                 remedy="Write the whole name of the image into SERVERLESS_BASE_IMAGE, and unset"
                 " SERVERLESS_BASE_IMAGE_TAG",
             )
@@ -164,7 +164,7 @@ class Cloud:
         while True:
             try:
                 return self._entries(deployment, retries)
-            except Uncertain:
+            except UnknownOutcomeError:
                 tries += 1
                 if tries > retries or process.stopping.wait(http.pause_after(tries)):
                     raise
@@ -221,8 +221,8 @@ class Cloud:
             before=before,
         )
 
-    def _unreadable(self, what: str) -> Uncertain:
-        return Uncertain(f"the answer of `{self.connection.host}` does not say {what}")
+    def _unreadable(self, what: str) -> UnknownOutcomeError:
+        return UnknownOutcomeError(f"the answer of `{self.organization.host}` does not say {what}")
 
 
 def _mappings(value: object) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from builder.deployment.organization import Connection
+from builder.deployment.organization import Organization
 from builder.errors import CloudError
 from builder.system import http
 
@@ -20,7 +20,7 @@ _SHOWN: Final = 500
 """Characters of a reply that is not understood."""
 
 
-class Uncertain(CloudError):
+class UnknownOutcomeError(CloudError):
     """No answer came that says whether what was asked for has been done.
 
     :param late: whether the server may still be at it.
@@ -31,7 +31,7 @@ class Uncertain(CloudError):
         self.late = late
 
 
-class GraphQLErrors(Uncertain):
+class GraphQLErrors(UnknownOutcomeError):
     """The server answered with `errors`.
 
     :param messages: what it says.
@@ -62,32 +62,32 @@ class Maintenance(Exception):
         self.limit = limit
 
 
-def data_of(response: httpx.Response, connection: Connection) -> dict[str, Any]:
+def data_of(response: httpx.Response, organization: Organization) -> dict[str, Any]:
     """The `data` of a reply.
 
     Raises CloudError or Maintenance for one that is no success, HttpError where the status says to try it again.
     """
-    host = connection.host
+    host = organization.host
     body = _json(response)
     if "maintenance" in body:
         given = body["maintenance"] if isinstance(body["maintenance"], dict) else {}
         interval = _seconds(given.get("retry_interval"), 30)
         limit = _seconds(given.get("timeout"), math.inf)
-        raise Maintenance(_clean(given.get("message") or "no reason given", connection), interval, limit)
+        raise Maintenance(_clean(given.get("message") or "no reason given", organization), interval, limit)
     if response.has_redirect_location:
         raise CloudError(f"`{host}` sends elsewhere, as if it were no Dagster Cloud organization", remedy=_ADDRESS)
     if response.status_code in {401, 403, 404}:
-        raise _denied(response, connection)
+        raise _denied(response, organization)
     if http.is_transient(response.status_code) and not {"data", "errors"} & body.keys():
-        raise http.refused(response, host, detail=_excerpt(response, connection))
+        raise http.refused(response, host, detail=_excerpt(response, organization))
     if "errors" in body:
-        raise GraphQLErrors(host, [_clean(text, connection) for text in _messages(body["errors"])])
+        raise GraphQLErrors(host, [_clean(text, organization) for text in _messages(body["errors"])])
     if isinstance(data := body.get("data"), dict):
         return data
     if "data" in body:
-        raise Uncertain(f"`{host}` answered without data")
+        raise UnknownOutcomeError(f"`{host}` answered without data")
     what = f"`{host}` does not answer as Dagster Cloud does (HTTP {response.status_code})"
-    raise Uncertain(what, detail=_excerpt(response, connection), remedy=_ADDRESS)
+    raise UnknownOutcomeError(what, detail=_excerpt(response, organization), remedy=_ADDRESS)
 
 
 def explain(error: http.HttpError) -> CloudError:
@@ -95,7 +95,7 @@ def explain(error: http.HttpError) -> CloudError:
     if error.unsent:
         remedy = "; ".join(filter(None, (_ADDRESS, error.remedy)))
         return CloudError(str(error), remedy=remedy)
-    return Uncertain(str(error), detail=error.detail, remedy=error.remedy or AGAIN, late=error.timed_out)
+    return UnknownOutcomeError(str(error), detail=error.detail, remedy=error.remedy or AGAIN, late=error.timed_out)
 
 
 def _json(response: httpx.Response) -> dict[str, Any]:
@@ -113,22 +113,22 @@ def _messages(errors: object) -> list[str]:
     return [str(text) for text in messages if text] or ["it does not say which"]
 
 
-def _clean(text: object, connection: Connection) -> str:
+def _clean(text: object, organization: Organization) -> str:
     """A text of the other side, which may repeat what it was sent."""
-    return str(text).replace(connection.token, "[token]").strip()
+    return str(text).replace(organization.token, "[token]").strip()
 
 
-def _excerpt(response: httpx.Response, connection: Connection) -> str | None:
+def _excerpt(response: httpx.Response, organization: Organization) -> str | None:
     """The beginning of a reply that is no GraphQL; None for a page that is meant for browsers."""
     body = _json(response)
     if "errors" in body:
-        return "\n".join(_clean(text, connection) for text in _messages(body["errors"]))
-    text = _clean(body.get("message") or response.text, connection)
+        return "\n".join(_clean(text, organization) for text in _messages(body["errors"]))
+    text = _clean(body.get("message") or response.text, organization)
     return None if not text or text.startswith("<") else text[:_SHOWN]
 
 
-def _denied(response: httpx.Response, connection: Connection) -> CloudError:
-    host = connection.host
+def _denied(response: httpx.Response, organization: Organization) -> CloudError:
+    host = organization.host
     what, remedy = {
         401: (
             f"`{host}` refuses the token (HTTP 401)",
@@ -140,7 +140,7 @@ def _denied(response: httpx.Response, connection: Connection) -> CloudError:
         ),
         404: (f"`{host}` knows no such organization or deployment (HTTP 404)", f"{_ADDRESS}, and the deployment"),
     }[response.status_code]
-    return CloudError(what, detail=_excerpt(response, connection), remedy=remedy)
+    return CloudError(what, detail=_excerpt(response, organization), remedy=remedy)
 
 
 def _seconds(value: object, otherwise: float) -> float:

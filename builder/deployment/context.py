@@ -45,7 +45,7 @@ class PullRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
+class CiContext:
     """Where the code comes from, as far as it is known; nothing here is a guess.
 
     :param repository: "owner/name"; GitLab's owners nest ("group/subgroup/name").

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from builder.deployment.checkout import checkout_context
-from builder.deployment.context import GIVE_DEPLOYMENT, Commit, Context, Provider, PullRequest, Status
+from builder.deployment.context import GIVE_DEPLOYMENT, CiContext, Commit, Provider, PullRequest, Status
 from builder.deployment.github import github_context, is_github
 from builder.deployment.gitlab import gitlab_context, is_gitlab
 from builder.errors import ContextError, Notice, UsageError, without_credentials
@@ -71,17 +71,17 @@ class BranchDeployment:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class ResolvedDestination:
     """A destination, what it was chosen from, and what the user should know about it."""
 
     destination: FullDeployment | BranchDeployment
-    context: Context
+    context: CiContext
     notices: tuple[Notice, ...] = ()
 
 
 def find_destination(
     directory: Path, environ: Mapping[str, str], *, deployment: str | None, details: Details | None
-) -> Choice:
+) -> ResolvedDestination:
     """Where the code in `directory` is to be deployed; see `choose_destination` for what it raises.
 
     With `details` a context that cannot be read is no failure: they say all that is needed.
@@ -91,11 +91,11 @@ def find_destination(
     except ContextError:
         if details is None:
             raise
-        context = Context()
+        context = CiContext()
     return choose_destination(context, deployment=deployment, details=details)
 
 
-def read_context(directory: Path, environ: Mapping[str, str]) -> Context:
+def read_context(directory: Path, environ: Mapping[str, str]) -> CiContext:
     """What the CI provider, or else the checkout around `directory`, says about the code.
 
     Raises ContextError if this may be a pull request that cannot be read for certain.
@@ -107,7 +107,9 @@ def read_context(directory: Path, environ: Mapping[str, str]) -> Context:
     return checkout_context(directory, environ)
 
 
-def choose_destination(context: Context, *, deployment: str | None, details: Details | None) -> Choice:
+def choose_destination(
+    context: CiContext, *, deployment: str | None, details: Details | None
+) -> ResolvedDestination:
     """Choose by `details`, else by the pull request, else by `deployment`, else by the branch.
 
     `deployment` (only if it was given explicitly) is the base of a pull request's branch deployment. Raises
@@ -119,14 +121,14 @@ def choose_destination(context: Context, *, deployment: str | None, details: Det
         return _detailed(context, deployment, details)
     git = _git_metadata(context)
     if context.pull_request is not None:
-        return Choice(_branch_deployment(context, git, base=deployment), context, context.notices)
+        return ResolvedDestination(_branch_deployment(context, git, base=deployment), context, context.notices)
     if deployment is not None:
-        return Choice(FullDeployment(deployment, git), context)
+        return ResolvedDestination(FullDeployment(deployment, git), context)
     if context.uncertain is not None:
         raise context.uncertain
     other_branch = context.branch is not None and context.branch != context.default_branch
     if context.local and other_branch:
-        return Choice(_branch_deployment(context, git, base=None), context)
+        return ResolvedDestination(_branch_deployment(context, git, base=None), context)
     notices: tuple[Notice, ...] = ()
     if other_branch:
         default = f"`{context.default_branch}`" if context.default_branch else "unknown"
@@ -135,7 +137,7 @@ def choose_destination(context: Context, *, deployment: str | None, details: Det
             f" {default}; `--deployment NAME` would deploy it elsewhere"
         )
         notices = (Notice(text),)
-    return Choice(FullDeployment(DEFAULT_DEPLOYMENT, git), context, notices)
+    return ResolvedDestination(FullDeployment(DEFAULT_DEPLOYMENT, git), context, notices)
 
 
 def parse_details(text: str) -> Details:
@@ -165,7 +167,7 @@ def _wrong_details(problem: str) -> UsageError:
     return UsageError(f"`--code-location-details`: {problem}", remedy=f"Write it as in {_EXAMPLE}")
 
 
-def _detailed(context: Context, deployment: str | None, details: Details) -> Choice:
+def _detailed(context: CiContext, deployment: str | None, details: Details) -> ResolvedDestination:
     commit_hash = details.commit_hash or context.commit_hash
     # A hash that somebody made up has no page.
     known = commit_hash is not None and commit_hash == context.commit_hash
@@ -174,10 +176,12 @@ def _detailed(context: Context, deployment: str | None, details: Details) -> Cho
     if deployment not in (None, details.deployment):
         text = f"`--deployment {deployment}` has no effect: `--code-location-details` names `{details.deployment}`"
         notices = (Notice(text),)
-    return Choice(FullDeployment(details.deployment, _git_metadata(context, commit_hash, url)), context, notices)
+    return ResolvedDestination(
+        FullDeployment(details.deployment, _git_metadata(context, commit_hash, url)), context, notices
+    )
 
 
-def _git_metadata(context: Context, commit_hash: str | None = None, url: str | None = None) -> GitMetadata:
+def _git_metadata(context: CiContext, commit_hash: str | None = None, url: str | None = None) -> GitMetadata:
     if commit_hash is None and context.commit_hash is not None:
         commit_hash, url = context.commit_hash, context.tree_url(context.commit_hash)
     owner, _, name = (context.repository or "").rpartition("/")
@@ -191,7 +195,7 @@ def _git_metadata(context: Context, commit_hash: str | None = None, url: str | N
     )
 
 
-def _branch_deployment(context: Context, git: GitMetadata, *, base: str | None) -> BranchDeployment:
+def _branch_deployment(context: CiContext, git: GitMetadata, *, base: str | None) -> BranchDeployment:
     request = context.pull_request
     if context.branch is None or context.commit is None:
         raise ContextError("neither branch nor commit of this code are known", remedy=GIVE_DEPLOYMENT)

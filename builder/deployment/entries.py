@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from builder.deployment.cloud_errors import Uncertain
+from builder.deployment.cloud_errors import UnknownOutcomeError
 from builder.deployment.server_error import ServerError, read_server_error
 
 
@@ -35,19 +35,19 @@ class Entry:
 
 
 def read_entries(data: Mapping[str, Any]) -> dict[str, Entry]:
-    """Read `workspace` and `workspaceOrError`, by location; raises Uncertain for what is not as expected."""
+    """Read `workspace` and `workspaceOrError`, by location; raises UnknownOutcomeError for an unexpected shape."""
     try:
         shown = data["workspaceOrError"]
         deployed = {entry["locationName"]: entry for entry in data["workspace"]["workspaceEntries"]}
         if shown["__typename"] != "Workspace":
             what = "Dagster Cloud cannot show the locations of the deployment"
-            raise Uncertain(what, detail=str(shown.get("message") or "").strip() or None)
+            raise UnknownOutcomeError(what, detail=str(shown.get("message") or "").strip() or None)
         loaded = {entry["name"]: entry for entry in shown["locationEntries"]}
         return {
             name: _entry(name, deployed.get(name, {}), loaded.get(name, {})) for name in {**deployed, **loaded}
         }
     except (KeyError, TypeError, AttributeError) as error:
-        raise Uncertain("the answer of Dagster Cloud does not say which locations there are") from error
+        raise UnknownOutcomeError("the answer of Dagster Cloud does not say which locations there are") from error
 
 
 def _entry(name: str, deployed: Mapping[str, Any], loaded: Mapping[str, Any]) -> Entry:

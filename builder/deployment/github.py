@@ -16,8 +16,8 @@ from builder.deployment import git
 from builder.deployment.context import (
     GIVE_DEPLOYMENT,
     GIVE_DETAILS,
+    CiContext,
     Commit,
-    Context,
     PullRequest,
     Status,
     commit_url,
@@ -51,7 +51,7 @@ def is_github(environ: Mapping[str, str]) -> bool:
     return any(environ.get(name, "") not in ("", "false") for name in marks)
 
 
-def github_context(directory: Path, environ: Mapping[str, str]) -> Context:
+def github_context(directory: Path, environ: Mapping[str, str]) -> CiContext:
     """Read the event of this run, and its commit from the checkout in `directory`.
 
     Raises ContextError if the event cannot be read, or comes from a pull request without saying all about it.
@@ -145,7 +145,7 @@ def _read_payload(environ: Mapping[str, str]) -> Mapping[str, object]:
     return payload
 
 
-def _pull_request_context(event: _Event, directory: Path) -> Context:
+def _pull_request_context(event: _Event, directory: Path) -> CiContext:
     repository = event.required("repository.full_name")
     number = event.value("pull_request.number")
     # GitHub's merge commit, which GITHUB_SHA names, is nobody's work.
@@ -157,7 +157,7 @@ def _pull_request_context(event: _Event, directory: Path) -> Context:
     branch = event.required("pull_request.head.ref")
     # A fork may have been deleted since.
     branch_home = event.text("pull_request.head.repo.html_url") or event.repository_url
-    return Context(
+    return CiContext(
         provider="github",
         repository=repository,
         repository_url=event.repository_url,
@@ -243,7 +243,7 @@ def _branch(event: _Event) -> str | None:
     return event.ref.removeprefix("refs/heads/") if event.ref.startswith("refs/heads/") else None
 
 
-def _ref_context(event: _Event, directory: Path) -> Context:
+def _ref_context(event: _Event, directory: Path) -> CiContext:
     branch = _branch(event)
     default = event.text("repository.default_branch")
     commit_hash = event.environ.get("GITHUB_SHA") or None
@@ -257,7 +257,7 @@ def _ref_context(event: _Event, directory: Path) -> Context:
         where = f" (`{branch}`)" if branch else ""
         what = f"the event `{event.name}` of this run does not say whether its code{where} belongs into production"
         uncertain = ContextError(what, remedy=GIVE_DEPLOYMENT)
-    return Context(
+    return CiContext(
         provider="github",
         repository=event.repository,
         repository_url=event.repository_url,

@@ -12,8 +12,8 @@ from builder.deployment import git
 from builder.deployment.context import (
     GIVE_DEPLOYMENT,
     GIVE_DETAILS,
+    CiContext,
     Commit,
-    Context,
     PullRequest,
     commit_url,
     tree_url,
@@ -28,7 +28,7 @@ def is_gitlab(environ: Mapping[str, str]) -> bool:
     return any(environ.get(name) for name in ("GITLAB_CI", "CI_MERGE_REQUEST_IID", "CI_OPEN_MERGE_REQUESTS"))
 
 
-def gitlab_context(directory: Path, environ: Mapping[str, str]) -> Context:
+def gitlab_context(directory: Path, environ: Mapping[str, str]) -> CiContext:
     """Read the job's variables, and its commit from the checkout in `directory` where they do not tell.
 
     Raises ContextError if the job is about a merge request that its variables do not describe for certain.
@@ -96,7 +96,7 @@ def _choose_merge_request(references: str, own_project: str) -> tuple[str, str]:
     return requests[0]
 
 
-def _unexpected(context: Context) -> tuple[Notice, ...]:
+def _unexpected(context: CiContext) -> tuple[Notice, ...]:
     if context.pull_request is None or context.branch != context.default_branch:
         return ()
     text = (
@@ -106,7 +106,7 @@ def _unexpected(context: Context) -> tuple[Notice, ...]:
     return (Notice(text),)
 
 
-def _merge_request_context(job: _Job, directory: Path, project: str, iid: str, branch: str) -> Context:
+def _merge_request_context(job: _Job, directory: Path, project: str, iid: str, branch: str) -> CiContext:
     # In a pipeline for merged results CI_COMMIT_SHA is GitLab's own merge commit.
     commit_hash = job.get("CI_MERGE_REQUEST_SOURCE_BRANCH_SHA") or job.required("CI_COMMIT_SHA")
     url = job.get("CI_MERGE_REQUEST_PROJECT_URL") or job.url_of(project) or job.project_url
@@ -117,7 +117,7 @@ def _merge_request_context(job: _Job, directory: Path, project: str, iid: str, b
         what = f"it cannot be told when the commit {commit_hash} of this job's merge request was made"
         raise ContextError(what, remedy=GIVE_DETAILS)
     branch_home = job.get("CI_MERGE_REQUEST_SOURCE_PROJECT_URL") or job.project_url
-    return Context(
+    return CiContext(
         provider="gitlab",
         repository=project,
         repository_url=job.project_url,
@@ -138,7 +138,7 @@ def _merge_request_context(job: _Job, directory: Path, project: str, iid: str, b
     )
 
 
-def _ref_context(job: _Job, directory: Path) -> Context:
+def _ref_context(job: _Job, directory: Path) -> CiContext:
     branch, default = job.get("CI_COMMIT_BRANCH"), job.get("CI_DEFAULT_BRANCH")
     commit_hash = job.get("CI_COMMIT_SHA")
     pushed = job.get("CI_PIPELINE_SOURCE") == "push"
@@ -149,7 +149,7 @@ def _ref_context(job: _Job, directory: Path) -> Context:
         where = f" (`{branch}`)" if branch else ""
         what = f"the variables of this job do not say whether its code{where} belongs into production"
         uncertain = ContextError(what, remedy=GIVE_DEPLOYMENT)
-    return Context(
+    return CiContext(
         provider="gitlab",
         repository=job.get("CI_PROJECT_PATH"),
         repository_url=job.project_url,

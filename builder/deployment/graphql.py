@@ -15,7 +15,7 @@ import httpx
 
 from builder.deployment import cloud_errors
 from builder.deployment.operations import CLIENT_VERSION
-from builder.deployment.organization import Connection
+from builder.deployment.organization import Organization
 from builder.errors import CloudError, Notice
 from builder.system import http, process
 
@@ -45,8 +45,8 @@ class GraphQL:
     Raises NetworkError if the environment's proxy or certificates cannot be used.
     """
 
-    def __init__(self, connection: Connection, tell: Callable[[Notice], None]) -> None:
-        self.connection = connection
+    def __init__(self, organization: Organization, tell: Callable[[Notice], None]) -> None:
+        self.organization = organization
         self._tell = tell
         self._patience = MAINTENANCE_PATIENCE
         self._told = False
@@ -54,7 +54,7 @@ class GraphQL:
             connections=_CONNECTIONS,
             timeout=_timeout(),
             headers={
-                "Dagster-Cloud-Api-Token": connection.token,
+                "Dagster-Cloud-Api-Token": organization.token,
                 "Dagster-Cloud-Scope": "deployment",
                 "Dagster-Cloud-Version": CLIENT_VERSION,
                 "Python-Version": platform.python_version(),
@@ -100,7 +100,7 @@ class GraphQL:
                 raise cloud_errors.explain(error) from error
 
     def _wait(self, pause: cloud_errors.Maintenance) -> None:
-        state = f"Dagster Cloud (`{self.connection.host}`) is being maintained"
+        state = f"Dagster Cloud (`{self.organization.host}`) is being maintained"
         if not self._told:
             self._patience = min(self._patience, pause.limit)
         if self._patience <= 0:
@@ -120,13 +120,13 @@ class GraphQL:
         path = f"/{urllib.parse.quote(deployment, safe='')}" if deployment else ""
         headers = {"Dagster-Cloud-Deployment": deployment} if deployment else {}
         try:
-            url = f"{self.connection.url}{path}/graphql"
+            url = f"{self.organization.url}{path}/graphql"
             response = self._client.post(url, json=question, headers=headers, timeout=_timeout())
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            failure = http.network_error(error, self.connection.host)
+            failure = http.network_error(error, self.organization.host)
             failure.transient &= repeatable or not failure.timed_out
             raise failure from error
-        return cloud_errors.data_of(response, self.connection)
+        return cloud_errors.data_of(response, self.organization)
 
 
 def _timeout() -> httpx.Timeout:

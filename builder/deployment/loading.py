@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from builder.deployment.cloud import Cloud
+from builder.deployment.cloud import DagsterCloudClient
 from builder.deployment.entries import Entry
 from builder.deployment.server_error import ServerError, cut_server_error
 from builder.errors import CloudError, LoadError
@@ -16,18 +16,18 @@ from builder.system import process
 INTERVAL: float = 2
 """Seconds between two looks at the server, at most: the first ones are closer together."""
 
-_SOON: Final = 0.25
+_FIRST_POLL_SECONDS: Final = 0.25
 """Seconds until the second look."""
 
 FAILURES: Final = 10
 """So many failing looks in a row are no hiccup any more."""
 
-HICCUP: float = 60
+OUTAGE_SECONDS: float = 60
 """Nor is it if they fail for so many seconds."""
 
 
 def wait_until_loaded(
-    cloud: Cloud,
+    cloud: DagsterCloudClient,
     deployment: str,
     expected: Mapping[str, str],
     *,
@@ -42,12 +42,12 @@ def wait_until_loaded(
 
     A server that cannot be asked is an error of each location that is still waited for; nothing is raised.
     """
-    page = cloud.connection.page(deployment)
-    waiting = [_Watched(name, tag, deployment, page) for name, tag in expected.items()]
+    page = cloud.organization.page(deployment)
+    waiting = [_PendingLocation(name, tag, deployment, page) for name, tag in expected.items()]
     outcome: dict[str, LoadError | None] = {}
     deadline = time.monotonic() + timeout
-    looks = _Looks(cloud, deployment)
-    pause = min(_SOON, INTERVAL)
+    looks = _Poller(cloud, deployment)
+    pause = min(_FIRST_POLL_SECONDS, INTERVAL)
     while waiting:
         give_up = looks.look()
         if looks.entries is not None:
@@ -72,10 +72,10 @@ def wait_until_loaded(
     return outcome
 
 
-class _Looks:
+class _Poller:
     """One look at the server after another; single ones may fail."""
 
-    def __init__(self, cloud: Cloud, deployment: str) -> None:
+    def __init__(self, cloud: DagsterCloudClient, deployment: str) -> None:
         self._cloud = cloud
         self._deployment = deployment
         self._failures = 0
@@ -83,14 +83,14 @@ class _Looks:
         self.entries: Mapping[str, Entry] | None = None
         """What the last look has seen; None if it failed."""
 
-    def look(self) -> Callable[[_Watched], LoadError] | None:
+    def look(self) -> Callable[[_PendingLocation], LoadError] | None:
         """Look once more; returns what to tell of each location if there is no use in going on."""
         self.entries = None
         try:
             self.entries = self._cloud.entries(self._deployment, retries=0)
         except CloudError as error:
             self._failures += 1
-            hopeless = self._failures >= FAILURES or time.monotonic() - self._last_answer > HICCUP
+            hopeless = self._failures >= FAILURES or time.monotonic() - self._last_answer > OUTAGE_SECONDS
             return _unreachable(error) if hopeless else None
         self._failures, self._last_answer = 0, time.monotonic()
         return None
@@ -102,7 +102,7 @@ class _Verdict:
 
 
 @dataclass(slots=True)
-class _Watched:
+class _PendingLocation:
     """A location that is waited for.
 
     :param seen: whether the deployed version was ever there.
@@ -150,8 +150,8 @@ class _Watched:
         )
 
 
-def _unreachable(error: CloudError) -> Callable[[_Watched], LoadError]:
-    def give_up(watched: _Watched) -> LoadError:
+def _unreachable(error: CloudError) -> Callable[[_PendingLocation], LoadError]:
+    def give_up(watched: _PendingLocation) -> LoadError:
         return LoadError(
             f"the location `{watched.name}` was updated in `{watched.deployment}`, but it could not be found out"
             f" whether it loads: {error.what}",
@@ -162,17 +162,19 @@ def _unreachable(error: CloudError) -> Callable[[_Watched], LoadError]:
     return give_up
 
 
-def _stopped(watched: _Watched) -> LoadError:
+def _stopped(watched: _PendingLocation) -> LoadError:
     return LoadError(
         f"the location `{watched.name}` was updated in `{watched.deployment}`, and may still load",
         remedy=f"Look at {watched.page}; nothing was rolled back",
     )
 
 
-def _timed_out(cloud: Cloud, deployment: str, timeout: float) -> Callable[[_Watched], LoadError]:
+def _timed_out(
+    cloud: DagsterCloudClient, deployment: str, timeout: float
+) -> Callable[[_PendingLocation], LoadError]:
     agents, advice = _agents(cloud, deployment)
 
-    def give_up(watched: _Watched) -> LoadError:
+    def give_up(watched: _PendingLocation) -> LoadError:
         return LoadError(
             f"the location `{watched.name}` was updated in `{deployment}`, but was not loaded within {timeout:.0f}"
             f" seconds: {_state(watched.last, watched.pex_tag)}",
@@ -195,7 +197,7 @@ def _state(entry: Entry | None, pex_tag: str) -> str:
     return "it is still loading" if entry.load_status == "LOADING" else "no agent has taken it up"
 
 
-def _agents(cloud: Cloud, deployment: str) -> tuple[str, str]:
+def _agents(cloud: DagsterCloudClient, deployment: str) -> tuple[str, str]:
     """How the agents of a deployment are, and what to do about it."""
     try:
         agents = cloud.agents(deployment)

@@ -27,7 +27,7 @@ _TOKEN_REMEDY: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Connection:
+class Organization:
     """An organization of Dagster Cloud.
 
     :param url: of the organization, without a slash at its end.
@@ -47,13 +47,13 @@ class Connection:
         return f"{self.url}/{urllib.parse.quote(deployment, safe='')}/locations"
 
 
-def read_connection(environ: Mapping[str, str]) -> Connection:
+def read_organization(environ: Mapping[str, str]) -> Organization:
     """Read `DAGSTER_CLOUD_URL` or `DAGSTER_CLOUD_ORGANIZATION`, and `DAGSTER_CLOUD_API_TOKEN`.
 
     The organization may name its region (`org.eu`), which `DAGSTER_CLOUD_ENV` does as well, as in
     `dagster_cloud_cli.config_utils.get_org_url`. Raises CloudError for what is missing or cannot be right.
     """
-    return Connection(_read_url(environ), _read_token(environ))
+    return Organization(_read_url(environ), _read_token(environ))
 
 
 def _read_url(environ: Mapping[str, str]) -> str:

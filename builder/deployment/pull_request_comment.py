@@ -17,13 +17,13 @@ from urllib.parse import quote
 
 import httpx
 
-from builder.deployment.context import Context
+from builder.deployment.context import CiContext
 from builder.errors import BuilderError, Notice
 from builder.system import http, process
 from builder.system.redaction import redacted
 
-_SECONDS: Final = 5.0
-_SECONDS_WHEN_STOPPING: Final = 1.5
+_TIMEOUT_SECONDS: Final = 5.0
+_STOPPING_TIMEOUT_SECONDS: Final = 1.5
 _PAGE: Final = 100
 _ATTEMPTS: Final = 2
 _PERMISSION: Final = (
@@ -84,7 +84,7 @@ class PullRequestComment:
             # The HTTP client would show it.
             raise _Refused("the GITHUB_TOKEN is none", hopeless=True)
         headers = {"Accept": "application/vnd.github+json", "Authorization": f"Bearer {self._token}"}
-        with http.client(connections=1, timeout=httpx.Timeout(_SECONDS), headers=headers) as client:
+        with http.client(connections=1, timeout=httpx.Timeout(_TIMEOUT_SECONDS), headers=headers) as client:
             api = _Api(client)
             if self._id is None:
                 self._id = self._find(api)
@@ -132,7 +132,7 @@ class _Api:
     def __init__(self, client: httpx.Client) -> None:
         self._client = client
         self._stopping = process.stopping.is_set()
-        self._end = time.monotonic() + _SECONDS_WHEN_STOPPING
+        self._end = time.monotonic() + _STOPPING_TIMEOUT_SECONDS
 
     def ask(self, method: str, url: str, content: object = None) -> object:
         """The JSON of an answer; a question that can be asked twice is, if GitHub stumbles over the first.
@@ -143,7 +143,7 @@ class _Api:
         return http.retrying(lambda: self._once(method, url, content), attempts=attempts)
 
     def _once(self, method: str, url: str, content: object) -> object:
-        end = self._end if self._stopping else time.monotonic() + _SECONDS
+        end = self._end if self._stopping else time.monotonic() + _TIMEOUT_SECONDS
         left = max(end - time.monotonic(), 0.01)
         host = httpx.URL(url).host
         try:
@@ -192,7 +192,7 @@ def _id_of(comment: object) -> int:
     return number
 
 
-def comment_of_run(workspace: Path, context: Context, environ: Mapping[str, str]) -> PullRequestComment | None:
+def comment_of_run(workspace: Path, context: CiContext, environ: Mapping[str, str]) -> PullRequestComment | None:
     """The comment on the pull request that a run is for; None if it is for none.
 
     :param workspace: as the user named it: each workspace of a repository has a comment of its own.

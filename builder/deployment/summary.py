@@ -53,7 +53,7 @@ class DependencyChanges:
 
 
 @dataclass(frozen=True, slots=True)
-class LocationOutcome:
+class LocationSummary:
     """What became of one location; None stands for what is not known (yet).
 
     :param url: of the location's page.
@@ -79,7 +79,7 @@ class LocationOutcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RunSummary:
     """What a run did, or is doing, to a deployment.
 
     :param deployment: None as long as it is not known, or if none is to be updated.
@@ -91,7 +91,7 @@ class Outcome:
     commit_hash: str | None
     commit_url: str | None
     run_url: str | None
-    locations: tuple[LocationOutcome, ...]
+    locations: tuple[LocationSummary, ...]
 
 
 def dependency_changes(old: Mapping[str, str], new: Mapping[str, str]) -> DependencyChanges:
@@ -110,7 +110,7 @@ def dependency_changes(old: Mapping[str, str], new: Mapping[str, str]) -> Depend
     )
 
 
-def job_summary(outcome: Outcome) -> str:
+def job_summary(outcome: RunSummary) -> str:
     """A job's summary: a table of all locations, why some failed, and what changed in their dependencies."""
     rows = {
         location: [
@@ -129,7 +129,7 @@ def job_summary(outcome: Outcome) -> str:
     return _document(outcome, columns, rows, parts)
 
 
-def comment_body(outcome: Outcome) -> str:
+def comment_body(outcome: RunSummary) -> str:
     """A pull request's comment: where the code runs, or what keeps it from running."""
     rows = {
         location: [_link(location.name, location.url), _SHOWN[location.state], _counts(location.changes)]
@@ -139,9 +139,9 @@ def comment_body(outcome: Outcome) -> str:
 
 
 def _document(
-    outcome: Outcome,
+    outcome: RunSummary,
     columns: Sequence[str],
-    rows: Mapping[LocationOutcome, Sequence[str]],
+    rows: Mapping[LocationSummary, Sequence[str]],
     parts: Iterable[str],
 ) -> str:
     """Heading, table and parts, as much of them as there is room for."""
@@ -172,7 +172,7 @@ def _fitting(keys: Iterable[_K], texts: Mapping[_K, str], room: int) -> list[_K]
     return fitting
 
 
-def _heading(outcome: Outcome) -> str:
+def _heading(outcome: RunSummary) -> str:
     counts = {state: sum(location.state == state for location in outcome.locations) for state in _FIRST}
     listed = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
     facts = ["**Dagster Cloud**"]
@@ -185,7 +185,7 @@ def _heading(outcome: Outcome) -> str:
     return f"{', '.join(facts)}\n\nLocations: {listed or 'none'}"
 
 
-def _failures(outcome: Outcome) -> Iterable[str]:
+def _failures(outcome: RunSummary) -> Iterable[str]:
     for location in outcome.locations:
         if location.error:
             where = f" (at {_code(location.error_where)})" if location.error_where else ""
@@ -193,7 +193,7 @@ def _failures(outcome: Outcome) -> Iterable[str]:
             yield f"{_code(location.name)} {location.state}{where}:\n\n{_block(text)}"
 
 
-def _changes(outcome: Outcome) -> Iterable[str]:
+def _changes(outcome: RunSummary) -> Iterable[str]:
     for location in outcome.locations:
         if location.changes is None or location.changes == DependencyChanges((), (), ()):
             continue
@@ -212,7 +212,7 @@ def _first(entries: Sequence[str]) -> str:
     return ", ".join(entries[:_LISTED]) + (f" and {more} more" if more > 0 else "")
 
 
-def _pex_tags(outcome: Outcome) -> Iterable[str]:
+def _pex_tags(outcome: RunSummary) -> Iterable[str]:
     tags = [
         f"- {_code(location.name)}: {_code(location.pex_tag, 1000)}"
         for location in outcome.locations

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from builder.deployment import operations
-from builder.deployment.cloud_errors import AGAIN, GraphQLErrors, Uncertain
+from builder.deployment.cloud_errors import AGAIN, GraphQLErrors, UnknownOutcomeError
 from builder.deployment.entries import Entry
 from builder.deployment.graphql import GraphQL
 from builder.errors import CloudError, Notice
@@ -15,7 +15,7 @@ from builder.system import process
 
 Document = Mapping[str, Any]
 
-LATENESS: float = 15
+LATE_UPDATE_SECONDS: float = 15
 """Seconds for which a server that did not answer in time is watched, since it may still be at it."""
 
 LOOK: float = 1
@@ -110,14 +110,14 @@ class _Update:
         try:
             data = self._graphql.execute(text, {"document": document}, deployment=self._deployment)
             _check(data.get(field), documents, self._deployment)
-        except Uncertain as error:
+        except UnknownOutcomeError as error:
             if isinstance(error, GraphQLErrors) and error.lacks_field(field):
                 raise
             self._find_out(error, documents)
 
-    def _find_out(self, error: Uncertain, documents: Sequence[Document]) -> None:
+    def _find_out(self, error: UnknownOutcomeError, documents: Sequence[Document]) -> None:
         """Look what has become of an update that was not answered; returns if all of it took place."""
-        until = time.monotonic() + (LATENESS if error.late else 0)
+        until = time.monotonic() + (LATE_UPDATE_SECONDS if error.late else 0)
         while True:
             try:
                 entries = self._entries()
@@ -167,7 +167,7 @@ def _were(names: Sequence[str]) -> str:
 
 
 def _check(reply: object, documents: Sequence[Document], deployment: str) -> None:
-    """Raise CloudError if a reply is a refusal, Uncertain if it is neither that nor a success."""
+    """Raise CloudError if a reply is a refusal, UnknownOutcomeError if it is neither that nor a success."""
     names = listed(_names(documents))
     kind = reply.get("__typename") if isinstance(reply, dict) else None
     if kind in {"DeployLocationsSuccess", "WorkspaceEntry"}:
@@ -184,4 +184,4 @@ def _check(reply: object, documents: Sequence[Document], deployment: str) -> Non
             detail=reason(reply),
             remedy="Use a token that may deploy there: an agent's, or that of a user with the role Editor",
         )
-    raise Uncertain(f"Dagster Cloud failed to update {names}", detail=reason(reply), remedy=AGAIN)
+    raise UnknownOutcomeError(f"Dagster Cloud failed to update {names}", detail=reason(reply), remedy=AGAIN)

@@ -22,7 +22,7 @@ from builder.monorepo import git
 from builder.monorepo.discover import Package, Repository
 from builder.monorepo.selection import build_order
 from builder.monorepo.versions import normalised
-from builder.monorepo.wheel import Wheel, check_wheel, read_wheel
+from builder.monorepo.wheel import WheelContents, check_wheel, read_wheel
 from builder.monorepo.wheelhouse import INDEX_FILE, BuiltPackage, Wheelhouse, read_wheelhouse, write_wheelhouse
 from builder.project.names import archive_name, required_name
 from builder.resolution import uv
@@ -33,7 +33,7 @@ from builder.system import process, storage
 _WHEELS: Final = "wheels"
 """Where the wheels lie until all are done, below the scratch directory."""
 
-Showing = Callable[[str], AbstractContextManager[object]]
+StepContext = Callable[[str], AbstractContextManager[object]]
 """Names a piece of work while it is done; may be called from several threads."""
 
 
@@ -60,7 +60,7 @@ def build_wheelhouse(
     *,
     source_date_epoch: int | None,
     workers: int,
-    showing: Showing,
+    showing: StepContext,
 ) -> Build:
     """Build each of the packages once and write a wheelhouse of them; a failure does not stop the others.
 
@@ -209,7 +209,7 @@ def _describe(
     )
 
 
-def _check_webapp(package: Package, wheel: Wheel) -> None:
+def _check_webapp(package: Package, wheel: WheelContents) -> None:
     if package.webapp is None or not (missing := package.webapp.missing_in(wheel.members)):
         return
     lacking = ", ".join(f"`{package.webapp.path}/{name}`" for name in missing)

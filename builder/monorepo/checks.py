@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Final
 
 from builder.errors import BuilderError, Origin, PackagesError
-from builder.monorepo.building import Failure, Showing
+from builder.monorepo.building import Failure, StepContext
 from builder.monorepo.wheelhouse import BuiltPackage, Wheelhouse
 from builder.resolution import uv
 from builder.resolution.indexes import read_indexes
 from builder.system import process, storage
 
-_PATIENCE: Final = 180.0
+_TIMEOUT_SECONDS: Final = 180.0
 """Seconds that an import or a program may take; the first start of a large one compiles thousands of modules."""
 
 _IMPORT: Final = "import importlib, sys\nfor name in sys.argv[1:]:\n    importlib.import_module(name)"
@@ -36,7 +36,7 @@ def check_packages(
     python: Path,
     *,
     workers: int,
-    showing: Showing,
+    showing: StepContext,
 ) -> Checks:
     """Install each package by its lock into a clean environment, import it, run its programs, check consistency.
 
@@ -122,7 +122,7 @@ def _problems(package: BuiltPackage, venv: Path, home: Path) -> Iterator[str]:
 
     def run(*argv: str | Path) -> process.ProcessFailed | None:
         try:
-            process.run(argv, env=environment, cwd=home, timeout=_PATIENCE)
+            process.run(argv, env=environment, cwd=home, timeout=_TIMEOUT_SECONDS)
         except process.ProcessFailed as error:
             return error
         return None

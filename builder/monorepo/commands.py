@@ -15,7 +15,7 @@ from builder.monorepo.building import Failure, build_wheelhouse
 from builder.monorepo.checks import check_packages
 from builder.monorepo.discover import Package, Repository, discover
 from builder.monorepo.images.commands import build_package_image, push_images
-from builder.monorepo.locks import Locked, lock_package, write_lock
+from builder.monorepo.locks import PackageLock, lock_package, write_lock
 from builder.monorepo.releases import releases_of
 from builder.monorepo.rewriting import plan_rewriting
 from builder.monorepo.selection import select_names
@@ -104,7 +104,7 @@ def lock_packages(wheelhouse_dir: Path, selectors: tuple[str, ...], python_versi
     wheelhouse, packages = _read_wheelhouse(wheelhouse_dir, selectors)
     wheelhouse.check_wheels()
 
-    def attempt(package: BuiltPackage) -> Locked | Failure:
+    def attempt(package: BuiltPackage) -> PackageLock | Failure:
         try:
             with console.step(f"locked {package.name}"):
                 locked = lock_package(wheelhouse, package, python_version)
@@ -115,7 +115,7 @@ def lock_packages(wheelhouse_dir: Path, selectors: tuple[str, ...], python_versi
 
     with ThreadPoolExecutor(_workers()) as pool, console.progress("locking packages", None):
         results = list(pool.map(attempt, packages))
-    locks = [result for result in results if isinstance(result, Locked)]
+    locks = [result for result in results if isinstance(result, PackageLock)]
     rows = [
         [f"locks/{wheelhouse.lock_path(lock.package).name}", str(len(lock.local)), str(lock.indexed)]
         for lock in locks

@@ -74,7 +74,7 @@ class Package:
 
 
 @dataclass(frozen=True, slots=True)
-class LeftOut:
+class SkippedProject:
     """A project that is no package of the repository: where it lies, and why."""
 
     path: str
@@ -91,7 +91,7 @@ class Repository:
 
     root: Path
     packages: tuple[Package, ...]
-    left_out: tuple[LeftOut, ...]
+    left_out: tuple[SkippedProject, ...]
 
     def package(self, name: str) -> Package:
         """The package of that normalised name."""
@@ -113,14 +113,14 @@ def discover(root: Path) -> Repository:
     root = root.resolve()
     places = sorted({PurePosixPath(name).parent for name in git.list_files(root) if _is_manifest(name)})
     projects: dict[PurePosixPath, Declared] = {}
-    left_out: list[LeftOut] = []
+    left_out: list[SkippedProject] = []
     for place in places:
         if reason := _reason(place, projects):
-            left_out.append(LeftOut(str(place), reason))
+            left_out.append(SkippedProject(str(place), reason))
             continue
         declared = read_declared(root / place)
         if isinstance(declared, Undeclared):
-            left_out.append(LeftOut(str(place), declared.reason))
+            left_out.append(SkippedProject(str(place), declared.reason))
         elif declared is not None:
             projects[place] = declared
     if not projects:

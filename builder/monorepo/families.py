@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from builder.monorepo.versions import Family, line_of, normalised, parse_version
+from builder.monorepo.versions import Family, normalised, parse_version, release_minor
 
 CORE_NAMES: Final = frozenset(
     {
@@ -32,7 +32,7 @@ CORE_NAMES: Final = frozenset(
 )
 """Packages that are released as 1.N.P (November 2026), and dagster-test, which goes with them."""
 
-CENTRE: Final = "dagster"
+REFERENCE_PACKAGE: Final = "dagster"
 """The package whose version is that of the repository."""
 
 
@@ -42,7 +42,7 @@ def families_of(versions: Mapping[str, str | None]) -> dict[str, Family | None]:
     :param versions: what each declares.
     """
     line = _line(versions.values())
-    shared = versions.get(CENTRE)
+    shared = versions.get(REFERENCE_PACKAGE)
     return {name: _family(name, version, line, shared) for name, version in versions.items()}
 
 
@@ -50,7 +50,7 @@ def _family(name: str, version: str | None, line: int | None, shared: str | None
     if version is None or normalised(version) is None:
         return None
     parsed = parse_version(version)
-    if line is not None and line_of(version) == line:
+    if line is not None and release_minor(version) == line:
         return "core" if parsed.major == 1 else "libraries"
     if parsed.epoch or version == shared:
         return "core" if name in CORE_NAMES else "libraries"
@@ -59,5 +59,5 @@ def _family(name: str, version: str | None, line: int | None, shared: str | None
 
 def _line(versions: Iterable[str | None]) -> int | None:
     """The N that most packages have; the newest of several."""
-    lines = Counter(line for version in versions if version and (line := line_of(version)) is not None)
+    lines = Counter(line for version in versions if version and (line := release_minor(version)) is not None)
     return max(lines, key=lambda line: (lines[line], line), default=None)

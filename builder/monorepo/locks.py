@@ -22,7 +22,7 @@ from builder.system.graph import reachable
 
 
 @dataclass(frozen=True, slots=True)
-class Locked:
+class PackageLock:
     """A package and all that has to be installed with it.
 
     :param local: names of those that come out of the wheelhouse, itself included.
@@ -36,7 +36,7 @@ class Locked:
     text: str
 
 
-def lock_package(wheelhouse: Wheelhouse, package: BuiltPackage, python_version: str) -> Locked:
+def lock_package(wheelhouse: Wheelhouse, package: BuiltPackage, python_version: str) -> PackageLock:
     """Resolve what a package of a wheelhouse needs, for `python_version` ("3.11") and later.
 
     Raises PackagesError if it needs a package of the repository that the wheelhouse lacks, ResolutionError with
@@ -70,7 +70,7 @@ def lock_package(wheelhouse: Wheelhouse, package: BuiltPackage, python_version: 
         f"Only from the wheelhouse: {', '.join(local)}.",
     ]
     text = "".join(f"# {line}\n" for line in head) + "".join(f"{line.written}\n" for line in lines)
-    return Locked(package, tuple(local), len(lines) - len(local), text)
+    return PackageLock(package, tuple(local), len(lines) - len(local), text)
 
 
 def read_package_lock(path: Path) -> tuple[RequirementLine, ...]:
@@ -93,7 +93,7 @@ def is_locked(line: RequirementLine) -> bool:
     return version and any(value.startswith("sha256:") for value in line.hashes)
 
 
-def write_lock(wheelhouse: Wheelhouse, locked: Locked) -> Path:
+def write_lock(wheelhouse: Wheelhouse, locked: PackageLock) -> Path:
     """Write a lock to its place in the wheelhouse."""
     path = wheelhouse.lock_path(locked.package)
     with storage.atomic_write(path) as stream:

@@ -9,7 +9,7 @@ from typing import Final
 from builder.errors import PackagesError
 from builder.monorepo import git
 from builder.monorepo.discover import Repository
-from builder.monorepo.versions import core_version, line_of
+from builder.monorepo.versions import core_version, release_minor
 
 _HEADING: Final = re.compile(r"(?m)^##\s+v?(\d+\.\d+\.\d+\S*)")
 _TAG: Final = re.compile(r"(?:release-|v)?(\d+\.\d+\.\d+\S*)")
@@ -38,4 +38,4 @@ def releases_of(repository: Repository) -> list[str]:
 
 
 def _releases(versions: Iterable[str]) -> list[str]:
-    return [core_version(version) for version in versions if line_of(version) is not None]
+    return [core_version(version) for version in versions if release_minor(version) is not None]

@@ -19,7 +19,7 @@ Scheme = Literal["next", "dev", "calver", "manual"]
 
 FAMILIES: Final[tuple[Family, ...]] = get_args(Family)
 
-_SHIFT: Final = 16
+LIBRARY_MINOR_OFFSET: Final = 16
 """How far the minor version of a library is ahead of that of the core."""
 
 _LONGEST_TAG: Final = 128
@@ -83,18 +83,18 @@ def libraries_version(core: str) -> str:
     version = parse_version(core)
     if version.epoch or version.major != 1:
         return str(version)
-    return re.sub(r"^1\.\d+|^1(?=\D|$)", f"0.{version.minor + _SHIFT}", str(version), count=1)
+    return re.sub(r"^1\.\d+|^1(?=\D|$)", f"0.{version.minor + LIBRARY_MINOR_OFFSET}", str(version), count=1)
 
 
 def core_version(libraries: str) -> str:
     """The version of the core beside one of the libraries: 1.N.P for 0.(N+16).P, otherwise the same."""
     version = parse_version(libraries)
-    if version.epoch or version.major or version.minor < _SHIFT:
+    if version.epoch or version.major or version.minor < LIBRARY_MINOR_OFFSET:
         return str(version)
-    return re.sub(r"^0\.\d+", f"1.{version.minor - _SHIFT}", str(version), count=1)
+    return re.sub(r"^0\.\d+", f"1.{version.minor - LIBRARY_MINOR_OFFSET}", str(version), count=1)
 
 
-def line_of(version: str) -> int | None:
+def release_minor(version: str) -> int | None:
     """The N of a real release, 1.N.P or 0.(N+16).P; None for a placeholder or a version of another kind."""
     if normalised(version) is None:
         return None
@@ -104,7 +104,9 @@ def line_of(version: str) -> int | None:
     if parsed.major == 1:
         # 1.0.0.devN+SHA is what the scheme `dev` makes of every package, whatever its family.
         return None if parsed.release == (1, 0, 0) and parsed.is_devrelease else parsed.minor
-    return parsed.minor - _SHIFT if parsed.major == 0 and parsed.minor >= _SHIFT else None
+    return (
+        parsed.minor - LIBRARY_MINOR_OFFSET if parsed.major == 0 and parsed.minor >= LIBRARY_MINOR_OFFSET else None
+    )
 
 
 def next_versions(releases: list[str], *, build: int, commit: str) -> FamilyVersions:

@@ -26,7 +26,7 @@ _STRAY: Final = re.compile(r"tests?|docs?|examples?|scripts?|build|dist|conftest
 
 
 @dataclass(frozen=True, slots=True)
-class Wheel:
+class WheelContents:
     """A wheel that was read and is sound in itself.
 
     :param members: the names of its files.
@@ -51,7 +51,7 @@ class Wheel:
         return tuple(map(str, self.metadata.requires_dist or ()))
 
 
-def read_wheel(path: Path) -> Wheel:
+def read_wheel(path: Path) -> WheelContents:
     """Read a wheel; raises PackagesError if it is not sound in itself.
 
     Its metadata must be valid by the core metadata specification, its name and version those of its file name, and
@@ -75,10 +75,10 @@ def read_wheel(path: Path) -> Wheel:
         scripts = _console_scripts(path, archive.read(entry_points)) if entry_points in members else ()
     declared = tuple(metadata.import_names or ())
     names = tuple(line.partition(";")[0].strip() for line in declared) or tuple(_import_names(members))
-    return Wheel(str(name), str(version), metadata, members, names, scripts)
+    return WheelContents(str(name), str(version), metadata, members, names, scripts)
 
 
-def check_wheel(wheel: Wheel, *, version: str | None, versions: Mapping[str, str]) -> Iterator[str]:
+def check_wheel(wheel: WheelContents, *, version: str | None, versions: Mapping[str, str]) -> Iterator[str]:
     """What is wrong with a sound wheel as one of the repository: each a sentence without a full stop.
 
     :param version: that it should have; None if nobody said.

@@ -51,7 +51,7 @@ class Ready:
     deps: Unpacked
 
 
-class Words:
+class OutputTail:
     """The lines that a program writes: passed on, and the last ones kept for when it fails.
 
     :param pass_on: called with each line, without colours, from a thread.
@@ -83,7 +83,7 @@ class CodeServer:
     ready: Ready
     socket: Path
     service: process.Service = field(repr=False)
-    words: Words = field(repr=False)
+    words: OutputTail = field(repr=False)
 
     @property
     def name(self) -> str:
@@ -155,7 +155,7 @@ def code_server(
     :param environment: variables besides those of `process.clean_environment`.
     :param pass_on: called with each line that it, or a run that it started, writes.
     """
-    words = Words(pass_on)
+    words = OutputTail(pass_on)
     root = ready.source.site_packages / "working_directory" / "root"
     with process.serving(
         [ready.source.entry_point, "-m", "dagster", "api", "grpc"],

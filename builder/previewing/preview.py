@@ -34,9 +34,9 @@ from builder.previewing.webserver import (
 from builder.system import storage
 from builder.terminal import options
 from builder.terminal.console import console
-from builder.terminal.running import stop_is_the_end
+from builder.terminal.running import exit_zero_on_signal
 from builder.verification.outcome_table import show_outcome
-from builder.verification.verify import Outcome, ToVerify, Verified, verify_locations
+from builder.verification.verify import ToVerify, Verified, VerifyResult, verify_locations
 
 _LOOK_SECONDS: Final = 0.25
 """How often it is looked whether all is still there."""
@@ -77,12 +77,12 @@ def preview(out_dir: Path, names: Sequence[str], port: int, variables: Sequence[
             with console.step(f"opened the page, by dagster-webserver {webserver.version}"):
                 shown = stack.enter_context(page(webserver, workspace, port, home=home, pass_on=_of_page))
             console.result(shown.url)
-        stop_is_the_end()
+        exit_zero_on_signal()
         console.note("Ctrl-C stops it")
         return _watch(servers, shown)
 
 
-def _verified(items: Sequence[ToVerify], environment: Mapping[str, str]) -> dict[str, Outcome]:
+def _verified(items: Sequence[ToVerify], environment: Mapping[str, str]) -> dict[str, VerifyResult]:
     with console.progress(f"loading {_count(items, 'location')}", None):
         return verify_locations(items, environment=environment)
 

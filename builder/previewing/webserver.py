@@ -19,8 +19,8 @@ from builder.previewing.code_servers import (
     LOOK_SECONDS,
     START_SECONDS,
     CodeServer,
+    OutputTail,
     Ready,
-    Words,
     ending,
     versions,
 )
@@ -55,7 +55,7 @@ class Page:
 
     url: str
     service: process.Service = field(repr=False)
-    words: Words = field(repr=False)
+    words: OutputTail = field(repr=False)
 
     @property
     def failure(self) -> ToolError | None:
@@ -143,7 +143,7 @@ def page(
     :param home: `DAGSTER_HOME`.
     :param pass_on: called with each line that the webserver writes.
     """
-    words = Words(pass_on)
+    words = OutputTail(pass_on)
     settings = {"DAGSTER_HOME": str(home), "DAGSTER_DISABLE_TELEMETRY": "1", "PYTHONUNBUFFERED": "1"}
     options = ["--host", HOST, "--port", str(port), "--workspace", str(workspace)]
     with process.serving(

@@ -27,7 +27,7 @@ class Reason(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class ParentInfo:
     """What a directory's own parent says about it.
 
     :param python_project: a `pyproject.toml`, `setup.py` or `setup.cfg` lies beside the directory.
@@ -159,7 +159,7 @@ def file_reason(name: str, parent: str) -> Reason | None:
     return None
 
 
-def contents_reason(name: str, entries: Collection[str], around: Surroundings) -> Reason | None:
+def contents_reason(name: str, entries: Collection[str], around: ParentInfo) -> Reason | None:
     """Judge a directory by the names in it.
 
     A directory called `build` or `dist` may well be code or data: it counts as a leftover only beside a Python
@@ -180,9 +180,9 @@ def is_environment(entries: Collection[str]) -> bool:
     return "pyvenv.cfg" in entries or "conda-meta" in entries
 
 
-def surroundings(directory: str, entries: Collection[str]) -> Surroundings:
+def parent_info(directory: str, entries: Collection[str]) -> ParentInfo:
     """What `directory`, which holds `entries`, says about the directories in it."""
-    return Surroundings(
+    return ParentInfo(
         python_project="pyproject.toml" in entries or "setup.py" in entries or "setup.cfg" in entries,
         dagster_home="history" in entries and os.path.isfile(f"{directory}/history/runs.db"),
     )

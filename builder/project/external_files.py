@@ -19,7 +19,7 @@ _LARGEST_CODE: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Outside:
+class ExternalPath:
     """A directory or file outside the build directory that belongs all the same.
 
     :param name: where it is, relative to the build directory, such as `../dbt_project`; the unpacked source PEX
@@ -40,7 +40,7 @@ def split_include(include: Iterable[str]) -> tuple[list[str], list[str]]:
 
 def select_outside(
     directory: Path, names: Sequence[str], *, respect_gitignore: bool, out_dir: Path | None
-) -> list[Outside]:
+) -> list[ExternalPath]:
     """Apply the rule of what belongs to paths outside a build directory; raises ProjectError if one is missing."""
     selected = []
     for name in names:
@@ -55,7 +55,7 @@ def select_outside(
                 f"`include` names `{name}`, but `{path}` does not exist",
                 remedy=f"Correct the path; it is relative to `{directory}`",
             )
-        selected.append(Outside(name, selection))
+        selected.append(ExternalPath(name, selection))
     return selected
 
 

@@ -30,7 +30,7 @@ from builder.errors import Notice, ProjectError, ToolError
 from builder.project.exclusions import Reason
 from builder.project.git_ignored import ignored_by_git
 from builder.project.patterns import IncludePatterns, Line, unreadable
-from builder.project.walking import Found, FoundLink, Walked, left_out_notice, walk
+from builder.project.walking import Walked, WalkedEntry, WalkedLink, left_out_notice, walk
 from builder.system.storage import make_directory, storage_error
 
 _CHUNK = 1 << 20
@@ -187,7 +187,7 @@ def _obey(walked: Walked, ignored: Mapping[str, Line]) -> None:
     # Who asks a nested repository does not hear that the outer one ignores the whole of it.
     trees = tuple(f"{directory.path}/" for directory in walked.directories if directory.path in ignored)
 
-    def belongs(entry: Found, end: str = "") -> bool:
+    def belongs(entry: WalkedEntry, end: str = "") -> bool:
         if entry.path in ignored and not entry.asked:
             walked.left_out[f"{entry.name}{end}"] = ignored[entry.path]
             return False
@@ -218,7 +218,7 @@ def _kept_links(walked: Walked) -> list[ProjectFile]:
     return kept
 
 
-def _link_text(link: FoundLink, targets: dict[str, str]) -> str:
+def _link_text(link: WalkedLink, targets: dict[str, str]) -> str:
     """The link's own text where it leads to its target in any copy of the tree, else a plain relative path."""
     at = posixpath.dirname(link.found.name)
     if not link.text.startswith("/") and _follow(at, link.text, targets) == link.target:
@@ -242,7 +242,7 @@ def _follow(at: str, text: str, targets: dict[str, str]) -> str | None:
     return "/".join(here)
 
 
-def _empty_directories(files: Iterable[ProjectFile], directories: Iterable[Found]) -> list[ProjectFile]:
+def _empty_directories(files: Iterable[ProjectFile], directories: Iterable[WalkedEntry]) -> list[ProjectFile]:
     occupied = _parents([file.name for file in files])
     names = {directory.name for directory in directories}
     occupied |= _parents(names)

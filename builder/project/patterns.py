@@ -80,14 +80,14 @@ class IncludePatterns:
     def __bool__(self) -> bool:
         return bool(self._patterns)
 
-    def take(self, name: str) -> bool:
+    def matches(self, name: str) -> bool:
         """Whether `name` is taken in; the last pattern that matches decides. Directories end with a slash."""
         return (
             next((pattern.include for pattern in reversed(self._patterns) if pattern.match_file(name)), None)
             is True
         )
 
-    def mean(self, name: str) -> bool:
+    def names_explicitly(self, name: str) -> bool:
         """Whether a pattern means `name` itself: it would not take in just any file in its place.
 
         `config/` and `*` do not mean `config/key.pem`; `config/*.pem` does. A secret has to be meant.
@@ -99,7 +99,7 @@ class IncludePatterns:
             for pattern in self._patterns
         )
 
-    def reach(self, name: str, *, inside: bool) -> bool:
+    def may_match_below(self, name: str, *, inside: bool) -> bool:
         """Whether something in the left-out directory `name` may be taken in.
 
         A pattern reaches into a left-out directory only if it spells that directory's name out: `dist/*.csv`

@@ -39,7 +39,7 @@ from builder.project.variables import expand, without_references
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class RequestedExtras:
     """What of a project's optional requirements goes in: nothing, unless it is asked for.
 
     :param extras: names of extras of the project.
@@ -50,7 +50,7 @@ class Wanted:
     groups: tuple[str, ...] = ()
 
 
-NOTHING: Final = Wanted()
+NO_EXTRAS: Final = RequestedExtras()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +74,12 @@ class Requirements:
     local_packages: tuple[Path, ...] = ()
     local_names: frozenset[str] = frozenset()
     lock: Path | None = None
-    wanted: Wanted = NOTHING
+    wanted: RequestedExtras = NO_EXTRAS
     notices: tuple[Notice, ...] = ()
 
 
 def read_requirements(
-    directory: Path, markers: Mapping[str, str], build: MetadataBuilder, wanted: Wanted = NOTHING
+    directory: Path, markers: Mapping[str, str], build: MetadataBuilder, wanted: RequestedExtras = NO_EXTRAS
 ) -> Requirements:
     """Read what the project in `directory` asks for on a target with these markers.
 
@@ -240,7 +240,7 @@ class _Collector:
             said = "; ".join(part for part in parts if part)
             yield Notice(f"{manifest} and {path.name} differ, and both are taken together: {said}", Origin(path))
 
-    def result(self, wanted: Wanted) -> Requirements:
+    def result(self, wanted: RequestedExtras) -> Requirements:
         names = frozenset(canonicalize_name(metadata.name) for metadata in self.metadata.values() if metadata)
         # The order counts for the resolver: the first mention of each stays where it is.
         lines: dict[tuple[object, ...], RequirementLine] = {}

@@ -20,20 +20,20 @@ from typing import NamedTuple
 
 from builder.errors import Notice, Origin, ProjectError
 from builder.project.exclusions import (
+    ParentInfo,
     Reason,
-    Surroundings,
     contents_reason,
     directory_reason,
     file_reason,
     holds_secret,
     is_environment,
-    surroundings,
+    parent_info,
 )
 from builder.project.patterns import IGNORE_FILE, IgnoreRules, IncludePatterns, Line, unreadable
 from builder.project.submodules import foreign_notice, is_foreign
 
 
-class Found(NamedTuple):
+class WalkedEntry(NamedTuple):
     """A file or directory that belongs. Not a dataclass: there are thousands.
 
     :param name: posix path relative to the build directory.
@@ -50,14 +50,14 @@ class Found(NamedTuple):
     repository: str | None
 
 
-class FoundLink(NamedTuple):
+class WalkedLink(NamedTuple):
     """A symlink that may stay one.
 
     :param text: its target as it is written.
     :param target: the name of what it finally points to; "" is the build directory itself.
     """
 
-    found: Found
+    found: WalkedEntry
     text: str
     target: str
 
@@ -72,14 +72,14 @@ class Walked:
 
     root: str
     repository: str | None
-    files: list[Found] = field(default_factory=list)
-    directories: list[Found] = field(default_factory=list)
-    links: list[FoundLink] = field(default_factory=list)
+    files: list[WalkedEntry] = field(default_factory=list)
+    directories: list[WalkedEntry] = field(default_factory=list)
+    links: list[WalkedLink] = field(default_factory=list)
     left_out: dict[str, Reason | Line] = field(default_factory=dict)
     notices: list[Notice] = field(default_factory=list)
 
 
-_NO_SURROUNDINGS = Surroundings()
+_NO_SURROUNDINGS = ParentInfo()
 
 
 class _Verdict(Enum):
@@ -89,7 +89,7 @@ class _Verdict(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class _WalkedDirectory:
     """A directory to be walked.
 
     :param directory: its real path.
@@ -105,11 +105,11 @@ class _Place:
     prefix: str
     repository: str | None
     mounts: tuple[tuple[str, str], ...]
-    around: Surroundings = _NO_SURROUNDINGS
+    parent: ParentInfo = _NO_SURROUNDINGS
     rules: tuple[IgnoreRules, ...] = ()
     asked: bool = False
-    asked_only: bool = False
-    secret_meant: bool = False
+    only_included: bool = False
+    secrets_allowed: bool = False
 
 
 def walk(root: str, include: IncludePatterns, out_dir: str | None) -> Walked:
@@ -142,11 +142,11 @@ class _Walker:
 
     def run(self) -> None:
         root = self.walked.root
-        self._pending = [_Place(root, "", self.walked.repository, mounts=((root, ""),))]
+        self._pending = [_WalkedDirectory(root, "", self.walked.repository, mounts=((root, ""),))]
         while self._pending:
             self._directory(self._pending.pop())
 
-    def _directory(self, place: _Place) -> None:
+    def _directory(self, place: _WalkedDirectory) -> None:
         try:
             with os.scandir(place.directory) as listing:
                 entries = list(listing)
@@ -155,26 +155,28 @@ class _Walker:
         names = {entry.name for entry in entries}
         if place.prefix == "":
             self._refuse_environment(names)
-        elif reason := contents_reason(_last(place.prefix), names, place.around):
+        elif reason := contents_reason(_last(place.prefix), names, place.parent):
             self.walked.left_out[place.prefix] = reason
-            if not (place.asked or self._include.reach(place.prefix, inside=place.asked_only)):
+            if not (place.asked or self._include.may_match_below(place.prefix, inside=place.only_included)):
                 return
-            place = replace(place, asked_only=True)
+            place = replace(place, only_included=True)
         elif ".git" in names and not place.asked and is_foreign(place.directory, place.repository):
-            if not self._include.reach(place.prefix, inside=place.asked_only):
+            if not self._include.may_match_below(place.prefix, inside=place.only_included):
                 self.walked.notices.append(foreign_notice(place.prefix))
                 return
-            place = replace(place, asked_only=True)
-        if IGNORE_FILE in names and not place.asked_only and os.path.isfile(f"{place.directory}/{IGNORE_FILE}"):
+            place = replace(place, only_included=True)
+        if IGNORE_FILE in names and not place.only_included and os.path.isfile(f"{place.directory}/{IGNORE_FILE}"):
             rules = IgnoreRules(f"{place.directory}/{IGNORE_FILE}", place.prefix)
             place = replace(place, rules=(*place.rules, rules))
-        if place.prefix and (place.asked or not place.asked_only):
+        if place.prefix and (place.asked or not place.only_included):
             name = place.prefix.rstrip("/")
-            self.walked.directories.append(Found(name, place.directory, 0o755, place.asked, place.repository))
+            self.walked.directories.append(
+                WalkedEntry(name, place.directory, 0o755, place.asked, place.repository)
+            )
         if ".git" in names:
             # Nested in another one, whose opinion of this directory, just noted, counts too.
             place = replace(place, repository=place.directory)
-        self._entries(place, entries, surroundings(place.directory, names))
+        self._entries(place, entries, parent_info(place.directory, names))
 
     def _refuse_environment(self, names: Collection[str]) -> None:
         if is_environment(names):
@@ -183,7 +185,7 @@ class _Walker:
                 remedy="Make the virtual environment in a directory of its own, such as `.venv`",
             )
 
-    def _entries(self, place: _Place, entries: list[os.DirEntry[str]], around: Surroundings) -> None:
+    def _entries(self, place: _WalkedDirectory, entries: list[os.DirEntry[str]], around: ParentInfo) -> None:
         for entry in entries:
             if entry.name == ".git" and not self._means_git(place):
                 continue
@@ -197,39 +199,41 @@ class _Walker:
             except OSError as error:
                 raise unreadable(error, f"{place.directory}/{entry.name}") from error
 
-    def _means_git(self, place: _Place) -> bool:
+    def _means_git(self, place: _WalkedDirectory) -> bool:
         """Whether a pattern speaks of the `.git` of a directory, and not just of all that lies around it."""
         name = f"{place.prefix}.git/"
-        return self._include.mean(name) or self._include.reach(name, inside=False)
+        return self._include.names_explicitly(name) or self._include.may_match_below(name, inside=False)
 
-    def _subdirectory(self, place: _Place, directory: str, name: str, around: Surroundings) -> None:
+    def _subdirectory(self, place: _WalkedDirectory, directory: str, name: str, around: ParentInfo) -> None:
         """Queue a directory for the walk, unless its name says that nothing in it belongs."""
         shown = f"{place.prefix}{name}/"
         reason = directory_reason(name, _last(place.prefix))
         if directory == self._out_dir:
             reason = Reason.LEFTOVER
         verdict = self._verdict(place, shown, reason)
-        if verdict is _Verdict.LEFT and not self._include.reach(shown, inside=place.asked_only):
+        if verdict is _Verdict.LEFT and not self._include.may_match_below(shown, inside=place.only_included):
             return
         self._pending.append(
             replace(
                 place,
                 directory=directory,
                 prefix=shown,
-                around=around,
+                parent=around,
                 asked=verdict is _Verdict.ASKED,
-                asked_only=place.asked_only or verdict is _Verdict.LEFT or reason is not None,
-                secret_meant=place.secret_meant or (verdict is _Verdict.ASKED and reason is Reason.SECRET),
+                only_included=place.only_included or verdict is _Verdict.LEFT or reason is not None,
+                secrets_allowed=place.secrets_allowed or (verdict is _Verdict.ASKED and reason is Reason.SECRET),
             ),
         )
 
-    def _file(self, place: _Place, entry: os.DirEntry[str]) -> None:
+    def _file(self, place: _WalkedDirectory, entry: os.DirEntry[str]) -> None:
         name = place.prefix + entry.name
         verdict = self._verdict(place, name, file_reason(entry.name, _last(place.prefix)))
         if verdict is not _Verdict.LEFT:
             self._take(place, name, f"{place.directory}/{entry.name}", verdict, entry.stat(follow_symlinks=False))
 
-    def _take(self, place: _Place, name: str, path: str, verdict: _Verdict, status: os.stat_result) -> None:
+    def _take(
+        self, place: _WalkedDirectory, name: str, path: str, verdict: _Verdict, status: os.stat_result
+    ) -> None:
         """Take a file that belongs by its name, unless its content is a secret."""
         if not stat.S_ISREG(status.st_mode):
             text = f"`{name}` was left out: sockets, pipes and devices cannot be packed"
@@ -238,16 +242,16 @@ class _Walker:
         if not os.access(path, os.R_OK):
             raise unreadable(PermissionError(errno.EACCES, "Permission denied"), path)
         secret = holds_secret(path, _last(name), status.st_size)
-        if secret and not (place.secret_meant or self._include.mean(name)):
+        if secret and not (place.secrets_allowed or self._include.names_explicitly(name)):
             self._leave(name, Reason.SECRET)
             return
         mode = 0o755 if status.st_mode & stat.S_IXUSR else 0o644
-        self.walked.files.append(Found(name, path, mode, verdict is _Verdict.ASKED, place.repository))
+        self.walked.files.append(WalkedEntry(name, path, mode, verdict is _Verdict.ASKED, place.repository))
 
-    def _verdict(self, place: _Place, name: str, reason: Reason | None) -> _Verdict:
+    def _verdict(self, place: _WalkedDirectory, name: str, reason: Reason | None) -> _Verdict:
         """Weigh include patterns, `.builderignore` and the built-in reason; directories end with a slash."""
-        asked = self._include.take(name)
-        if place.asked_only and not asked:
+        asked = self._include.matches(name)
+        if place.only_included and not asked:
             return _Verdict.LEFT
         if not asked:
             for rules in reversed(place.rules):
@@ -259,7 +263,9 @@ class _Walker:
         if reason is Reason.LEFTOVER and not asked:
             return self._leave(name, reason)
         _check_name(place, name)
-        if reason is Reason.SECRET and not (place.secret_meant or (asked and self._include.mean(name))):
+        if reason is Reason.SECRET and not (
+            place.secrets_allowed or (asked and self._include.names_explicitly(name))
+        ):
             return self._leave(name, reason)
         return _Verdict.ASKED if asked else _Verdict.BELONGS
 
@@ -267,7 +273,7 @@ class _Walker:
         self.walked.left_out[name] = rule
         return _Verdict.LEFT
 
-    def _link(self, place: _Place, last: str) -> None:
+    def _link(self, place: _WalkedDirectory, last: str) -> None:
         name, path = place.prefix + last, f"{place.directory}/{last}"
         directory = os.path.isdir(path)
         judge = directory_reason if directory else file_reason
@@ -284,18 +290,18 @@ class _Walker:
         for mount, prefix in reversed(place.mounts):
             if real == mount or real.startswith(f"{mount}/"):
                 target = f"{prefix}{real[len(mount) + 1 :]}".rstrip("/")
-                entry = Found(name, path, 0o644, verdict is _Verdict.ASKED, place.repository)
-                self.walked.links.append(FoundLink(entry, text, target))
+                entry = WalkedEntry(name, path, 0o644, verdict is _Verdict.ASKED, place.repository)
+                self.walked.links.append(WalkedLink(entry, text, target))
                 return
         self._replace(place, name, path, verdict)
 
-    def _replace(self, place: _Place, name: str, path: str, verdict: _Verdict) -> None:
+    def _replace(self, place: _WalkedDirectory, name: str, path: str, verdict: _Verdict) -> None:
         """Put what a symlink points to, elsewhere in the repository, in the symlink's place."""
         real = os.path.realpath(path)
         self._refuse_outside(path, real)
         reason = self._reason_of_target(real)
         asked = verdict is _Verdict.ASKED
-        if reason is Reason.SECRET and not (asked and self._include.mean(name)):
+        if reason is Reason.SECRET and not (asked and self._include.names_explicitly(name)):
             self._leave(name, reason)
             return
         if reason is not None and not asked:
@@ -305,7 +311,7 @@ class _Walker:
         place = replace(
             place,
             repository=repository_of(os.path.dirname(real)),
-            secret_meant=place.secret_meant or reason is Reason.SECRET,
+            secrets_allowed=place.secrets_allowed or reason is Reason.SECRET,
         )
         if os.path.isdir(real):
             self._pending.append(
@@ -314,9 +320,9 @@ class _Walker:
                     directory=real,
                     prefix=f"{name}/",
                     mounts=(*place.mounts, (real, f"{name}/")),
-                    around=_NO_SURROUNDINGS,
+                    parent=_NO_SURROUNDINGS,
                     asked=asked,
-                    asked_only=place.asked_only or reason is not None,
+                    only_included=place.only_included or reason is not None,
                 ),
             )
         else:
@@ -362,7 +368,7 @@ def _bad_link(path: str, real: str, problem: str) -> ProjectError:
     )
 
 
-def _check_name(place: _Place, name: str) -> None:
+def _check_name(place: _WalkedDirectory, name: str) -> None:
     if name.isascii():
         return
     try:

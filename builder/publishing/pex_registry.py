@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Final, Literal, Protocol, Self, TypeVar
 
 from builder.errors import CloudError, Notice, PublishError
-from builder.publishing.records import LIMIT, Record, Unusable, parse_record, record_name
+from builder.publishing.records import LIMIT, InvalidRecordError, Record, parse_record, record_name
 from builder.publishing.remote_zip import DistributionSize, central_directory, distribution_sizes
 from builder.publishing.transfer import (
     TAIL,
     ChangedError,
-    Link,
-    Stored,
+    PresignedUrl,
+    RemoteObject,
     Transfers,
     changed,
     file_content,
@@ -38,9 +38,9 @@ Method = Literal["PUT", "GET"]
 
 _AT_ONCE: Final = 4
 _SENDINGS: Final = 2
-_ASKING: Final = 0.25
+_STAT_SHARE: Final = 0.25
 """The part of a file's time that it may take to find out whether it has to be sent at all."""
-_CURIOSITY: Final = 15.0
+_OPTIONAL_SECONDS: Final = 15.0
 """Seconds that finding out what nothing depends on may take."""
 _RECORD_SECONDS: Final = 30.0
 """Seconds that reading or writing a record may take: it only spares work."""
@@ -64,7 +64,7 @@ class UrlSource(Protocol):
         """The URLs that allow one method on each of these files."""
 
 
-class Check(Enum):
+class ReadBack(Enum):
     """How a file in the registry is compared with what it should be.
 
     TAIL: by size, tail and the store's MD5; by all its bytes if it is small, or if that MD5 is another one.
@@ -118,7 +118,7 @@ class PexRegistry:
     Raises NetworkError if the environment's proxy or certificates cannot be used.
     """
 
-    def __init__(self, urls: UrlSource, *, check: Check = Check.TAIL, timeout: float = 600) -> None:
+    def __init__(self, urls: UrlSource, *, check: ReadBack = ReadBack.TAIL, timeout: float = 600) -> None:
         self._urls = urls
         self._urls_lock = threading.Lock()
         self._check = check
@@ -132,7 +132,7 @@ class PexRegistry:
         self._transfers.__exit__()
 
     def publish(
-        self, artefacts: Sequence[Artefact], progress: Callable[[str, int], None], *, check: Check | None = None
+        self, artefacts: Sequence[Artefact], progress: Callable[[str, int], None], *, check: ReadBack | None = None
     ) -> dict[str, Published | PublishError]:
         """Have these files in the registry, several at once; return by name what became of each.
 
@@ -175,7 +175,9 @@ class PexRegistry:
                 failed[state.file.name] = state.error
         return {file.name: done.get(file.name) or failed[file.name] for file in artefacts}
 
-    def _known(self, names: Sequence[str], method: Method) -> tuple[dict[str, Link], dict[str, PublishError]]:
+    def _known(
+        self, names: Sequence[str], method: Method
+    ) -> tuple[dict[str, PresignedUrl], dict[str, PublishError]]:
         """The links of files, and why those that have none do not."""
         try:
             return self._links(names, method), {}
@@ -205,7 +207,7 @@ class PexRegistry:
             return self._checked(record, deadline), ()
         except CloudError as error:
             reason = error.what
-        except (HttpError, Unusable) as error:
+        except (HttpError, InvalidRecordError) as error:
             reason = str(error)
         return None, (Notice(f"the record of cached dependencies `{name}` is not used: {reason}"),)
 
@@ -233,12 +235,12 @@ class PexRegistry:
 
     def sizes(self, names: Sequence[str]) -> dict[str, int | None]:
         """How large files of the registry are, in bytes; None for one that is not there or cannot be asked for."""
-        deadline = Deadline(self._timeout * _ASKING)
+        deadline = Deadline(self._timeout * _STAT_SHARE)
         links = self._links(names, "GET")
 
         def ask(name: str) -> int | None:
             try:
-                stored = self._transfers.look(links[name], deadline)
+                stored = self._transfers.stat(links[name], deadline)
             except HttpError:
                 return None
             return stored.size if stored else None
@@ -268,10 +270,10 @@ class PexRegistry:
 
     def distributions(self, deps_name: str) -> dict[str, DistributionSize] | None:
         """What a deps PEX of the registry is made of, by normalised project name; None if nobody can tell soon."""
-        deadline = Deadline(min(self._timeout, _CURIOSITY))
+        deadline = Deadline(min(self._timeout, _OPTIONAL_SECONDS))
         try:
             [link] = self._links([deps_name], "GET").values()
-            stored = self._transfers.look(link, deadline)
+            stored = self._transfers.stat(link, deadline)
             where = central_directory(stored.tail, stored.size) if stored else None
             if where is None or where.size > _DIRECTORY_LIMIT:
                 return None
@@ -279,10 +281,10 @@ class PexRegistry:
         except (CloudError, HttpError, ValueError):
             return None
 
-    def _links(self, names: Sequence[str], method: Method) -> dict[str, Link]:
+    def _links(self, names: Sequence[str], method: Method) -> dict[str, PresignedUrl]:
         urls = self._presign(names, method)
         return {
-            name: Link(url, lambda name=name: self._presign([name], method)[0])  # type: ignore[misc]
+            name: PresignedUrl(url, lambda name=name: self._presign([name], method)[0])  # type: ignore[misc]
             for name, url in zip(names, urls, strict=True)
         }
 
@@ -291,11 +293,11 @@ class PexRegistry:
         with self._urls_lock:
             return self._urls(names, method)
 
-    def _ask(self, file: Artefact, link: Link, check: Check) -> Published | _Missing | _Failed:
+    def _ask(self, file: Artefact, link: PresignedUrl, check: ReadBack) -> Published | _Missing | _Failed:
         """Ask whether it is there whole."""
         started = time.monotonic()
         try:
-            difference = self._compare(file, link, Deadline(self._timeout * _ASKING), check)
+            difference = self._compare(file, link, Deadline(self._timeout * _STAT_SHARE), check)
         except ChangedError as error:
             return _Failed(file, _error(file.name, str(error), remedy=error.remedy))
         except (HttpError, CloudError):
@@ -307,7 +309,7 @@ class PexRegistry:
         return Published(file.name, file.size, sent=False, seconds=seconds)
 
     def _send(
-        self, missing: _Missing, source: Link, target: Link, progress: Callable[[str, int], None]
+        self, missing: _Missing, source: PresignedUrl, target: PresignedUrl, progress: Callable[[str, int], None]
     ) -> Published | _Failed:
         """Send it and read it back."""
         file = missing.file
@@ -331,7 +333,7 @@ class PexRegistry:
             return _Failed(file, _error(file.name, str(error), remedy=error.remedy))
         return _Failed(file, _error(file.name, f"it was sent {_SENDINGS} times, but {difference}"))
 
-    def _read_back(self, file: Artefact, link: Link, deadline: Deadline) -> str | None:
+    def _read_back(self, file: Artefact, link: PresignedUrl, deadline: Deadline) -> str | None:
         try:
             # Sending may have taken so long that the URL for reading is too old by now.
             return self._compare(file, link, deadline, self._check, sent=True)
@@ -340,7 +342,7 @@ class PexRegistry:
             raise HttpError(words, remedy=error.remedy) from None
 
     def _compare(
-        self, file: Artefact, link: Link, deadline: Deadline, check: Check, *, sent: bool = False
+        self, file: Artefact, link: PresignedUrl, deadline: Deadline, check: ReadBack, *, sent: bool = False
     ) -> str | None:
         """In what the registry's file differs from ours, in words; None if it is the same.
 
@@ -349,15 +351,15 @@ class PexRegistry:
         :param sent: it was sent just now.
         """
         tail = _local_tail(file)
-        whole = check is Check.FULL or file.size <= _SMALL
+        whole = check is ReadBack.FULL or file.size <= _SMALL
         renewals = 1 if sent else 0
-        stored = self._transfers.look(link, deadline, size=file.size, whole=whole, renewals=renewals)
+        stored = self._transfers.stat(link, deadline, size=file.size, whole=whole, renewals=renewals)
         difference = _difference(file, tail, stored)
         if difference or stored is None or stored.sha256:
             return difference
         if stored.md5 == _md5(file) if stored.md5 else not sent:
             return None
-        stored = self._transfers.look(link, deadline, size=file.size, whole=True, renewals=renewals)
+        stored = self._transfers.stat(link, deadline, size=file.size, whole=True, renewals=renewals)
         return _difference(file, tail, stored)
 
     def is_damaged(self, deps: CachedDeps) -> bool:
@@ -365,23 +367,23 @@ class PexRegistry:
         deadline = Deadline(self._timeout)
         try:
             [link] = self._links([deps.name], "GET").values()
-            stored = self._transfers.look(link, deadline, size=deps.size, whole=True)
+            stored = self._transfers.stat(link, deadline, size=deps.size, whole=True)
         except (CloudError, HttpError):
             return False
         return stored is None or stored.size != deps.size or deps.sha256 not in {None, stored.sha256}
 
     def _checked(self, record: Record, deadline: Deadline) -> CachedDeps:
         [link] = self._links([record.name], "GET").values()
-        whole = self._check is Check.FULL
-        stored = self._transfers.look(link, deadline, size=record.size, whole=whole)
+        whole = self._check is ReadBack.FULL
+        stored = self._transfers.stat(link, deadline, size=record.size, whole=whole)
         if stored is None:
-            raise Unusable(f"it names `{record.name}`, which the registry does not have")
+            raise InvalidRecordError(f"it names `{record.name}`, which the registry does not have")
         if record.size not in {None, stored.size}:
-            raise Unusable(f"the registry has {stored.size} bytes of `{record.name}`, not {record.size}")
+            raise InvalidRecordError(f"the registry has {stored.size} bytes of `{record.name}`, not {record.size}")
         if central_directory(stored.tail, stored.size) is None:
-            raise Unusable(f"the registry's `{record.name}` is not a whole PEX file")
+            raise InvalidRecordError(f"the registry's `{record.name}` is not a whole PEX file")
         if whole and record.sha256 not in {None, stored.sha256}:
-            raise Unusable(f"the registry's `{record.name}` has another sha256 than was recorded")
+            raise InvalidRecordError(f"the registry's `{record.name}` has another sha256 than was recorded")
         return CachedDeps(record.name, stored.size, record.dagster_version, record.sha256)
 
 
@@ -420,7 +422,7 @@ def _md5(file: Artefact) -> str:
         raise unreadable(file.path, error) from None
 
 
-def _difference(file: Artefact, tail: bytes, stored: Stored | None) -> str | None:
+def _difference(file: Artefact, tail: bytes, stored: RemoteObject | None) -> str | None:
     """In what the registry's file differs from ours, in words."""
     if stored is None:
         return "the registry does not have it"

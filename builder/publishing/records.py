@@ -33,7 +33,7 @@ class Record:
     sha256: str | None
 
 
-class Unusable(Exception):
+class InvalidRecordError(Exception):
     """Why a record is not used."""
 
 
@@ -43,25 +43,25 @@ def record_name(identity: str, tag: str) -> str:
 
 
 def parse_record(content: bytes) -> Record:
-    """What a record says; raises Unusable, which quotes nothing of it: anybody who may deploy can write one."""
+    """What a record says; raises InvalidRecordError, which never quotes it: whoever may deploy can write one."""
     if len(content) >= LIMIT:
-        raise Unusable("it is far too large")
+        raise InvalidRecordError("it is far too large")
     try:
         fields = json.loads(content)
     except (ValueError, RecursionError):
-        raise Unusable("it is not JSON") from None
+        raise InvalidRecordError("it is not JSON") from None
     if not isinstance(fields, dict):
-        raise Unusable("it is not a JSON object")
+        raise InvalidRecordError("it is not a JSON object")
     name, version = fields.get("deps_pex_name"), fields.get("dagster_version")
     size, sha256 = fields.get("size"), fields.get("sha256")
     if name is None or version is None:
-        raise Unusable("it is not complete")
+        raise InvalidRecordError("it is not complete")
     if not isinstance(name, str) or not _DEPS_NAME.fullmatch(name):
-        raise Unusable("it does not name a deps PEX")
+        raise InvalidRecordError("it does not name a deps PEX")
     if not isinstance(version, str) or not _VERSION.fullmatch(version):
-        raise Unusable("its dagster_version is no version")
+        raise InvalidRecordError("its dagster_version is no version")
     if size is not None and not (type(size) is int and 0 <= size < _SIZE_LIMIT):
-        raise Unusable("its size is no number")
+        raise InvalidRecordError("its size is no number")
     if sha256 is not None and not (isinstance(sha256, str) and _SHA256.fullmatch(sha256)):
-        raise Unusable("its sha256 is none")
+        raise InvalidRecordError("its sha256 is none")
     return Record(name, version, size, sha256)

@@ -22,8 +22,8 @@ from builder.system.http import Deadline, HttpError
 TAIL: Final = 1 << 16
 """Bytes: how much of a file's end is compared."""
 
-_CONNECT: Final = 10.0
-_STALL: Final = 60.0
+_CONNECT_SECONDS: Final = 10.0
+_STALL_SECONDS: Final = 60.0
 """Seconds without a byte going or coming; a store may think for a while after the last byte of a large file."""
 
 _RENEWALS: Final = 2
@@ -45,7 +45,7 @@ _CONTENT_RANGE: Final = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18})")
 T = TypeVar("T")
 
 
-class Link:
+class PresignedUrl:
     """A presigned URL of one file for one method; `ask` gives a new one."""
 
     def __init__(self, url: str, ask: Callable[[], str]) -> None:
@@ -58,7 +58,7 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class RemoteObject:
     """What a store holds under a name.
 
     :param size: in bytes.
@@ -83,7 +83,7 @@ class Transfers:
     """
 
     def __init__(self, connections: int) -> None:
-        timeout = httpx.Timeout(_STALL, connect=_CONNECT)
+        timeout = httpx.Timeout(_STALL_SECONDS, connect=_CONNECT_SECONDS)
         self._client = http.client(connections=connections, timeout=timeout)
 
     def __enter__(self) -> Self:
@@ -92,7 +92,9 @@ class Transfers:
     def __exit__(self, *_: object) -> None:
         self._client.close()
 
-    def put(self, link: Link, content: Callable[[], Iterable[bytes]], size: int, deadline: Deadline) -> None:
+    def put(
+        self, link: PresignedUrl, content: Callable[[], Iterable[bytes]], size: int, deadline: Deadline
+    ) -> None:
         """Store a file of `size` bytes; `content` gives them, from the beginning, for each try.
 
         Raises HttpError, also if `content` does; what did not arrive as a whole is not stored.
@@ -101,9 +103,15 @@ class Transfers:
         headers = {"Content-Length": str(size)}
         self._exchange("PUT", link, deadline, _drain, headers=headers, body=body, renewals=_RENEWALS)
 
-    def look(
-        self, link: Link, deadline: Deadline, *, size: int | None = None, whole: bool = False, renewals: int = 0
-    ) -> Stored | None:
+    def stat(
+        self,
+        link: PresignedUrl,
+        deadline: Deadline,
+        *,
+        size: int | None = None,
+        whole: bool = False,
+        renewals: int = 0,
+    ) -> RemoteObject | None:
         """What is stored: its size and tail, with `whole` also its sha256; None if there is nothing.
 
         Raises HttpError. A store that knows no ranges sends all of it, which is read only if it has the
@@ -111,16 +119,16 @@ class Transfers:
         """
         headers = {} if whole else {"Range": f"bytes=-{TAIL}"}
 
-        def consume(response: httpx.Response) -> Stored:
+        def consume(response: httpx.Response) -> RemoteObject:
             if response.status_code == _PARTIAL:
                 first, total = _content_range(response)
                 tail = b"".join(_chunks(response, deadline, limit=TAIL))
                 if first + len(tail) != total:
                     raise _unusable(response)
-                return Stored(total, tail, None, _md5(response))
+                return RemoteObject(total, tail, None, _md5(response))
             announced = response.headers.get("Content-Length", "")
             if size is not None and announced.isdecimal() and int(announced) != size:
-                return Stored(int(announced), b"", None, _md5(response))
+                return RemoteObject(int(announced), b"", None, _md5(response))
             return _read_all(_chunks(response, deadline), _md5(response))
 
         try:
@@ -130,7 +138,7 @@ class Transfers:
                 return None
             raise
 
-    def read(self, link: Link, limit: int, deadline: Deadline, *, renewals: int = 0) -> bytes | None:
+    def read(self, link: PresignedUrl, limit: int, deadline: Deadline, *, renewals: int = 0) -> bytes | None:
         """The content of a small file, cut off after `limit` bytes; None if it is not there."""
 
         def consume(response: httpx.Response) -> bytes:
@@ -143,7 +151,7 @@ class Transfers:
                 return None
             raise
 
-    def read_range(self, link: Link, first: int, size: int, deadline: Deadline) -> bytes:
+    def read_range(self, link: PresignedUrl, first: int, size: int, deadline: Deadline) -> bytes:
         """So many bytes from `first` on; raises HttpError if the store cannot give just these."""
 
         def consume(response: httpx.Response) -> bytes:
@@ -158,7 +166,9 @@ class Transfers:
             "GET", link, deadline, consume, headers={"Range": f"bytes={first}-{first + size - 1}"}
         )
 
-    def save(self, link: Link, path: Path, deadline: Deadline, progress: Callable[[int], None]) -> str | None:
+    def save(
+        self, link: PresignedUrl, path: Path, deadline: Deadline, progress: Callable[[int], None]
+    ) -> str | None:
         """Write what is stored to a file; its sha256, hexadecimal, or None if there is nothing.
 
         Raises HttpError, StorageError. `progress` gets the number of bytes that have come so far.
@@ -185,7 +195,7 @@ class Transfers:
     def _exchange(
         self,
         method: str,
-        link: Link,
+        link: PresignedUrl,
         deadline: Deadline,
         consume: Callable[[httpx.Response], T],
         *,
@@ -221,7 +231,7 @@ class Transfers:
         body: Iterable[bytes] | None,
     ) -> T:
         left = max(deadline.left(), 0.001)
-        timeout = httpx.Timeout(min(_STALL, left), connect=min(_CONNECT, left))
+        timeout = httpx.Timeout(min(_STALL_SECONDS, left), connect=min(_CONNECT_SECONDS, left))
         # A PEX is compressed already; compressed once more, its ranges would be those of something else.
         headers = {"Accept-Encoding": "identity", **headers}
         try:
@@ -325,7 +335,7 @@ def _md5(response: httpx.Response) -> str | None:
     return match[1].lower() if match else None
 
 
-def _read_all(chunks: Iterable[bytes], md5: str | None) -> Stored:
+def _read_all(chunks: Iterable[bytes], md5: str | None) -> RemoteObject:
     digest = hashlib.sha256()
     size = 0
     tail = b""
@@ -333,7 +343,7 @@ def _read_all(chunks: Iterable[bytes], md5: str | None) -> Stored:
         digest.update(chunk)
         size += len(chunk)
         tail = (tail + chunk)[-TAIL:]
-    return Stored(size, tail, digest.hexdigest(), md5)
+    return RemoteObject(size, tail, digest.hexdigest(), md5)
 
 
 def _content_range(response: httpx.Response) -> tuple[int, int]:

@@ -23,7 +23,7 @@ from builder.project.exclusions import (
     directory_reason,
     file_reason,
     holds_secret,
-    surroundings,
+    parent_info,
 )
 from builder.project.files import Selection, copy_tree
 from builder.project.sources import workspace_root
@@ -133,7 +133,7 @@ def _around(root: Path, left_out: Collection[str]) -> Iterator[os.DirEntry[str]]
     while pending:
         directory = pending.pop(0)
         entries = _listing(directory)
-        around = surroundings(directory, {entry.name for entry in entries})
+        around = parent_info(directory, {entry.name for entry in entries})
         for entry in entries:
             if entry.is_dir(follow_symlinks=False) and entry.path not in left_out:
                 names = {inside.name for inside in _listing(entry.path)}

@@ -24,11 +24,11 @@ _WRONG_AT_MOST: Final = 3
 _TIMEOUT: Final = httpx.Timeout(30, connect=10)
 
 
-Arrived = Callable[[str, int], None]
+ProgressCallback = Callable[[str, int], None]
 """Gets a file's name and how many of its bytes are there, again and again, from several threads."""
 
 
-def download(missing: Mapping[Path, Distribution], transport: Transport, arrived: Arrived) -> None:
+def download(missing: Mapping[Path, Distribution], transport: Transport, arrived: ProgressCallback) -> None:
     """Write each distribution to its path; raises FetchError naming every one that could not be fetched."""
     credentials = _credentials(missing.values(), transport)
     client = http.client(
@@ -76,7 +76,11 @@ def _credentials(missing: Iterable[Distribution], transport: Transport) -> Mappi
 
 
 def _fetch(
-    client: httpx.Client, distribution: Distribution, path: Path, credentials: Credentials | None, arrived: Arrived
+    client: httpx.Client,
+    distribution: Distribution,
+    path: Path,
+    credentials: Credentials | None,
+    arrived: ProgressCallback,
 ) -> str | None:
     """Write one file; returns what went wrong, if it could not be fetched."""
     if isinstance(distribution.location, Path) and not distribution.location.is_file():
@@ -106,7 +110,7 @@ def _copy(
     distribution: Distribution,
     credentials: Credentials | None,
     stream: IO[bytes],
-    arrived: Arrived,
+    arrived: ProgressCallback,
 ) -> str:
     """Copy a distribution's bytes to a stream; returns their sha256, hexadecimal."""
     digest = hashlib.sha256()

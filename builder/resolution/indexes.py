@@ -120,7 +120,7 @@ def local_path(place: str) -> Path | None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Places:
+class _IndexUrls:
     """Indexes and find-links locations that uv has to be told of.
 
     :param default: empty for what uv takes by itself.
@@ -145,14 +145,14 @@ class _Places:
         yield from (f"--find-links {shlex.quote(link)}" for link in self.find_links)
 
 
-def _places(options: Sequence[str], pip: PipConfiguration, uv: UvConfiguration) -> _Places:
+def _places(options: Sequence[str], pip: PipConfiguration, uv: UvConfiguration) -> _IndexUrls:
     said: dict[str, list[str]] = {name: [] for name in _OPTIONS}
     for option in filter(is_index_option, options):
         name, _, value = option.partition(" ")
         said[name] += shlex.split(value) if name == "--find-links" else [value]
     find_links = tuple(dict.fromkeys([*said["--find-links"], *pip.find_links]))
     if said["--no-index"] or (pip.no_index and not said["--index-url"]):
-        return _Places("", (), find_links, no_index=True, merged=False)
+        return _IndexUrls("", (), find_links, no_index=True, merged=False)
     own = next(reversed(said["--index-url"]), "")
     default = own or pip.index_url
     extra = tuple(dict.fromkeys([*said["--extra-index-url"], *(() if own else pip.extra_index_urls)]))
@@ -162,7 +162,7 @@ def _places(options: Sequence[str], pip: PipConfiguration, uv: UvConfiguration) 
     if merged:
         # Of equal versions uv takes that of the first index: a lock should rather name a URL than a path.
         default, extra = extra[-1], (default or _public_index(), *extra[:-1])
-    return _Places(default, extra, find_links, no_index=False, merged=merged)
+    return _IndexUrls(default, extra, find_links, no_index=False, merged=merged)
 
 
 def _default_of_uv() -> str:
@@ -196,7 +196,7 @@ def _is_remote(place: str) -> bool:
     return local_path(place) is None
 
 
-def _settings(uv: UvConfiguration, places: _Places) -> Mapping[str, object]:
+def _settings(uv: UvConfiguration, places: _IndexUrls) -> Mapping[str, object]:
     """What uv's files say, with what the requirements file and pip's configuration add."""
     settings = dict(uv.settings)
     for key, added in (("extra-index-url", places.extra), ("find-links", places.find_links)):
@@ -210,7 +210,7 @@ def _settings(uv: UvConfiguration, places: _Places) -> Mapping[str, object]:
     return settings
 
 
-def _transport(uv: UvConfiguration, pip: PipConfiguration, places: _Places) -> Transport:
+def _transport(uv: UvConfiguration, pip: PipConfiguration, places: _IndexUrls) -> Transport:
     told = [] if uv.decides else list(pip.trusted_hosts)
     listed = uv.settings.get("allow-insecure-host")
     insecure = [

@@ -30,7 +30,7 @@ from packaging.version import Version
 
 from builder.errors import Origin, ResolutionError
 from builder.project.names import required_name
-from builder.project.requirements import NOTHING, Wanted
+from builder.project.requirements import NO_EXTRAS, RequestedExtras
 from builder.project.requirements_txt import RequirementLine
 from builder.resolution.indexes import Indexes, local_path
 from builder.resolution.target import Target
@@ -124,7 +124,7 @@ def allowed_hashes(lines: Iterable[RequirementLine]) -> Hashes:
 
 
 def read_lock(
-    text: str, target: Target, *, base: Path, origin: Origin, hashes: Hashes, wanted: Wanted = NOTHING
+    text: str, target: Target, *, base: Path, origin: Origin, hashes: Hashes, wanted: RequestedExtras = NO_EXTRAS
 ) -> Lock:
     """Choose what a `pylock.toml` holds for a target.
 
@@ -149,7 +149,9 @@ def read_lock(
     return Lock(target, tuple(distributions), _write(pylock, chosen, base))
 
 
-def _select(pylock: Pylock, target: Target, origin: Origin, wanted: Wanted) -> list[tuple[Package, AnyChoice]]:
+def _select(
+    pylock: Pylock, target: Target, origin: Origin, wanted: RequestedExtras
+) -> list[tuple[Package, AnyChoice]]:
     known = {*(pylock.extras or ()), *(pylock.dependency_groups or ())}
     for name in (*wanted.extras, *wanted.groups):
         if name not in known:

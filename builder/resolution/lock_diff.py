@@ -13,7 +13,7 @@ from builder.errors import Origin, ResolutionError
 
 
 @dataclass(frozen=True, slots=True)
-class Locked:
+class LockEntry:
     """All that a lock has of one project.
 
     :param versions: usually one; several where a lock is for several targets, none where only building tells.
@@ -42,9 +42,9 @@ class LockDiff:
     :param unknown: how many projects there are whose size a lock does not tell.
     """
 
-    added: tuple[Locked, ...]
-    removed: tuple[Locked, ...]
-    changed: tuple[tuple[Locked, Locked], ...]
+    added: tuple[LockEntry, ...]
+    removed: tuple[LockEntry, ...]
+    changed: tuple[tuple[LockEntry, LockEntry], ...]
     unchanged: int
     old_size: int
     new_size: int
@@ -55,7 +55,7 @@ class LockDiff:
         return bool(self.added or self.removed or self.changed)
 
 
-def read_locked(path: Path) -> dict[str, Locked]:
+def read_lock_entries(path: Path) -> dict[str, LockEntry]:
     """What a lock holds, by normalised project name.
 
     Raises ResolutionError that names the file and, where that is the matter, the key that is wrong.
@@ -67,10 +67,10 @@ def read_locked(path: Path) -> dict[str, Locked]:
         raise ResolutionError(f"the lock `{path}` does not exist", remedy=remedy) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ResolutionError(f"the lock `{path}` cannot be read: {error}") from error
-    return parse_locked(text, Origin(path))
+    return parse_lock_entries(text, Origin(path))
 
 
-def parse_locked(text: str, origin: Origin) -> dict[str, Locked]:
+def parse_lock_entries(text: str, origin: Origin) -> dict[str, LockEntry]:
     """What the text of a lock holds; raises as `read_locked` does, naming `origin`."""
     try:
         packages = Pylock.from_dict(tomllib.loads(text)).packages
@@ -84,7 +84,7 @@ def parse_locked(text: str, origin: Origin) -> dict[str, Locked]:
     return {name: _locked(name, entries) for name, entries in by_name.items()}
 
 
-def diff_locks(old: Mapping[str, Locked], new: Mapping[str, Locked]) -> LockDiff:
+def diff_locks(old: Mapping[str, LockEntry], new: Mapping[str, LockEntry]) -> LockDiff:
     """What changed between two locks that were read."""
     both = sorted(old.keys() & new.keys())
     changed = [(old[name], new[name]) for name in both if _differ(old[name], new[name])]
@@ -105,7 +105,7 @@ def _remedy(path: Path) -> str:
     return "Make the lock again with the tool that wrote it"
 
 
-def _locked(name: str, packages: Iterable[Package]) -> Locked:
+def _locked(name: str, packages: Iterable[Package]) -> LockEntry:
     versions: dict[str, None] = {}
     contents: set[str] = set()
     files: list[PackageWheel | PackageSdist | PackageArchive | None] = []
@@ -116,7 +116,7 @@ def _locked(name: str, packages: Iterable[Package]) -> Locked:
         # A source distribution is what is left where no wheel fits.
         files += package.wheels or [package.sdist or package.archive]
     size = files[0].size if len(files) == 1 and files[0] else None
-    return Locked(name, tuple(versions), frozenset(contents), size)
+    return LockEntry(name, tuple(versions), frozenset(contents), size)
 
 
 def _contents(package: Package) -> Iterator[str]:
@@ -130,9 +130,9 @@ def _contents(package: Package) -> Iterator[str]:
         yield f"directory:{package.directory.path}"
 
 
-def _differ(old: Locked, new: Locked) -> bool:
+def _differ(old: LockEntry, new: LockEntry) -> bool:
     return (old.versions, old.contents) != (new.versions, new.contents)
 
 
-def _size(entries: Iterable[Locked]) -> int:
+def _size(entries: Iterable[LockEntry]) -> int:
     return sum(entry.size or 0 for entry in entries)

@@ -36,7 +36,7 @@ Newest = Callable[[list[str]], Mapping[str, str]]
 """The newest version of each of these distributions that the target can have, other requirements aside."""
 
 
-def oddities(
+def lock_warnings(
     text: str, lines: Iterable[RequirementLine], target: Target, newest: Newest, explain: Explain
 ) -> list[Notice]:
     """What the user should know of a resolution.

@@ -23,7 +23,7 @@ from builder.resolution.indexes import Indexes, is_index_option
 from builder.resolution.target import Target
 from builder.system import storage
 
-_SECONDS: Final = 600
+_MAX_AGE_SECONDS: Final = 600
 """What the public index says in `Cache-Control: max-age` of its pages."""
 
 # Where the user can give uv other indexes, constraints, or a date to stop at.
@@ -66,7 +66,7 @@ def load(path: Path) -> tuple[str, int] | None:
         head, _, text = path.read_text(encoding="utf-8").partition("\n")
     except (OSError, UnicodeDecodeError):
         return None
-    return (text, int(age)) if 0 <= age < _SECONDS and head == _digest(text) else None
+    return (text, int(age)) if 0 <= age < _MAX_AGE_SECONDS and head == _digest(text) else None
 
 
 def save(path: Path, text: str) -> None:

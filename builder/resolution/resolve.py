@@ -16,7 +16,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from builder.errors import FetchError, Notice, Origin, ResolutionError
 from builder.project.names import required_name
-from builder.project.requirements import NOTHING, Requirements
+from builder.project.requirements import NO_EXTRAS, Requirements
 from builder.project.requirements_txt import RequirementLine
 from builder.project.toml_file import TomlFile
 from builder.resolution import resolution_cache, uv
@@ -31,7 +31,7 @@ from builder.resolution.dagster_cloud import (
 )
 from builder.resolution.indexes import Indexes, read_indexes
 from builder.resolution.lock import Lock, allowed_hashes, read_lock
-from builder.resolution.lock_warnings import oddities
+from builder.resolution.lock_warnings import lock_warnings
 from builder.resolution.poetry_lock import locked_requirements
 from builder.resolution.series import apart, dagster_first, series
 from builder.resolution.target import Target
@@ -122,7 +122,7 @@ def _resolve_anew(requirements: Requirements, target: Target, indexes: Indexes) 
         return {package["name"]: package["version"] for package in lock["packages"]}
 
     notices += [Notice(text) for text in warnings]
-    notices += oddities(finished.stdout, requirements.lines, target, newest, explain)
+    notices += lock_warnings(finished.stdout, requirements.lines, target, newest, explain)
     heads = [[notice.text, *_place(notice.where)] for notice in notices]
     return "".join(f"{_NOTICE}{json.dumps(head)}\n" for head in heads) + finished.stdout
 
@@ -161,7 +161,7 @@ def _obey(requirements: Requirements, path: Path, target: Target) -> Resolution:
     indexes = read_indexes(requirements.directory)
     text = _export(requirements, path, "--locked", indexes.transport.variables())
     # An export holds what was asked for; a pylock.toml has markers for it.
-    wanted = NOTHING if path.name == "uv.lock" else requirements.wanted
+    wanted = NO_EXTRAS if path.name == "uv.lock" else requirements.wanted
     lock = read_lock(text, target, base=requirements.directory, origin=Origin(path), hashes={}, wanted=wanted)
     return Resolution(replace(lock, indexes=indexes))
 

@@ -17,18 +17,18 @@ from builder.errors import BuilderError, SdistBuildError, TargetError, ToolError
 from builder.resolution import pythons, uv
 from builder.resolution.backend import build_wheel
 from builder.resolution.lock import Distribution, Lock
-from builder.resolution.store import Arrived, StoredFile, fetch
+from builder.resolution.store import ProgressCallback, StoredFile, fetch
 from builder.system import git, storage
 
 _PARALLEL_BUILDS: Final = 4
 
 
-Showing = Callable[[str], AbstractContextManager[object]]
+StepContext = Callable[[str], AbstractContextManager[object]]
 """Shows something that takes a while, given what is being done, as long as it takes."""
 
 
 def fetch_wheels(
-    lock: Lock, arrived: Arrived = lambda _name, _bytes: None, showing: Showing = nullcontext
+    lock: Lock, arrived: ProgressCallback = lambda _name, _bytes: None, showing: StepContext = nullcontext
 ) -> Mapping[str, StoredFile]:
     """A checked wheel for every distribution of a lock, by name: fetched, or built from source.
 
@@ -61,7 +61,7 @@ def _check_python(lock: Lock, sources: Sequence[Distribution]) -> None:
 
 
 def _build_all(
-    lock: Lock, sources: Sequence[Distribution], files: Mapping[str, StoredFile], showing: Showing
+    lock: Lock, sources: Sequence[Distribution], files: Mapping[str, StoredFile], showing: StepContext
 ) -> Mapping[str, StoredFile]:
     if not sources:
         return {}
@@ -89,7 +89,7 @@ def _build_all(
     return {name: result for name, result in built.items() if isinstance(result, StoredFile)}
 
 
-def _build(lock: Lock, distribution: Distribution, files: Mapping[str, StoredFile], showing: Showing) -> Path:
+def _build(lock: Lock, distribution: Distribution, files: Mapping[str, StoredFile], showing: StepContext) -> Path:
     place = _place(lock, distribution)
     about = f"{distribution.name}=={distribution.version}" if distribution.version else distribution.name
     with storage.scratch_directory() as scratch, showing(f"building {about}"):

@@ -33,12 +33,14 @@ def store_path(distribution: Distribution) -> Path:
     return storage.cache_directory() / "sha256" / digest[:2] / digest / distribution.filename
 
 
-Arrived = Callable[[str, int], None]
+ProgressCallback = Callable[[str, int], None]
 """Is told again and again of how many bytes of a file are there: its name, and their number."""
 
 
 def fetch(
-    distributions: Sequence[Distribution], transport: Transport, arrived: Arrived = lambda _name, _bytes: None
+    distributions: Sequence[Distribution],
+    transport: Transport,
+    arrived: ProgressCallback = lambda _name, _bytes: None,
 ) -> Mapping[str, StoredFile]:
     """Have all these wheels and sdists in the store; return them by distribution name.
 

@@ -25,7 +25,7 @@ from typing import Final
 from builder.errors import ToolError
 from builder.system import process, storage
 
-_TIME_LIMIT: Final = 120.0
+_TIMEOUT_SECONDS: Final = 120.0
 """Seconds that one question may take."""
 
 _KEPT_SETTINGS: Final = re.compile(
@@ -102,7 +102,9 @@ class Repository:
         """
         argv = ["git", *arguments]
         cwd = directory or self.root
-        finished = process.run(argv, env=self._environment, cwd=cwd, stdin=stdin, timeout=_TIME_LIMIT, check=False)
+        finished = process.run(
+            argv, env=self._environment, cwd=cwd, stdin=stdin, timeout=_TIMEOUT_SECONDS, check=False
+        )
         if finished.code not in (0, also):
             raise process.ProcessFailed(finished.argv, finished.code, finished.stdout, finished.stderr)
         return finished
@@ -268,7 +270,7 @@ def _own_git_directory(source: Path, ours: Path, environment: Mapping[str, str])
 def _kept_settings(config: Path, environment: Mapping[str, str]) -> Iterator[str]:
     # `--file` reads no included files.
     command = ["git", "config", "--file", str(config), "--null", "--list"]
-    finished = process.run(command, env=environment, cwd=Path("/"), timeout=_TIME_LIMIT)
+    finished = process.run(command, env=environment, cwd=Path("/"), timeout=_TIMEOUT_SECONDS)
     for entry in finished.stdout.split("\0"):
         key, separator, value = entry.partition("\n")
         if not _KEPT_SETTINGS.fullmatch(key):

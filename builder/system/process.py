@@ -29,7 +29,7 @@ _USERS_ACCESS: Final = re.compile(r"SSH_AUTH_SOCK|SSH_ASKPASS|GIT_ASKPASS|GIT_SS
 _PYTHONS: Final = re.compile(r"(PYTHON|PEX_|__PEX).*|VIRTUAL_ENV|CONDA_PREFIX")
 """Left out for every child: the caller's virtual environment must not leak into another interpreter."""
 
-_LAST_WORDS: Final = 1.0
+_DRAIN_SECONDS: Final = 1.0
 """Seconds in which what a killed program has written is still read."""
 
 _NEUTRAL: Final = Path("/dev")
@@ -153,7 +153,7 @@ def serving(
         _kill(child)
         child.wait()
         # What has left the process group may hold the pipe for as long as it likes.
-        listener.join(_LAST_WORDS)
+        listener.join(_DRAIN_SECONDS)
         with _children_lock:
             _children.discard(child)
 

@@ -50,7 +50,7 @@ class Console:
         self.quiet = False
         self._lock = threading.RLock()
         self._phase: str | None = None
-        self._leaving: str | None = None
+        self._interrupt_note: str | None = None
         self._steps: list[Progress] = []
         self._bars: Bars | None = None
 
@@ -175,13 +175,13 @@ class Console:
             self._end_group()
             self._say(said.getvalue().rstrip())
 
-    def leaving(self, text: str | None) -> None:
+    def set_interrupt_note(self, text: str | None) -> None:
         """Keep what a stop at this moment leaves, a sentence without a full stop; None: nothing half-made."""
-        self._leaving = text
+        self._interrupt_note = text
 
     def stopped(self, signal_name: str) -> None:
         """Say that a signal ended the run, and what it left."""
-        leaving = self._leaving or "nothing half-made was left behind"
+        leaving = self._interrupt_note or "nothing half-made was left behind"
         with self._alone():
             self._end_group()
             self._say(f"error: stopped by {signal_name}; {leaving}", colour="red", head=len("error:"))
@@ -213,7 +213,7 @@ class Console:
             self.result(_BETWEEN.join(padded).rstrip())
 
     def _show_bar(self, progress: Progress, over: threading.Event) -> None:
-        if over.wait(MOMENT):
+        if over.wait(BAR_DELAY_SECONDS):
             return
         # rich takes 60 ms to import, and most steps are over by now.
         from builder.terminal.bars import Bars  # noqa: PLC0415
@@ -225,7 +225,7 @@ class Console:
                 self._bars = self._bars or Bars(self._steps)
 
     def _tell_now_and_then(self, progress: Progress, over: threading.Event) -> None:
-        while not over.wait(NOW_AND_THEN):
+        while not over.wait(STATUS_LINE_SECONDS):
             self._say(f"  … still {progress}")
 
     def _say(self, text: str, *, colour: str | None = None, head: int = 0) -> None:
@@ -249,7 +249,7 @@ class Console:
     def _alone(self) -> Iterator[None]:
         """Have the screen for oneself, without the bars."""
         # The last word must be said even if a thread hangs in the midst of a line.
-        held = self._lock.acquire(timeout=PATIENCE if process.stopping.is_set() else -1)
+        held = self._lock.acquire(timeout=OUTPUT_WAIT_SECONDS if process.stopping.is_set() else -1)
         try:
             if self._bars:
                 self._bars.hide()
@@ -261,16 +261,16 @@ class Console:
                 self._lock.release()
 
 
-MOMENT: Final = 1.0
+BAR_DELAY_SECONDS: Final = 1.0
 """Seconds that a step may take before it gets a bar."""
 
-NOW_AND_THEN: Final = 15.0
+STATUS_LINE_SECONDS: Final = 15.0
 """Seconds between two lines on a step that takes long, where there is no terminal."""
 
 _BETWEEN: Final = "  "
 """Between the cells of a table."""
 
-PATIENCE: Final = 0.5
+OUTPUT_WAIT_SECONDS: Final = 0.5
 """Seconds that the last word waits for the screen."""
 
 

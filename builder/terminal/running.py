@@ -18,20 +18,20 @@ from builder import __version__
 from builder.errors import BuilderError, Interrupted
 from builder.system import process, temporaries
 from builder.terminal.command_line import OUTPUT, option
-from builder.terminal.console import PATIENCE, console
+from builder.terminal.console import OUTPUT_WAIT_SECONDS, console
 
 _STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _received: list[int] = []
 """The signals that have come."""
 
-_farewells: list[Callable[[], None]] = []
+_interrupt_actions: list[Callable[[], None]] = []
 """What is to be done as soon as a signal has come."""
 
 _serving = threading.Event()
 """Set once nothing but a signal ends the work."""
 
-_GRACE: Final = 2.0
+_CLEANUP_SECONDS: Final = 2.0
 """Seconds that an orderly end may take after a signal."""
 
 
@@ -66,7 +66,7 @@ def run_command(command: click.Command, module: str) -> NoReturn:
     notes, writer = os.pipe()
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    threading.Thread(target=_see_to_the_end, args=(notes,), daemon=True).start()
+    threading.Thread(target=_force_exit, args=(notes,), daemon=True).start()
     for number in _STOPPING:
         signal.signal(number, _interrupt)
     # Where Python cannot raise, such as in the callback of a weak reference, it would show a traceback.
@@ -79,19 +79,19 @@ def run_command(command: click.Command, module: str) -> NoReturn:
     sys.exit(_say_stopped(_received[0]) if _received else code)
 
 
-def stop_is_the_end() -> None:
+def exit_zero_on_signal() -> None:
     """From now on a signal ends the work in good order, with exit code 0: a server has been started."""
     _serving.set()
 
 
 @contextlib.contextmanager
-def farewell(action: Callable[[], None]) -> Iterator[None]:
+def on_interrupt(action: Callable[[], None]) -> Iterator[None]:
     """Have something quick done when a signal comes, whatever the other threads hang in; it must not raise."""
-    _farewells.append(action)
+    _interrupt_actions.append(action)
     try:
         yield
     finally:
-        _farewells.remove(action)
+        _interrupt_actions.remove(action)
 
 
 def _exit_code(command: click.Command, module: str) -> int:
@@ -109,7 +109,7 @@ def _exit_code(command: click.Command, module: str) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:  # noqa: BLE001  (the last line of defence: one clear message instead of a traceback)
-        return _unforeseen(error)
+        return _show_defect(error)
     return code if isinstance(code, int) else 0
 
 
@@ -121,7 +121,7 @@ def defect(error: Exception) -> BuilderError:
     )
 
 
-def _unforeseen(error: Exception) -> int:
+def _show_defect(error: Exception) -> int:
     # Perhaps only the cache is damaged that builder.pex is unpacked to: then this does not return.
     if boot := sys.modules.get("builder_pex_boot"):
         boot.restart_if_damaged()
@@ -147,18 +147,18 @@ def _ignore_signals() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def _see_to_the_end(notes: int) -> None:
+def _force_exit(notes: int) -> None:
     """Once a signal has come, see to it that the process ends, whatever its threads hang in.
 
     :param notes: the file descriptor from which the numbers of signals can be read.
     """
     number = os.read(notes, 1)[0]
     _stop(number)
-    for action in _farewells:
+    for action in _interrupt_actions:
         threading.Thread(target=action, daemon=True).start()
     started = time.monotonic()
-    while time.monotonic() - started < _GRACE:
-        time.sleep(_GRACE / 20)
+    while time.monotonic() - started < _CLEANUP_SECONDS:
+        time.sleep(_CLEANUP_SECONDS / 20)
         # The main thread sleeps through a signal that comes just before it begins to wait for another thread.
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.pthread_kill(threading.main_thread().ident or 0, number)
@@ -166,7 +166,7 @@ def _see_to_the_end(notes: int) -> None:
     # Whoever reads our output may have stopped doing so.
     last_word = threading.Thread(target=_say_stopped, args=(number,), daemon=True)
     last_word.start()
-    last_word.join(2 * PATIENCE)
+    last_word.join(2 * OUTPUT_WAIT_SECONDS)
     os._exit(128 + number)
 
 

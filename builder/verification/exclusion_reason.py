@@ -18,7 +18,7 @@ _INCLUDE: Final = 'write include = ["{name}"] under [tool.builder] in its `pypro
 
 
 @dataclass(frozen=True, slots=True)
-class LeftOut:
+class ExclusionRule:
     """A rule that left something out.
 
     :param rule: what it is, to stand after "is missing:".
@@ -29,7 +29,7 @@ class LeftOut:
     remedy: str
 
 
-def why_left_out(directory: Path, name: str) -> LeftOut | None:
+def why_left_out(directory: Path, name: str) -> ExclusionRule | None:
     """The rule that left a file or directory out; None if there is no such file, or no rule that names it.
 
     :param directory: the build directory.
@@ -40,7 +40,7 @@ def why_left_out(directory: Path, name: str) -> LeftOut | None:
         return None
     if name.startswith("../"):
         top = _top_outside(name)
-        return LeftOut(
+        return ExclusionRule(
             "it lies outside the build directory", f"To take it in, {_INCLUDE.format(name=top)}; then build again"
         )
     try:
@@ -59,20 +59,20 @@ def why_left_out(directory: Path, name: str) -> LeftOut | None:
     return None
 
 
-def _explain(rule: Reason | Line, entry: str, name: str) -> LeftOut:
+def _explain(rule: Reason | Line, entry: str, name: str) -> ExclusionRule:
     """The rule that left `entry` out, which `name` is or lies in."""
     include = _INCLUDE.format(name=name)
     take_in = f"To take it in, {include}; then build again"
     if rule is Reason.SECRET:
         remedy = f"Give the code its secrets as environment variables; or, if it is none, {include}"
-        return LeftOut(f"`{entry}` was left out since it looks like a secret", remedy)
+        return ExclusionRule(f"`{entry}` was left out since it looks like a secret", remedy)
     if isinstance(rule, Reason):
-        return LeftOut(f"`{entry}` is always left out, as a leftover", take_in)
+        return ExclusionRule(f"`{entry}` is always left out, as a leftover", take_in)
     what = "it" if entry == name else f"`{entry}`"
     text = f"line {rule.number} of `{rule.file}` leaves {what} out"
     if posixpath.basename(rule.file) == IGNORE_FILE:
-        return LeftOut(text, f"Remove that line, or {include}; then build again")
-    return LeftOut(f"{text}, which `respect-gitignore` obeys", take_in)
+        return ExclusionRule(text, f"Remove that line, or {include}; then build again")
+    return ExclusionRule(f"{text}, which `respect-gitignore` obeys", take_in)
 
 
 def _top_outside(name: str) -> str:

@@ -12,7 +12,7 @@ from typing import Final
 
 from builder.errors import Origin
 from builder.system.tracebacks import CutTraceback, chain, place
-from builder.verification.exclusion_reason import LeftOut, why_left_out
+from builder.verification.exclusion_reason import ExclusionRule, why_left_out
 from builder.verification.import_names import how_to_declare, provider_of
 from builder.verification.load import CodeSource, Raised
 from builder.verification.native_libraries import how_to_get, missing_library
@@ -25,7 +25,7 @@ _BUILT_IN: Final = "DAGSTER_CLOUD_"
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
+class FailureContext:
     """What is known of a location besides the error.
 
     :param directory: the build directory, if it is on this machine.
@@ -73,7 +73,7 @@ class Explanation:
     of_workspace: bool = False
 
 
-def explain(raised: Raised, told: CutTraceback, context: Context) -> Explanation:
+def explain(raised: Raised, told: CutTraceback, context: FailureContext) -> Explanation:
     """Say what an error means; where that is not certain, only what it says itself."""
     if explanation := _hiding(told, context):
         return explanation
@@ -88,7 +88,7 @@ def explain(raised: Raised, told: CutTraceback, context: Context) -> Explanation
     return Explanation(f"its code does not load: {told.what}", None)
 
 
-def _hiding(told: CutTraceback, context: Context) -> Explanation | None:
+def _hiding(told: CutTraceback, context: FailureContext) -> Explanation | None:
     """A file of the project's that is found where another module is meant."""
     message = told.root.message
     if "partially initialized module" not in message and "is not a package" not in message:
@@ -109,7 +109,7 @@ def _hiding(told: CutTraceback, context: Context) -> Explanation | None:
     return None
 
 
-def _missing_module(_raised: Raised, told: CutTraceback, context: Context) -> Explanation | None:
+def _missing_module(_raised: Raised, told: CutTraceback, context: FailureContext) -> Explanation | None:
     module = told.root.attributes.get("module")
     if not module or told.root.kind != "ModuleNotFoundError":
         return None
@@ -140,7 +140,7 @@ def _missing_module(_raised: Raised, told: CutTraceback, context: Context) -> Ex
     )
 
 
-def _missing_code_source(module: str, context: Context) -> Explanation:
+def _missing_code_source(module: str, context: FailureContext) -> Explanation:
     code, path = context.code, _packed_module(module, context)
     where = (
         f"`{code.working_directory}`, its working directory" if code.working_directory else "its build directory"
@@ -154,7 +154,7 @@ def _missing_code_source(module: str, context: Context) -> Explanation:
     return Explanation(f"there is no module `{module}` in {where}", remedy, of_workspace=True)
 
 
-def _packed_module(module: str, context: Context) -> str | None:
+def _packed_module(module: str, context: FailureContext) -> str | None:
     """The file of the project that a module could be, if there is exactly one."""
     path = module.replace(".", "/")
     ends = (f"/{path}.py", f"/{path}/__init__.py")
@@ -162,7 +162,7 @@ def _packed_module(module: str, context: Context) -> str | None:
     return names[0] if len(names) == 1 else None
 
 
-def _left_out_module(module: str, context: Context) -> tuple[str, LeftOut] | None:
+def _left_out_module(module: str, context: FailureContext) -> tuple[str, ExclusionRule] | None:
     if context.directory is None:
         return None
     path = module.replace(".", "/")
@@ -174,7 +174,7 @@ def _left_out_module(module: str, context: Context) -> tuple[str, LeftOut] | Non
     return None
 
 
-def _missing_file(_raised: Raised, told: CutTraceback, context: Context) -> Explanation | None:
+def _missing_file(_raised: Raised, told: CutTraceback, context: FailureContext) -> Explanation | None:
     path, written = (told.root.attributes.get(key) for key in ("file", "file_as_written"))
     if not path or not written or context.directory is None:
         return None
@@ -192,7 +192,7 @@ def _missing_file(_raised: Raised, told: CutTraceback, context: Context) -> Expl
     return None
 
 
-def _missing_variable(_raised: Raised, told: CutTraceback, context: Context) -> Explanation | None:
+def _missing_variable(_raised: Raised, told: CutTraceback, context: FailureContext) -> Explanation | None:
     root = told.root
     last = root.frames[-1] if root.frames else None
     name = root.attributes.get("key") if last and last.function == "__getitem__" else None
@@ -214,7 +214,7 @@ def _missing_variable(_raised: Raised, told: CutTraceback, context: Context) -> 
     )
 
 
-def _missing_library(_raised: Raised, told: CutTraceback, _context: Context) -> Explanation | None:
+def _missing_library(_raised: Raised, told: CutTraceback, _context: FailureContext) -> Explanation | None:
     library = missing_library(told.root.message)
     if library is None:
         return None
@@ -223,7 +223,7 @@ def _missing_library(_raised: Raised, told: CutTraceback, _context: Context) -> 
     )
 
 
-def _syntax(_raised: Raised, told: CutTraceback, context: Context) -> Explanation | None:
+def _syntax(_raised: Raised, told: CutTraceback, context: FailureContext) -> Explanation | None:
     if told.root.kind not in {"SyntaxError", "IndentationError", "TabError"}:
         return None
     words = told.what.removeprefix(f"{told.root.kind}: ")
@@ -232,7 +232,7 @@ def _syntax(_raised: Raised, told: CutTraceback, context: Context) -> Explanatio
     )
 
 
-def _definitions(raised: Raised, told: CutTraceback, context: Context) -> Explanation | None:
+def _definitions(raised: Raised, told: CutTraceback, context: FailureContext) -> Explanation | None:
     message, code = told.root.message, context.code
     if match := _SEVERAL.search(message):
         names = [name.rpartition(".")[2] for name in match[1].strip().split(", ")]
@@ -257,7 +257,7 @@ def _definitions(raised: Raised, told: CutTraceback, context: Context) -> Explan
     return None
 
 
-def _relative_import(_raised: Raised, told: CutTraceback, context: Context) -> Explanation | None:
+def _relative_import(_raised: Raised, told: CutTraceback, context: FailureContext) -> Explanation | None:
     if _RELATIVE not in told.root.message or context.code.kind != "python_file":
         return None
     module = context.code.value.removesuffix(".py").replace("/", ".")
@@ -267,7 +267,7 @@ def _relative_import(_raised: Raised, told: CutTraceback, context: Context) -> E
     )
 
 
-_HINTS: Final[tuple[Callable[[Raised, CutTraceback, Context], Explanation | None], ...]] = (
+_HINTS: Final[tuple[Callable[[Raised, CutTraceback, FailureContext], Explanation | None], ...]] = (
     _missing_module,
     _missing_library,
     _missing_file,

@@ -18,7 +18,7 @@ from builder.system import process
 from builder.system.tracebacks import Frame, RaisedError
 from builder.verification.unpack import Unpacked
 
-_GRACE: Final = 120.0
+_STARTUP_SECONDS: Final = 120.0
 """Seconds that the child may take besides the project's: to start, and to import dagster for the first time."""
 
 _OUTPUT_LINES: Final = 5
@@ -141,7 +141,7 @@ def load(
             ),
             # Where the server has none, its own working directory is as good as any.
             cwd=root if root.is_dir() else home,
-            timeout=timeout + _GRACE,
+            timeout=timeout + _STARTUP_SECONDS,
             check=False,
             whole_group=True,
         )

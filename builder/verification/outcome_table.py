@@ -8,13 +8,13 @@ from typing import Final
 from builder.errors import LoadError, Notice
 from builder.terminal.console import console
 from builder.verification.load import Definitions
-from builder.verification.verify import Outcome, Verified
+from builder.verification.verify import Verified, VerifyResult
 
 _SHOWN: Final = 5
 """Names of a kind that are shown."""
 
 
-def show_outcome(name: str, outcome: Outcome, *, as_result: bool = False) -> None:
+def show_outcome(name: str, outcome: VerifyResult, *, as_result: bool = False) -> None:
     """Show what became of a location: what it defines and what dagster warned of, or why it does not load.
 
     :param as_result: it is what the command was run for: stdout gets it, with the names of what is defined.

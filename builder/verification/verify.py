@@ -16,7 +16,7 @@ from builder.project.location import Location
 from builder.system import process, storage
 from builder.system.tracebacks import CutTraceback, RaisedError, cut, place
 from builder.verification.compatibility import NotVerified, interpreter, unfit
-from builder.verification.hints import Context, Explanation, explain
+from builder.verification.hints import Explanation, FailureContext, explain
 from builder.verification.load import CodeSource, Definitions, Died, Loaded, Raised, load
 from builder.verification.unpack import kept_deps, prune, unpack_both
 
@@ -26,7 +26,7 @@ DEFAULT_TIMEOUT: Final = 120.0
 _BYTES_PER_LOCATION: Final = 1 << 30
 """Memory that a location is taken to need: dagster with pandas and a few cloud libraries takes a third of it."""
 
-_FOREIGN: Final = 3
+_SHOWN_FRAMES: Final = 3
 """Calls that are shown where none is the user's."""
 
 _ROOT: Final = "working_directory/root/"
@@ -91,7 +91,7 @@ def to_verify(
     )
 
 
-Outcome = Verified | LoadError | NotVerified
+VerifyResult = Verified | LoadError | NotVerified
 
 
 def verify_locations(
@@ -99,8 +99,8 @@ def verify_locations(
     *,
     timeout: float = DEFAULT_TIMEOUT,
     environment: Mapping[str, str] | None = None,
-    when_done: Callable[[ToVerify, Outcome], None] = lambda _item, _outcome: None,
-) -> dict[str, Outcome]:
+    when_done: Callable[[ToVerify, VerifyResult], None] = lambda _item, _outcome: None,
+) -> dict[str, VerifyResult]:
     """Load locations side by side, as many as processors and memory allow.
 
     :param timeout: seconds that the code of each may take.
@@ -112,7 +112,7 @@ def verify_locations(
     """
     given = dict(environment or {})
 
-    def work(item: ToVerify) -> Outcome:
+    def work(item: ToVerify) -> VerifyResult:
         try:
             outcome = _verify(item, timeout, given)
         except LoadError as error:
@@ -131,7 +131,7 @@ def verify_locations(
     return outcomes
 
 
-def _verify(item: ToVerify, timeout: float, environment: Mapping[str, str]) -> Outcome:
+def _verify(item: ToVerify, timeout: float, environment: Mapping[str, str]) -> VerifyResult:
     environment = {"DAGSTER_CLOUD_LOCATION_NAME": item.name, **environment}
     unpacked = _deps(item)
     if isinstance(unpacked, NotVerified):
@@ -141,7 +141,7 @@ def _verify(item: ToVerify, timeout: float, environment: Mapping[str, str]) -> O
         source, deps = unpack_both(item.source, scratch / "source", item.deps, sha256, python)
         room = storage.make_directory(scratch / "room")
         result = load(item.name, item.code, source, deps, scratch=room, timeout=timeout, environment=environment)
-        context = Context(
+        context = FailureContext(
             item.code,
             item.python_version,
             item.directory,
@@ -176,7 +176,7 @@ def _packed(source: Path) -> frozenset[str]:
         return frozenset(name.removeprefix(_ROOT) for name in archive.namelist() if name.startswith(_ROOT))
 
 
-def _failure(result: Raised | Died, context: Context, timeout: float) -> LoadError:
+def _failure(result: Raised | Died, context: FailureContext, timeout: float) -> LoadError:
     site_packages = str(context.source)
     if isinstance(result, Raised):
         told = cut(result.error, site_packages)
@@ -194,7 +194,7 @@ def _failure(result: Raised | Died, context: Context, timeout: float) -> LoadErr
 def _foreign(error: RaisedError) -> list[str]:
     """The last calls of an error that nothing of the user's took part in."""
     lines = []
-    for frame in error.frames[-_FOREIGN:]:
+    for frame in error.frames[-_SHOWN_FRAMES:]:
         lines.append(f"{frame.path.rpartition('/site-packages/')[2]}:{frame.line} in {frame.function}")
         lines += [f"  {frame.text}"] if frame.text else []
     return lines
@@ -222,7 +222,7 @@ def _of_death(died: Died, timeout: float) -> Explanation:
     )
 
 
-def _origin(told: CutTraceback, context: Context) -> Origin | None:
+def _origin(told: CutTraceback, context: FailureContext) -> Origin | None:
     if told.where is None or context.directory is None:
         return None
     name, line = told.where
@@ -230,7 +230,7 @@ def _origin(told: CutTraceback, context: Context) -> Origin | None:
     return Origin(path, line) if path.is_file() else None
 
 
-def _at_home(notice: Notice, context: Context) -> Notice:
+def _at_home(notice: Notice, context: FailureContext) -> Notice:
     """A warning about a file of the project instead of its unpacked copy; without a place if it is another's."""
     name = place(str(notice.where.path), str(context.source)) if notice.where else None
     path = context.directory / name if name and context.directory else None

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from builder.assembly.archive import DEFLATED
-from builder.assembly.installation import LAYOUT, Unsupported, install
+from builder.assembly.installation import LAYOUT, UnsupportedWheelError, install
 from builder.assembly.wheels import WheelFile, open_wheel
 from tests.support.pextools import Reader, Tree, run, tree
 from tests.support.wheels import make_wheel
@@ -76,7 +76,7 @@ def test_takes_the_last_of_two_files_of_one_name(tmp_path: Path, newest_reader: 
 )
 def test_leaves_the_doubtful_to_pex(tmp_path: Path, files: dict[str, str]) -> None:
     wheel = make_wheel(tmp_path, files)
-    with pytest.raises(Unsupported):
+    with pytest.raises(UnsupportedWheelError):
         install(open_wheel(wheel))
 
 

@@ -15,12 +15,12 @@ from dagster_cloud_cli.core import graphql_client
 from dagster_cloud_cli.core.pex_builder import pex_registry
 
 from builder.deployment import graphql, operations, updating
-from builder.deployment.cloud import Cloud
-from builder.deployment.cloud_errors import Uncertain
+from builder.deployment.cloud import DagsterCloudClient
+from builder.deployment.cloud_errors import UnknownOutcomeError
 from builder.deployment.context import Commit, PullRequest
 from builder.deployment.destination import BranchDeployment, GitMetadata
 from builder.deployment.entries import Entry
-from builder.deployment.organization import Connection, read_connection
+from builder.deployment.organization import Organization, read_organization
 from builder.deployment.updating import NotUpdated
 from builder.errors import CloudError, Notice
 from builder.system import http, process
@@ -45,7 +45,7 @@ def server(one_server: CloudServer, monkeypatch: pytest.MonkeyPatch) -> CloudSer
     one_server.api.registry_is_harbor = False
     monkeypatch.setattr(http, "PAUSE", 0)
     monkeypatch.setattr(graphql, "MAINTENANCE_PATIENCE", 0.05)
-    monkeypatch.setattr(updating, "LATENESS", 0)
+    monkeypatch.setattr(updating, "LATE_UPDATE_SECONDS", 0)
     return one_server
 
 
@@ -55,13 +55,13 @@ def notices() -> list[Notice]:
 
 
 @pytest.fixture
-def cloud(server: CloudServer, notices: list[Notice]) -> Iterator[Cloud]:
-    with Cloud(read_connection(server.environ()), notices.append) as cloud:
+def cloud(server: CloudServer, notices: list[Notice]) -> Iterator[DagsterCloudClient]:
+    with DagsterCloudClient(read_organization(server.environ()), notices.append) as cloud:
         yield cloud
 
 
-def check_access(connection: Connection) -> tuple[str, ...]:
-    with Cloud(connection, lambda _: None) as cloud:
+def check_access(organization: Organization) -> tuple[str, ...]:
+    with DagsterCloudClient(organization, lambda _: None) as cloud:
         return cloud.check_access()
 
 
@@ -97,10 +97,10 @@ def words(error: CloudError) -> str:
     ],
 )
 def test_the_address_is_read(environ: Mapping[str, str], url: str) -> None:
-    connection = read_connection({**environ, "DAGSTER_CLOUD_API_TOKEN": f" {TOKEN}\r\n"})
+    organization = read_organization({**environ, "DAGSTER_CLOUD_API_TOKEN": f" {TOKEN}\r\n"})
 
-    assert connection == Connection(url, TOKEN)
-    assert TOKEN not in repr(connection)
+    assert organization == Organization(url, TOKEN)
+    assert TOKEN not in repr(organization)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_the_address_is_read(environ: Mapping[str, str], url: str) -> None:
 )
 def test_an_address_that_cannot_be_right_is_refused(environ: Mapping[str, str], said: str) -> None:
     with pytest.raises(CloudError) as caught:
-        read_connection({**environ, "DAGSTER_CLOUD_API_TOKEN": TOKEN})
+        read_organization({**environ, "DAGSTER_CLOUD_API_TOKEN": TOKEN})
 
     assert said in words(caught.value)
     assert caught.value.remedy
@@ -146,7 +146,7 @@ def test_a_token_that_cannot_be_right_is_refused(token: str | None, said: str) -
     given = {} if token is None else {"DAGSTER_CLOUD_API_TOKEN": token}
 
     with pytest.raises(CloudError) as caught:
-        read_connection({"DAGSTER_CLOUD_URL": URL, **given})
+        read_organization({"DAGSTER_CLOUD_URL": URL, **given})
 
     assert said in words(caught.value)
     assert "acm" not in words(caught.value)
@@ -155,7 +155,7 @@ def test_a_token_that_cannot_be_right_is_refused(token: str | None, said: str) -
 # Requests
 
 
-def test_a_request_is_scoped_as_the_real_client_scopes_it(cloud: Cloud, server: CloudServer) -> None:
+def test_a_request_is_scoped_as_the_real_client_scopes_it(cloud: DagsterCloudClient, server: CloudServer) -> None:
     cloud.check_access()
     cloud.entries("prod")
 
@@ -165,11 +165,13 @@ def test_a_request_is_scoped_as_the_real_client_scopes_it(cloud: Cloud, server: 
     assert organization.headers["Dagster-Cloud-Scope"] == "deployment"
 
 
-def test_the_full_deployments_are_named(cloud: Cloud) -> None:
+def test_the_full_deployments_are_named(cloud: DagsterCloudClient) -> None:
     assert cloud.check_access() == ("prod",)
 
 
-def test_a_name_cannot_lead_out_of_its_place_in_the_address(cloud: Cloud, server: CloudServer) -> None:
+def test_a_name_cannot_lead_out_of_its_place_in_the_address(
+    cloud: DagsterCloudClient, server: CloudServer
+) -> None:
     with pytest.raises(CloudError, match="no such organization or deployment"):
         cloud.entries("a/b?c")
 
@@ -178,7 +180,7 @@ def test_a_name_cannot_lead_out_of_its_place_in_the_address(cloud: Cloud, server
 
 def test_a_refused_token_is_told_without_showing_it(server: CloudServer) -> None:
     with pytest.raises(CloudError, match="refuses the token") as caught:
-        check_access(Connection(server.url, "user:of-someone-else"))
+        check_access(Organization(server.url, "user:of-someone-else"))
 
     assert "DAGSTER_CLOUD_API_TOKEN" in (caught.value.remedy or "")
     assert "someone" not in words(caught.value)
@@ -200,7 +202,9 @@ def test_a_refused_token_is_told_without_showing_it(server: CloudServer) -> None
         (faults.NullData(), "without data"),
     ],
 )
-def test_each_failure_has_its_words(cloud: Cloud, server: CloudServer, fault: faults.Fault, said: str) -> None:
+def test_each_failure_has_its_words(
+    cloud: DagsterCloudClient, server: CloudServer, fault: faults.Fault, said: str
+) -> None:
     server.inject("graphql", fault)
 
     with pytest.raises(CloudError) as caught:
@@ -212,7 +216,9 @@ def test_each_failure_has_its_words(cloud: Cloud, server: CloudServer, fault: fa
     assert "{'" not in words(caught.value)
 
 
-def test_a_server_that_repeats_the_token_does_not_get_it_shown(cloud: Cloud, server: CloudServer) -> None:
+def test_a_server_that_repeats_the_token_does_not_get_it_shown(
+    cloud: DagsterCloudClient, server: CloudServer
+) -> None:
     server.inject("graphql", faults.GraphQLErrors(f"not a token: {server.token}"))
 
     with pytest.raises(CloudError) as caught:
@@ -221,7 +227,7 @@ def test_a_server_that_repeats_the_token_does_not_get_it_shown(cloud: Cloud, ser
     assert caught.value.detail == "not a token: [token]"
 
 
-def test_what_may_be_tried_again_is(cloud: Cloud, server: CloudServer) -> None:
+def test_what_may_be_tried_again_is(cloud: DagsterCloudClient, server: CloudServer) -> None:
     server.inject("graphql", faults.Status(503), times=1)
     server.inject("graphql", faults.Status(429, retry_after="0"), times=1)
     server.inject("graphql", faults.Reset(), times=1)
@@ -230,12 +236,12 @@ def test_what_may_be_tried_again_is(cloud: Cloud, server: CloudServer) -> None:
 
 
 def test_a_server_that_never_answers_is_given_up(
-    cloud: Cloud, server: CloudServer, monkeypatch: pytest.MonkeyPatch
+    cloud: DagsterCloudClient, server: CloudServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(graphql, "TIMEOUT", (5, 0.05))
     server.inject("graphql", faults.Hang())
 
-    with pytest.raises(Uncertain, match="did not answer in time"):
+    with pytest.raises(UnknownOutcomeError, match="did not answer in time"):
         cloud.check_access()
 
     assert len(server.requests) == 1 + graphql.RETRIES
@@ -251,7 +257,7 @@ def test_a_host_that_does_not_exist_is_told(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
 
     with pytest.raises(CloudError, match=r"`acme\.dagster\.cloud` cannot be found"):
-        check_access(Connection(URL, TOKEN))
+        check_access(Organization(URL, TOKEN))
 
 
 def test_a_refused_connection_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -262,7 +268,7 @@ def test_a_refused_connection_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         url = f"http://127.0.0.1:{closed.getsockname()[1]}"
 
         with pytest.raises(CloudError, match="cannot be reached: Connection refused"):
-            check_access(Connection(url, TOKEN))
+            check_access(Organization(url, TOKEN))
 
 
 class _Elsewhere(BaseHTTPRequestHandler):
@@ -307,7 +313,7 @@ def test_a_redirection_does_not_get_the_token(
     host = f"127.0.0.1:{serve(handler).server_address[1]}"
 
     with pytest.raises(CloudError, match="sends elsewhere"):
-        check_access(Connection(f"http://{host}", TOKEN))
+        check_access(Organization(f"http://{host}", TOKEN))
 
     assert server.requests == []
 
@@ -319,13 +325,15 @@ def test_a_server_that_does_not_speak_tls_is_not_trusted(
     host = f"127.0.0.1:{serve(_Elsewhere).server_address[1]}"
 
     with pytest.raises(CloudError, match="is not trusted") as caught:
-        check_access(Connection(f"https://{host}", TOKEN))
+        check_access(Organization(f"https://{host}", TOKEN))
 
     assert "SSL_CERT_FILE" in (caught.value.remedy or "")
     assert "_ssl.c" not in caught.value.what
 
 
-def test_maintenance_is_waited_for_and_told_once(cloud: Cloud, server: CloudServer, notices: list[Notice]) -> None:
+def test_maintenance_is_waited_for_and_told_once(
+    cloud: DagsterCloudClient, server: CloudServer, notices: list[Notice]
+) -> None:
     server.inject("graphql", faults.Maintenance("back at nine", retry_interval=0.001), times=3)
 
     assert cloud.check_access() == ("prod",)
@@ -333,7 +341,7 @@ def test_maintenance_is_waited_for_and_told_once(cloud: Cloud, server: CloudServ
     assert ["back at nine" in notice.text for notice in notices] == [True]
 
 
-def test_maintenance_without_end_is_an_error(cloud: Cloud, server: CloudServer) -> None:
+def test_maintenance_without_end_is_an_error(cloud: DagsterCloudClient, server: CloudServer) -> None:
     server.inject("graphql", faults.Maintenance("back at nine", timeout=57600, retry_interval=30))
 
     with pytest.raises(CloudError, match="is being maintained") as caught:
@@ -342,7 +350,9 @@ def test_maintenance_without_end_is_an_error(cloud: Cloud, server: CloudServer) 
     assert caught.value.detail == "back at nine"
 
 
-def test_maintenance_is_waited_for_no_longer_than_the_server_says(cloud: Cloud, server: CloudServer) -> None:
+def test_maintenance_is_waited_for_no_longer_than_the_server_says(
+    cloud: DagsterCloudClient, server: CloudServer
+) -> None:
     server.inject("graphql", faults.Maintenance("back at nine", timeout=0.01, retry_interval=0.004))
 
     with pytest.raises(CloudError, match="is being maintained"):
@@ -353,7 +363,7 @@ def test_maintenance_is_waited_for_no_longer_than_the_server_says(cloud: Cloud, 
 
 
 def test_waiting_for_maintenance_ends_with_the_run(
-    cloud: Cloud, server: CloudServer, monkeypatch: pytest.MonkeyPatch
+    cloud: DagsterCloudClient, server: CloudServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stopping = threading.Event()
     stopping.set()
@@ -375,7 +385,7 @@ def test_urls_are_asked_for_in_the_real_clients_words() -> None:
 
 
 @pytest.mark.parametrize("method", ["PUT", "GET"])
-def test_urls_come_in_the_order_of_the_names(cloud: Cloud, method: Literal["PUT", "GET"]) -> None:
+def test_urls_come_in_the_order_of_the_names(cloud: DagsterCloudClient, method: Literal["PUT", "GET"]) -> None:
     names = ["source-1.pex", "deps-1.pex", "requirements-1.txt"]
 
     urls = cloud.presigned_urls(names, method)
@@ -385,7 +395,7 @@ def test_urls_come_in_the_order_of_the_names(cloud: Cloud, method: Literal["PUT"
 
 @pytest.mark.parametrize("fault", [faults.NullUrl(), faults.FewerUrls()])
 def test_a_missing_url_is_an_error_that_names_the_file(
-    cloud: Cloud, server: CloudServer, fault: faults.Fault
+    cloud: DagsterCloudClient, server: CloudServer, fault: faults.Fault
 ) -> None:
     server.inject("generateServerlessPexUrl:PUT", fault, name="deps-*")
 
@@ -395,7 +405,7 @@ def test_a_missing_url_is_an_error_that_names_the_file(
     assert "`deps-1.pex`" in caught.value.what
 
 
-def test_only_the_file_without_a_url_is_named(cloud: Cloud, server: CloudServer) -> None:
+def test_only_the_file_without_a_url_is_named(cloud: DagsterCloudClient, server: CloudServer) -> None:
     server.inject("generateServerlessPexUrl:GET", faults.NullUrl(), name="deps-*")
 
     with pytest.raises(CloudError, match=r"`deps-1\.pex`") as caught:
@@ -405,14 +415,16 @@ def test_only_the_file_without_a_url_is_named(cloud: Cloud, server: CloudServer)
     assert server.leaks([words(caught.value)]) == []
 
 
-def test_fewer_urls_than_files_are_not_taken_for_the_first_ones(cloud: Cloud, server: CloudServer) -> None:
+def test_fewer_urls_than_files_are_not_taken_for_the_first_ones(
+    cloud: DagsterCloudClient, server: CloudServer
+) -> None:
     server.inject("generateServerlessPexUrl:PUT", faults.FewerUrls(), name="source-*")
 
     with pytest.raises(CloudError, match=r"gave no URL to upload `source-1\.pex`, `deps-1\.pex`"):
         cloud.presigned_urls(["source-1.pex", "deps-1.pex"], "PUT")
 
 
-def test_no_data_instead_of_urls_names_the_files(cloud: Cloud, server: CloudServer) -> None:
+def test_no_data_instead_of_urls_names_the_files(cloud: DagsterCloudClient, server: CloudServer) -> None:
     server.inject("generateServerlessPexUrl:PUT", faults.NullData())
 
     with pytest.raises(CloudError, match=r"`source-1\.pex`, `deps-1\.pex`"):
@@ -420,7 +432,7 @@ def test_no_data_instead_of_urls_names_the_files(cloud: Cloud, server: CloudServ
 
 
 def test_urls_are_asked_for_again_after_a_time_out(
-    cloud: Cloud, server: CloudServer, monkeypatch: pytest.MonkeyPatch
+    cloud: DagsterCloudClient, server: CloudServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(graphql, "TIMEOUT", (5, 0.5))
     server.inject("generateServerlessPexUrl:PUT", faults.Hang(), times=1)
@@ -431,12 +443,14 @@ def test_urls_are_asked_for_again_after_a_time_out(
 # The registry, branch deployments
 
 
-def test_a_base_image_is_one_of_the_organizations_registry(cloud: Cloud) -> None:
+def test_a_base_image_is_one_of_the_organizations_registry(cloud: DagsterCloudClient) -> None:
     assert cloud.base_image("mine").endswith(".amazonaws.com/serverless-registry-test:mine")
 
 
 @pytest.mark.parametrize("harbor", [True, False])
-def test_agents_on_harbor_take_no_pex_files(cloud: Cloud, server: CloudServer, *, harbor: bool) -> None:
+def test_agents_on_harbor_take_no_pex_files(
+    cloud: DagsterCloudClient, server: CloudServer, *, harbor: bool
+) -> None:
     server.api.registry_is_harbor = harbor
 
     assert cloud.takes_pex("prod") is not harbor
@@ -451,7 +465,7 @@ def branch(base: str | None = None, pull_request: PullRequest | None = None) -> 
     )
 
 
-def test_a_branch_deployment_gets_all_that_is_known(cloud: Cloud, server: CloudServer) -> None:
+def test_a_branch_deployment_gets_all_that_is_known(cloud: DagsterCloudClient, server: CloudServer) -> None:
     pull_request = PullRequest("7", "https://git/pull/7", "CLOSED", "fix", None)
 
     name = cloud.create_or_update_branch_deployment(branch("prod", pull_request))
@@ -473,7 +487,7 @@ def test_a_branch_deployment_gets_all_that_is_known(cloud: Cloud, server: CloudS
     }
 
 
-def test_a_branch_deployment_that_is_refused_is_an_error(cloud: Cloud) -> None:
+def test_a_branch_deployment_that_is_refused_is_an_error(cloud: DagsterCloudClient) -> None:
     with pytest.raises(CloudError, match="no deployment for the branch `fix`") as caught:
         cloud.create_or_update_branch_deployment(branch("staging"))
 
@@ -484,14 +498,14 @@ def test_a_branch_deployment_that_is_refused_is_an_error(cloud: Cloud) -> None:
 # Updating locations
 
 
-def test_all_locations_are_updated_in_one_call(cloud: Cloud, server: CloudServer) -> None:
+def test_all_locations_are_updated_in_one_call(cloud: DagsterCloudClient, server: CloudServer) -> None:
     cloud.deploy("prod", [document("sales"), document("stock")], {})
 
     assert server.operations() == ["deployLocations"]
     assert server.locations() == {"sales": document("sales"), "stock": document("stock")}
 
 
-def test_what_was_deployed_can_be_read_back(cloud: Cloud) -> None:
+def test_what_was_deployed_can_be_read_back(cloud: DagsterCloudClient) -> None:
     cloud.deploy("prod", [document("sales", image="mine:1")], {})
 
     entry = cloud.entries("prod")["sales"]
@@ -518,7 +532,7 @@ def test_what_was_deployed_can_be_read_back(cloud: Cloud) -> None:
     ],
 )
 def test_a_refused_update_says_why_and_leaves_the_location(
-    cloud: Cloud, server: CloudServer, fault: faults.Fault, said: str
+    cloud: DagsterCloudClient, server: CloudServer, fault: faults.Fault, said: str
 ) -> None:
     cloud.deploy("prod", [document(tag="1")], {})
     server.inject("deployLocations", fault)
@@ -532,7 +546,7 @@ def test_a_refused_update_says_why_and_leaves_the_location(
 
 
 def test_an_update_whose_answer_got_lost_is_known_to_have_taken_place(
-    cloud: Cloud, server: CloudServer, notices: list[Notice]
+    cloud: DagsterCloudClient, server: CloudServer, notices: list[Notice]
 ) -> None:
     server.inject("deployLocations", faults.LostReply())
 
@@ -542,7 +556,7 @@ def test_an_update_whose_answer_got_lost_is_known_to_have_taken_place(
 
 
 def test_an_update_that_was_not_answered_in_time_may_still_come(
-    cloud: Cloud, server: CloudServer, monkeypatch: pytest.MonkeyPatch
+    cloud: DagsterCloudClient, server: CloudServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(graphql, "TIMEOUT", (5, 0.5))
     server.inject("deployLocations", faults.Hang(), times=1)
@@ -555,10 +569,10 @@ def test_an_update_that_was_not_answered_in_time_may_still_come(
 
 
 def test_an_update_that_comes_late_is_seen(
-    cloud: Cloud, server: CloudServer, notices: list[Notice], monkeypatch: pytest.MonkeyPatch
+    cloud: DagsterCloudClient, server: CloudServer, notices: list[Notice], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(graphql, "TIMEOUT", (5, 0.5))
-    monkeypatch.setattr(updating, "LATENESS", 60)
+    monkeypatch.setattr(updating, "LATE_UPDATE_SECONDS", 60)
     monkeypatch.setattr(updating, "LOOK", 0.001)
     server.inject("deployLocations", faults.Hang(), times=1)
     look = cloud.entries
@@ -575,7 +589,9 @@ def test_an_update_that_comes_late_is_seen(
     assert "`sales` was updated" in notices[0].text
 
 
-def test_an_update_of_which_nothing_can_be_found_out_says_so(cloud: Cloud, server: CloudServer) -> None:
+def test_an_update_of_which_nothing_can_be_found_out_says_so(
+    cloud: DagsterCloudClient, server: CloudServer
+) -> None:
     server.inject("deployLocations", faults.LostReply())
     server.inject("workspaceOrError", faults.GraphQLErrors())
 
@@ -588,7 +604,9 @@ def test_an_update_of_which_nothing_can_be_found_out_says_so(cloud: Cloud, serve
         cloud.deploy("prod", [document("sales"), document("stock")], {})
 
 
-def test_an_update_of_settings_only_is_not_taken_for_what_was_there(cloud: Cloud, server: CloudServer) -> None:
+def test_an_update_of_settings_only_is_not_taken_for_what_was_there(
+    cloud: DagsterCloudClient, server: CloudServer
+) -> None:
     cloud.deploy("prod", [document()], {})
     before = cloud.entries("prod")
     # The request is lost on its way, not the answer.
@@ -606,7 +624,9 @@ def test_an_update_of_settings_only_is_not_taken_for_what_was_there(cloud: Cloud
 @pytest.mark.parametrize(
     "fault", [faults.PythonError("Exception: the database is gone"), faults.GraphQLErrors(), faults.NullData()]
 )
-def test_a_look_at_the_workspace_is_repeated(cloud: Cloud, server: CloudServer, fault: faults.Fault) -> None:
+def test_a_look_at_the_workspace_is_repeated(
+    cloud: DagsterCloudClient, server: CloudServer, fault: faults.Fault
+) -> None:
     cloud.deploy("prod", [document()], {})
     server.inject("workspaceOrError", fault, times=2)
 
@@ -620,7 +640,7 @@ def test_a_look_at_the_workspace_is_repeated(cloud: Cloud, server: CloudServer, 
 UNKNOWN = faults.GraphQLErrors("Cannot query field 'deployLocations' on type 'Mutation'.")
 
 
-def test_an_older_server_gets_one_location_after_the_other(cloud: Cloud, server: CloudServer) -> None:
+def test_an_older_server_gets_one_location_after_the_other(cloud: DagsterCloudClient, server: CloudServer) -> None:
     server.inject("deployLocations", UNKNOWN)
 
     cloud.deploy("prod", [document("sales"), document("stock")], {})
@@ -629,7 +649,7 @@ def test_an_older_server_gets_one_location_after_the_other(cloud: Cloud, server:
     assert list(server.locations()) == ["sales", "stock"]
 
 
-def test_a_failure_among_single_updates_says_what_was_done(cloud: Cloud, server: CloudServer) -> None:
+def test_a_failure_among_single_updates_says_what_was_done(cloud: DagsterCloudClient, server: CloudServer) -> None:
     server.inject("deployLocations", UNKNOWN)
     server.inject("addOrUpdateLocationFromDocument", faults.InvalidLocation(), name="stock")
 
@@ -645,7 +665,7 @@ def test_a_failure_among_single_updates_says_what_was_done(cloud: Cloud, server:
 
 
 def test_a_server_that_does_not_tell_of_outdated_versions_is_asked_as_the_real_client_asks(
-    cloud: Cloud, server: CloudServer, notices: list[Notice]
+    cloud: DagsterCloudClient, server: CloudServer, notices: list[Notice]
 ) -> None:
     cloud.deploy("prod", [document()], {})
     message = 'Cannot query field "hasOutdatedData" on type "WorkspaceEntry".'
@@ -672,7 +692,9 @@ def test_operations_are_the_real_clients() -> None:
 
 
 @pytest.mark.parametrize("deployment", [None, "prod"])
-def test_headers_are_the_real_clients(cloud: Cloud, server: CloudServer, deployment: str | None) -> None:
+def test_headers_are_the_real_clients(
+    cloud: DagsterCloudClient, server: CloudServer, deployment: str | None
+) -> None:
     with graphql_client.create_graphql_requests_session() as session:
         config = {"agent_token": server.token, "deployment": deployment}
         path = f"/{deployment}" if deployment else ""

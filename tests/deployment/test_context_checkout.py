@@ -11,7 +11,13 @@ from pathlib import Path
 import pytest
 
 from builder.deployment import git
-from builder.deployment.destination import BranchDeployment, Choice, FullDeployment, find_destination, read_context
+from builder.deployment.destination import (
+    BranchDeployment,
+    FullDeployment,
+    ResolvedDestination,
+    find_destination,
+    read_context,
+)
 from builder.errors import ContextError
 from tests.support.repositories import COMMITTED, Repository
 
@@ -19,7 +25,9 @@ ORIGIN = "git@github.com:acme/my.github.io.git"
 URL = "https://github.com/acme/my.github.io"
 
 
-def choose(directory: Path, deployment: str | None = None, environ: Mapping[str, str] | None = None) -> Choice:
+def choose(
+    directory: Path, deployment: str | None = None, environ: Mapping[str, str] | None = None
+) -> ResolvedDestination:
     return find_destination(directory, environ or {}, deployment=deployment, details=None)
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from builder.deployment.context import Context
+from builder.deployment.context import CiContext
 from builder.deployment.destination import (
     BranchDeployment,
-    Choice,
     FullDeployment,
+    ResolvedDestination,
     find_destination,
     parse_details,
     read_context,
@@ -38,7 +38,7 @@ def elsewhere(tmp_path: Path) -> Path:
     return directory
 
 
-def choose(directory: Path, environ: Mapping[str, str], deployment: str | None = None) -> Choice:
+def choose(directory: Path, environ: Mapping[str, str], deployment: str | None = None) -> ResolvedDestination:
     return find_destination(directory, environ, deployment=deployment, details=None)
 
 
@@ -348,7 +348,7 @@ def test_variables_of_a_codespace_are_no_run(elsewhere: Path) -> None:
     context = read_context(
         elsewhere, {"GITHUB_REPOSITORY": "acme/x", "GITHUB_ACTIONS": "false", "CODESPACES": "true"}
     )
-    assert isinstance(context, Context)
+    assert isinstance(context, CiContext)
     assert context.local
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.deployment.destination import BranchDeployment, Choice, FullDeployment, find_destination
+from builder.deployment.destination import BranchDeployment, FullDeployment, ResolvedDestination, find_destination
 from builder.errors import ContextError
 from tests.support.repositories import COMMITTED, Repository, gitlab, gitlab_merge_request
 
@@ -15,7 +15,7 @@ URL = "https://gitlab.example.com/data/etl/jobs"
 HEAD = "a" * 40
 
 
-def choose(directory: Path, environ: Mapping[str, str], deployment: str | None = None) -> Choice:
+def choose(directory: Path, environ: Mapping[str, str], deployment: str | None = None) -> ResolvedDestination:
     return find_destination(directory, environ, deployment=deployment, details=None)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.deployment.context import Context
+from builder.deployment.context import CiContext
 from builder.deployment.destination import (
     Details,
     FullDeployment,
@@ -98,13 +98,13 @@ class TestDetails:
         assert self.full(tmp_path, {}, "deployment=prod").git.commit_hash is None
 
     def test_tell_that_a_deployment_is_not_used(self) -> None:
-        choice = choose_destination(Context(), deployment="staging", details=parse_details("deployment=prod"))
+        choice = choose_destination(CiContext(), deployment="staging", details=parse_details("deployment=prod"))
         assert "`--deployment staging` has no effect" in choice.notices[0].text
-        same = choose_destination(Context(), deployment="prod", details=parse_details("deployment=prod"))
+        same = choose_destination(CiContext(), deployment="prod", details=parse_details("deployment=prod"))
         assert same.notices == ()
 
 
 @pytest.mark.parametrize("deployment", ["", " "])
 def test_an_empty_deployment_is_not_the_default_one(deployment: str) -> None:
     with pytest.raises(UsageError, match="empty"):
-        choose_destination(Context(), deployment=deployment, details=None)
+        choose_destination(CiContext(), deployment=deployment, details=None)

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from builder.deployment import loading
-from builder.deployment.cloud import Cloud
+from builder.deployment.cloud import DagsterCloudClient
 from builder.deployment.loading import wait_until_loaded
-from builder.deployment.organization import read_connection
+from builder.deployment.organization import read_organization
 from builder.errors import LoadError
 from builder.system import http, process
 from tests.support.cloud import CloudServer, faults
@@ -43,8 +43,8 @@ def server(one_server: CloudServer, monkeypatch: pytest.MonkeyPatch) -> CloudSer
 
 
 @pytest.fixture
-def cloud(server: CloudServer) -> Iterator[Cloud]:
-    with Cloud(read_connection(server.environ()), lambda _: None) as cloud:
+def cloud(server: CloudServer) -> Iterator[DagsterCloudClient]:
+    with DagsterCloudClient(read_organization(server.environ()), lambda _: None) as cloud:
         yield cloud
 
 
@@ -65,7 +65,7 @@ class Settled(list[tuple[str, str | None]]):
 
 
 def wait(
-    cloud: Cloud, expected: dict[str, str], timeout: float = 60, told: Settled | None = None
+    cloud: DagsterCloudClient, expected: dict[str, str], timeout: float = 60, told: Settled | None = None
 ) -> dict[str, LoadError | None]:
     return wait_until_loaded(cloud, "prod", expected, timeout=timeout, loaded=Settled() if told is None else told)
 
@@ -76,7 +76,7 @@ def failure(outcome: dict[str, LoadError | None], name: str = "sales") -> LoadEr
     return error
 
 
-def test_locations_are_told_as_they_load(cloud: Cloud, server: CloudServer) -> None:
+def test_locations_are_told_as_they_load(cloud: DagsterCloudClient, server: CloudServer) -> None:
     told = Settled()
     expected = deploy(server, "sales")
     server.organization.polls_to_load = 3
@@ -89,7 +89,7 @@ def test_locations_are_told_as_they_load(cloud: Cloud, server: CloudServer) -> N
 
 
 def test_an_old_version_that_still_shows_as_loaded_is_not_taken_for_the_new_one(
-    cloud: Cloud, server: CloudServer
+    cloud: DagsterCloudClient, server: CloudServer
 ) -> None:
     server.organization.polls_to_load = 0
     deploy(server, "sales", tag=OTHER)
@@ -102,7 +102,9 @@ def test_an_old_version_that_still_shows_as_loaded_is_not_taken_for_the_new_one(
     assert server.operations().count("workspaceOrError") == 5
 
 
-def test_the_error_of_an_old_version_is_not_told_of_the_new_one(cloud: Cloud, server: CloudServer) -> None:
+def test_the_error_of_an_old_version_is_not_told_of_the_new_one(
+    cloud: DagsterCloudClient, server: CloudServer
+) -> None:
     server.organization.polls_to_load = 0
     server.organization.load_errors["sales"] = faults.PythonError()
     deploy(server, "sales", tag=OTHER)
@@ -112,7 +114,9 @@ def test_the_error_of_an_old_version_is_not_told_of_the_new_one(cloud: Cloud, se
     assert wait(cloud, deploy(server, "sales")) == {"sales": None}
 
 
-def test_a_load_error_is_told_with_the_users_frames_while_others_load(cloud: Cloud, server: CloudServer) -> None:
+def test_a_load_error_is_told_with_the_users_frames_while_others_load(
+    cloud: DagsterCloudClient, server: CloudServer
+) -> None:
     server.organization.load_errors["sales"] = faults.PythonError(
         "dagster._core.errors.DagsterUserCodeLoadError: Error occurred during the loading\n",
         (f'  File "{DEPS}/dagster/_grpc/server.py", line 300, in load\n    yield\n',),
@@ -153,7 +157,7 @@ def test_a_load_error_is_told_with_the_users_frames_while_others_load(cloud: Clo
 
 
 def test_packages_of_the_source_pex_are_the_users_without_the_working_directory_too(
-    cloud: Cloud, server: CloudServer
+    cloud: DagsterCloudClient, server: CloudServer
 ) -> None:
     server.organization.load_errors["sales"] = faults.PythonError(
         "ValueError: broken\n",
@@ -169,7 +173,9 @@ def test_packages_of_the_source_pex_are_the_users_without_the_working_directory_
     assert detail.splitlines() == ["helpers/__init__.py:1 in <module>", "  raise", "ValueError: broken"]
 
 
-def test_an_error_without_frames_of_the_users_keeps_its_words(cloud: Cloud, server: CloudServer) -> None:
+def test_an_error_without_frames_of_the_users_keeps_its_words(
+    cloud: DagsterCloudClient, server: CloudServer
+) -> None:
     stack = (f'  File "{DEPS}/dagster/_grpc/server.py", line 300, in load\n    yield\n',)
     server.organization.load_errors["sales"] = faults.PythonError("Exception: Timed out after 180s\n", stack)
 
@@ -180,7 +186,7 @@ def test_an_error_without_frames_of_the_users_keeps_its_words(cloud: Cloud, serv
     "fault", [faults.GraphQLErrors(), faults.Status(500), faults.Status(503), faults.Reset(), faults.NullData()]
 )
 def test_a_failing_look_among_good_ones_does_not_matter(
-    cloud: Cloud, server: CloudServer, fault: faults.Fault
+    cloud: DagsterCloudClient, server: CloudServer, fault: faults.Fault
 ) -> None:
     server.organization.polls_to_load = 3
     server.inject("workspaceOrError", fault, after=1, times=2)
@@ -189,7 +195,7 @@ def test_a_failing_look_among_good_ones_does_not_matter(
 
 
 def test_a_server_that_cannot_be_asked_any_more_is_told_of_each_location(
-    cloud: Cloud, server: CloudServer
+    cloud: DagsterCloudClient, server: CloudServer
 ) -> None:
     server.inject("workspaceOrError", faults.Status(500))
     told = Settled()
@@ -202,7 +208,9 @@ def test_a_server_that_cannot_be_asked_any_more_is_told_of_each_location(
     assert len(told) == 2
 
 
-def test_a_location_that_another_run_deployed_meanwhile_is_told(cloud: Cloud, server: CloudServer) -> None:
+def test_a_location_that_another_run_deployed_meanwhile_is_told(
+    cloud: DagsterCloudClient, server: CloudServer
+) -> None:
     expected = deploy(server, "sales", "stock")
     server.organization.polls_to_load = None
     deploy(server, "stock")
@@ -220,7 +228,7 @@ def test_a_location_that_another_run_deployed_meanwhile_is_told(cloud: Cloud, se
 
 
 def test_a_deploy_between_ours_and_the_first_look_is_told_at_the_next_one(
-    cloud: Cloud, server: CloudServer
+    cloud: DagsterCloudClient, server: CloudServer
 ) -> None:
     expected = deploy(server, "sales")
     server.organization.polls_to_load = None
@@ -235,7 +243,7 @@ def test_a_deploy_between_ours_and_the_first_look_is_told_at_the_next_one(
     assert "replaced by another deploy" in failure(outcome, "stock").what
 
 
-def test_a_location_that_was_removed_meanwhile_is_told(cloud: Cloud, server: CloudServer) -> None:
+def test_a_location_that_was_removed_meanwhile_is_told(cloud: DagsterCloudClient, server: CloudServer) -> None:
     expected = deploy(server, "sales")
     server.organization.polls_to_load = None
     expected |= deploy(server, "stock")
@@ -249,7 +257,9 @@ def test_a_location_that_was_removed_meanwhile_is_told(cloud: Cloud, server: Clo
 
 
 @pytest.mark.parametrize("running", [True, False])
-def test_an_agent_that_never_reports_is_told(cloud: Cloud, server: CloudServer, *, running: bool) -> None:
+def test_an_agent_that_never_reports_is_told(
+    cloud: DagsterCloudClient, server: CloudServer, *, running: bool
+) -> None:
     server.organization.polls_to_load = None
     server.organization.agent_running = running
 
@@ -261,7 +271,7 @@ def test_an_agent_that_never_reports_is_told(cloud: Cloud, server: CloudServer, 
     assert "nothing was rolled back" in (error.remedy or "")
 
 
-def test_an_old_version_that_stays_is_told_at_the_end(cloud: Cloud, server: CloudServer) -> None:
+def test_an_old_version_that_stays_is_told_at_the_end(cloud: DagsterCloudClient, server: CloudServer) -> None:
     server.organization.polls_to_load = 0
     deploy(server, "sales", tag=OTHER)
     server.organization.polls_to_load = None
@@ -271,7 +281,9 @@ def test_an_old_version_that_stays_is_told_at_the_end(cloud: Cloud, server: Clou
     assert "still shows the version before" in error.what
 
 
-def test_agents_that_cannot_be_asked_for_do_not_hide_the_time_out(cloud: Cloud, server: CloudServer) -> None:
+def test_agents_that_cannot_be_asked_for_do_not_hide_the_time_out(
+    cloud: DagsterCloudClient, server: CloudServer
+) -> None:
     server.organization.polls_to_load = None
     server.inject("agents", faults.GraphQLErrors())
 
@@ -281,7 +293,9 @@ def test_agents_that_cannot_be_asked_for_do_not_hide_the_time_out(cloud: Cloud, 
     assert "could not be asked for" in (error.detail or "")
 
 
-def test_waiting_ends_with_the_run(cloud: Cloud, server: CloudServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiting_ends_with_the_run(
+    cloud: DagsterCloudClient, server: CloudServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stopping = threading.Event()
     stopping.set()
     monkeypatch.setattr(process, "stopping", stopping)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from builder.deployment.summary import (
     DependencyChanges,
-    LocationOutcome,
-    Outcome,
+    LocationSummary,
+    RunSummary,
     comment_body,
     dependency_changes,
     job_summary,
@@ -21,7 +21,7 @@ from builder.deployment.summary import (
 from builder.terminal.github_log import append_summary, write_outputs
 
 CHANGES = DependencyChanges((("polars", "1.0"),), (("pandas", "2.2"),), (("dagster", "1.13.26", "1.13.27"),))
-READY = LocationOutcome(
+READY = LocationSummary(
     "sales",
     "ready",
     url="https://hooli.dagster.cloud/prod/locations/sales",
@@ -32,11 +32,11 @@ READY = LocationOutcome(
     seconds=12.34,
     changes=CHANGES,
 )
-FAILED = LocationOutcome("stock", "failed", error="no `x`\nin it", error_where="stock/defs.py:3")
+FAILED = LocationSummary("stock", "failed", error="no `x`\nin it", error_where="stock/defs.py:3")
 
 
-def outcome(*locations: LocationOutcome) -> Outcome:
-    return Outcome(
+def outcome(*locations: LocationSummary) -> RunSummary:
+    return RunSummary(
         "prod",
         "https://hooli.dagster.cloud/prod",
         "0123456789abcdef",
@@ -84,7 +84,7 @@ def test_the_job_summary_tells_what_became_of_each_location() -> None:
 
 
 def test_the_comment_tells_the_same_in_short() -> None:
-    building, halted = LocationOutcome("a", "building"), LocationOutcome("b", "stopped")
+    building, halted = LocationSummary("a", "building"), LocationSummary("b", "stopped")
     body = shown(comment_body(outcome(READY, FAILED, building, halted)))
     assert "Locations: 1 failed, 1 stopped, 1 building, 1 ready\n" in body
     assert (
@@ -101,11 +101,11 @@ def test_the_comment_tells_the_same_in_short() -> None:
 
 
 def test_what_is_not_known_is_left_out() -> None:
-    body = comment_body(Outcome("my-branch", None, None, None, None, (LocationOutcome("a", "building"),)))
+    body = comment_body(RunSummary("my-branch", None, None, None, None, (LocationSummary("a", "building"),)))
     assert shown(body).splitlines()[0] == "**Dagster Cloud**: deployment `my-branch`"
-    body = comment_body(Outcome(None, None, None, None, None, (LocationOutcome("a", "built"),)))
+    body = comment_body(RunSummary(None, None, None, None, None, (LocationSummary("a", "built"),)))
     assert body.splitlines()[0] == "**Dagster Cloud**"
-    unchanged = LocationOutcome("a", "ready", changes=DependencyChanges((), (), ()))
+    unchanged = LocationSummary("a", "ready", changes=DependencyChanges((), (), ()))
     assert "| ✅ ready | unchanged |" in comment_body(outcome(unchanged))
     assert "since the last deploy" not in job_summary(outcome(unchanged))
 
@@ -120,7 +120,7 @@ def test_changes_are_those_of_normalised_names() -> None:
 
 def test_of_many_changes_the_first_ten_are_shown() -> None:
     changes = dependency_changes({}, {f"part-{number:02}": "1" for number in range(25)})
-    text = shown(job_summary(outcome(LocationOutcome("a", "ready", changes=changes))))
+    text = shown(job_summary(outcome(LocationSummary("a", "ready", changes=changes))))
     assert "`part-09` `1` and 15 more\n" in text
     assert "part-10" not in text
 
@@ -133,7 +133,7 @@ ANYTHING = st.text(
 @given(name=ANYTHING, version=ANYTHING, url=ANYTHING)
 def test_no_name_has_a_meaning_in_markdown(name: str, version: str, url: str) -> None:
     changes = DependencyChanges(((name, version),), (), ())
-    location = LocationOutcome(
+    location = LocationSummary(
         name,
         "ready",
         url="https://x/" + url.replace("\n", ""),
@@ -142,7 +142,7 @@ def test_no_name_has_a_meaning_in_markdown(name: str, version: str, url: str) ->
         error="x",
         changes=changes,
     )
-    text = job_summary(Outcome(name, None, None, None, None, (location,)))
+    text = job_summary(RunSummary(name, None, None, None, None, (location,)))
     for words in re.findall("<code>(.*?)</code>", text, re.DOTALL):
         assert not re.search(r"[|`\n@<>\[\]()\\*_]|&(?!#\d+;)", words)
     lines = text.splitlines()
@@ -157,7 +157,7 @@ def test_no_name_has_a_meaning_in_markdown(name: str, version: str, url: str) ->
 @given(ANYTHING)
 @example("`````")
 def test_no_error_ends_its_block(error: str) -> None:
-    text = comment_body(outcome(LocationOutcome("a", "failed", error=f"x\n{error}\n@everyone")))
+    text = comment_body(outcome(LocationSummary("a", "failed", error=f"x\n{error}\n@everyone")))
     opening = re.search(r"^(`{3,})\n", text, re.MULTILINE)
     assert opening
     inside = text[opening.end() : text.rindex(opening[1])]
@@ -167,17 +167,17 @@ def test_no_error_ends_its_block(error: str) -> None:
 
 @pytest.mark.parametrize("url", ["javascript:alert(1)", "x", "", "data:text/html,x"])
 def test_only_links_into_the_web_are_links(url: str) -> None:
-    text = comment_body(Outcome("prod", url, "abc", url, url, (LocationOutcome("a", "ready", url=url),)))
+    text = comment_body(RunSummary("prod", url, "abc", url, url, (LocationSummary("a", "ready", url=url),)))
     assert "](" not in text
 
 
 @pytest.mark.parametrize("count", [50, 600])
 def test_it_is_never_too_long_and_failures_come_first(count: int) -> None:
     locations = [
-        LocationOutcome(f"{'|' * 90}{number}", "ready", pex_tag="x" * 150, changes=CHANGES)
+        LocationSummary(f"{'|' * 90}{number}", "ready", pex_tag="x" * 150, changes=CHANGES)
         for number in range(count)
     ]
-    failures = [LocationOutcome(f"bad{number}", "failed", error="ü" * 9000) for number in range(count // 2)]
+    failures = [LocationSummary(f"bad{number}", "failed", error="ü" * 9000) for number in range(count // 2)]
     for text in (comment_body(outcome(*locations, *failures)), job_summary(outcome(*locations, *failures))):
         assert len(text.encode()) < 60_000
         assert "bad0" in text
@@ -213,7 +213,7 @@ def test_outputs_are_added_each_as_it_is_and_none_can_make_another(tmp_path: Pat
 def test_the_summary_is_added_without_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GITHUB_TOKEN", "ghs_the_token")
     path = tmp_path / "summary"
-    text = job_summary(outcome(LocationOutcome("a ghs_the_token", "failed", error="at ghs_the_token")))
+    text = job_summary(outcome(LocationSummary("a ghs_the_token", "failed", error="at ghs_the_token")))
     assert append_summary(path, text) is None
     assert append_summary(path, "bare ghs_the_token") is None
     written = html.unescape(path.read_text())

@@ -12,7 +12,7 @@ import pytest
 
 from builder.errors import PackagesError, ResolutionError
 from builder.monorepo.checks import Checks, check_packages
-from builder.monorepo.locks import Locked, lock_package, write_lock
+from builder.monorepo.locks import PackageLock, lock_package, write_lock
 from builder.monorepo.wheel import read_wheel
 from builder.monorepo.wheelhouse import BuiltPackage, Wheelhouse, write_wheelhouse
 from builder.resolution import uv
@@ -88,7 +88,7 @@ class House:
         write_wheelhouse(wheelhouse)
         return wheelhouse
 
-    def lock(self, name: str) -> Locked:
+    def lock(self, name: str) -> PackageLock:
         wheelhouse = self.wheelhouse()
         locked = lock_package(wheelhouse, wheelhouse.package(name), PYTHON)
         write_lock(wheelhouse, locked)

@@ -37,13 +37,13 @@ _VERSIONS = st.builds(
 def test_the_core_and_the_libraries_share_one_number(core: str, libraries: str) -> None:
     assert versions.libraries_version(core) == libraries
     assert versions.core_version(libraries) == core
-    assert versions.line_of(core) == versions.line_of(libraries)
+    assert versions.release_minor(core) == versions.release_minor(libraries)
 
 
 @pytest.mark.parametrize("version", ["2.0.0", "2026.11.22.5", "1!0+dev"])
 def test_versions_outside_the_rule_are_the_same_for_both(version: str) -> None:
     assert versions.libraries_version(version) == version
-    assert versions.line_of(version) is None
+    assert versions.release_minor(version) is None
 
 
 def test_the_next_version_is_above_every_release_and_below_the_next() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from builder.errors import Origin, ProjectError
 from builder.project.metadata import Metadata
-from builder.project.requirements import Wanted, read_requirements
+from builder.project.requirements import RequestedExtras, read_requirements
 from tests.support.requirements import MARKERS, package, read, texts, write
 
 
@@ -308,7 +308,7 @@ def test_setup_cfg_is_read_as_it_stands(tmp_path: Path) -> None:
     write(tmp_path / "setup.cfg", SETUP_CFG)
     write(tmp_path / "pyproject.toml", '[build-system]\nrequires = ["setuptools"]\n')
     assert texts(read(tmp_path)) == ["dagster"]
-    found = read(tmp_path, Wanted(extras=("fast",)))
+    found = read(tmp_path, RequestedExtras(extras=("fast",)))
     assert texts(found) == ["dagster", "orjson", "six"]
     assert str(found.lines[0].origin) == f"{tmp_path / 'setup.cfg'}:7"
 

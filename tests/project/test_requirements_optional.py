@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from builder.errors import ProjectError
-from builder.project.requirements import Wanted
+from builder.project.requirements import RequestedExtras
 from tests.support.requirements import package, read, texts, write
 
 EXTRAS = """
@@ -23,13 +23,15 @@ dev = ["pytest", {include-group = "base"}]
 @pytest.mark.parametrize(
     "wanted, expected",
     [
-        (Wanted(), []),
-        (Wanted(extras=("aws",)), ["boto3"]),
-        (Wanted(extras=("all",)), ["boto3", "orjson"]),
-        (Wanted(groups=("dev",)), ["pytest", "ruff"]),
+        (RequestedExtras(), []),
+        (RequestedExtras(extras=("aws",)), ["boto3"]),
+        (RequestedExtras(extras=("all",)), ["boto3", "orjson"]),
+        (RequestedExtras(groups=("dev",)), ["pytest", "ruff"]),
     ],
 )
-def test_extras_and_groups_go_in_only_when_asked_for(tmp_path: Path, wanted: Wanted, expected: list[str]) -> None:
+def test_extras_and_groups_go_in_only_when_asked_for(
+    tmp_path: Path, wanted: RequestedExtras, expected: list[str]
+) -> None:
     package(tmp_path, "app", "dagster", more=EXTRAS)
     found = read(tmp_path, wanted)
     assert sorted(texts(found)) == sorted(["dagster", *expected])
@@ -38,11 +40,13 @@ def test_extras_and_groups_go_in_only_when_asked_for(tmp_path: Path, wanted: Wan
 @pytest.mark.parametrize(
     "wanted, what, remedy",
     [
-        (Wanted(extras=("azure",)), "no extra `azure`", "`aws`, `all`"),
-        (Wanted(groups=("test",)), "no dependency group `test`", "`base`, `dev`"),
+        (RequestedExtras(extras=("azure",)), "no extra `azure`", "`aws`, `all`"),
+        (RequestedExtras(groups=("test",)), "no dependency group `test`", "`base`, `dev`"),
     ],
 )
-def test_an_unknown_extra_or_group_is_refused(tmp_path: Path, wanted: Wanted, what: str, remedy: str) -> None:
+def test_an_unknown_extra_or_group_is_refused(
+    tmp_path: Path, wanted: RequestedExtras, what: str, remedy: str
+) -> None:
     package(tmp_path, "app", "dagster", more=EXTRAS)
     with pytest.raises(ProjectError, match=what) as caught:
         read(tmp_path, wanted)

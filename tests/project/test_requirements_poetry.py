@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from builder.errors import ProjectError
-from builder.project.requirements import Wanted, read_requirements
+from builder.project.requirements import RequestedExtras, read_requirements
 from builder.resolution.target import serverless_target
 from tests.support.requirements import no_backend, package, read, texts, write
 
@@ -61,7 +61,7 @@ def test_poetry(tmp_path: Path, backend: str) -> None:
 def test_poetry_extras_and_groups(tmp_path: Path) -> None:
     package(tmp_path / "shared", "shared")
     write(tmp_path / "app" / "pyproject.toml", POETRY + POETRY_BACKEND)
-    found = read(tmp_path / "app", Wanted(("fast",), ("dev",)))
+    found = read(tmp_path / "app", RequestedExtras(("fast",), ("dev",)))
     assert {"orjson<4,>=3", "pytest"} <= set(texts(found))
 
 

@@ -14,7 +14,7 @@ import pytest
 import trustme
 
 from builder.errors import NetworkError, PublishError
-from builder.publishing.pex_registry import CachedDeps, Check, Method, PexRegistry, Published, UrlSource
+from builder.publishing.pex_registry import CachedDeps, Method, PexRegistry, Published, ReadBack, UrlSource
 from builder.system.http import ATTEMPTS
 from builder.system.storage import Artefact
 from tests.support.cloud.web import Handler, WebServer
@@ -99,14 +99,14 @@ def publish(
     urls: UrlSource,
     pex: Artefact,
     *,
-    check: Check = Check.TAIL,
+    check: ReadBack = ReadBack.TAIL,
     timeout: float = 600,
 ) -> Published | PublishError:
     with PexRegistry(urls, check=check, timeout=timeout) as registry:
         return registry.publish([pex], lambda _name, _sent: None)[pex.name]
 
 
-def sent(store: Store, pex: Artefact, *, check: Check = Check.TAIL) -> bool:
+def sent(store: Store, pex: Artefact, *, check: ReadBack = ReadBack.TAIL) -> bool:
     outcome = publish(store.urls, pex, check=check)
     assert isinstance(outcome, Published), outcome
     assert store.files[pex.name] == pex.path.read_bytes()
@@ -125,8 +125,8 @@ def failure(urls: UrlSource, pex: Artefact, *, timeout: float = 600) -> PublishE
     return outcome
 
 
-@pytest.mark.parametrize("check", Check)
-def test_without_ranges_everything_works(store: Store, pex: Artefact, check: Check) -> None:
+@pytest.mark.parametrize("check", ReadBack)
+def test_without_ranges_everything_works(store: Store, pex: Artefact, check: ReadBack) -> None:
     assert sent(store, pex, check=check)
     assert not sent(store, pex, check=check)
     store.files[pex.name] = pex.path.read_bytes()[:-1] + b"?"
@@ -340,11 +340,11 @@ def test_a_netrc_is_not_for_the_store(
     netrc.write_text("machine 127.0.0.1 login a password b\n")
     monkeypatch.setenv("NETRC", str(netrc))
 
-    def look(handler: _Handler) -> None:
+    def stat(handler: _Handler) -> None:
         # S3 refuses a request that is signed and authorized.
         assert "Authorization" not in handler.headers
         store.files[handler.name] = handler.body()
         handler.reply(200)
 
-    store.put = [look]
+    store.put = [stat]
     assert sent(store, pex)

@@ -14,7 +14,7 @@ import pytest
 
 from builder.errors import CloudError, PublishError
 from builder.publishing import pex_registry
-from builder.publishing.pex_registry import Check, PexRegistry, Published
+from builder.publishing.pex_registry import PexRegistry, Published, ReadBack
 from builder.system import process
 from builder.system.http import ATTEMPTS
 from builder.system.storage import Artefact
@@ -32,13 +32,13 @@ def pex(tmp_path: Path) -> Artefact:
 
 
 def publish(
-    urls: Urls, *files: Artefact, check: Check = Check.TAIL, timeout: float = 600
+    urls: Urls, *files: Artefact, check: ReadBack = ReadBack.TAIL, timeout: float = 600
 ) -> dict[str, Published | PublishError]:
     with PexRegistry(urls, check=check, timeout=timeout) as registry:
         return registry.publish(files, lambda _name, _sent: None)
 
 
-def sent(urls: Urls, pex: Artefact, *, check: Check = Check.TAIL) -> bool:
+def sent(urls: Urls, pex: Artefact, *, check: ReadBack = ReadBack.TAIL) -> bool:
     """Whether a file that is published had to be sent."""
     outcome = publish(urls, pex, check=check)[pex.name]
     assert isinstance(outcome, Published), outcome
@@ -89,10 +89,10 @@ def test_nothing_is_asked_for_no_files(urls: Urls) -> None:
     assert not urls.calls
 
 
-@pytest.mark.parametrize("check", Check)
+@pytest.mark.parametrize("check", ReadBack)
 @pytest.mark.parametrize("damage", ["empty", "truncated", "another end"])
 def test_what_is_there_but_not_whole_is_replaced(
-    cloud: CloudServer, urls: Urls, pex: Artefact, damage: str, check: Check
+    cloud: CloudServer, urls: Urls, pex: Artefact, damage: str, check: ReadBack
 ) -> None:
     whole = pex.path.read_bytes()
     there = {"empty": b"", "truncated": whole[:-1], "another end": whole[:-1] + b"?"}[damage]
@@ -127,9 +127,9 @@ def test_a_full_check_finds_another_byte_anywhere(
     whole = pex.path.read_bytes()
     cloud.storage.put_object(pex.name, b"?" + whole[1:])
     assert not sent(urls, pex)
-    assert sent(urls, pex, check=Check.FULL)
+    assert sent(urls, pex, check=ReadBack.FULL)
     assert cloud.objects() == {pex.name: whole}
-    assert not sent(urls, pex, check=Check.FULL)
+    assert not sent(urls, pex, check=ReadBack.FULL)
 
 
 def test_a_small_file_is_always_compared_whole(

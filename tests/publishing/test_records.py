@@ -11,7 +11,7 @@ import pytest
 from dagster_cloud_cli.core.pex_builder import pex_registry as existing_tool
 
 from builder.errors import Notice, PublishError
-from builder.publishing.pex_registry import CachedDeps, Check, PexRegistry
+from builder.publishing.pex_registry import CachedDeps, PexRegistry, ReadBack
 from builder.system.http import ATTEMPTS
 from builder.system.storage import Artefact
 from tests.support.cloud import CloudServer, faults
@@ -201,7 +201,7 @@ def test_a_full_check_finds_that_the_recorded_file_has_another_content(
 ) -> None:
     put_record(cloud, deps)
     cloud.storage.put_object(deps.name, b"?" + cloud.objects()[deps.name][1:])
-    with PexRegistry(urls, check=Check.FULL) as registry:
+    with PexRegistry(urls, check=ReadBack.FULL) as registry:
         assert "has another sha256 than was recorded" in refusal(registry.find_deps(IDENTITY, TAG))
         put_record(cloud, deps, sha256=...)
         assert registry.find_deps(IDENTITY, TAG) == (dataclasses.replace(deps, sha256=None), ())

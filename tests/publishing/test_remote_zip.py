@@ -122,7 +122,7 @@ def test_a_registry_that_never_answers_is_not_waited_for_long(
     cloud: CloudServer, urls: Urls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing depends on it, and the location runs already."""
-    monkeypatch.setattr(pex_registry, "_CURIOSITY", 0.2)
+    monkeypatch.setattr(pex_registry, "_OPTIONAL_SECONDS", 0.2)
     cloud.inject("GET", faults.Hang(), times=1)
     with PexRegistry(urls, timeout=600) as registry:
         assert registry.distributions("deps-0123456789abcdef.pex") is None

@@ -9,7 +9,7 @@ import pytest
 from builder.errors import Notice, Origin
 from builder.project.requirements_txt import RequirementLine
 from builder.resolution.lock import read_lock
-from builder.resolution.lock_warnings import importing_setuptools, oddities
+from builder.resolution.lock_warnings import importing_setuptools, lock_warnings
 from builder.resolution.store import StoredFile
 from builder.resolution.target import serverless_target
 from tests.support.wheels import make_wheel
@@ -38,7 +38,7 @@ def look(
     def known(names: list[str]) -> dict[str, str]:
         return {name: (newest or {})[name] for name in names}
 
-    return oddities(text, asked(*lines), serverless_target(python), known, lambda _limits: words)
+    return lock_warnings(text, asked(*lines), serverless_target(python), known, lambda _limits: words)
 
 
 def test_a_resolution_without_anything_odd() -> None:

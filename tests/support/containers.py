@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder.monorepo.images.pushing import Place, push_image
+from builder.monorepo.images.pushing import RegistryNamespace, push_image
 from builder.oci.layout import INDEX, OCI, Layout, read_layout, writing
 from builder.resolution.transport import Credentials
 from builder.system import storage
@@ -120,7 +120,7 @@ def container_settings(directory: Path, registry: ContainerRegistry) -> Iterator
 
 def push_base(registry: ContainerRegistry, cache: Path) -> None:
     """Push what stands for python:3.11-slim to the registry: made once and kept in `cache`."""
-    push_image(_base(cache), Place(registry.host, "library"), Credentials(USER, PASSWORD))
+    push_image(_base(cache), RegistryNamespace(registry.host, "library"), Credentials(USER, PASSWORD))
 
 
 def _base(cache: Path) -> Layout:

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import pytest
 
-from builder.project.requirements import NOTHING, Requirements, Wanted, read_requirements
+from builder.project.requirements import NO_EXTRAS, RequestedExtras, Requirements, read_requirements
 from builder.resolution.target import serverless_target
 
 MARKERS = serverless_target("3.11").markers
@@ -28,7 +28,7 @@ def no_backend(directory: Path) -> NoReturn:
     pytest.fail(f"static metadata of {directory} was asked of a build backend")
 
 
-def read(directory: Path, wanted: Wanted = NOTHING) -> Requirements:
+def read(directory: Path, wanted: RequestedExtras = NO_EXTRAS) -> Requirements:
     """What a project asks for on Python 3.11, without any build backend."""
     return read_requirements(directory, MARKERS, no_backend, wanted)
 

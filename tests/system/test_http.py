@@ -16,8 +16,8 @@ import httpx
 import pytest
 import trustme
 
-from builder.deployment.cloud import Cloud
-from builder.deployment.organization import Connection
+from builder.deployment.cloud import DagsterCloudClient
+from builder.deployment.organization import Organization
 from builder.deployment.pull_request_comment import PullRequestComment
 from builder.errors import BuilderError, NetworkError
 from builder.oci import registry as registry_module
@@ -78,7 +78,7 @@ def _settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def _cloud(host: str) -> None:
-    with Cloud(Connection(f"https://{host}", "token"), lambda _: None) as cloud:
+    with DagsterCloudClient(Organization(f"https://{host}", "token"), lambda _: None) as cloud:
         assert cloud.check_access() == ("prod",)
 
 
@@ -257,7 +257,7 @@ def test_connections_are_kept(
         Handler.setup(handler)
 
     monkeypatch.setattr(_Everything, "setup", note)
-    with Cloud(Connection(f"https://{host}", "token"), lambda _: None) as cloud:
+    with DagsterCloudClient(Organization(f"https://{host}", "token"), lambda _: None) as cloud:
         for _ in range(3):
             cloud.check_access()
 

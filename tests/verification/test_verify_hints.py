@@ -11,7 +11,7 @@ import pytest
 from builder.errors import Origin
 from builder.system.tracebacks import Frame, RaisedError, cut, find_site_packages, parse_stack, place
 from builder.verification.exclusion_reason import why_left_out
-from builder.verification.hints import Context, Explanation, explain
+from builder.verification.hints import Explanation, FailureContext, explain
 from builder.verification.import_names import how_to_declare, provider_of
 from builder.verification.load import CodeSource, Raised
 from builder.verification.native_libraries import how_to_get, missing_library
@@ -22,8 +22,8 @@ ROOT = f"{SITE}/working_directory/root"
 DEPS = "/venvs/2e/lib/python3.11/site-packages"
 
 
-def context(directory: Path | None = None, code: CodeSource | None = None, *packed: str) -> Context:
-    return Context(
+def context(directory: Path | None = None, code: CodeSource | None = None, *packed: str) -> FailureContext:
+    return FailureContext(
         code or CodeSource("module_name", "app"),
         "3.11",
         directory,
@@ -35,7 +35,7 @@ def context(directory: Path | None = None, code: CodeSource | None = None, *pack
     )
 
 
-def explained(error: RaisedError, known: Context, *, loadable: tuple[str, ...] = ()) -> Explanation:
+def explained(error: RaisedError, known: FailureContext, *, loadable: tuple[str, ...] = ()) -> Explanation:
     return explain(Raised(error, of_dagster=False, loadable=loadable), cut(error, SITE), known)
 
 

@@ -12,7 +12,7 @@ from typing import Final
 from builder.errors import PackagesError, UsageError
 from builder.monorepo.images import sbom
 from builder.monorepo.images.context import Staged, write_context
-from builder.monorepo.images.engines import Engine, ExportedImage, Recipe
+from builder.monorepo.images.engines import Engine, ExportedImage, ImageBuild
 from builder.monorepo.versions import container_tag
 from builder.monorepo.wheelhouse import BuiltPackage, Wheelhouse
 from builder.oci.layout import (
@@ -122,7 +122,7 @@ def _build_platform(
     package = request.package
     if not package.import_names:
         raise PackagesError(f"package `{package.name}` installs nothing that could be imported")
-    recipe = Recipe(
+    recipe = ImageBuild(
         context,
         "webserver" if package.name == _WEBSERVER else "package",
         staged.platform,

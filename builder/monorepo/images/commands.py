@@ -11,7 +11,7 @@ from builder.deployment.github import is_of_default_branch
 from builder.errors import UsageError
 from builder.monorepo.images.building import DEFAULT_BASE, ImageRequest, build_image
 from builder.monorepo.images.engines import find_engine
-from builder.monorepo.images.pushing import push_image, read_place
+from builder.monorepo.images.pushing import push_image, read_namespace
 from builder.monorepo.wheelhouse import read_wheelhouse
 from builder.oci.layout import blob_path, read_layout
 from builder.resolution.transport import Credentials
@@ -68,7 +68,7 @@ def push_images(
     """Push image layouts to a registry; see `builder.packages push`."""
     if password_stdin != (username is not None):
         raise UsageError("--username and --password-stdin go together", remedy="Give both or neither")
-    place = read_place(to)
+    place = read_namespace(to)
     images = [read_layout(path) for path in layouts]
     credentials = Credentials(username, _password()) if username is not None else None
     latest = is_of_default_branch(os.environ, default_branch)

@@ -39,7 +39,7 @@ _HISTORY_KEYS: Final = ("author", "created", "created_by", "empty_layer")
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class ImageBuild:
     """What to build.
 
     :param context: the directory with the Dockerfile.
@@ -80,7 +80,7 @@ class Engine(Protocol):
 
     name: str
 
-    def build(self, recipe: Recipe, export: Path) -> ExportedImage:
+    def build(self, recipe: ImageBuild, export: Path) -> ExportedImage:
         """Build one image; its files are in `export`. Raises ImageError in the program's own words."""
 
 
@@ -104,7 +104,7 @@ class Buildx:
 
     name = "docker buildx"
 
-    def build(self, recipe: Recipe, export: Path) -> ExportedImage:
+    def build(self, recipe: ImageBuild, export: Path) -> ExportedImage:
         """See `Engine`."""
         output = f"type=oci,dest={export},tar=false,rewrite-timestamp=true"
         words = ["docker", "buildx", "build", "--progress", "plain", "--network", "none"]
@@ -122,7 +122,7 @@ class Buildah:
 
     name = "buildah"
 
-    def build(self, recipe: Recipe, export: Path) -> ExportedImage:
+    def build(self, recipe: ImageBuild, export: Path) -> ExportedImage:
         """See `Engine`."""
         store = storage.make_directory(storage.cache_directory() / "containers")
         buildah = ["buildah", "--root", f"{store}/storage", "--runroot", f"{store}/run"]

@@ -14,7 +14,7 @@ from builder.resolution.transport import Credentials
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class RegistryNamespace:
     """Where images go: a registry and an owner there.
 
     :param host: with its port, if it has one.
@@ -42,15 +42,17 @@ class Pushed:
     digest: str
 
 
-def read_place(text: str) -> Place:
+def read_namespace(text: str) -> RegistryNamespace:
     """`HOST/OWNER`, whose owner is made lower case, as registries want it; raises UsageError if it is none."""
     host, _, owner = text.rstrip("/").partition("/")
     if not HOST.fullmatch(host) or not REPOSITORY.fullmatch(owner.lower()):
         raise UsageError(f"`{text}` is not a place in a registry", remedy="Write HOST/OWNER, such as ghcr.io/acme")
-    return Place(host.lower(), owner.lower())
+    return RegistryNamespace(host.lower(), owner.lower())
 
 
-def push_image(layout: Layout, place: Place, credentials: Credentials | None, *, latest: bool = False) -> Pushed:
+def push_image(
+    layout: Layout, place: RegistryNamespace, credentials: Credentials | None, *, latest: bool = False
+) -> Pushed:
     """Push an image with its SBOMs, tag it, and see that the registry gives back what was pushed.
 
     :param credentials: None for those that `docker login` or its like has stored.
