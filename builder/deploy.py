@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from builder.delivery.options import DeliveryOptions, delivery_options
+from builder.delivery.options import delivery_options
 from builder.terminal import options
 from builder.terminal.command_line import OUTPUT, BuilderCommand, option
 from builder.terminal.running import run_command, verbosity_options
@@ -14,6 +14,7 @@ from builder.terminal.running import run_command, verbosity_options
 
 @click.command(
     cls=BuilderCommand,
+    runs="builder.delivery.deploy:deploy",
     short_help="Build the locations of a workspace, and deploy them.",
     examples=(
         "builder.deploy dagster_cloud.yaml out",
@@ -29,23 +30,10 @@ from builder.terminal.running import run_command, verbosity_options
 @options.wanted_options
 @options.target_options
 @delivery_options
-@option(OUTPUT, "--plan", is_flag=True, help="Print what would be done, without doing it.")
+@option(OUTPUT, "--plan", "only_plan", is_flag=True, help="Print what would be done, without doing it.")
 @options.report_option
 @verbosity_options
-def main(
-    workspace: Path,
-    out_dir: Path,
-    delivery: DeliveryOptions,
-    names: tuple[str, ...],
-    include: tuple[str, ...],
-    extras: tuple[str, ...],
-    groups: tuple[str, ...],
-    python_version: str | None,
-    platform: Path | None,
-    *,
-    plan: bool,
-    report: bool,
-) -> int:
+def main() -> None:
     """Build the PEX files of every location in WORKSPACE into OUT_DIR, and deploy them if asked.
 
     WORKSPACE is a dagster_cloud.yaml, or a project or workspace of `dg`, or its directory. A location with a
@@ -53,21 +41,6 @@ def main(
     was built. Dagster Cloud is found by DAGSTER_CLOUD_URL (or DAGSTER_CLOUD_ORGANIZATION) and
     DAGSTER_CLOUD_API_TOKEN.
     """
-    from builder.delivery.deploy import deploy  # noqa: PLC0415  (help needs nothing of it)
-
-    return deploy(
-        workspace,
-        out_dir,
-        delivery,
-        names=names,
-        include=include,
-        extras=extras,
-        groups=groups,
-        python_version=python_version,
-        platform=platform,
-        only_plan=plan,
-        report=report,
-    )
 
 
 if __name__ == "__main__":

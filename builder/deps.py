@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from builder.terminal import options
@@ -13,6 +11,7 @@ from builder.terminal.running import run_command, verbosity_options
 
 @click.command(
     cls=BuilderCommand,
+    runs="builder.building.deps:build_deps_pex",
     short_help="Build the deps PEX of a project.",
     examples=("builder.deps . out", "builder.deps . out --extra aws --python-version 3.12 --report"),
 )
@@ -22,32 +21,12 @@ from builder.terminal.running import run_command, verbosity_options
 @options.target_options
 @options.report_option
 @verbosity_options
-def main(
-    project_dir: Path,
-    out_dir: Path,
-    extras: tuple[str, ...],
-    groups: tuple[str, ...],
-    python_version: str | None,
-    platform: Path | None,
-    *,
-    report: bool,
-) -> None:
+def main() -> None:
     """Write deps-HASH.pex, with everything that the project in PROJECT_DIR needs and nothing of the project.
 
     Beside it, deps-HASH.pylock.toml says what is in it, and so does deps-HASH.cdx.json, a CycloneDX document with
     licences. HASH is the identity of the lock.
     """
-    from builder.building.deps import build_deps_pex  # noqa: PLC0415  (help needs nothing of it)
-
-    build_deps_pex(
-        project_dir,
-        out_dir,
-        extras=extras,
-        groups=groups,
-        python_version=python_version,
-        platform=platform,
-        report=report,
-    )
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from builder.terminal.running import run_command, verbosity_options
 
 @click.command(
     cls=BuilderCommand,
+    runs="builder.building.diff:diff_lock_files",
     short_help="Show what changed between two locks.",
     examples=(
         "builder.diff old/deps-1f.pylock.toml out/deps-2e.pylock.toml",
@@ -23,15 +24,12 @@ from builder.terminal.running import run_command, verbosity_options
 @click.argument("new_lock", type=click.Path(path_type=Path))
 @options.json_option("Print the difference")
 @verbosity_options
-def main(old_lock: Path, new_lock: Path, *, as_json: bool) -> None:
+def main() -> None:
     """Show which distributions were added, removed and changed from OLD_LOCK to NEW_LOCK, with their sizes.
 
     A lock is the deps-HASH.pylock.toml that a build leaves beside its deps PEX, or any other pylock.toml. The exit
     code is 0 whether they differ or not.
     """
-    from builder.building.diff import diff_lock_files  # noqa: PLC0415  (help needs nothing of it)
-
-    diff_lock_files(old_lock, new_lock, as_json=as_json)
 
 
 if __name__ == "__main__":

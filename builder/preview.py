@@ -17,6 +17,7 @@ _PAGE: Final = "Web page"
 
 @click.command(
     cls=BuilderCommand,
+    runs="builder.previewing.preview:preview",
     short_help="Run what was built, with the web page.",
     examples=(
         "builder.preview out --webserver",
@@ -36,7 +37,7 @@ _PAGE: Final = "Web page"
     help="Where the page is, on localhost.",
 )
 @verbosity_options
-def main(out_dir: Path, names: tuple[str, ...], port: int, variables: tuple[str, ...], *, fetch: bool) -> int:
+def main() -> None:
     """Run what `builder.deploy` built into OUT_DIR on this machine, until Ctrl-C.
 
     Each location that loads gets a code server from its PEX files, as on Dagster Cloud's server. If
@@ -46,9 +47,6 @@ def main(out_dir: Path, names: tuple[str, ...], port: int, variables: tuple[str,
 
     The code gets the environment variables of this shell, but for secrets; those it needs are given with --env.
     """
-    from builder.previewing.preview import preview  # noqa: PLC0415  (help needs nothing of it)
-
-    return preview(out_dir, names, port, variables, fetch=fetch)
 
 
 if __name__ == "__main__":

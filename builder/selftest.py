@@ -11,20 +11,18 @@ from builder.terminal.running import run_command, verbosity_options
 
 @click.command(
     cls=BuilderCommand,
+    runs="builder.building.selftest:selftest",
     short_help="Check that this builder works here.",
     examples=("builder.selftest", "builder.selftest --offline"),
 )
 @option("What to check", "--offline", is_flag=True, help="Do not ask the package index.")
 @options.json_option("Print the checks")
 @verbosity_options
-def main(*, offline: bool, as_json: bool) -> int:
+def main() -> None:
     """Start everything that the builder relies on, and build, unpack and import a PEX of one package.
 
     The exit code is 1 if anything does not work.
     """
-    from builder.building.selftest import selftest  # noqa: PLC0415  (help needs nothing of it)
-
-    return selftest(offline=offline, as_json=as_json)
 
 
 if __name__ == "__main__":

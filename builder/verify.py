@@ -17,6 +17,7 @@ _HOW: Final = "How to load it"
 
 @click.command(
     cls=BuilderCommand,
+    runs="builder.building.verify:verify_built",
     short_help="Load what was built as the server will.",
     examples=(
         "builder.verify out",
@@ -51,17 +52,7 @@ _HOW: Final = "How to load it"
 @options.timeout_option(_HOW, "--timeout", "How long a location may load.", seconds=120)
 @options.json_option("Print all that was found")
 @verbosity_options
-def main(
-    out_dir: Path | None,
-    names: tuple[str, ...],
-    source: Path | None,
-    deps: Path | None,
-    workspace: Path | None,
-    variables: tuple[str, ...],
-    timeout: float,
-    *,
-    as_json: bool,
-) -> int:
+def main() -> None:
     """Load the definitions of what `builder.deploy` built into OUT_DIR, as Dagster Cloud's server does.
 
     The PEX files are unpacked as there, and the code is loaded by the target's Python, in a process of its own. It
@@ -70,18 +61,6 @@ def main(
     The exit code is 0 if every location loads, 1 if one does not, and 3 if none fails but this machine cannot run
     one: that says nothing of how it will do on the server.
     """
-    from builder.building.verify import verify_built  # noqa: PLC0415  (help needs nothing of it)
-
-    return verify_built(
-        out_dir,
-        names,
-        source=source,
-        deps=deps,
-        workspace=workspace,
-        variables=variables,
-        timeout=timeout,
-        as_json=as_json,
-    )
 
 
 if __name__ == "__main__":

@@ -7,12 +7,15 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
+
+import click
 
 from builder.building.target import projects_target
 from builder.delivery.announcement import Announcement, announced
 from builder.delivery.job import Job, build_locations, show_built, show_errors
 from builder.delivery.location_run import LocationRun
-from builder.delivery.options import DeliveryOptions
+from builder.delivery.options import DeliveryOptions, refuse_useless
 from builder.delivery.plan import plan
 from builder.errors import BuilderError
 from builder.project.location import Workspace
@@ -28,7 +31,6 @@ from builder.terminal.github_log import in_actions
 def deploy(
     workspace: Path,
     out_dir: Path,
-    delivery: DeliveryOptions,
     *,
     names: Sequence[str],
     include: Sequence[str],
@@ -38,12 +40,16 @@ def deploy(
     platform: Path | None,
     only_plan: bool,
     report: bool,
+    **given: Any,  # noqa: ANN401  (what click has read, each as DeliveryOptions has it)
 ) -> int:
     """Build the locations of a workspace, and deliver them if the options say so; returns the exit code.
 
     :param names: of the locations; all that are built by default if there are none.
     :param only_plan: show what would be done, and do nothing.
+    :param given: what DeliveryOptions are made of.
     """
+    refuse_useless(click.get_current_context())
+    delivery = DeliveryOptions(**given)
     out = options.output_directory(out_dir)
     process.allow(options.read_variables(delivery.variables))
     target = chosen_target(python_version, platform)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
-from dataclasses import dataclass, fields
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Final
 
 import click
 
@@ -54,21 +52,14 @@ class DeliveryOptions:
     variables: tuple[str, ...]
 
 
-def delivery_options(command: Callable[..., int]) -> Callable[..., int]:
-    """Give a command the options that become its argument `delivery`, a DeliveryOptions."""
-
-    @functools.wraps(command)
-    def with_options(**values: Any) -> int:  # noqa: ANN401  (click passes what was given by name)
-        _refuse_useless(click.get_current_context())
-        names = [field.name for field in fields(DeliveryOptions)]
-        return command(delivery=DeliveryOptions(**{name: values.pop(name) for name in names}), **values)
-
+def delivery_options(command: click.decorators.FC) -> click.decorators.FC:
+    """Give a command the options that a DeliveryOptions is made of."""
     for add in reversed(_OPTIONS):
-        add(with_options)
-    return with_options
+        command = add(command)
+    return command
 
 
-def _refuse_useless(context: click.Context) -> None:
+def refuse_useless(context: click.Context) -> None:
     """Raise UsageError for an option that would have no effect."""
     for needed, useless in (("upload_pex", _UPLOADING), ("update_code_location", _UPDATING)):
         if context.params[needed]:

@@ -14,7 +14,6 @@ from builder.monorepo import git, selection, versions
 from builder.monorepo.building import Failure, build_wheelhouse
 from builder.monorepo.checks import check_packages
 from builder.monorepo.discover import Package, Repository, discover
-from builder.monorepo.images.commands import build_package_image, push_images
 from builder.monorepo.locks import PackageLock, lock_package, write_lock
 from builder.monorepo.releases import releases_of
 from builder.monorepo.rewriting import plan_rewriting
@@ -235,15 +234,3 @@ def _as_json(repository: Repository, packages: Sequence[Package]) -> str:
         "left_out": [{"path": project.path, "reason": project.reason} for project in repository.left_out],
     }
     return json.dumps(document, indent=2)
-
-
-class PackagesCommands:
-    """The functions of the commands, by name."""
-
-    discover = staticmethod(list_packages)
-    version = staticmethod(set_versions)
-    build = staticmethod(build_packages)
-    lock = staticmethod(lock_packages)
-    check = staticmethod(check_wheelhouse)
-    image = staticmethod(build_package_image)
-    push = staticmethod(push_images)

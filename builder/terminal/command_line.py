@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import os
 from collections.abc import Callable, Sequence
@@ -67,12 +68,26 @@ class BuilderCommand(click.Command):
     """A command whose help shows examples before anything long.
 
     :param examples: command lines, without what all have in front, `builder.pex -m`.
+    :param runs: `module:function`, what does the work: it gets the values of all parameters by their names, and is
+        imported only then, since help needs nothing of it. The decorated function holds the help alone.
     """
 
-    def __init__(self, *args: Any, examples: Sequence[str] = (), **attributes: Any) -> None:  # noqa: ANN401  (what click takes)
+    def __init__(self, *args: Any, examples: Sequence[str] = (), runs: str = "", **attributes: Any) -> None:  # noqa: ANN401  (what click takes)
         super().__init__(*args, **attributes)
         self.context_settings.setdefault("max_content_width", _WIDEST)
         self.examples = tuple(examples)
+        self._runs = runs
+
+    @property
+    def work(self) -> Callable[..., object] | None:
+        """The function that does the work."""
+        module, _, function = self._runs.partition(":")
+        return getattr(importlib.import_module(module), function) if function else self.callback
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Do the work; returns the exit code, or None for 0."""
+        self.callback = self.work
+        return super().invoke(ctx)
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write usage, purpose, examples, details, and the options by group."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
 import re
 import shlex
@@ -99,6 +100,14 @@ def test_examples_are_command_lines_that_the_command_takes(documented: Documente
             if each.required and (each.name not in given or given[each.name] in NOTHING)
         ]
         assert not missing, example
+
+
+@each_command
+def test_what_does_the_work_takes_what_the_command_reads(documented: Documented) -> None:
+    work = documented.command.work
+    assert work is not None
+    read = [parameter.name for parameter in documented.command.params if parameter.expose_value and parameter.name]
+    inspect.signature(work).bind(**dict.fromkeys(read))
 
 
 @each_command

@@ -7,7 +7,6 @@ from typing import Final
 
 import click
 
-from builder.monorepo.lazy import commands
 from builder.terminal import options
 from builder.terminal.command_line import BuilderCommand, option
 from builder.terminal.running import verbosity_options
@@ -20,6 +19,7 @@ _REGISTRY: Final = "Registry"
 
 @click.command(
     cls=BuilderCommand,
+    runs="builder.monorepo.images.commands:build_package_image",
     short_help="Build the container image of a package.",
     examples=("builder.packages image --wheelhouse wheelhouse --package acme",),
 )
@@ -70,35 +70,17 @@ _REGISTRY: Final = "Registry"
     help="The repository, for its label.",
 )
 @verbosity_options
-def image(
-    name: str,
-    wheelhouse_dir: Path,
-    out_dir: Path,
-    tags: tuple[str, ...],
-    base: str | None,
-    python_version: str,
-    platforms: tuple[str, ...],
-    source: str | None,
-) -> None:
+def image() -> None:
     """Build the image of one package: an OCI image layout in a directory, with an SBOM for each platform.
 
     docker buildx builds it where Docker is there, else buildah. Nothing of the package's or its siblings' comes
     from an index; what does is what its lock names, by hash.
     """
-    commands().image(
-        name=name,
-        wheelhouse_dir=wheelhouse_dir,
-        out_dir=out_dir,
-        tags=tags,
-        base=base,
-        python_version=python_version,
-        platforms=platforms,
-        source=source,
-    )
 
 
 @click.command(
     cls=BuilderCommand,
+    runs="builder.monorepo.images.commands:push_images",
     short_help="Push container images to a registry.",
     examples=("builder.packages push images/acme --to ghcr.io/acme",),
 )
@@ -121,24 +103,9 @@ def image(
 )
 @options.json_option("Print each image that was pushed")
 @verbosity_options
-def push(
-    layouts: tuple[Path, ...],
-    to: str,
-    username: str | None,
-    password_stdin: bool,  # noqa: FBT001  (click passes by name)
-    default_branch: str | None,
-    as_json: bool,  # noqa: FBT001  (the same)
-) -> None:
+def push() -> None:
     """Push images that `image` built to HOST/OWNER/NAME, with their SBOMs, under their tags.
 
     Everything that an image refers to goes first and its tags last; each is read back. In a run of GitHub Actions
     for the default branch, `latest` is a tag too.
     """
-    commands().push(
-        layouts=layouts,
-        to=to,
-        username=username,
-        password_stdin=password_stdin,
-        default_branch=default_branch,
-        as_json=as_json,
-    )
