@@ -46,7 +46,7 @@ class Indexes:
     :param environment: variables for uv where it resolves or builds; an empty one takes back the user's.
     :param settings: a `uv.toml` for runs of uv outside the project, which build wheels.
     :param remote: something else than the public index and this machine has a say.
-    :param local: directories of this machine that have a say.
+    :param local: directories, and files of constraints, of this machine that have a say.
     """
 
     options: tuple[str, ...] = field(default=(), repr=False)
@@ -91,11 +91,10 @@ def read_indexes(directory: Path, options: Sequence[str] = ()) -> Indexes:
         environment |= {"UV_INDEX": indexes, "UV_DEFAULT_INDEX": "", "UV_INDEX_URL": ""}
     remote = uv.decides
     lines = tuple(places.lines())
+    constraints = () if uv.decides else pip.constraints
     if not uv.decides:
         lines += pip.options
-        remote = bool(pip.options or pip.uploaded_before) or any(
-            _is_remote(place) and not _is_public(place) for place in places.all
-        )
+        remote = any(_is_remote(place) and not _is_public(place) for place in (*places.all, *constraints))
         if pip.uploaded_before and not (os.environ.get("UV_EXCLUDE_NEWER") or "exclude-newer" in uv.settings):
             environment["UV_EXCLUDE_NEWER"] = pip.uploaded_before
     if places.merged and not (os.environ.get("UV_INDEX_STRATEGY") or "index-strategy" in uv.settings):
@@ -106,7 +105,7 @@ def read_indexes(directory: Path, options: Sequence[str] = ()) -> Indexes:
         settings=_settings(uv, places),
         transport=_transport(uv, pip, places),
         remote=remote,
-        local=tuple(path for place in places.all if (path := local_path(place)) is not None),
+        local=tuple(path for place in (*places.all, *constraints) if (path := local_path(place)) is not None),
         notices=() if uv.decides else pip.notices,
     )
 

@@ -53,6 +53,12 @@ class PipConfiguration:
     client_certificate: str = ""
     notices: tuple[Notice, ...] = ()
 
+    @property
+    def constraints(self) -> tuple[str, ...]:
+        """The constraint files among the options: URLs and absolute paths."""
+        prefix = "--constraint "
+        return tuple(option.removeprefix(prefix) for option in self.options if option.startswith(prefix))
+
 
 def read_pip_configuration() -> PipConfiguration:
     """Read what `pip install` would obey; raises ToolError if pip could not read its configuration either."""

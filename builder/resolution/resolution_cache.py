@@ -28,6 +28,8 @@ _MAX_AGE_SECONDS: Final = 600
 
 # Where the user can give uv other indexes, constraints, or a date to stop at.
 _SETTINGS: Final = re.compile(r"UV_(?!CACHE_DIR$|NO_PROGRESS$|PYTHON)\w+")
+_INCLUDES: Final = re.compile(r"^\s*-|://", re.MULTILINE)
+"""What makes a file of constraints depend on more than itself."""
 _HARMLESS_TABLES: Final = {"sources", "workspace", "package", "dev-dependencies", "managed", "build-backend"}
 
 
@@ -42,6 +44,8 @@ def entry_path(requirements: Requirements, target: Target, indexes: Indexes) -> 
     lines = [line.text for line in requirements.lines]
     if any("://" in line.text or "@" in line.text or line.index for line in requirements.lines):
         return None
+    if any(_INCLUDES.search(file.read_text(errors="replace")) for file in indexes.local if file.is_file()):
+        return None
     key = json.dumps(
         [
             uv.pinned_version(),
@@ -51,6 +55,7 @@ def entry_path(requirements: Requirements, target: Target, indexes: Indexes) -> 
             [line.text for line in requirements.constraints],
             [option for option in requirements.options if not is_index_option(option)],
             indexes.options,
+            dict(indexes.environment),
             [_state(directory) for directory in indexes.local],
             sorted(requirements.local_names),
         ]
@@ -88,11 +93,11 @@ def _configured(directory: Path) -> bool:
     return any((place / "uv.toml").exists() for place in places)
 
 
-def _state(directory: Path) -> list[tuple[str, int, int]]:
-    """What changes when a distribution is added to a local index, or to a directory of distributions."""
-    states = []
-    for pattern in ("*", "*/index.html"):
-        for path in directory.glob(pattern):
-            state = path.stat()
-            states.append((path.name, state.st_mtime_ns, state.st_size))
-    return sorted(states)
+def _state(place: Path) -> list[tuple[str, int, int]]:
+    """What changes when a distribution is added to a local index, or to a directory of distributions.
+
+    The same of a file of constraints that is edited.
+    """
+    paths = [place] if place.is_file() else [*place.glob("*"), *place.glob("*/index.html")]
+    states = [(path.name, path.stat()) for path in paths]
+    return sorted((name, state.st_mtime_ns, state.st_size) for name, state in states)

@@ -312,6 +312,17 @@ def test_a_resolution_is_used_again_only_while_nothing_but_the_public_index_and_
     assert before == remembered() != plain
     put(place.public, "lib", "1.0")
     assert remembered() not in {None, plain, before}
+    limits = place.root / "limits.txt"
+    limits.write_text("lib<2\n")
+    place.configure(PIP_CONSTRAINT=str(limits))
+    limited = remembered()
+    assert limited == remembered() != before
+    limits.write_text("lib<2.1\n")
+    assert remembered() not in {None, limited}
+    for includes in ("-c more.txt\n", "lib @ https://index.example.invalid/lib-1.0-py3-none-any.whl\n"):
+        limits.write_text(includes)
+        assert remembered() is None
+    limits.write_text("lib<2\n")
     place.configure(PIP_EXTRA_INDEX_URL="https://index.example.invalid/simple")
     assert remembered() is None
 
