@@ -11,19 +11,21 @@ from builder.errors import TargetError, ToolError
 from builder.resolution import uv
 from builder.system import process
 
-_PROBE = "import sys; sys.stdout.write('%d.%d' % sys.version_info[:2])"
+_PROBE = "import sys; sys.stdout.write('%d.%d\\n%s' % (*sys.version_info[:2], sys.executable))"
 
 
 @functools.lru_cache
 def find_python(version: str) -> Path:
     """A working interpreter of `version` ("3.11"): one called `pythonX.Y` on PATH, else one that uv knows.
 
+    What is found is the interpreter itself, not a program such as pyenv's shims that looks for it each time.
+
     Raises TargetError, with what to install, if there is none. Names on PATH that do not work, such as pyenv's
     shims of versions that are not installed, are passed over.
     """
     for candidate in _candidates(version):
-        if works(candidate, version):
-            return candidate
+        if executable := _probe(candidate, version):
+            return executable
     raise TargetError(
         f"there is no working `python{version}` on PATH, and uv knows none either",
         remedy=f"Install it: `uv python install {version}`, or in GitHub Actions add a step"
@@ -33,11 +35,17 @@ def find_python(version: str) -> Path:
 
 def works(python: Path, version: str) -> bool:
     """Whether `python` starts and is of `version`."""
+    return _probe(python, version) is not None
+
+
+def _probe(python: Path, version: str) -> Path | None:
+    """The interpreter that `python` starts, if it is of `version`."""
     try:
         finished = process.run([python, "-I", "-c", _PROBE], env=process.clean_environment(), timeout=30)
     except ToolError:
-        return False
-    return finished.stdout == version
+        return None
+    found, _, executable = finished.stdout.partition("\n")
+    return (Path(executable) if executable else python) if found == version else None
 
 
 def _candidates(version: str) -> Iterator[Path]:
