@@ -75,6 +75,57 @@ class ProcessFailed(ToolError):
         return "\n".join([line for line in text.splitlines() if line.strip()][-lines:])
 
 
+class Started:
+    """A program that is at work, and waits for its standard input perhaps."""
+
+    def __init__(self, argv: Sequence[str], child: subprocess.Popen[str]) -> None:
+        self._argv = tuple(argv)
+        self._child = child
+
+    def finish(
+        self, stdin: str = "", *, timeout: float | None = None, check: bool = True, whole_group: bool = False
+    ) -> Finished:
+        """Give it its input, let it run to its end, and return what it said; see `run`."""
+        child = self._child
+        try:
+            stdout, stderr = child.communicate(stdin, timeout=timeout)
+        except subprocess.TimeoutExpired:
+            _kill(child)
+            stdout, stderr = child.communicate()
+            raise ProcessFailed(self._argv, None, stdout, stderr) from None
+        except BaseException:
+            _kill(child)
+            child.wait()
+            raise
+        finally:
+            with _children_lock:
+                _children.discard(child)
+        if whole_group:
+            _kill(child)
+        if check and child.returncode != 0:
+            raise ProcessFailed(self._argv, child.returncode, stdout, stderr)
+        return Finished(self._argv, child.returncode, stdout, stderr)
+
+    def discard(self) -> None:
+        """Kill it and its process group."""
+        _kill(self._child)
+        self._child.communicate()
+        with _children_lock:
+            _children.discard(self._child)
+
+
+def start(
+    argv: Sequence[str | os.PathLike[str]],
+    *,
+    env: Mapping[str, str],
+    cwd: Path | None = None,
+    pass_fds: Sequence[int] = (),
+) -> Started:
+    """Start a program in a process group of its own; raises ToolError if that is impossible. See `run`."""
+    words = [os.fspath(word) for word in argv]
+    return Started(words, _started(words, env, cwd, pass_fds=pass_fds))
+
+
 def run(
     argv: Sequence[str | os.PathLike[str]],
     *,
@@ -95,26 +146,8 @@ def run(
     is interrupted; with `whole_group` also when the program ends, for one that may leave others behind. Raises
     ToolError if the program cannot be started, ProcessFailed if `check` and it fails.
     """
-    words = [os.fspath(word) for word in argv]
-    child = _started(words, env, cwd, pass_fds=pass_fds)
-    try:
-        stdout, stderr = child.communicate(stdin, timeout=timeout)
-    except subprocess.TimeoutExpired:
-        _kill(child)
-        stdout, stderr = child.communicate()
-        raise ProcessFailed(words, None, stdout, stderr) from None
-    except BaseException:
-        _kill(child)
-        child.wait()
-        raise
-    finally:
-        with _children_lock:
-            _children.discard(child)
-    if whole_group:
-        _kill(child)
-    if check and child.returncode != 0:
-        raise ProcessFailed(words, child.returncode, stdout, stderr)
-    return Finished(tuple(words), child.returncode, stdout, stderr)
+    started = start(argv, env=env, cwd=cwd, pass_fds=pass_fds)
+    return started.finish(stdin, timeout=timeout, check=check, whole_group=whole_group)
 
 
 class Service:

@@ -2,6 +2,7 @@
 
     SOURCE_VENV/pex child.py REQUEST
 
+It imports dagster, and waits for a line on its standard input; by then the location's code is in the environment.
 REQUEST is a file with one JSON object; the answer is written to the file that it names, and is missing if the
 process did not live to write it. What was going on when it died is then in the file `trace`. Nothing of the
 builder can be imported here, and nothing newer than Python 3.9.
@@ -9,12 +10,14 @@ builder can be imported here, and nothing newer than Python 3.9.
 
 # Dagster is imported where its time and errors are told apart from the project's, and its objects have no types
 # here; whatever the project raises is the answer; pathlib would be a module that the project got for free.
-# ruff: noqa: ANN401, BLE001, PLC0415, PTH100, PTH105, PTH119, PTH122, PTH123, SLF001
+# ruff: noqa: ANN401, BLE001, PLC0415, PTH100, PTH105, PTH119, PTH118, PTH122, PTH123, PTH207, PTH208, SLF001
 
 from __future__ import annotations
 
 import errno
 import faulthandler
+import glob
+import importlib
 import inspect
 import json
 import os
@@ -30,19 +33,31 @@ Answer = dict[str, Any]
 _LIBRARY = "dagster"
 
 
-def main(path: str) -> None:
-    """Answer the request in a file, and end the process, whatever threads the project has started."""
+def main(path: str, *, anew: bool) -> None:
+    """Answer the request in a file, and end the process, whatever threads the project has started.
+
+    :param anew: everything is there, and the standard input has been read.
+    """
     leave = os._exit
-    with open(path, encoding="utf-8") as stream:
-        request = json.load(stream)
+    request = _read(path)
     with open(request["output"], "ab") as output:
         # Programs that the project starts and leaves behind must not hold the builder's pipes.
         os.dup2(output.fileno(), 1)
         os.dup2(output.fileno(), 2)
     # Open to the end: the interpreter itself writes to it.
-    trace = os.open(request["trace"], os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    trace = os.open(request["trace"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     _watch(trace)
     heard = _listen()
+    if not anew:
+        failed = _preload()
+        if not sys.stdin.readline():
+            # The builder has no use for it.
+            leave(0)
+        request = _read(path)
+        os.chdir(request["directory"])
+        importlib.invalidate_caches()
+        if failed or _hidden(request):
+            os.execv(request["entry_point"], [request["entry_point"], __file__, path, "anew"])  # noqa: S606
     answer = _act(request, trace)
     answer["warnings"] = list({entry["text"]: entry for entry in heard}.values())
     part = request["answer"] + ".part"
@@ -50,6 +65,35 @@ def main(path: str) -> None:
         json.dump(answer, stream)
     os.replace(part, request["answer"])
     leave(0)
+
+
+def _read(path: str) -> Answer:
+    with open(path, encoding="utf-8") as stream:
+        request: Answer = json.load(stream)
+    return request
+
+
+def _preload() -> bool:
+    """Import dagster's server, which takes most of the time; returns whether that fails."""
+    try:
+        import dagster._grpc.server  # noqa: F401
+    except BaseException:
+        return True
+    return False
+
+
+def _hidden(request: Answer) -> bool:
+    """Whether a module that was imported without the project could be another one with it.
+
+    The project's directories are first on the path, so that a file of theirs hides a library of the same name.
+    """
+    places = glob.glob(os.path.join(sys.prefix, "lib", "python*", "site-packages"))
+    entries = [entry for place in places for entry in os.listdir(place)]
+    if any(entry.endswith(".pth") and entry != "PEX_EXTRA_SYS_PATH.pth" for entry in entries):
+        return True
+    names = {entry.split(".")[0] for entry in [*entries, *os.listdir(request["directory"])]}
+    imported = {name.split(".")[0] for name in sys.modules} | {"sitecustomize", "usercustomize"}
+    return not names.isdisjoint(imported)
 
 
 def _act(request: Answer, trace: int) -> Answer:
@@ -211,4 +255,4 @@ def _raised_by_dagster(frame: Any | None) -> bool:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], anew=len(sys.argv) > 2)

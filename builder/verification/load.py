@@ -98,63 +98,78 @@ class Died:
         return signal.Signals(-self.code).name if self.code is not None and self.code < 0 else None
 
 
-def load(
-    name: str,
-    code: CodeSource,
-    source: Unpacked,
-    deps: Unpacked,
-    *,
-    scratch: Path,
-    timeout: float,
-    environment: Mapping[str, str],
-) -> Loaded | Raised | Died:
-    """Load a location as the receiving server does (`dagster_cloud/pex/grpc/server`).
+class Loading:
+    """A process in which a location is loaded as the receiving server does it (`dagster_cloud/pex/grpc/server`).
+
+    It starts at once, and imports dagster while the location's own code may still be on its way into `source`.
 
     :param name: of the location.
+    :param source: an environment, which may be empty as yet.
     :param scratch: an empty directory for what is written meanwhile.
-    :param timeout: seconds that the project's code may take; its whole process group is killed then.
     :param environment: variables besides those of `process.clean_environment`.
     """
-    home = scratch / "dagster-home"
-    home.mkdir()
-    (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n", encoding="utf-8")
-    child, request, answer = scratch / "child.py", scratch / "request", scratch / "answer"
-    output, trace = scratch / "output", scratch / "trace"
-    child.write_bytes(pkgutil.get_data(__package__, "child.py") or b"")
-    question = {
-        "name": name,
-        "code_source": [code.kind, code.value],
-        "attribute": code.attribute,
-        "working_directory": code.working_directory,
-        "timeout": timeout,
-        "answer": str(answer),
-        "output": str(output),
-        "trace": str(trace),
-    }
-    request.write_text(json.dumps(question), encoding="utf-8")
-    root = source.site_packages / "working_directory" / "root"
-    try:
-        finished = process.run(
-            [source.entry_point, child, request],
-            env=server_environment(
-                source, deps, {"DAGSTER_LOCATION_NAME": name, "DAGSTER_HOME": str(home), **environment}
-            ),
-            # Where the server has none, its own working directory is as good as any.
-            cwd=root if root.is_dir() else home,
-            timeout=timeout + _STARTUP_SECONDS,
-            check=False,
-            whole_group=True,
+
+    def __init__(
+        self, name: str, source: Unpacked, deps: Unpacked, *, scratch: Path, environment: Mapping[str, str]
+    ) -> None:
+        self._name = name
+        self._scratch = scratch
+        self._entry_point = source.entry_point
+        self._root = source.site_packages / "working_directory" / "root"
+        self._home = scratch / "dagster-home"
+        self._home.mkdir()
+        (self._home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n", encoding="utf-8")
+        child = scratch / "child.py"
+        child.write_bytes(pkgutil.get_data(__package__, "child.py") or b"")
+        self._request = scratch / "request"
+        self._ask({})
+        variables = {"DAGSTER_LOCATION_NAME": name, "DAGSTER_HOME": str(self._home), **environment}
+        self._child = process.start(
+            [source.entry_point, child, self._request],
+            env=server_environment(source, deps, variables),
+            cwd=self._home,
         )
-        code_at_end: int | None = finished.code
-    except process.ProcessFailed:
-        code_at_end = None
-    if answer.exists():
-        return _read(json.loads(answer.read_text(encoding="utf-8")))
-    traced = trace.read_text(encoding="utf-8", errors="replace") if trace.exists() else ""
-    said = output.read_text(encoding="utf-8", errors="replace") if output.exists() else ""
-    if traced.startswith("Timeout"):
-        code_at_end = None
-    return Died(code_at_end, _frames(traced), "\n".join(said.splitlines()[-_OUTPUT_LINES:]))
+
+    def _ask(self, question: Mapping[str, object]) -> None:
+        files = {name: str(self._scratch / name) for name in ("answer", "output", "trace")}
+        self._request.write_text(json.dumps({**files, **question}), encoding="utf-8")
+
+    def finish(self, code: CodeSource, timeout: float) -> Loaded | Raised | Died:
+        """Load the code, which is all there now.
+
+        :param timeout: seconds that the project's code may take; its whole process group is killed then.
+        """
+        self._ask(
+            {
+                "name": self._name,
+                "code_source": [code.kind, code.value],
+                "attribute": code.attribute,
+                "working_directory": code.working_directory,
+                "timeout": timeout,
+                # Where the server has none, its own working directory is as good as any.
+                "directory": str(self._root if self._root.is_dir() else self._home),
+                "entry_point": str(self._entry_point),
+            }
+        )
+        try:
+            finished = self._child.finish(
+                "go\n", timeout=timeout + _STARTUP_SECONDS, check=False, whole_group=True
+            )
+            code_at_end: int | None = finished.code
+        except process.ProcessFailed:
+            code_at_end = None
+        answer, output, trace = (self._scratch / name for name in ("answer", "output", "trace"))
+        if answer.exists():
+            return _read(json.loads(answer.read_text(encoding="utf-8")))
+        traced = trace.read_text(encoding="utf-8", errors="replace") if trace.exists() else ""
+        said = output.read_text(encoding="utf-8", errors="replace") if output.exists() else ""
+        if traced.startswith("Timeout"):
+            code_at_end = None
+        return Died(code_at_end, _frames(traced), "\n".join(said.splitlines()[-_OUTPUT_LINES:]))
+
+    def discard(self) -> None:
+        """End the process: nothing is to be loaded."""
+        self._child.discard()
 
 
 def server_environment(source: Unpacked, deps: Unpacked, extra: Mapping[str, str]) -> dict[str, str]:

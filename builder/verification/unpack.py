@@ -26,7 +26,7 @@ from builder.assembly.bootstrap import PEX_VERSION
 from builder.assembly.source_pex import assemble_source_pex
 from builder.errors import LoadError, ToolError
 from builder.system import process, storage
-from builder.verification.machine import python_version_of
+from builder.verification.compatibility import python_version_of
 from builder.verification.venv import Unusual, lay_out
 
 _KEPT: Final = 4

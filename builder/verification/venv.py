@@ -89,14 +89,14 @@ def lay_out(pex: Path, venv: Path, skeleton: Path, like: Path | None = None) -> 
     :param like: another PEX file of the same interpreter, unpacked: files of wheels that both hold become hard
         links, and so does their bytecode.
 
-    Raises Unusual if pex-tools has to do it, which may be found out halfway; OSError for a full disk; LoadError if the
-    builder is stopped.
+    Raises Unusual if pex-tools has to do it, which may be found out halfway; OSError for a full disk; LoadError if
+    the builder is stopped.
     """
     site = _site_packages(skeleton, venv)
     try:
         with zipfile.ZipFile(pex) as archive:
             plan = _plan(archive, site)
-        _copy_skeleton(skeleton, venv)
+        copy_skeleton(skeleton, venv)
         _make_directories(venv, plan)
         same = _same_files(like, plan, site) if like else {}
         with ThreadPoolExecutor(_THREADS) as pool:
@@ -119,10 +119,13 @@ def _site_packages(skeleton: Path, venv: Path) -> str:
     return f"lib/{python}/site-packages"
 
 
-def _copy_skeleton(skeleton: Path, venv: Path) -> None:
+def copy_skeleton(skeleton: Path, venv: Path) -> None:
+    """Make an empty environment; one that is there is left as it is."""
+    if (venv / "__main__.py").exists():
+        return
     before, after = str(skeleton).encode(), str(venv).encode()
     shutil.copytree(skeleton, venv, symlinks=True, dirs_exist_ok=True, ignore=shutil.ignore_patterns(_REPL))
-    for path in (*(venv / "bin").iterdir(), venv / "__main__.py", venv / "pyvenv.cfg"):
+    for path in (*(venv / "bin").iterdir(), venv / "pyvenv.cfg", venv / "__main__.py"):
         if path.is_file() and not path.is_symlink():
             content = path.read_bytes()
             if before in content:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from builder.errors import LoadError, Notice, Origin
 from builder.project.location import Location
@@ -17,8 +18,9 @@ from builder.system import process, storage
 from builder.system.tracebacks import CutTraceback, RaisedError, cut, place
 from builder.verification.compatibility import NotVerified, interpreter, unfit
 from builder.verification.hints import Explanation, FailureContext, explain
-from builder.verification.load import CodeSource, Definitions, Died, Loaded, Raised, load
-from builder.verification.unpack import kept_deps, prune, unpack_both
+from builder.verification.load import CodeSource, Definitions, Died, Loaded, Loading, Raised
+from builder.verification.unpack import Unpacked, kept_deps, prune, skeleton, unpack_both
+from builder.verification.venv import copy_skeleton
 
 DEFAULT_TIMEOUT: Final = 120.0
 """Seconds that the code of a location may take to load."""
@@ -110,37 +112,107 @@ def verify_locations(
     What became of each, by name: loaded, not loadable, or not to be found out on this machine. Raises StorageError
     if the disk is full.
     """
-    given = dict(environment or {})
+    with Verifier(len(items), timeout=timeout, environment=environment, when_done=when_done) as verifier:
+        futures = {item.name: verifier.submit(item) for item in items}
+        return {name: future.result() for name, future in futures.items()}
 
-    def work(item: ToVerify) -> VerifyResult:
+
+class Verifier:
+    """Loads locations side by side, as many as processors and memory allow; a context manager.
+
+    :param count: how many there may be.
+
+    The other parameters are those of `verify_locations`.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        *,
+        timeout: float = DEFAULT_TIMEOUT,
+        environment: Mapping[str, str] | None = None,
+        when_done: Callable[[ToVerify, VerifyResult], None] = lambda _item, _outcome: None,
+    ) -> None:
+        self._timeout = timeout
+        self._environment = dict(environment or {})
+        self._when_done = when_done
+        self._side_by_side = _side_by_side(count)
+        self._pool = ThreadPoolExecutor(self._side_by_side)
+        self._scratch = contextlib.ExitStack()
+        self._prepared: dict[str, Future[_Prepared | None]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pool.shutdown()
+        for future in self._prepared.values():
+            if not future.cancelled() and not future.exception() and (prepared := future.result()):
+                prepared.loading.discard()
+        self._scratch.close()
+        if kind is None:
+            prune()
+
+    def prepare(self, name: str, deps_sha256: str, python_version: str) -> None:
+        """Have dagster imported for a location that will be submitted, if its deps PEX is still unpacked.
+
+        Does nothing if there are as many already as can be loaded side by side.
+
+        :param deps_sha256: of the deps PEX that the location will probably have.
+        """
+        if len(self._prepared) < self._side_by_side and name not in self._prepared:
+            self._prepared[name] = self._pool.submit(self._prepare, name, deps_sha256, python_version)
+
+    def submit(self, item: ToVerify) -> Future[VerifyResult]:
+        """Load a location, and say what became of it; the future may raise StorageError."""
+        return self._pool.submit(self._work, item)
+
+    def _prepare(self, name: str, deps_sha256: str, python_version: str) -> _Prepared | None:
+        python = interpreter(python_version)
+        if isinstance(python, NotVerified) or (venv := kept_deps(deps_sha256, python)) is None:
+            return None
+        scratch = self._scratch.enter_context(storage.scratch_directory())
+        source = Unpacked(scratch / "source")
+        copy_skeleton(skeleton(python, python_version), source.venv)
+        return _Prepared(venv, source, self._start(name, source, Unpacked(venv), scratch))
+
+    def _start(self, name: str, source: Unpacked, deps: Unpacked, scratch: Path) -> Loading:
+        environment = {"DAGSTER_CLOUD_LOCATION_NAME": name, **self._environment}
+        return Loading(
+            name, source, deps, scratch=storage.make_directory(scratch / "room"), environment=environment
+        )
+
+    def _work(self, item: ToVerify) -> VerifyResult:
         try:
-            outcome = _verify(item, timeout, given)
+            outcome = self._verify(item)
         except LoadError as error:
             outcome = error
-        when_done(item, outcome)
+        self._when_done(item, outcome)
         return outcome
 
-    with ThreadPoolExecutor(_side_by_side(len(items))) as pool:
-        futures = {item.name: pool.submit(work, item) for item in items}
-        try:
-            outcomes = {name: future.result() for name, future in futures.items()}
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    prune()
-    return outcomes
+    def _verify(self, item: ToVerify) -> VerifyResult:
+        place = _deps(item)
+        if isinstance(place, NotVerified):
+            return place
+        sha256, python = place
+        future = self._prepared.pop(item.name, None)
+        prepared = future.result() if future else None
+        with storage.scratch_directory() as scratch:
+            directory = prepared.source.venv if prepared else scratch / "source"
+            source, deps = unpack_both(item.source, directory, item.deps, sha256, python)
+            if prepared and prepared.deps != deps.venv:
+                prepared.loading.discard()
+                prepared = None
+            loading = prepared.loading if prepared else self._start(item.name, source, deps, scratch)
+            result = loading.finish(item.code, self._timeout)
+            return self._outcome(item, result, source, deps)
 
-
-def _verify(item: ToVerify, timeout: float, environment: Mapping[str, str]) -> VerifyResult:
-    environment = {"DAGSTER_CLOUD_LOCATION_NAME": item.name, **environment}
-    unpacked = _deps(item)
-    if isinstance(unpacked, NotVerified):
-        return unpacked
-    sha256, python = unpacked
-    with storage.scratch_directory() as scratch:
-        source, deps = unpack_both(item.source, scratch / "source", item.deps, sha256, python)
-        room = storage.make_directory(scratch / "room")
-        result = load(item.name, item.code, source, deps, scratch=room, timeout=timeout, environment=environment)
+    def _outcome(
+        self, item: ToVerify, result: Loaded | Raised | Died, source: Unpacked, deps: Unpacked
+    ) -> VerifyResult:
+        given = {"DAGSTER_CLOUD_LOCATION_NAME", *self._environment}
         context = FailureContext(
             item.code,
             item.python_version,
@@ -150,12 +222,21 @@ def _verify(item: ToVerify, timeout: float, environment: Mapping[str, str]) -> V
             _packed(item.source),
             source.site_packages,
             deps.site_packages,
-            frozenset(os.environ) - frozenset(process.clean_environment()) - frozenset(environment),
+            frozenset(os.environ) - frozenset(process.clean_environment()) - given,
         )
         if isinstance(result, Loaded):
             warnings = tuple(_at_home(notice, context) for notice in result.warnings)
             return Verified(result.definitions, warnings, result.dagster_version, result.seconds)
-        return _failure(result, context, timeout)
+        return _failure(result, context, self._timeout)
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A process that imports dagster for a location: out of which deps PEX, and where its code is to be put."""
+
+    deps: Path
+    source: Unpacked
+    loading: Loading
 
 
 def _deps(item: ToVerify) -> tuple[str, Path] | NotVerified:
