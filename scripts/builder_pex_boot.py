@@ -130,7 +130,8 @@ def restart_if_damaged() -> None:
         sys.stderr.write("builder.pex: damaged files in the cache were replaced; running again\n")
         sys.stderr.flush()
         os.environ[_HEALED] = "1"
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  (this very program)
+        # With Python's variables: the secrets among the C library's are blanked by then.
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], os.environ)  # noqa: S606  (this very program)
 
 
 def _broken_bytecode(directory: str) -> bool:

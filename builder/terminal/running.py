@@ -17,6 +17,7 @@ import click
 from builder import __version__
 from builder.errors import BuilderError, Interrupted
 from builder.system import process, temporaries
+from builder.system.own_environment import hide_secrets
 from builder.terminal.command_line import OUTPUT, option
 from builder.terminal.console import OUTPUT_WAIT_SECONDS, console
 
@@ -63,6 +64,7 @@ def run_command(command: click.Command, module: str) -> NoReturn:
 
     Exit codes: 0 done, 1 failed, 2 wrong usage, 128 + n stopped by signal n before `stop_is_the_end`.
     """
+    hide_secrets()
     notes, writer = os.pipe()
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
