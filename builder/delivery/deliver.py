@@ -13,6 +13,7 @@ from builder.delivery.job import Job, build_locations, show_built, show_errors
 from builder.delivery.location_run import LocationRun, Update, Upload
 from builder.delivery.options import DeliveryOptions
 from builder.delivery.plan import plan
+from builder.delivery.take_built import take_built
 from builder.delivery.updater import Updater
 from builder.delivery.uploader import Uploader
 from builder.delivery.verifying import Verification, verify
@@ -46,7 +47,7 @@ def deliver(job: Job, delivery: DeliveryOptions, *, only_plan: bool) -> int:
     verification = _verification(delivery, update)
     if only_plan:
         return _plan(job, upload, update)
-    return _deliver(job, upload, update, verification)
+    return _deliver(job, upload, update, verification, built=delivery.built)
 
 
 def _upload(delivery: DeliveryOptions) -> Upload:
@@ -101,19 +102,26 @@ def _plan(job: Job, upload: Upload, update: Update | None) -> int:
         return show_errors(plan(job, *_connected(stack, upload, update)))
 
 
-def _deliver(job: Job, upload: Upload, update: Update | None, verification: Verification | None) -> int:
-    """Do it all, and see to it that everybody who looks learns how it ended."""
+def _deliver(
+    job: Job, upload: Upload, update: Update | None, verification: Verification | None, *, built: bool
+) -> int:
+    """Do it all, and see to it that everybody who looks learns how it ended.
+
+    :param built: another run has built and verified it all.
+    """
     started = time.monotonic()
     runs = [LocationRun(location) for location in job.workspace.locations]
     with contextlib.ExitStack() as stack:
         announcement = _announcement(job, update)
         stack.enter_context(announced(announcement, runs, job.build_json))
         uploader, updater = _connected(stack, upload, update, announcement)
-        build_locations(job, runs, lambda lock: uploader.find_deps(lock, job.out_dir))
-        if verification:
+        if built:
+            take_built(job, runs)
+        else:
+            build_locations(job, runs, lambda lock: uploader.find_deps(lock, job.out_dir))
+        if verification and not built:
             with console.phase("Verify"):
-                built = [run for run in runs if run.build]
-                verify(built, verification, job.target.python_version, uploader)
+                verify([run for run in runs if run.build], verification, job.target.python_version, uploader)
         with console.phase("Upload"):
             uploader.publish([run for run in runs if run.error is None])
         if updater:

@@ -16,6 +16,7 @@ _UPLOADING: Final = {
     "deps_cache_tag_read": "--deps-cache-tag-read",
     "deps_cache_tag_write": "--deps-cache-tag-write",
     "force_rebuild_deps": "--force-rebuild-deps",
+    "built": "--built",
     "check": "--check",
     "upload_timeout": "--upload-timeout",
     "verify": "--verify/--no-verify",
@@ -43,6 +44,7 @@ class DeliveryOptions:
     deps_cache_tag_read: str | None
     deps_cache_tag_write: str | None
     force_rebuild_deps: bool
+    built: bool
     check: str
     upload_timeout: float
     wait: bool
@@ -61,6 +63,8 @@ def delivery_options(command: click.decorators.FC) -> click.decorators.FC:
 
 def refuse_useless(context: click.Context) -> None:
     """Raise UsageError for an option that would have no effect."""
+    if context.params["built"] and context.params["plan"]:
+        raise UsageError("--plan shows what would be built, and --built builds nothing", remedy="Leave one out")
     for needed, useless in (("upload_pex", _UPLOADING), ("update_code_location", _UPDATING)):
         if context.params[needed]:
             continue
@@ -101,6 +105,7 @@ _OPTIONS: Final = (
         help="Build no deps PEX recorded under TAG.",
     ),
     option(_UPLOAD, "--deps-cache-tag-write", metavar="TAG", help="Record the deps PEX under TAG."),
+    option(_UPLOAD, "--built", is_flag=True, help="Build and verify nothing: send what OUT_DIR holds."),
     option(_UPLOAD, "--force-rebuild-deps", is_flag=True, help="Build the deps PEX although it is there."),
     option(_UPDATE, "--update-code-location", is_flag=True, help="Then have Dagster Cloud run them."),
     option(
