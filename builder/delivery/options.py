@@ -105,7 +105,7 @@ _OPTIONS: Final = (
         help="Build no deps PEX recorded under TAG.",
     ),
     option(_UPLOAD, "--deps-cache-tag-write", metavar="TAG", help="Record the deps PEX under TAG."),
-    option(_UPLOAD, "--built", is_flag=True, help="Build and verify nothing: send what OUT_DIR holds."),
+    option(_UPLOAD, "--built", is_flag=True, help="Build nothing: send what OUT_DIR holds."),
     option(_UPLOAD, "--force-rebuild-deps", is_flag=True, help="Build the deps PEX although it is there."),
     option(_UPDATE, "--update-code-location", is_flag=True, help="Then have Dagster Cloud run them."),
     option(
