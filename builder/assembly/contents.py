@@ -30,7 +30,7 @@ class PackedFile(NamedTuple):
     crc: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PackedDistribution:
     """A distribution in a deps PEX.
 
@@ -78,7 +78,14 @@ def packed_distribution(
         if name.endswith("botocore/session.py"):
             copies.append(name.removesuffix("/session.py"))
     return PackedDistribution(
-        project, version, packed, unpacked, tests, tuple(files), tuple(sorted(copies)), metadata
+        project=project,
+        version=version,
+        packed=packed,
+        unpacked=unpacked,
+        tests=tests,
+        files=tuple(files),
+        copies=tuple(sorted(copies)),
+        metadata=metadata,
     )
 
 

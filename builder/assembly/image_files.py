@@ -49,7 +49,7 @@ _LONGEST_SHEBANG: Final = 127
 _SIGNATURES: Final = ("RECORD.jws", "RECORD.p7s")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Scheme:
     """Where the Python of an image has what is installed; all paths are absolute POSIX paths in the image.
 

@@ -54,7 +54,7 @@ class WheelFile:
         return archive_name(self.filename)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Wheel:
     """What a wheel says of itself.
 

@@ -36,7 +36,7 @@ from builder.system.storage import Artefact, atomic_write
 from builder.terminal.console import Step, console
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DepsBuild:
     """A deps PEX, and beside where it is or would be the lock that it is made from.
 
@@ -70,7 +70,7 @@ class DepsBuild:
         return sum(dist.unpacked for dist in self.distributions) if self.artefact else None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SourceBuild:
     """A source PEX.
 
@@ -146,17 +146,17 @@ def build_deps(lock: Lock, requirements: Requirements, out_dir: Path, *, about: 
     console.notices(_size_notices(lock, assembled.distributions, requirements))
     cache.prune_when_due()
     return DepsBuild(
-        artefact.name,
-        artefact.size,
-        artefact.sha256,
-        identity,
-        artefact,
-        write_lock(lock, artefact.path),
-        lock.versions,
-        lock.version_of("dagster") or "",
-        {"fetch": fetching.seconds, "assemble": assembling.seconds},
-        assembled.distributions,
-        written,
+        name=artefact.name,
+        size=artefact.size,
+        sha256=artefact.sha256,
+        identity=identity,
+        artefact=artefact,
+        lock=write_lock(lock, artefact.path),
+        versions=lock.versions,
+        dagster_version=lock.version_of("dagster") or "",
+        seconds={"fetch": fetching.seconds, "assemble": assembling.seconds},
+        distributions=assembled.distributions,
+        sbom=written,
     )
 
 
@@ -253,4 +253,10 @@ def build_source(
         artefact = assembled.artefact
         step.title = f"{about}packed {artefact.name}"
     files = sum(len(selection.files) for selection in source.selections)
-    return SourceBuild(artefact, files, tuple(packages), {"source": step.seconds}, assembled.files)
+    return SourceBuild(
+        artefact=artefact,
+        files=files,
+        packages=tuple(packages),
+        seconds={"source": step.seconds},
+        contents=assembled.files,
+    )

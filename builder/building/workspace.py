@@ -53,7 +53,7 @@ class ProjectBuild:
         return f"files={self.deps.name}:{self.source.artefact.name}"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class _WorkspaceBuild:
     """The work on one workspace: what its projects share."""
 
@@ -125,7 +125,16 @@ def build_workspace(
     usable = [location for location in workspace.locations if location.problem is None]
     names = {location.tree: location.name for location in reversed(usable)}
     with ThreadPoolExecutor(_PARALLEL) as pool, ThreadPoolExecutor(_PARALLEL) as sources:
-        work = _WorkspaceBuild(target, out_dir, include, wanted, len(names) > 1, own, sources, find_deps)
+        work = _WorkspaceBuild(
+            target=target,
+            out_dir=out_dir,
+            include=include,
+            wanted=wanted,
+            several=len(names) > 1,
+            own=own,
+            sources=sources,
+            find_deps=find_deps,
+        )
         warming = pool.submit(_warm_up)
         futures = {tree: pool.submit(work.build, tree, name) for tree, name in names.items()}
         try:

@@ -64,7 +64,7 @@ class Announcement:
         where = str(error.where) if error.where else None
         outcome = replace(
             self._outcome(()),
-            locations=(LocationSummary(workspace.name, "failed", error=text, error_where=where),),
+            locations=(LocationSummary(name=workspace.name, state="failed", error=text, error_where=where),),
         )
         self._tell(outcome)
         if summary := self._environ.get("GITHUB_STEP_SUMMARY"):
@@ -115,8 +115,8 @@ def _outcome(run: LocationRun, page: str | None, *, stopped: bool) -> LocationSu
     build, error = run.build, run.error
     before = run.versions_before
     return LocationSummary(
-        run.name,
-        state(run, stopped=stopped),
+        name=run.name,
+        state=state(run, stopped=stopped),
         url=f"{page}/{quote(run.name, safe='')}" if page and run.updated else None,
         pex_tag=build.pex_tag if build else None,
         deps_size=build.deps.size if build else None,

@@ -52,11 +52,11 @@ def deliver(job: Job, delivery: DeliveryOptions, *, only_plan: bool) -> int:
 
 def _upload(delivery: DeliveryOptions) -> Upload:
     return Upload(
-        ReadBack(delivery.check),
-        delivery.upload_timeout,
-        delivery.deps_cache_tag_read or None,
-        delivery.deps_cache_tag_write or None,
-        delivery.force_rebuild_deps,
+        check=ReadBack(delivery.check),
+        timeout=delivery.upload_timeout,
+        read_tag=delivery.deps_cache_tag_read or None,
+        write_tag=delivery.deps_cache_tag_write or None,
+        force_rebuild=delivery.force_rebuild_deps,
     )
 
 
@@ -110,7 +110,7 @@ def _deliver(
     :param built: another run has built and verified it all.
     """
     started = time.monotonic()
-    runs = [LocationRun(location) for location in job.workspace.locations]
+    runs = [LocationRun(location=location) for location in job.workspace.locations]
     with contextlib.ExitStack() as stack:
         announcement = _announcement(job, update)
         stack.enter_context(announced(announcement, runs, job.build_json))

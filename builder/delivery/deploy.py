@@ -91,7 +91,7 @@ def _failure_announced(workspace: Path, *, deploys: bool) -> Iterator[None]:
 
 def _build(job: Job) -> int:
     started = time.monotonic()
-    runs = [LocationRun(location) for location in job.workspace.locations]
+    runs = [LocationRun(location=location) for location in job.workspace.locations]
     announcement = Announcement(os.environ) if in_actions() else None
     with announced(announcement, runs, job.build_json):
         build_locations(job, runs)

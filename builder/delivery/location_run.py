@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Upload:
     """How PEX files are to be uploaded.
 
@@ -77,7 +77,7 @@ class Update:
         return destination if isinstance(destination, BranchDeployment) and destination.status != "OPEN" else None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class LocationRun:
     """How far the work on one location has come.
 

@@ -33,7 +33,7 @@ _UPDATING: Final = {
 """Options that mean nothing without --update-code-location."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryOptions:
     """The options as they were given."""
 

@@ -71,17 +71,19 @@ def _build_of(entry: Mapping[str, Any] | None, path: Path) -> ProjectBuild:
         for package in (packages if isinstance(packages, list) else [])
     }
     deps_build = DepsBuild(
-        deps.name,
-        deps.size,
-        deps.sha256,
-        deps.identity,
-        deps,
-        lock,
-        versions,
-        str(entry["dagster_version"]),
-        {},
+        name=deps.name,
+        size=deps.size,
+        sha256=deps.sha256,
+        identity=deps.identity,
+        artefact=deps,
+        lock=lock,
+        versions=versions,
+        dagster_version=str(entry["dagster_version"]),
+        seconds={},
     )
-    return ProjectBuild(deps_build, SourceBuild(source, int(entry["source"]["files"]), (), {}), {})
+    return ProjectBuild(
+        deps_build, SourceBuild(artefact=source, files=int(entry["source"]["files"]), packages=(), seconds={}), {}
+    )
 
 
 def _artefact(entry: Mapping[str, Any], path: Path) -> Artefact:

@@ -48,15 +48,15 @@ class Uploader:
             self._recorded.add(identity)
         console.note(f"  cached: {cached.name} ({size(cached.size)})")
         return DepsBuild(
-            cached.name,
-            cached.size,
-            cached.sha256,
-            identity,
-            None,
-            write_lock(lock, out_dir / cached.name),
-            lock.versions,
-            cached.dagster_version,
-            {"cache": time.monotonic() - started},
+            name=cached.name,
+            size=cached.size,
+            sha256=cached.sha256,
+            identity=identity,
+            artefact=None,
+            lock=write_lock(lock, out_dir / cached.name),
+            versions=lock.versions,
+            dagster_version=cached.dagster_version,
+            seconds={"cache": time.monotonic() - started},
         )
 
     def fetch(self, deps: DepsBuild, directory: Path) -> Path:

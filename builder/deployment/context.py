@@ -16,7 +16,7 @@ GIVE_DETAILS = f"Name the deployment with {_DETAILS}"
 GIVE_DEPLOYMENT = f"Name the full deployment with `--deployment NAME`, or any deployment with {_DETAILS}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Commit:
     """A commit as Dagster Cloud shows it.
 
@@ -33,7 +33,7 @@ class Commit:
     avatar_url: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PullRequest:
     """A pull request, or GitLab's merge request; `branch` is the one that it asks to merge."""
 
@@ -44,7 +44,7 @@ class PullRequest:
     branch_url: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CiContext:
     """Where the code comes from, as far as it is known; nothing here is a guess.
 

@@ -27,7 +27,7 @@ class Details:
     git_url: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GitMetadata:
     """What a location document says under `git`; None is left out there.
 
@@ -50,7 +50,7 @@ class FullDeployment:
     git: GitMetadata
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BranchDeployment:
     """The deployment of a branch, which Dagster Cloud finds or makes by repository and branch.
 

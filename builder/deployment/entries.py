@@ -11,7 +11,7 @@ from builder.deployment.cloud_errors import UnknownOutcomeError
 from builder.deployment.server_error import ServerError, read_server_error
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """One location of a deployment.
 
@@ -55,14 +55,14 @@ def _entry(name: str, deployed: Mapping[str, Any], loaded: Mapping[str, Any]) ->
     location = loaded.get("locationOrLoadError") or {}
     error = read_server_error(location) if location.get("__typename") == "PythonError" else None
     return Entry(
-        name,
-        pex_tag,
-        commit_hash,
-        image,
-        deployed.get("hasOutdatedData"),
-        float(deployed.get("metadataTimestamp") or 0),
-        loaded.get("loadStatus"),
-        error,
+        name=name,
+        pex_tag=pex_tag,
+        commit_hash=commit_hash,
+        image=image,
+        outdated=deployed.get("hasOutdatedData"),
+        timestamp=float(deployed.get("metadataTimestamp") or 0),
+        load_status=loaded.get("loadStatus"),
+        error=error,
     )
 
 

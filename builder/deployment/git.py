@@ -113,7 +113,14 @@ def _log(repository: Repository, revision: str, origin: Remote | None) -> Commit
     commit_hash, timestamp, name, email, subject = answer.split("\0")
     url = commit_url(origin.provider, origin.url, commit_hash) if origin else None
     # A commit with a broken date has none for git.
-    return Commit(commit_hash, float(timestamp or 0), subject, name or None, email or None, url)
+    return Commit(
+        hash=commit_hash,
+        timestamp=float(timestamp or 0),
+        message=subject,
+        author_name=name or None,
+        author_email=email or None,
+        url=url,
+    )
 
 
 def _ask(repository: Repository, *arguments: str) -> str:

@@ -195,8 +195,8 @@ def _pull_request_commit(event: _Event, directory: Path, commit_hash: str) -> Co
     if commit is None:
         # actions/checkout fetches the merge commit alone: the pull request's own words stand for the commit's.
         commit = Commit(
-            commit_hash,
-            _timestamp(event, "pull_request.updated_at"),
+            hash=commit_hash,
+            timestamp=_timestamp(event, "pull_request.updated_at"),
             message=event.text("pull_request.title"),
             author_name=event.text("pull_request.user.login"),
         )

@@ -182,7 +182,13 @@ def _commit_of_variables(job: _Job, commit_hash: str) -> Commit | None:
         timestamp = datetime.fromisoformat(time or "").timestamp()
     except (ValueError, OverflowError):
         return None
-    return Commit(commit_hash, timestamp, message or None, name or None, address or None)
+    return Commit(
+        hash=commit_hash,
+        timestamp=timestamp,
+        message=message or None,
+        author_name=name or None,
+        author_email=address or None,
+    )
 
 
 def _author(text: str) -> tuple[str, str]:

@@ -43,7 +43,10 @@ def wait_until_loaded(
     A server that cannot be asked is an error of each location that is still waited for; nothing is raised.
     """
     page = cloud.organization.page(deployment)
-    waiting = [_PendingLocation(name, tag, deployment, page) for name, tag in expected.items()]
+    waiting = [
+        _PendingLocation(name=name, pex_tag=tag, deployment=deployment, page=page)
+        for name, tag in expected.items()
+    ]
     outcome: dict[str, LoadError | None] = {}
     deadline = time.monotonic() + timeout
     looks = _Poller(cloud, deployment)
@@ -101,7 +104,7 @@ class _Verdict:
     error: LoadError | None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class _PendingLocation:
     """A location that is waited for.
 

@@ -45,7 +45,12 @@ def cut_server_error(error: ServerError) -> CutTraceback:
 def _raised(errors: Sequence[ServerError]) -> RaisedError:
     error, *below = errors
     message = error.message.strip("\n")
-    return RaisedError(_kind(message), message, parse_stack(error.stack), _raised(below) if below else None)
+    return RaisedError(
+        kind=_kind(message),
+        message=message,
+        frames=parse_stack(error.stack),
+        cause=_raised(below) if below else None,
+    )
 
 
 def _kind(message: str) -> str:

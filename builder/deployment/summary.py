@@ -52,7 +52,7 @@ class DependencyChanges:
     changed: tuple[tuple[str, str, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LocationSummary:
     """What became of one location; None stands for what is not known (yet).
 
@@ -78,7 +78,7 @@ class LocationSummary:
     changes: DependencyChanges | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunSummary:
     """What a run did, or is doing, to a deployment.
 

@@ -21,7 +21,7 @@ LEGACY_BACKEND: Final = "setuptools.build_meta:__legacy__"
 _VERSION_FILES: Final = ("version.py", "_version.py", "__about__.py", "__init__.py")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Declared:
     """A project as its files declare it.
 
@@ -104,15 +104,15 @@ def _from_pyproject(directory: Path, pyproject: TomlFile) -> Declared | Undeclar
     version = project.get("version")
     files = _version_files(directory, name, _named_in(pyproject))
     return Declared(
-        name,
-        version if isinstance(version, str) else _version_of(files),
-        pyproject.path,
-        backend,
-        _texts(project.get("classifiers")),
-        files,
-        requires,
-        extras,
-        build_requires,
+        name=name,
+        version=version if isinstance(version, str) else _version_of(files),
+        manifest=pyproject.path,
+        backend=backend,
+        classifiers=_texts(project.get("classifiers")),
+        version_files=files,
+        requires=requires,
+        extras=extras,
+        build_requires=build_requires,
     )
 
 
@@ -128,15 +128,15 @@ def _from_setup_py(directory: Path, pyproject: TomlFile) -> Declared | Undeclare
         requires, extras = _split(_ask_backend(directory))
     files = _version_files(directory, setup.name, (text for text in setup.texts if text.endswith(".py")))
     return Declared(
-        setup.name,
-        setup.version or _version_of(files),
-        path,
-        backend,
-        setup.classifiers,
-        files,
-        requires,
-        extras,
-        build_requires,
+        name=setup.name,
+        version=setup.version or _version_of(files),
+        manifest=path,
+        backend=backend,
+        classifiers=setup.classifiers,
+        version_files=files,
+        requires=requires,
+        extras=extras,
+        build_requires=build_requires,
     )
 
 

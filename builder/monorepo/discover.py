@@ -36,7 +36,7 @@ NOT_SOURCES: Final = frozenset({"docs", "examples", "integration_tests", "script
 _MANIFESTS: Final = ("pyproject.toml", "setup.py")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Package:
     """A package of the repository.
 
@@ -158,7 +158,13 @@ def _packages(root: Path, projects: Mapping[PurePosixPath, Declared]) -> tuple[P
                 where=Origin(declared.manifest),
                 remedy="Rename one of them",
             )
-        by_name[name] = Package(name, root / place, str(place), declared, webapp=find_webapp(name, root / place))
+        by_name[name] = Package(
+            name=name,
+            directory=root / place,
+            path=str(place),
+            declared=declared,
+            webapp=find_webapp(name, root / place),
+        )
     families = families_of({name: package.version for name, package in by_name.items()})
     has_families = any(families.values())
     return tuple(

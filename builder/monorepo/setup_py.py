@@ -18,7 +18,7 @@ class _UnknownError(Exception):
     """The value is known only when the file is run."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SetupPy:
     """The arguments of `setup()` as far as they are written out.
 
@@ -69,18 +69,20 @@ def read_setup_py(path: Path) -> SetupPy:
     )
     call = setup_call(tree)
     if call is None:
-        return SetupPy(None, None, (), (), (), complete=False, texts=texts)
+        return SetupPy(
+            name=None, version=None, classifiers=(), requires=(), extras=(), complete=False, texts=texts
+        )
     reader = _Reader(_assignments(tree))
     arguments = {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}
     required, required_known = reader.list_of(arguments.get("install_requires"))
     extras, extras_known = reader.lists_of(arguments.get("extras_require"))
     classifiers, _ = reader.list_of(arguments.get("classifiers"))
     return SetupPy(
-        reader.text(arguments.get("name")),
-        reader.text(arguments.get("version")),
-        tuple(classifiers),
-        tuple(required),
-        tuple(extras),
+        name=reader.text(arguments.get("name")),
+        version=reader.text(arguments.get("version")),
+        classifiers=tuple(classifiers),
+        requires=tuple(required),
+        extras=tuple(extras),
         complete=required_known and extras_known,
         texts=texts,
     )

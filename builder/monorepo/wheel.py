@@ -25,7 +25,7 @@ _STRAY: Final = re.compile(r"tests?|docs?|examples?|scripts?|build|dist|conftest
 """Top-level names that no package of its own has: in site-packages they would lie over those of others."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WheelContents:
     """A wheel that was read and is sound in itself.
 
@@ -75,7 +75,14 @@ def read_wheel(path: Path) -> WheelContents:
         scripts = _console_scripts(path, archive.read(entry_points)) if entry_points in members else ()
     declared = tuple(metadata.import_names or ())
     names = tuple(line.partition(";")[0].strip() for line in declared) or tuple(_import_names(members))
-    return WheelContents(str(name), str(version), metadata, members, names, scripts)
+    return WheelContents(
+        name=str(name),
+        version=str(version),
+        metadata=metadata,
+        members=members,
+        import_names=names,
+        console_scripts=scripts,
+    )
 
 
 def check_wheel(wheel: WheelContents, *, version: str | None, versions: Mapping[str, str]) -> Iterator[str]:

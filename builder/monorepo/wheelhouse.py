@@ -22,7 +22,7 @@ SUMS_FILE: Final = "SHA256SUMS"
 LOCKS: Final = "locks"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BuiltPackage:
     """A package as its wheel describes it.
 

@@ -20,7 +20,7 @@ _ABOUT_ITSELF: Final = "org.opencontainers.image."
 _UNCOMPRESSED: Final = "application/vnd.oci.image.layer.v1.tar"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ImageLayer:
     """A layer in a file, compressed by gzip.
 
@@ -70,11 +70,12 @@ def write_image(path: Path, title: str, images: Sequence[PlatformImage], tag: st
         manifests: list[Descriptor] = []
         for image in images:
             base_layers = [
-                layout.link(file, Descriptor(_layer_type(layer), layer.digest, layer.size))
+                layout.link(file, Descriptor(media_type=_layer_type(layer), digest=layer.digest, size=layer.size))
                 for layer, file in image.base.layers
             ]
             layers = [
-                layout.link(layer.path, Descriptor(OCI.layer, layer.digest, layer.size)) for layer in image.layers
+                layout.link(layer.path, Descriptor(media_type=OCI.layer, digest=layer.digest, size=layer.size))
+                for layer in image.layers
             ]
             config = layout.add(canonical(_config(image)), OCI.config)
             document = {

@@ -49,7 +49,7 @@ DOCKER: Final = Format(
 podman, following image-spec, leaves it out of an OCI image."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Descriptor:
     """What a blob is (image-spec, "Content Descriptors").
 
@@ -99,7 +99,7 @@ class LayoutWriter:
         """Add a blob; properties are those of `Descriptor`."""
         digest = digest_of(content)
         blob_path(self.directory, digest).write_bytes(content)
-        return Descriptor(media_type, digest, len(content), **properties)  # type: ignore[arg-type]
+        return Descriptor(media_type=media_type, digest=digest, size=len(content), **properties)  # type: ignore[arg-type]
 
     def add_document(self, document: Mapping[str, object], **properties: str) -> Descriptor:
         """Add a manifest or an index, whose media type it says itself."""
@@ -119,7 +119,7 @@ class LayoutWriter:
     def add_layer(self, path: Path, media_type: str) -> Descriptor:
         """Add a gzip-compressed layer."""
         digest = f"sha256:{storage.sha256_of(path)}"
-        return self.link(path, Descriptor(media_type, digest, path.stat().st_size))
+        return self.link(path, Descriptor(media_type=media_type, digest=digest, size=path.stat().st_size))
 
     def finish(self, title: str, image: Descriptor, tags: Sequence[str], referrers: Sequence[Descriptor]) -> None:
         """Write the layout's own index: the image once for each tag, then what refers to it."""
@@ -154,7 +154,7 @@ def blob_path(layout: Path, digest: str) -> Path:
     return layout / "blobs" / algorithm / encoded
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
     """A finished layout of one image.
 
@@ -212,19 +212,25 @@ def read_layout(path: Path) -> Layout:
     if not images or len({image.digest for image in images}) > 1:
         raise _damaged(path, "it does not hold one image")
     referrers = tuple(entry for entry in entries if entry.artifact_type)
-    return Layout(path, title, images[0], tuple(image.annotations[_TAG] for image in images), referrers)
+    return Layout(
+        path=path,
+        title=title,
+        image=images[0],
+        tags=tuple(image.annotations[_TAG] for image in images),
+        referrers=referrers,
+    )
 
 
 def read_descriptor(entry: Mapping[str, Any]) -> Descriptor:
     """A descriptor as it is written in a manifest or an index; raises KeyError if it is none."""
     platform = entry.get("platform")
     return Descriptor(
-        entry["mediaType"],
-        entry["digest"],
-        entry["size"],
-        f"{platform['os']}/{platform['architecture']}" if platform else "",
-        entry.get("artifactType", ""),
-        entry.get("annotations", {}),
+        media_type=entry["mediaType"],
+        digest=entry["digest"],
+        size=entry["size"],
+        platform=f"{platform['os']}/{platform['architecture']}" if platform else "",
+        artifact_type=entry.get("artifactType", ""),
+        annotations=entry.get("annotations", {}),
     )
 
 

@@ -122,7 +122,10 @@ def _refer(registry: Registry, subject: str, artifact: Descriptor, document: Map
     present = registry.manifest(tag)
     entries = json.loads(present)["manifests"] if present else []
     entry = Descriptor(
-        artifact.media_type, artifact.digest, artifact.size, artifact_type=document["artifactType"]
+        media_type=artifact.media_type,
+        digest=artifact.digest,
+        size=artifact.size,
+        artifact_type=document["artifactType"],
     ).document()
     others = [other for other in entries if other["digest"] != artifact.digest]
     index = canonical({"schemaVersion": 2, "mediaType": INDEX, "manifests": [*others, entry]})

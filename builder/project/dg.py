@@ -167,7 +167,15 @@ def _location(project: _Config, workspace: Path | None) -> Location:
     if registry is None and "image" in settings:
         notices += (image_notice(name, project.origin("project", "image")),)
     notices += tuple(unknown_key(key, name, origins[key]) for key in unknown_keys(build))
-    return Location(name, SourceTree(directory, here.project), source, settings, where, registry, notices)
+    return Location(
+        name=name,
+        tree=SourceTree(directory, here.project),
+        code_source=source,
+        settings=settings,
+        origin=where,
+        registry=registry,
+        notices=notices,
+    )
 
 
 def _code_source(project: _Config) -> tuple[str, str]:

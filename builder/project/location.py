@@ -28,7 +28,7 @@ class SourceTree(NamedTuple):
     project: Path
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Location:
     """One code location.
 
@@ -57,7 +57,14 @@ class Location:
 
         :param directory: of the file that declares it.
         """
-        return cls(name, SourceTree(directory, directory), ("module_name", ""), {}, origin, problem=problem)
+        return cls(
+            name=name,
+            tree=SourceTree(directory, directory),
+            code_source=("module_name", ""),
+            settings={},
+            origin=origin,
+            problem=problem,
+        )
 
 
 @dataclass(frozen=True, slots=True)

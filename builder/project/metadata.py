@@ -14,7 +14,7 @@ from builder.project.lines import line_of_text
 from builder.project.toml_file import TomlFile
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Metadata:
     """The part of a package's core metadata that building needs.
 
@@ -86,11 +86,11 @@ def static_metadata(pyproject: TomlFile) -> Metadata | None:
         requires += [with_extra(text, extra) for text in _texts(texts, key, pyproject)]
     requires_python = project.get("requires-python", "")
     return Metadata(
-        name,
-        tuple(requires),
-        requires_python if isinstance(requires_python, str) else "",
-        pyproject.path,
-        tuple(optional),
+        name=name,
+        requires=tuple(requires),
+        requires_python=requires_python if isinstance(requires_python, str) else "",
+        manifest=pyproject.path,
+        extras=tuple(optional),
     )
 
 

@@ -87,7 +87,9 @@ def _line(parsed: ParsedLine, text: str, origin: Origin) -> RequirementLine:
     hashes = tuple(
         f"{name}:{digest}" for name, digests in (parsed.opts.hashes or {}).items() for digest in digests
     )
-    return RequirementLine(text.strip(), origin, hashes, parsed.is_editable, parsed.constraint)
+    return RequirementLine(
+        text=text.strip(), origin=origin, hashes=hashes, editable=parsed.is_editable, constraint=parsed.constraint
+    )
 
 
 def _options(parsed: ParsedLine, origin: Origin) -> Iterator[str]:

@@ -53,7 +53,7 @@ class RequestedExtras:
 NO_EXTRAS: Final = RequestedExtras()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Requirements:
     """Everything that a project asks for.
 
@@ -89,8 +89,8 @@ def read_requirements(
     lock = find_lock(directory)
     notices = _not_read(directory, lock)
     if lock is not None and lock.name != "poetry.lock":
-        return Requirements(directory, lock=lock, wanted=wanted, notices=notices)
-    collector = _Collector(directory, markers, build)
+        return Requirements(directory=directory, lock=lock, wanted=wanted, notices=notices)
+    collector = _Collector(project=directory, markers=markers, build=build)
     collector.add_package(directory, frozenset(wanted.extras), Origin(directory))
     collector.check_extras(wanted.extras)
     collector.add_groups(wanted.groups)
@@ -127,7 +127,7 @@ def find_lock(directory: Path) -> Path | None:
     return lock if lock.is_file() else None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class _Collector:
     project: Path
     markers: Mapping[str, str]
@@ -248,7 +248,7 @@ class _Collector:
             if required_name(line.text) not in names:
                 lines.setdefault((line.text, line.hashes, str((line.index or {}).get("url", ""))), line)
         return Requirements(
-            self.project,
+            directory=self.project,
             lines=tuple(lines.values()),
             constraints=tuple(line for line in self.constraints if required_name(line.text) not in names),
             options=tuple(dict.fromkeys(self.options)),
@@ -265,7 +265,9 @@ class _Collector:
             case LocalSource(path):
                 self._add_path(path, frozenset(requirement.extras), origin)
             case IndexSource(table):
-                self.lines.append(RequirementLine(expand(str(requirement), origin), origin, index=table))
+                self.lines.append(
+                    RequirementLine(text=expand(str(requirement), origin), origin=origin, index=table)
+                )
             case str(url) if "{" in without_references(url):
                 raise ProjectError(
                     f"`{url}` is no URL: what is in braces is for hatchling, which does not build this project",
@@ -276,9 +278,9 @@ class _Collector:
                 self._add_path(path_of_url(url, directory), frozenset(requirement.extras), origin)
             case str(text) if requirement.url is None:
                 # uv puts no variables into its own tables, but would do so where it reads a requirement.
-                self.lines.append(RequirementLine(text.replace("${", "$%7B"), origin))
+                self.lines.append(RequirementLine(text=text.replace("${", "$%7B"), origin=origin))
             case _:
-                self.lines.append(RequirementLine(expand(str(requirement), origin), origin))
+                self.lines.append(RequirementLine(text=expand(str(requirement), origin), origin=origin))
 
     def _add_line(self, line: RequirementLine) -> None:
         """A line of a requirements file: a path is followed, all else is for the resolver."""
@@ -316,7 +318,7 @@ class _Collector:
             self.pending.append((path, extras, origin))
         elif path.is_file() and path.name.endswith(ARCHIVES):
             name = archive_name(path.name) + (f"[{','.join(sorted(extras))}]" if extras else "")
-            self.lines.append(RequirementLine(f"{name} @ {path.as_uri()}", origin, hashes))
+            self.lines.append(RequirementLine(text=f"{name} @ {path.as_uri()}", origin=origin, hashes=hashes))
         else:
             what = "is neither a directory nor a wheel or sdist" if path.exists() else "does not exist"
             raise ProjectError(

@@ -9,7 +9,7 @@ from pathlib import Path
 from builder.errors import Origin
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RequirementLine:
     """One requirement or constraint of a requirements file.
 

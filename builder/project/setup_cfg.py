@@ -29,7 +29,9 @@ def read_setup_cfg(directory: Path) -> Metadata | None:
     for extra, texts in extras.items():
         requires += [with_extra(text, extra) for text in _listed(texts)]
     requires_python = parser.get("options", "python_requires", fallback="")
-    return Metadata(name, tuple(requires), requires_python, path, tuple(extras))
+    return Metadata(
+        name=name, requires=tuple(requires), requires_python=requires_python, manifest=path, extras=tuple(extras)
+    )
 
 
 def _listed(value: str) -> list[str]:

@@ -62,7 +62,7 @@ class WalkedLink(NamedTuple):
     target: str
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Walked:
     """What a walk found.
 
@@ -88,7 +88,7 @@ class _Verdict(Enum):
     LEFT = "left out"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _WalkedDirectory:
     """A directory to be walked.
 
@@ -136,13 +136,15 @@ def repository_of(directory: str) -> str | None:
 
 class _Walker:
     def __init__(self, root: str, include: IncludePatterns, out_dir: str | None) -> None:
-        self.walked = Walked(root, repository_of(root))
+        self.walked = Walked(root=root, repository=repository_of(root))
         self._include = include
         self._out_dir = out_dir
 
     def run(self) -> None:
         root = self.walked.root
-        self._pending = [_WalkedDirectory(root, "", self.walked.repository, mounts=((root, ""),))]
+        self._pending = [
+            _WalkedDirectory(directory=root, prefix="", repository=self.walked.repository, mounts=((root, ""),))
+        ]
         while self._pending:
             self._directory(self._pending.pop())
 

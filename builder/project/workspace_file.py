@@ -79,7 +79,9 @@ def _usable_location(
         if merged.get("image") is not None:
             notices += (image_notice(name, document.origin(*key, "image")),)
     notices += tuple(unknown_key(part, name, document.origin(*key, "build", part)) for part in unknown_keys(build))
-    return Location(name, tree, source, merged, where, registry, notices)
+    return Location(
+        name=name, tree=tree, code_source=source, settings=merged, origin=where, registry=registry, notices=notices
+    )
 
 
 def build_directory(value: object, base: Path, name: str, where: Origin) -> Path:

@@ -280,7 +280,13 @@ def _parse(text: str, directory: Path) -> Metadata:
     message = email.parser.HeaderParser().parsestr(text.replace(_ABOVE, above))
     requires = tuple(" ".join(value.split()) for value in message.get_all("Requires-Dist", []))
     extras = tuple(message.get_all("Provides-Extra", []))
-    return Metadata(message["Name"], requires, message.get("Requires-Python", ""), _manifest(directory), extras)
+    return Metadata(
+        name=message["Name"],
+        requires=requires,
+        requires_python=message.get("Requires-Python", ""),
+        manifest=_manifest(directory),
+        extras=extras,
+    )
 
 
 def _manifest(directory: Path) -> Path:

@@ -39,7 +39,7 @@ def asking_for_dagster_cloud(requirements: Requirements) -> Requirements:
     names = [required_name(line.text) for line in lines]
     place = names.index("dagster") if "dagster" in names else len(lines)
     origin = lines[place].origin if place < len(lines) else Origin(requirements.directory)
-    lines.insert(place, RequirementLine(NAME, origin))
+    lines.insert(place, RequirementLine(text=NAME, origin=origin))
     return replace(requirements, lines=tuple(lines))
 
 
@@ -51,7 +51,7 @@ def locked_with_dagster_cloud(lock: Lock, requirements: Requirements, target: Ta
     path = requirements.lock or requirements.directory
     version = lock.version_of("dagster")
     pins = [f"{name}=={pinned}" for name, pinned in lock.versions.items() if pinned]
-    asked = (RequirementLine(f"{NAME}=={version}", Origin(path)),)
+    asked = (RequirementLine(text=f"{NAME}=={version}", origin=Origin(path)),)
     bare = replace(requirements, lines=asked, constraints=(), lock=None)
     try:
         text = compile_requirements(bare, target, read_indexes(requirements.directory), pins).stdout

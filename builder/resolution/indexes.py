@@ -38,7 +38,7 @@ from builder.resolution.uv_configuration import (
 _OPTIONS: Final = ("--index-url", "--extra-index-url", "--find-links", "--no-index")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Indexes:
     """Where the distributions of a project come from, and how they are reached.
 
@@ -118,7 +118,7 @@ def local_path(place: str) -> Path | None:
     return None if parts.scheme else Path(place)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _IndexUrls:
     """Indexes and find-links locations that uv has to be told of.
 
@@ -151,7 +151,7 @@ def _places(options: Sequence[str], pip: PipConfiguration, uv: UvConfiguration) 
         said[name] += shlex.split(value) if name == "--find-links" else [value]
     find_links = tuple(dict.fromkeys([*said["--find-links"], *pip.find_links]))
     if said["--no-index"] or (pip.no_index and not said["--index-url"]):
-        return _IndexUrls("", (), find_links, no_index=True, merged=False)
+        return _IndexUrls(default="", extra=(), find_links=find_links, no_index=True, merged=False)
     own = next(reversed(said["--index-url"]), "")
     default = own or pip.index_url
     extra = tuple(dict.fromkeys([*said["--extra-index-url"], *(() if own else pip.extra_index_urls)]))
@@ -161,7 +161,7 @@ def _places(options: Sequence[str], pip: PipConfiguration, uv: UvConfiguration) 
     if merged:
         # Of equal versions uv takes that of the first index: a lock should rather name a URL than a path.
         default, extra = extra[-1], (default or _public_index(), *extra[:-1])
-    return _IndexUrls(default, extra, find_links, no_index=False, merged=merged)
+    return _IndexUrls(default=default, extra=extra, find_links=find_links, no_index=False, merged=merged)
 
 
 def _default_of_uv() -> str:

@@ -44,7 +44,7 @@ Hashes = dict[str, frozenset[str]]
 """Normalised name → the sha256 digests that the user's requirements allow."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Distribution:
     """One distribution of a lock, as it will be fetched.
 
@@ -211,7 +211,14 @@ def _distribution(package: Package, choice: Choice, base: Path) -> Distribution:
         url = choice.url or choice.path or ""
         repository = url.rstrip("/").rpartition("/")[2]
         return Distribution(
-            package.name, version, "git", url, repository, choice.commit_id, None, choice.subdirectory
+            name=package.name,
+            version=version,
+            kind="git",
+            location=url,
+            filename=repository,
+            digest=choice.commit_id,
+            size=None,
+            subdirectory=choice.subdirectory,
         )
     location: str | Path = choice.url or base / (choice.path or "")
     if choice.url and choice.url.startswith("file:"):
@@ -224,15 +231,15 @@ def _distribution(package: Package, choice: Choice, base: Path) -> Distribution:
     subdirectory = choice.subdirectory if isinstance(choice, PackageArchive) else None
     kind: Literal["wheel", "sdist"] = "wheel" if filename.endswith(".whl") else "sdist"
     return Distribution(
-        package.name,
-        version or _version(filename),
-        kind,
-        location,
-        filename,
-        digest,
-        choice.size,
-        subdirectory,
-        choice.upload_time,
+        name=package.name,
+        version=version or _version(filename),
+        kind=kind,
+        location=location,
+        filename=filename,
+        digest=digest,
+        size=choice.size,
+        subdirectory=subdirectory,
+        uploaded=choice.upload_time,
     )
 
 

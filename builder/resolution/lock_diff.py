@@ -32,7 +32,7 @@ class LockEntry:
         return ", ".join(self.versions) or "?"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LockDiff:
     """What changed from an old lock to a new one, each sorted by name.
 

@@ -27,7 +27,7 @@ _WITHOUT_EQUIVALENT: Final = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PipConfiguration:
     """What the user has told pip; URLs may hold credentials, which are never to be shown.
 

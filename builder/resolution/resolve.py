@@ -116,7 +116,7 @@ def _resolve_anew(requirements: Requirements, target: Target, indexes: Indexes) 
 
     def newest(names: list[str]) -> dict[str, str]:
         indexed = {required_name(line.text): line.index for line in requirements.lines if line.index}
-        lines = (RequirementLine(name, Origin(Path()), index=indexed.get(name)) for name in names)
+        lines = (RequirementLine(text=name, origin=Origin(Path()), index=indexed.get(name)) for name in names)
         bare = replace(requirements, lines=tuple(lines))
         lock = tomllib.loads(compile_requirements(bare, target, indexes, with_dependencies=False).stdout)
         return {package["name"]: package["version"] for package in lock["packages"]}
@@ -237,7 +237,7 @@ def _check_versions(resolution: Resolution, requirements: Requirements) -> None:
 def _of_both(resolution: Resolution, requirements: Requirements) -> str:
     """Requirements for the newest version that `dagster` and `dagster-cloud` both have."""
     names = ("dagster-cloud", "dagster")
-    bare = replace(requirements, lines=tuple(RequirementLine(name, Origin(Path())) for name in names))
+    bare = replace(requirements, lines=tuple(RequirementLine(text=name, origin=Origin(Path())) for name in names))
     version = "X.Y.Z"
     if requirements.lock is None:
         with contextlib.suppress(ResolutionError, FetchError):

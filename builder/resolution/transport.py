@@ -27,7 +27,7 @@ class Credentials(NamedTuple):
     password: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Transport:
     """How hosts are reached.
 

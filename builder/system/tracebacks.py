@@ -37,7 +37,7 @@ class Frame:
     text: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RaisedError:
     """An exception that was raised in another process.
 

@@ -24,7 +24,7 @@ _RELATIVE: Final = "attempted relative import with no known parent package"
 _BUILT_IN: Final = "DAGSTER_CLOUD_"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FailureContext:
     """What is known of a location besides the error.
 

@@ -40,7 +40,7 @@ class CodeSource:
     working_directory: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Definitions:
     """The names of what a location defines, sorted."""
 
@@ -196,11 +196,11 @@ def _read(answer: Mapping[str, Any]) -> Loaded | Raised:
 
 def _raised(error: Mapping[str, Any]) -> RaisedError:
     return RaisedError(
-        error["kind"],
-        error["message"],
-        tuple(Frame(*frame) for frame in error["frames"]),
-        None if error["cause"] is None else _raised(error["cause"]),
-        error["attributes"],
+        kind=error["kind"],
+        message=error["message"],
+        frames=tuple(Frame(*frame) for frame in error["frames"]),
+        cause=None if error["cause"] is None else _raised(error["cause"]),
+        attributes=error["attributes"],
     )
 
 

@@ -214,15 +214,15 @@ class Verifier:
     ) -> VerifyResult:
         given = {"DAGSTER_CLOUD_LOCATION_NAME", *self._environment}
         context = FailureContext(
-            item.code,
-            item.python_version,
-            item.directory,
-            item.project,
-            item.declared,
-            _packed(item.source),
-            source.site_packages,
-            deps.site_packages,
-            frozenset(os.environ) - frozenset(process.clean_environment()) - given,
+            code=item.code,
+            python_version=item.python_version,
+            directory=item.directory,
+            project=item.project,
+            declared=item.declared,
+            packed=_packed(item.source),
+            source=source.site_packages,
+            deps=deps.site_packages,
+            variables=frozenset(os.environ) - frozenset(process.clean_environment()) - given,
         )
         if isinstance(result, Loaded):
             warnings = tuple(_at_home(notice, context) for notice in result.warnings)
@@ -263,7 +263,7 @@ def _failure(result: Raised | Died, context: FailureContext, timeout: float) -> 
         told = cut(result.error, site_packages)
         explanation = explain(result, told, context)
     else:
-        told = cut(RaisedError("", result.output, result.frames), site_packages)
+        told = cut(RaisedError(kind="", message=result.output, frames=result.frames), site_packages)
         explanation = _of_death(result, timeout)
     if explanation.of_workspace:
         return LoadError(explanation.what, where=context.declared, remedy=explanation.remedy)

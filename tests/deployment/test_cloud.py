@@ -456,17 +456,34 @@ def test_agents_on_harbor_take_no_pex_files(
     assert cloud.takes_pex("prod") is not harbor
 
 
-COMMIT = Commit("1a2b3c", 1700000000.5, "Fix it", "Ann", "ann@example.org", "https://git/c", "https://git/a.png")
+COMMIT = Commit(
+    hash="1a2b3c",
+    timestamp=1700000000.5,
+    message="Fix it",
+    author_name="Ann",
+    author_email="ann@example.org",
+    url="https://git/c",
+    avatar_url="https://git/a.png",
+)
 
 
 def branch(base: str | None = None, pull_request: PullRequest | None = None) -> BranchDeployment:
     return BranchDeployment(
-        "acme/dags", "fix", "https://git/tree/fix", COMMIT, pull_request, "OPEN", base, GitMetadata("1a2b3c")
+        repository="acme/dags",
+        branch="fix",
+        branch_url="https://git/tree/fix",
+        commit=COMMIT,
+        pull_request=pull_request,
+        status="OPEN",
+        base_deployment=base,
+        git=GitMetadata(commit_hash="1a2b3c"),
     )
 
 
 def test_a_branch_deployment_gets_all_that_is_known(cloud: DagsterCloudClient, server: CloudServer) -> None:
-    pull_request = PullRequest("7", "https://git/pull/7", "CLOSED", "fix", None)
+    pull_request = PullRequest(
+        number="7", url="https://git/pull/7", status="CLOSED", branch="fix", branch_url=None
+    )
 
     name = cloud.create_or_update_branch_deployment(branch("prod", pull_request))
 

@@ -14,7 +14,14 @@ from builder.deployment.document import location_document
 from builder.project.workspace_file import read_workspace_file
 
 PEX_TAG = "files=deps-1.pex:source-2.pex"
-GIT = GitMetadata("1a2b3c", "https://git/tree/1a2b3c", "github", "acme", "dags", "main")
+GIT = GitMetadata(
+    commit_hash="1a2b3c",
+    url="https://git/tree/1a2b3c",
+    provider="github",
+    repo_owner="acme",
+    repo_name="dags",
+    base_branch="main",
+)
 
 CODE_SOURCES = [
     {"module_name": "sales.definitions"},
@@ -66,7 +73,7 @@ def real(path: Path, *, image: str | None = None, git: GitMetadata = GIT) -> dic
 @pytest.mark.parametrize("source", CODE_SOURCES, ids=lambda source: next(iter(source)))
 @pytest.mark.parametrize("settings", SETTINGS, ids=lambda settings: next(iter(settings), "nothing"))
 @pytest.mark.parametrize("image", [None, "base:1"])
-@pytest.mark.parametrize("git", [GIT, GitMetadata("1a2b3c"), GitMetadata()])
+@pytest.mark.parametrize("git", [GIT, GitMetadata(commit_hash="1a2b3c"), GitMetadata()])
 def test_the_document_is_the_real_clients(
     tmp_path: Path, source: dict[str, str], settings: dict[str, Any], image: str | None, git: GitMetadata
 ) -> None:

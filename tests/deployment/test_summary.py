@@ -22,8 +22,8 @@ from builder.terminal.github_log import append_summary, write_outputs
 
 CHANGES = DependencyChanges((("polars", "1.0"),), (("pandas", "2.2"),), (("dagster", "1.13.26", "1.13.27"),))
 READY = LocationSummary(
-    "sales",
-    "ready",
+    name="sales",
+    state="ready",
     url="https://hooli.dagster.cloud/prod/locations/sales",
     pex_tag="files=deps-a.pex:source-b.pex",
     deps_size=63_000_000,
@@ -32,17 +32,17 @@ READY = LocationSummary(
     seconds=12.34,
     changes=CHANGES,
 )
-FAILED = LocationSummary("stock", "failed", error="no `x`\nin it", error_where="stock/defs.py:3")
+FAILED = LocationSummary(name="stock", state="failed", error="no `x`\nin it", error_where="stock/defs.py:3")
 
 
 def outcome(*locations: LocationSummary) -> RunSummary:
     return RunSummary(
-        "prod",
-        "https://hooli.dagster.cloud/prod",
-        "0123456789abcdef",
-        "https://github.com/hooli/data/commit/0123456789abcdef",
-        "https://github.com/hooli/data/actions/runs/1",
-        locations,
+        deployment="prod",
+        deployment_url="https://hooli.dagster.cloud/prod",
+        commit_hash="0123456789abcdef",
+        commit_url="https://github.com/hooli/data/commit/0123456789abcdef",
+        run_url="https://github.com/hooli/data/actions/runs/1",
+        locations=locations,
     )
 
 
@@ -84,7 +84,7 @@ def test_the_job_summary_tells_what_became_of_each_location() -> None:
 
 
 def test_the_comment_tells_the_same_in_short() -> None:
-    building, halted = LocationSummary("a", "building"), LocationSummary("b", "stopped")
+    building, halted = LocationSummary(name="a", state="building"), LocationSummary(name="b", state="stopped")
     body = shown(comment_body(outcome(READY, FAILED, building, halted)))
     assert "Locations: 1 failed, 1 stopped, 1 building, 1 ready\n" in body
     assert (
@@ -101,11 +101,29 @@ def test_the_comment_tells_the_same_in_short() -> None:
 
 
 def test_what_is_not_known_is_left_out() -> None:
-    body = comment_body(RunSummary("my-branch", None, None, None, None, (LocationSummary("a", "building"),)))
+    body = comment_body(
+        RunSummary(
+            deployment="my-branch",
+            deployment_url=None,
+            commit_hash=None,
+            commit_url=None,
+            run_url=None,
+            locations=(LocationSummary(name="a", state="building"),),
+        )
+    )
     assert shown(body).splitlines()[0] == "**Dagster Cloud**: deployment `my-branch`"
-    body = comment_body(RunSummary(None, None, None, None, None, (LocationSummary("a", "built"),)))
+    body = comment_body(
+        RunSummary(
+            deployment=None,
+            deployment_url=None,
+            commit_hash=None,
+            commit_url=None,
+            run_url=None,
+            locations=(LocationSummary(name="a", state="built"),),
+        )
+    )
     assert body.splitlines()[0] == "**Dagster Cloud**"
-    unchanged = LocationSummary("a", "ready", changes=DependencyChanges((), (), ()))
+    unchanged = LocationSummary(name="a", state="ready", changes=DependencyChanges((), (), ()))
     assert "| ✅ ready | unchanged |" in comment_body(outcome(unchanged))
     assert "since the last deploy" not in job_summary(outcome(unchanged))
 
@@ -120,7 +138,7 @@ def test_changes_are_those_of_normalised_names() -> None:
 
 def test_of_many_changes_the_first_ten_are_shown() -> None:
     changes = dependency_changes({}, {f"part-{number:02}": "1" for number in range(25)})
-    text = shown(job_summary(outcome(LocationSummary("a", "ready", changes=changes))))
+    text = shown(job_summary(outcome(LocationSummary(name="a", state="ready", changes=changes))))
     assert "`part-09` `1` and 15 more\n" in text
     assert "part-10" not in text
 
@@ -134,15 +152,24 @@ ANYTHING = st.text(
 def test_no_name_has_a_meaning_in_markdown(name: str, version: str, url: str) -> None:
     changes = DependencyChanges(((name, version),), (), ())
     location = LocationSummary(
-        name,
-        "ready",
+        name=name,
+        state="ready",
         url="https://x/" + url.replace("\n", ""),
         pex_tag=name,
         error_where=name,
         error="x",
         changes=changes,
     )
-    text = job_summary(RunSummary(name, None, None, None, None, (location,)))
+    text = job_summary(
+        RunSummary(
+            deployment=name,
+            deployment_url=None,
+            commit_hash=None,
+            commit_url=None,
+            run_url=None,
+            locations=(location,),
+        )
+    )
     for words in re.findall("<code>(.*?)</code>", text, re.DOTALL):
         assert not re.search(r"[|`\n@<>\[\]()\\*_]|&(?!#\d+;)", words)
     lines = text.splitlines()
@@ -157,7 +184,7 @@ def test_no_name_has_a_meaning_in_markdown(name: str, version: str, url: str) ->
 @given(ANYTHING)
 @example("`````")
 def test_no_error_ends_its_block(error: str) -> None:
-    text = comment_body(outcome(LocationSummary("a", "failed", error=f"x\n{error}\n@everyone")))
+    text = comment_body(outcome(LocationSummary(name="a", state="failed", error=f"x\n{error}\n@everyone")))
     opening = re.search(r"^(`{3,})\n", text, re.MULTILINE)
     assert opening
     inside = text[opening.end() : text.rindex(opening[1])]
@@ -167,17 +194,28 @@ def test_no_error_ends_its_block(error: str) -> None:
 
 @pytest.mark.parametrize("url", ["javascript:alert(1)", "x", "", "data:text/html,x"])
 def test_only_links_into_the_web_are_links(url: str) -> None:
-    text = comment_body(RunSummary("prod", url, "abc", url, url, (LocationSummary("a", "ready", url=url),)))
+    text = comment_body(
+        RunSummary(
+            deployment="prod",
+            deployment_url=url,
+            commit_hash="abc",
+            commit_url=url,
+            run_url=url,
+            locations=(LocationSummary(name="a", state="ready", url=url),),
+        )
+    )
     assert "](" not in text
 
 
 @pytest.mark.parametrize("count", [50, 600])
 def test_it_is_never_too_long_and_failures_come_first(count: int) -> None:
     locations = [
-        LocationSummary(f"{'|' * 90}{number}", "ready", pex_tag="x" * 150, changes=CHANGES)
+        LocationSummary(name=f"{'|' * 90}{number}", state="ready", pex_tag="x" * 150, changes=CHANGES)
         for number in range(count)
     ]
-    failures = [LocationSummary(f"bad{number}", "failed", error="ü" * 9000) for number in range(count // 2)]
+    failures = [
+        LocationSummary(name=f"bad{number}", state="failed", error="ü" * 9000) for number in range(count // 2)
+    ]
     for text in (comment_body(outcome(*locations, *failures)), job_summary(outcome(*locations, *failures))):
         assert len(text.encode()) < 60_000
         assert "bad0" in text
@@ -213,7 +251,7 @@ def test_outputs_are_added_each_as_it_is_and_none_can_make_another(tmp_path: Pat
 def test_the_summary_is_added_without_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GITHUB_TOKEN", "ghs_the_token")
     path = tmp_path / "summary"
-    text = job_summary(outcome(LocationSummary("a ghs_the_token", "failed", error="at ghs_the_token")))
+    text = job_summary(outcome(LocationSummary(name="a ghs_the_token", state="failed", error="at ghs_the_token")))
     assert append_summary(path, text) is None
     assert append_summary(path, "bare ghs_the_token") is None
     written = html.unescape(path.read_text())

@@ -191,17 +191,17 @@ def _package(
         entry_points=scripts,
     )
     return BuiltPackage(
-        name,
-        VERSION,
-        (name.replace("-", "_"),),
-        ("dagster-webserver",) if scripts else (),
-        wheel.path.name,
-        wheel.sha256,
-        wheel.path.stat().st_size,
-        requires,
-        "core",
-        bool(scripts),
-        f"What {name} is, in one line",
+        name=name,
+        version=VERSION,
+        import_names=(name.replace("-", "_"),),
+        console_scripts=("dagster-webserver",) if scripts else (),
+        wheel=wheel.path.name,
+        sha256=wheel.sha256,
+        size=wheel.path.stat().st_size,
+        requires=requires,
+        family="core",
+        has_webapp=bool(scripts),
+        summary=f"What {name} is, in one line",
     )
 
 

@@ -272,7 +272,7 @@ def test_a_blob_is_fetched_whole_or_not_at_all(
 ) -> None:
     digest = digest_of(LAYER)
     registry.blobs["acme/base"] = {digest: LAYER}
-    blob = Descriptor(OCI.layer, digest, len(LAYER))
+    blob = Descriptor(media_type=OCI.layer, digest=digest, size=len(LAYER))
     with Registry(registry.host, "acme/base", Credentials(USER, PASSWORD), push=False, timeout=10) as connected:
         registry.inject("GET", "/blobs/", fault, times=1)
         connected.pull_blob(blob, tmp_path / "blob")

@@ -281,7 +281,7 @@ def test_everything_else_is_asked_of_the_build_backend(tmp_path: Path) -> None:
     def backend(directory: Path) -> Metadata:
         asked.append(directory)
         requires = ("dagster", "six; extra == 'x'", "tomli ; python_version < '3.9'")
-        return Metadata("app", requires, "", directory / "setup.py")
+        return Metadata(name="app", requires=requires, requires_python="", manifest=directory / "setup.py")
 
     found = read_requirements(tmp_path, MARKERS, backend)
     assert asked == [tmp_path]

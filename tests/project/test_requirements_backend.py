@@ -47,7 +47,12 @@ def test_the_backend_is_asked_where_it_may_make_something_else_of_the_table(
 
     def answer(directory: Path) -> Metadata:
         assert directory == app
-        return Metadata("app", ("dagster", f"shared @ {shared.as_uri()}"), "", app / "pyproject.toml")
+        return Metadata(
+            name="app",
+            requires=("dagster", f"shared @ {shared.as_uri()}"),
+            requires_python="",
+            manifest=app / "pyproject.toml",
+        )
 
     found = read_requirements(app, MARKERS, answer)
     assert texts(found) == ["dagster", "pytz"]

@@ -299,7 +299,7 @@ def test_find_links_without_an_index(place: Place, monkeypatch: pytest.MonkeyPat
 def test_a_resolution_is_used_again_only_while_nothing_but_the_public_index_and_this_machine_has_a_say(
     place: Place,
 ) -> None:
-    requirements = Requirements(place.root / "project")
+    requirements = Requirements(directory=place.root / "project")
 
     def remembered() -> Path | None:
         return resolution_cache.entry_path(requirements, TARGET, read_indexes(requirements.directory))

@@ -121,9 +121,11 @@ def test_hashes_of_the_requirements_choose_among_the_files() -> None:
 
 def test_hashes_of_two_versions_of_a_requirement_are_all_allowed() -> None:
     lines = [
-        RequirementLine("x==1 ; python_version < '3.12'", ORIGIN, (f"sha256:{A}", f"sha512:{C}")),
-        RequirementLine("X==2 ; python_version >= '3.12'", ORIGIN, (f"sha256:{B}",)),
-        RequirementLine("without", ORIGIN),
+        RequirementLine(
+            text="x==1 ; python_version < '3.12'", origin=ORIGIN, hashes=(f"sha256:{A}", f"sha512:{C}")
+        ),
+        RequirementLine(text="X==2 ; python_version >= '3.12'", origin=ORIGIN, hashes=(f"sha256:{B}",)),
+        RequirementLine(text="without", origin=ORIGIN),
     ]
     assert allowed_hashes(lines) == {"x": {A, B}}
 

@@ -29,7 +29,7 @@ def locked(**versions: tuple[str, int]) -> str:
 
 
 def asked(*texts: str) -> list[RequirementLine]:
-    return [RequirementLine(text, Origin(PLACE, number)) for number, text in enumerate(texts, 1)]
+    return [RequirementLine(text=text, origin=Origin(PLACE, number)) for number, text in enumerate(texts, 1)]
 
 
 def look(

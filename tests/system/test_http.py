@@ -89,7 +89,14 @@ def _store(host: str) -> None:
 
 def _index(host: str) -> None:
     digest = hashlib.sha256(WHEEL).hexdigest()
-    wheel = Distribution("x", "1", "wheel", f"https://{host}/x-1-py3-none-any.whl", "x-1-py3-none-any.whl", digest)
+    wheel = Distribution(
+        name="x",
+        version="1",
+        kind="wheel",
+        location=f"https://{host}/x-1-py3-none-any.whl",
+        filename="x-1-py3-none-any.whl",
+        digest=digest,
+    )
     transport = read_indexes(Path()).transport
     # uv, which resolves, gets the same authorities.
     assert {"SSL_CERT_FILE", "SSL_CERT_DIR"} & transport.variables().keys()

@@ -24,14 +24,14 @@ DEPS = "/venvs/2e/lib/python3.11/site-packages"
 
 def context(directory: Path | None = None, code: CodeSource | None = None, *packed: str) -> FailureContext:
     return FailureContext(
-        code or CodeSource("module_name", "app"),
-        "3.11",
-        directory,
-        directory,
-        Origin(directory / "dagster_cloud.yaml", 3) if directory else None,
-        frozenset(packed),
-        Path(SITE),
-        Path(DEPS),
+        code=code or CodeSource("module_name", "app"),
+        python_version="3.11",
+        directory=directory,
+        project=directory,
+        declared=Origin(directory / "dagster_cloud.yaml", 3) if directory else None,
+        packed=frozenset(packed),
+        source=Path(SITE),
+        deps=Path(DEPS),
     )
 
 
@@ -41,7 +41,7 @@ def explained(error: RaisedError, known: FailureContext, *, loadable: tuple[str,
 
 def missing(module: str, *frames: Frame) -> RaisedError:
     message = f"ModuleNotFoundError: No module named {module!r}\n"
-    return RaisedError("ModuleNotFoundError", message, frames, attributes={"module": module})
+    return RaisedError(kind="ModuleNotFoundError", message=message, frames=frames, attributes={"module": module})
 
 
 HERE = Frame(f"{ROOT}/app/__init__.py", 1, "<module>", "import something")
@@ -55,9 +55,16 @@ def test_a_server_s_traceback_is_cut_to_the_user_s_frames() -> None:
         f'  File "{SITE}/shared/money.py", line 7, in parse\n    return Decimal(text)\n',
         f'  File "{ROOT}/../dbt/run.py", line 9, in go\n',
     ]
-    root = RaisedError("KeyError", "KeyError: 'EUR'\n", parse_stack(stack))
-    own = RaisedError("RatesError", "app.rates.RatesError: no rate\n", parse_stack(stack[1:2]), cause=root)
-    error = RaisedError("DagsterUserCodeLoadError", "dagster._core.errors.DagsterUserCodeLoadError: oh", (), own)
+    root = RaisedError(kind="KeyError", message="KeyError: 'EUR'\n", frames=parse_stack(stack))
+    own = RaisedError(
+        kind="RatesError", message="app.rates.RatesError: no rate\n", frames=parse_stack(stack[1:2]), cause=root
+    )
+    error = RaisedError(
+        kind="DagsterUserCodeLoadError",
+        message="dagster._core.errors.DagsterUserCodeLoadError: oh",
+        frames=(),
+        cause=own,
+    )
     assert find_site_packages(error) == SITE
     told = cut(error, SITE)
     assert told.lines == (
@@ -78,14 +85,21 @@ def test_a_server_s_traceback_is_cut_to_the_user_s_frames() -> None:
 
 def test_of_an_endless_recursion_the_last_calls_are_shown() -> None:
     frames = tuple(Frame(f"{ROOT}/app.py", line, "f") for line in range(1, 1000))
-    told = cut(RaisedError("RecursionError", "RecursionError: maximum recursion depth exceeded", frames), SITE)
+    told = cut(
+        RaisedError(
+            kind="RecursionError", message="RecursionError: maximum recursion depth exceeded", frames=frames
+        ),
+        SITE,
+    )
     assert told.lines[0] == "(987 calls before)"
     assert told.lines[1:3] == ("app.py:988 in f", "app.py:989 in f")
     assert len(told.lines) == 14
 
 
 def test_what_cannot_be_explained_is_told_as_it_is() -> None:
-    error = RaisedError("ValueError", f"ValueError: bad file {ROOT}/conf/a.yaml\nsecond line", (HERE,))
+    error = RaisedError(
+        kind="ValueError", message=f"ValueError: bad file {ROOT}/conf/a.yaml\nsecond line", frames=(HERE,)
+    )
     assert explained(error, context()) == Explanation(
         "its code does not load: ValueError: bad file conf/a.yaml", None
     )
@@ -167,7 +181,9 @@ def test_a_code_source_that_is_not_there(tmp_path: Path) -> None:
 def test_a_missing_file(tmp_path: Path) -> None:
     def no_file(name: str) -> RaisedError:
         attributes = {"file": f"{ROOT}/{name}", "file_as_written": name}
-        return RaisedError("FileNotFoundError", "FileNotFoundError: …", (HERE,), attributes=attributes)
+        return RaisedError(
+            kind="FileNotFoundError", message="FileNotFoundError: …", frames=(HERE,), attributes=attributes
+        )
 
     found = explained(no_file("rates.csv"), context(tmp_path, None, "app/data/rates.csv"))
     assert found.what == "there is no `rates.csv` in the working directory, which is the build directory"
@@ -247,11 +263,15 @@ def test_an_environment_variable_that_dagster_misses() -> None:
     message = (
         "DagsterInvalidConfigError: …\nPost processing … You have attempted to fetch the environment variable"
     )
-    error = RaisedError("DagsterInvalidConfigError", f'{message} "API_KEY" which is not set. In order …')
+    error = RaisedError(
+        kind="DagsterInvalidConfigError", message=f'{message} "API_KEY" which is not set. In order …'
+    )
     found = explained(error, context())
     assert found.what == "its code needs the environment variable `API_KEY`, which is not set"
     key = {"key": "DAGSTER_CLOUD_DEPLOYMENT_NAME"}
-    error = RaisedError("KeyError", "KeyError: …", (Frame("<frozen os>", 1, "__getitem__"),), attributes=key)
+    error = RaisedError(
+        kind="KeyError", message="KeyError: …", frames=(Frame("<frozen os>", 1, "__getitem__"),), attributes=key
+    )
     remedy = "The server sets it; for this check, give it with --env DAGSTER_CLOUD_DEPLOYMENT_NAME=VALUE"
     assert explained(error, context()).remedy == remedy
 
@@ -267,14 +287,18 @@ def test_where_a_native_library_comes_from() -> None:
 def test_what_dagster_says_of_definitions() -> None:
     code = CodeSource("python_file", "app/main.py")
     nothing = RaisedError(
-        "DagsterInvariantViolationError", 'No Definitions, RepositoryDefinition, … found in "x".'
+        kind="DagsterInvariantViolationError", message='No Definitions, RepositoryDefinition, … found in "x".'
     )
     assert explained(nothing, context(None, code)).what == "`app/main.py` defines nothing that can be loaded"
-    relative = RaisedError("ImportError", "ImportError: attempted relative import with no known parent package")
+    relative = RaisedError(
+        kind="ImportError", message="ImportError: attempted relative import with no known parent package"
+    )
     remedy = "Write `module_name: app.main` instead of `python_file: app/main.py` in the workspace file"
     assert explained(relative, context(None, code)).remedy == remedy
     named = CodeSource("module_name", "app", attribute="definitions")
-    unknown = RaisedError("DagsterInvariantViolationError", "definitions not found in module app. dir: []")
+    unknown = RaisedError(
+        kind="DagsterInvariantViolationError", message="definitions not found in module app. dir: []"
+    )
     assert explained(unknown, context(None, named)).remedy == (
         "Correct or remove `attribute: definitions` in the workspace file"
     )
@@ -283,12 +307,17 @@ def test_what_dagster_says_of_definitions() -> None:
 def test_a_file_that_hides_a_module_is_named() -> None:
     frame = Frame(f"{ROOT}/code.py", 3, "<module>", "@dg.asset")
     message = "AttributeError: partially initialized module 'dagster' has no attribute 'asset' (circular import)\n"
-    found = explained(RaisedError("AttributeError", message, (frame,)), context(None, None, "app.py", "code.py"))
+    found = explained(
+        RaisedError(kind="AttributeError", message=message, frames=(frame,)),
+        context(None, None, "app.py", "code.py"),
+    )
     assert found.what == "the project's `code.py` hides Python's own module `code` from everything that imports it"
     assert found.remedy is not None
     assert "another name" in found.remedy
     # A circular import of one's own modules hides nothing.
     own = Frame(f"{ROOT}/app.py", 3, "<module>", "import other")
     message = "ImportError: cannot import name 'x' from partially initialized module 'other'\n"
-    found = explained(RaisedError("ImportError", message, (own,)), context(None, None, "app.py", "other.py"))
+    found = explained(
+        RaisedError(kind="ImportError", message=message, frames=(own,)), context(None, None, "app.py", "other.py")
+    )
     assert "hides" not in found.what

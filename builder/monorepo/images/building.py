@@ -38,7 +38,7 @@ _TAG: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _SHORT: Final = 7
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ImageRequest:
     """What to make an image of.
 
@@ -123,12 +123,12 @@ def _build_platform(
     if not package.import_names:
         raise PackagesError(f"package `{package.name}` installs nothing that could be imported")
     recipe = ImageBuild(
-        context,
-        "webserver" if package.name == _WEBSERVER else "package",
-        staged.platform,
-        request.wheelhouse.source_date_epoch,
-        {"BASE": request.base, "PACKAGE": package.name, "IMPORT_NAMES": " ".join(package.import_names)},
-        labels(request),
+        context=context,
+        stage="webserver" if package.name == _WEBSERVER else "package",
+        platform=staged.platform,
+        epoch=request.wheelhouse.source_date_epoch,
+        arguments={"BASE": request.base, "PACKAGE": package.name, "IMPORT_NAMES": " ".join(package.import_names)},
+        labels=labels(request),
     )
     exported = engine.build(recipe, scratch / staged.platform.replace("/", "-"))
     manifest = _add_image(layout, exported, staged.platform)
@@ -165,6 +165,8 @@ def _add_sbom(layout: LayoutWriter, request: ImageRequest, staged: Staged, manif
         "artifactType": sbom.MEDIA_TYPE,
         "config": layout.add(b"{}", EMPTY).document(),
         "layers": [layout.add(content, sbom.MEDIA_TYPE).document()],
-        "subject": Descriptor(manifest.media_type, manifest.digest, manifest.size).document(),
+        "subject": Descriptor(
+            media_type=manifest.media_type, digest=manifest.digest, size=manifest.size
+        ).document(),
     }
     return layout.add_document(document, artifact_type=sbom.MEDIA_TYPE)

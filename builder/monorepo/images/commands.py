@@ -34,13 +34,13 @@ def build_package_image(
     wheelhouse = read_wheelhouse(wheelhouse_dir)
     package = wheelhouse.package(name)
     request = ImageRequest(
-        wheelhouse,
-        package,
-        source or _repository_url(),
-        base or DEFAULT_BASE,
-        tuple(dict.fromkeys(",".join(platforms).split(","))) if platforms else ("linux/amd64",),
-        python_version,
-        tuple(dict.fromkeys(tags)),
+        wheelhouse=wheelhouse,
+        package=package,
+        source=source or _repository_url(),
+        base=base or DEFAULT_BASE,
+        platforms=tuple(dict.fromkeys(",".join(platforms).split(","))) if platforms else ("linux/amd64",),
+        python_version=python_version,
+        tags=tuple(dict.fromkeys(tags)),
     )
     engine = find_engine()
     out = Path(os.path.abspath(out_dir))  # noqa: PTH100  (resolves no links)

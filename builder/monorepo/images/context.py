@@ -90,7 +90,10 @@ def _write_platform(
 ) -> Staged:
     place = directory / platform.replace("/", "-")
     packages = [
-        (Installed(built.name, built.version, built.wheel, built.sha256, own=True), wheelhouse.wheel_path(built))
+        (
+            Installed(name=built.name, version=built.version, filename=built.wheel, sha256=built.sha256, own=True),
+            wheelhouse.wheel_path(built),
+        )
         for built in own
     ]
     dependencies = _fetch(foreign, platform, python_version, wheelhouse.directory)
@@ -111,7 +114,12 @@ def _fetch(
     lock = _lock(foreign, target, base)
     files = fetch_wheels(lock)
     return [
-        (Installed(dist.name, dist.version, path.name, files[dist.name].sha256, own=False), path)
+        (
+            Installed(
+                name=dist.name, version=dist.version, filename=path.name, sha256=files[dist.name].sha256, own=False
+            ),
+            path,
+        )
         for dist in lock.distributions
         for path in [files[dist.name].path]
     ]

@@ -38,7 +38,7 @@ _RUN_KEYS: Final = (
 _HISTORY_KEYS: Final = ("author", "created", "created_by", "empty_layer")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ImageBuild:
     """What to build.
 

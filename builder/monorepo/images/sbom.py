@@ -20,7 +20,7 @@ from packageurl import PackageURL
 MEDIA_TYPE: Final = "application/vnd.cyclonedx+json"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Installed:
     """A wheel that an image has installed.
 
