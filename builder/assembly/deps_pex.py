@@ -23,6 +23,7 @@ from builder.assembly.wheels import Wheel, WheelFile, open_wheel
 from builder.errors import AssemblyError, Notice
 from builder.system import storage
 from builder.system.storage import Artefact
+from builder.terminal.formatting import quoted
 
 LAYOUT_VERSION: Final = "1"
 """Part of every name and cache key: to be raised with any change of the bytes that the same wheels become."""
@@ -125,6 +126,5 @@ def _collisions(installed: Sequence[InstalledWheel]) -> Iterator[Notice]:
             if crc != owners_crc and name != LAYOUT:
                 shared.setdefault((owner, filename), []).append(name.removeprefix(f"{STASH}/"))
     for (first, second), names in shared.items():
-        examples = ", ".join(f"`{name}`" for name in names[:_EXAMPLES])
-        more = f" and {len(names) - _EXAMPLES} more" if len(names) > _EXAMPLES else ""
-        yield Notice(f"`{first}` and `{second}` both install {examples}{more}, but only one of them will be there")
+        examples = quoted(names, _EXAMPLES)
+        yield Notice(f"`{first}` and `{second}` both install {examples}, but only one of them will be there")

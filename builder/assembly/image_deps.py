@@ -25,6 +25,7 @@ from builder.assembly.image_layer import LayerContent, LayerWriter, directories
 from builder.assembly.wheels import Wheel, WheelFile, open_wheel
 from builder.errors import AssemblyError, Notice
 from builder.system import storage
+from builder.terminal.formatting import counted, quoted
 
 LAYER_VERSION: Final = "1"
 """Part of the key of every kept layer: to be raised with any change of the bytes that the same wheels become."""
@@ -128,7 +129,7 @@ def _groups(installed: Sequence[_Installed]) -> Iterator[tuple[str, list[_Instal
     for installation in sorted(large, key=lambda installation: installation.wheel.file.project):
         yield f"{installation.wheel.name} {installation.wheel.version}", [installation]
     if small := [other for other in others if other not in large]:
-        yield f"{len(small)} distribution{'s' if len(small) > 1 else ''}", small
+        yield counted(len(small), "distribution"), small
     if family:
         yield "dagster's own distributions", family
 
@@ -179,6 +180,5 @@ def _without_collisions(installed: Iterable[_Installed]) -> tuple[list[_Installe
 
 def _collisions(shared: Mapping[tuple[str, str], Sequence[str]]) -> Iterator[Notice]:
     for (first, second), names in shared.items():
-        examples = ", ".join(f"`{name}`" for name in names[:_EXAMPLES])
-        more = f" and {len(names) - _EXAMPLES} more" if len(names) > _EXAMPLES else ""
-        yield Notice(f"`{first}` and `{second}` both install {examples}{more}; the image has those of `{first}`")
+        examples = quoted(names, _EXAMPLES)
+        yield Notice(f"`{first}` and `{second}` both install {examples}; the image has those of `{first}`")

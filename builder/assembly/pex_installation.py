@@ -15,6 +15,7 @@ from builder.assembly.installation import InstalledWheel
 from builder.assembly.wheels import Wheel
 from builder.errors import AssemblyError
 from builder.system import process, storage
+from builder.terminal.formatting import quoted
 
 
 def install_by_pex(wheels: Sequence[Wheel], *, python_version: str) -> list[InstalledWheel]:
@@ -31,7 +32,7 @@ def install_by_pex(wheels: Sequence[Wheel], *, python_version: str) -> list[Inst
                 "pex", _arguments(wheels, platform, output), env=pex_environment(scratch / "pex-root")
             )
         except process.ProcessFailed as error:
-            names = ", ".join(f"`{wheel.file.filename}`" for wheel in wheels)
+            names = quoted(wheel.file.filename for wheel in wheels)
             raise AssemblyError(f"pex cannot install {names}", detail=error.detail) from error
         return [_installed(wheel, output) for wheel in wheels]
 

@@ -14,7 +14,7 @@ from builder.resolution.resolve import local_packages
 from builder.resolution.target import chosen_target
 from builder.terminal import options
 from builder.terminal.console import console
-from builder.terminal.formatting import size
+from builder.terminal.formatting import quoted, size
 
 
 def build_source_pex(
@@ -36,7 +36,7 @@ def build_source_pex(
     requirements = read_project(project, target, own.metadata_of_wheel, RequestedExtras(extras, groups))
     packages = local_packages(requirements)
     built = build_source(SourceTree(project, project), packages, own, target, out, include=include)
-    names = ", ".join(f"`{directory.name}`" for directory in built.packages)
+    names = quoted(directory.name for directory in built.packages)
     what = f"{built.files} files" + (f"; installed: {names}" if names else "")
     console.table(["file", ">size", "what is in it"], [[built.artefact.name, size(built.artefact.size), what]])
     show_contents([], [built], full=report)

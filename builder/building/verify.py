@@ -13,6 +13,7 @@ from builder.errors import LoadError, UsageError
 from builder.project.workspace import read_workspace
 from builder.terminal import options
 from builder.terminal.console import console
+from builder.terminal.formatting import counted
 from builder.verification.compatibility import python_version_of
 from builder.verification.outcome_table import show_outcome
 from builder.verification.verify import ToVerify, Verified, VerifyResult, to_verify, verify_locations
@@ -40,7 +41,7 @@ def verify_built(
         items, outcomes = [_of_files(source, deps, workspace, names)], {}
     else:
         raise UsageError("give either OUT_DIR, or --source, --deps and --workspace")
-    what = f"{len(items)} location{'s' if len(items) != 1 else ''}"
+    what = counted(len(items), "location")
     with console.step(f"loaded {what}"), console.progress(f"loading {what}", None):
         outcomes |= verify_locations(items, timeout=timeout, environment=environment)
     if as_json:

@@ -15,6 +15,7 @@ from builder.deployment.destination import BranchDeployment, ResolvedDestination
 from builder.errors import BuilderError
 from builder.project.location import Location
 from builder.system.storage import Artefact
+from builder.terminal.formatting import quoted
 
 if TYPE_CHECKING:
     from builder.deployment.entries import Entry
@@ -127,4 +128,4 @@ def run_or_mark_failed(runs: Sequence[LocationRun], work: Callable[[], _T], othe
 
 def names_of(runs: Sequence[LocationRun]) -> str:
     """The names of locations in one line, for people."""
-    return ", ".join(f"`{run.name}`" for run in runs)
+    return quoted(run.name for run in runs)

@@ -18,7 +18,7 @@ from builder.publishing.pex_registry import CachedDeps, PexRegistry, Published, 
 from builder.publishing.remote_zip import DistributionSize
 from builder.resolution.lock import Lock
 from builder.terminal.console import console
-from builder.terminal.formatting import size
+from builder.terminal.formatting import counted, size
 
 
 class Uploader:
@@ -191,11 +191,7 @@ def _published_text(published: Mapping[str, Published | PublishError]) -> str:
     """What is in the registry now, for people; of what is not there its error tells."""
     done = [result for result in published.values() if not isinstance(result, PublishError)]
     sent = [result for result in done if result.sent]
-    parts = [f"uploaded {_files(len(sent))}, {size(sum(result.size for result in sent))}"] if sent else []
+    parts = [f"uploaded {counted(len(sent), 'file')}, {size(sum(result.size for result in sent))}"] if sent else []
     if there := len(done) - len(sent):
-        parts.append(f"{_files(there)} already there")
+        parts.append(f"{counted(there, 'file')} already there")
     return "; ".join(parts)
-
-
-def _files(count: int) -> str:
-    return f"{count} file" if count == 1 else f"{count} files"

@@ -13,6 +13,7 @@ from builder.delivery.uploader import Uploader
 from builder.errors import BuilderError, LoadError
 from builder.system import storage
 from builder.terminal.console import console
+from builder.terminal.formatting import counted
 from builder.verification.compatibility import NotVerified, interpreter
 from builder.verification.outcome_table import show_outcome
 from builder.verification.unpack import kept_deps
@@ -49,7 +50,7 @@ def verify(runs: Sequence[LocationRun], how: Verification, python_version: str, 
         present = [item for item in items if item is not None]
         if not present:
             return
-        with console.progress(f"loading {_locations(len(present))}", None):
+        with console.progress(f"loading {counted(len(present), 'location')}", None):
             verify_locations(present, timeout=how.timeout, environment=how.environment, when_done=done)
 
 
@@ -75,7 +76,3 @@ def _deps(deps: DepsBuild, python_version: str, uploader: Uploader, scratch: Pat
     if path.exists() or isinstance(python, NotVerified) or (deps.sha256 and kept_deps(deps.sha256, python)):
         return path
     return uploader.fetch(deps, scratch)
-
-
-def _locations(count: int) -> str:
-    return f"{count} location{'s' if count > 1 else ''}"

@@ -16,10 +16,11 @@ from builder.deployment.destination import BranchDeployment
 from builder.deployment.entries import Entry, read_entries
 from builder.deployment.graphql import RETRIES, GraphQL
 from builder.deployment.organization import Organization
-from builder.deployment.updating import listed, reason, update_locations
+from builder.deployment.updating import reason, update_locations
 from builder.errors import CloudError, Notice
 from builder.publishing.pex_registry import NoUrl
 from builder.system import http, process
+from builder.terminal.formatting import quoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ class DagsterCloudClient:
         except GraphQLErrors:
             raise
         except UnknownOutcomeError as error:
-            what = f"{error.what}, when it was asked for the URLs of {listed(names)}"
+            what = f"{error.what}, when it was asked for the URLs of {quoted(names)}"
             raise CloudError(what, detail=error.detail, remedy=error.remedy) from error
         urls = [entry.get("url") for entry in _mappings(generated)]
         if len(urls) != len(names):
@@ -89,7 +90,7 @@ class DagsterCloudClient:
         if missing:
             verb = {"PUT": "upload", "GET": "read"}[method]
             raise NoUrl(
-                f"Dagster Cloud (`{self.organization.host}`) gave no URL to {verb} {listed(missing)}",
+                f"Dagster Cloud (`{self.organization.host}`) gave no URL to {verb} {quoted(missing)}",
                 remedy=f"{AGAIN}; PEX files need an organization with Dagster+ Serverless",
             )
         return [str(url) for url in urls]

@@ -11,6 +11,7 @@ from builder.deployment.context import GIVE_DEPLOYMENT, CiContext, Commit, Provi
 from builder.deployment.github import github_context, is_github
 from builder.deployment.gitlab import gitlab_context, is_gitlab
 from builder.errors import ContextError, Notice, UsageError, without_credentials
+from builder.terminal.formatting import quoted
 
 DEFAULT_DEPLOYMENT = "prod"
 
@@ -151,7 +152,7 @@ def parse_details(text: str) -> Details:
     for part in text.split(","):
         name, separator, value = (piece.strip() for piece in part.partition("="))
         if name not in _DETAILS:
-            raise _wrong_details(f"`{part}`: there is only " + ", ".join(f"`{known}=`" for known in _DETAILS))
+            raise _wrong_details(f"`{part}`: there is only " + quoted(f"{known}=" for known in _DETAILS))
         if name in values:
             raise _wrong_details(f"`{name}` is given twice")
         if not (separator and value):

@@ -12,6 +12,7 @@ from builder.deployment.entries import Entry
 from builder.deployment.graphql import GraphQL
 from builder.errors import CloudError, Notice
 from builder.system import process
+from builder.terminal.formatting import quoted
 
 Document = Mapping[str, Any]
 
@@ -35,11 +36,6 @@ class NotUpdated(CloudError):
         super().__init__(what, detail=error.detail, remedy=error.remedy)
         self.updated = frozenset(updated)
         self.unknown = frozenset(unknown)
-
-
-def listed(names: Sequence[str]) -> str:
-    """Names for a message."""
-    return ", ".join(f"`{name}`" for name in names)
 
 
 def update_locations(
@@ -74,7 +70,7 @@ def update_locations(
             update.send(text, field, document, [document])
         except CloudError as error:
             done, left = _names(documents[:index]), _names(documents[index + 1 :])
-            updated = f"; {listed(done)} had been updated before" if done else ""
+            updated = f"; {quoted(done)} had been updated before" if done else ""
             unchanged = f"; {_were(left)} left unchanged" if left else ""
             what = f"{error.what}{updated}{unchanged}"
             unknown = error.unknown if isinstance(error, NotUpdated) else ()
@@ -163,12 +159,12 @@ def _names(documents: Sequence[Document]) -> list[str]:
 
 
 def _were(names: Sequence[str]) -> str:
-    return f"{listed(names)} {'was' if len(names) == 1 else 'were'}"
+    return f"{quoted(names)} {'was' if len(names) == 1 else 'were'}"
 
 
 def _check(reply: object, documents: Sequence[Document], deployment: str) -> None:
     """Raise CloudError if a reply is a refusal, UnknownOutcomeError if it is neither that nor a success."""
-    names = listed(_names(documents))
+    names = quoted(_names(documents))
     kind = reply.get("__typename") if isinstance(reply, dict) else None
     if kind in {"DeployLocationsSuccess", "WorkspaceEntry"}:
         return

@@ -29,6 +29,7 @@ from builder.resolution import uv
 from builder.resolution.built_wheel import OLDEST, TIME_LIMIT, build_error, canonical_wheel
 from builder.resolution.indexes import read_indexes
 from builder.system import process, storage
+from builder.terminal.formatting import quoted
 
 _WHEELS: Final = "wheels"
 """Where the wheels lie until all are done, below the scratch directory."""
@@ -212,7 +213,7 @@ def _describe(
 def _check_webapp(package: Package, wheel: WheelContents) -> None:
     if package.webapp is None or not (missing := package.webapp.missing_in(wheel.members)):
         return
-    lacking = ", ".join(f"`{package.webapp.path}/{name}`" for name in missing)
+    lacking = quoted(f"{package.webapp.path}/{name}" for name in missing)
     raise PackagesError(
         f"the wheel of `{package.name}` lacks its web application: {lacking}",
         where=Origin(package.declared.manifest),

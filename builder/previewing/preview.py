@@ -34,6 +34,7 @@ from builder.previewing.webserver import (
 from builder.system import storage
 from builder.terminal import options
 from builder.terminal.console import console
+from builder.terminal.formatting import counted
 from builder.terminal.running import exit_zero_on_signal
 from builder.verification.outcome_table import show_outcome
 from builder.verification.verify import ToVerify, Verified, VerifyResult, verify_locations
@@ -83,7 +84,7 @@ def preview(out_dir: Path, names: Sequence[str], port: int, variables: Sequence[
 
 
 def _verified(items: Sequence[ToVerify], environment: Mapping[str, str]) -> dict[str, VerifyResult]:
-    with console.progress(f"loading {_count(items, 'location')}", None):
+    with console.progress(f"loading {counted(len(items), 'location')}", None):
         return verify_locations(items, environment=environment)
 
 
@@ -126,7 +127,7 @@ def _started(
                 console.error(error, about=f"location `{server.name}`")
             else:
                 servers.append(server)
-        step.title = f"started {_count(servers, 'code server')}"
+        step.title = f"started {counted(len(servers), 'code server')}"
     return servers
 
 
@@ -155,7 +156,3 @@ def _of_location(name: str, line: str) -> None:
 def _of_page(line: str) -> None:
     if console.verbose:
         console.note(f"dagster-webserver | {line}")
-
-
-def _count(things: Sequence[object], what: str) -> str:
-    return f"{len(things)} {what}{'s' if len(things) != 1 else ''}"

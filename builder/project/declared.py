@@ -18,6 +18,7 @@ from builder.project.metadata import (
 from builder.project.poetry import read_poetry, read_poetry_groups, uses_poetry
 from builder.project.setup_cfg import read_setup_cfg
 from builder.project.toml_file import TomlFile
+from builder.terminal.formatting import quoted
 
 
 def read_metadata(directory: Path, build: MetadataBuilder) -> Metadata | None:
@@ -74,7 +75,7 @@ def read_groups(directory: Path, names: Iterable[str]) -> tuple[str, ...]:
             resolver = DependencyGroupResolver(declared)  # type: ignore[arg-type]  # it checks what it is given
             lines += [str(requirement) for requirement in resolver.resolve(name)]
         except (LookupError, ValueError, TypeError, ExceptionGroup) as error:
-            known = ", ".join(f"`{known}`" for known in sorted({*declared, *poetry}))
+            known = quoted(sorted({*declared, *poetry}))
             missing = canonicalize_name(name) not in map(canonicalize_name, declared)
             what = (
                 f"there is no dependency group `{name}`" if missing else f"the dependency group `{name}`: {error}"

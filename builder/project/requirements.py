@@ -36,6 +36,7 @@ from builder.project.requirement_lines import (
 from builder.project.requirements_txt import RequirementLine, read_requirements_txt
 from builder.project.sources import IndexSource, LocalSource, source_of, workspace_root
 from builder.project.variables import expand, without_references
+from builder.terminal.formatting import quoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,11 +192,10 @@ class _Collector:
         known = metadata.extras if metadata else ()
         for extra in extras:
             if canonicalize_name(extra) not in map(canonicalize_name, known):
-                names = ", ".join(f"`{name}`" for name in known)
                 raise ProjectError(
                     f"the project has no extra `{extra}`",
                     where=Origin(metadata.manifest if metadata else self.project),
-                    remedy=f"Choose from {names}" if names else "It declares no extras at all",
+                    remedy=f"Choose from {quoted(known)}" if known else "It declares no extras at all",
                 )
 
     def add_groups(self, names: Sequence[str]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from builder.errors import Origin, ProjectError
 from builder.project.patterns import check_include
 from builder.project.toml_file import TomlFile
+from builder.terminal.formatting import quoted
 
 _KNOWN = ("extras", "groups", "include", "respect-gitignore")
 
@@ -86,7 +87,7 @@ def _flag(value: object, where: Origin) -> bool:
 
 
 def _unknown(key: str, where: Origin) -> ProjectError:
-    known = ", ".join(f"`{name}`" for name in _KNOWN)
+    known = quoted(_KNOWN)
     close = difflib.get_close_matches(key.replace("_", "-"), _KNOWN, n=1)
     remedy = (
         f"Write `{close[0]}`; the known keys are {known}" if close else f"Remove it; the known keys are {known}"

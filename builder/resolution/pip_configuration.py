@@ -13,6 +13,7 @@ from pip._internal.configuration import Configuration
 from pip._internal.exceptions import ConfigurationError
 
 from builder.errors import Notice, Origin, ToolError
+from builder.terminal.formatting import quoted
 
 _SECTIONS: Final = ("global", "install", ":env:")
 """In the order in which pip lets a later one win."""
@@ -124,8 +125,7 @@ def _options(values: Mapping[str, str]) -> Iterator[str]:
 def _notices(values: Mapping[str, str]) -> Iterator[Notice]:
     ignored = sorted(_WITHOUT_EQUIVALENT.intersection(values))
     if ignored:
-        names = ", ".join(f"`{name}`" for name in ignored)
-        yield Notice(f"pip's configuration sets {names}, which has no effect on what is built here")
+        yield Notice(f"pip's configuration sets {quoted(ignored)}, which has no effect on what is built here")
 
 
 def _is_true(values: Mapping[str, str], name: str) -> bool:

@@ -36,6 +36,7 @@ from builder.resolution.poetry_lock import locked_requirements
 from builder.resolution.series import apart, dagster_first, series
 from builder.resolution.target import Target
 from builder.system import process
+from builder.terminal.formatting import quoted
 
 _NOTICE = "# notice: "
 
@@ -139,10 +140,9 @@ def _ask_for_one_series(
     better = compile_requirements(again, target, indexes)
     if len(apart(better.stdout, requirements.lines)) >= len(names):
         return finished, []
-    wrong = ", ".join(f"`{name}`" for name in sorted(names))
     text = (
-        f"in the order of the requirements, {wrong} would be years behind dagster, so they were resolved again"
-        " with `dagster-cloud` first; list it first, and the build resolves once"
+        f"in the order of the requirements, {quoted(sorted(names))} would be years behind dagster, so they were"
+        " resolved again with `dagster-cloud` first; list it first, and the build resolves once"
     )
     return better, [Notice(text, _asked_at("dagster-cloud", requirements))]
 

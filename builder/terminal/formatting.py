@@ -1,6 +1,8 @@
-"""Numbers as people read them."""
+"""Numbers and lists as people read them."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 
 def size(count: int) -> str:
@@ -11,3 +13,15 @@ def size(count: int) -> str:
             break
         value, unit = value / 1000, larger
     return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+
+
+def counted(count: int, noun: str) -> str:
+    """A number of things, such as `1 location` or `2 locations`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def quoted(names: Iterable[object], most: int | None = None) -> str:
+    """Names as a message has them, each in backquotes; of more than `most` the number of the others."""
+    listed = [f"`{name}`" for name in names]
+    more = f" and {len(listed) - most} more" if most is not None and len(listed) > most else ""
+    return ", ".join(listed[:most]) + more

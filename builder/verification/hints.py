@@ -12,6 +12,7 @@ from typing import Final
 
 from builder.errors import Origin
 from builder.system.tracebacks import CutTraceback, chain, place
+from builder.terminal.formatting import quoted
 from builder.verification.exclusion_reason import ExclusionRule, why_left_out
 from builder.verification.import_names import how_to_declare, provider_of
 from builder.verification.load import CodeSource, Raised
@@ -236,9 +237,9 @@ def _definitions(raised: Raised, told: CutTraceback, context: FailureContext) ->
     message, code = told.root.message, context.code
     if match := _SEVERAL.search(message):
         names = [name.rpartition(".")[2] for name in match[1].strip().split(", ")]
-        listed = ", ".join(f"`{name}`" for name in names)
         return Explanation(
-            f"`{code.value}` has {len(names)} Definitions objects ({listed}), and nothing says which to load",
+            f"`{code.value}` has {len(names)} Definitions objects ({quoted(names)}),"
+            " and nothing says which to load",
             f"Make them one, such as `Definitions.merge({', '.join(names)})`, or name one in {context.file}:"
             f" attribute: {names[0]}",
             of_workspace=True,
