@@ -19,6 +19,7 @@ from builder.delivery.uploader import Uploader
 from builder.delivery.verifying import Verification, verify
 from builder.deployment.cloud import DagsterCloudClient
 from builder.deployment.destination import BranchDeployment, find_destination, parse_details
+from builder.deployment.login import read_login
 from builder.deployment.organization import read_organization
 from builder.deployment.pull_request_comment import comment_of_run
 from builder.errors import BuilderError, LoadError
@@ -93,7 +94,7 @@ def _close(branch: BranchDeployment, *, only_plan: bool) -> int:
 
 
 def _cloud() -> DagsterCloudClient:
-    return DagsterCloudClient(read_organization(os.environ), lambda notice: console.notices([notice]))
+    return DagsterCloudClient(read_organization(os.environ, read_login), lambda notice: console.notices([notice]))
 
 
 def _plan(job: Job, upload: Upload, update: Update | None) -> int:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import re
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from builder.deployment.login import Login
 from builder.errors import CloudError
 
 _URL: Final = "DAGSTER_CLOUD_URL"
 _ORGANIZATION: Final = "DAGSTER_CLOUD_ORGANIZATION"
 _TOKEN: Final = "DAGSTER_CLOUD_API_TOKEN"  # noqa: S105  (the name of a variable)
 _DOMAIN: Final = ".dagster.cloud"
+_SHARED: Final = {"dagster.cloud": "", "eu.dagster.cloud": "eu"}
+"""Hosts that organizations have in common, with their regions."""
+
 _NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*", re.IGNORECASE)
 
 _URL_REMEDY: Final = (
@@ -47,12 +51,25 @@ class Organization:
         return f"{self.url}/{urllib.parse.quote(deployment, safe='')}/locations"
 
 
-def read_organization(environ: Mapping[str, str]) -> Organization:
+def read_organization(environ: Mapping[str, str], login: Callable[[], Login]) -> Organization:
     """Read `DAGSTER_CLOUD_URL` or `DAGSTER_CLOUD_ORGANIZATION`, and `DAGSTER_CLOUD_API_TOKEN`.
 
     The organization may name its region (`org.eu`), which `DAGSTER_CLOUD_ENV` does as well, as in
     `dagster_cloud_cli.config_utils.get_org_url`. Raises CloudError for what is missing or cannot be right.
+
+    :param login: asked for what the environment lacks.
     """
+    named = any(environ.get(name, "").strip() for name in (_URL, _ORGANIZATION))
+    if not named or environ.get(_TOKEN) is None:
+        kept = login()
+        given: dict[str, str] = {}
+        if not named:
+            # The kept address is the one that organizations have theirs below.
+            own = {_URL: f"{kept.url.rstrip('/')}/{kept.organization}"} if kept.url else {}
+            given |= own or {_ORGANIZATION: kept.organization}
+        if environ.get(_TOKEN) is None and kept.token:
+            given[_TOKEN] = kept.token
+        environ = {**environ, **given}
     return Organization(_read_url(environ), _read_token(environ))
 
 
@@ -60,7 +77,10 @@ def _read_url(environ: Mapping[str, str]) -> str:
     given = environ.get(_URL, "").strip()
     organization = environ.get(_ORGANIZATION, "").strip()
     if not given and not organization:
-        raise CloudError(f"neither {_URL} nor {_ORGANIZATION} is set", remedy=_URL_REMEDY)
+        raise CloudError(
+            f"neither {_URL} nor {_ORGANIZATION} is set, and nobody is logged in on this machine",
+            remedy=_URL_REMEDY,
+        )
     derived = _of_organization(organization, environ.get("DAGSTER_CLOUD_ENV", "").strip()) if organization else ""
     if not given:
         return derived
@@ -103,7 +123,14 @@ def _checked(given: str) -> str:
         )
     netloc = f"[{host}]" if ":" in host else host
     url = f"{parts.scheme}://{netloc}" + (f":{port}" if port else "")
-    if path := parts.path.strip("/"):
+    path = parts.path.strip("/")
+    if host in _SHARED:
+        # As `dg plus deploy configure` writes it: the organization is below the address that all have in common.
+        organization, _, path = path.partition("/")
+        if not organization:
+            raise CloudError(f"{_URL} names no organization", remedy=_URL_REMEDY)
+        url = _of_organization(organization, _SHARED[host])
+    if path:
         name = path.partition("/")[0]
         option = f"; name the deployment with `--deployment {name}`" if re.fullmatch(r"[\w-]+", name) else ""
         raise CloudError(

@@ -34,7 +34,9 @@ def _read_directory(directory: Path) -> Workspace:
     if file is not None:
         workspace = read_workspace_file(file)
         text = f"`{file.name}` beside it says what the locations are; what this file says of them is not read"
-        return workspace if config is None else replace(workspace, notices=(Notice(text, config),))
+        return (
+            workspace if config is None else replace(workspace, notices=(*workspace.notices, Notice(text, config)))
+        )
     if config is not None:
         return read_dg_workspace(config.path)
     raise ProjectError(

@@ -10,6 +10,7 @@ from typing import Final
 from builder.errors import Notice, Origin, ProjectError
 from builder.project.bounds import check_build_directory
 from builder.project.defaults import merge
+from builder.project.known_keys import CODE_SOURCE, DEFAULTS, LOCATION, WORKSPACE, check_keys
 from builder.project.location import CODE_SOURCES, Location, Workspace, distinct
 from builder.project.manifest import source_tree
 from builder.project.yaml_file import YamlFile
@@ -32,8 +33,10 @@ def read_workspace_file(path: Path) -> Workspace:
     if document.node is None:
         raise ProjectError("the workspace file is empty", where=Origin(path), remedy=_EXAMPLE)
     root = document.mapping((), "the workspace file", _EXAMPLE)
+    notices = list(check_keys(document, (), root, WORKSPACE))
     has_defaults = root.get("defaults") is not None
     defaults = document.mapping(("defaults",), "`defaults`", _EXAMPLE) if has_defaults else {}
+    notices += check_keys(document, ("defaults",), defaults, DEFAULTS)
     entries = root.get("locations")
     if not isinstance(entries, list) or not entries:
         where = document.origin("locations")
@@ -41,7 +44,8 @@ def read_workspace_file(path: Path) -> Workspace:
         if path.name == "build.yaml" and "locations" not in root:
             remedy = f"Give the directory of your project, `{path.parent}`, whose `[tool.dg]` says what to build"
         raise ProjectError("`locations` is not a list of code locations", where=where, remedy=remedy)
-    return Workspace(path, distinct(_location(document, index, defaults) for index in range(len(entries))))
+    locations = distinct(_location(document, index, defaults) for index in range(len(entries)))
+    return Workspace(path, locations, tuple(notices))
 
 
 def _location(document: YamlFile, index: int, defaults: Mapping[str, object]) -> Location:
@@ -58,6 +62,10 @@ def _usable_location(
     document: YamlFile, key: _Key, name: str, entry: Mapping[str, object], defaults: Mapping[str, object]
 ) -> Location:
     where = document.origin(*key)
+    unknown = list(check_keys(document, key, entry, LOCATION))
+    own_source = entry.get("code_source")
+    if isinstance(own_source, dict):
+        unknown += check_keys(document, (*key, "code_source"), own_source, CODE_SOURCE)
     merged = merge(defaults, entry)
     build = merged.pop("build", None)
     if build is None:
@@ -79,6 +87,7 @@ def _usable_location(
         if merged.get("image") is not None:
             notices += (image_notice(name, document.origin(*key, "image")),)
     notices += tuple(unknown_key(part, name, document.origin(*key, "build", part)) for part in unknown_keys(build))
+    notices += tuple(unknown)
     return Location(
         name=name, tree=tree, code_source=source, settings=merged, origin=where, registry=registry, notices=notices
     )

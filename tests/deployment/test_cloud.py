@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any, Literal
 
 import dagster_cloud_cli.version
@@ -20,6 +21,7 @@ from builder.deployment.cloud_errors import UnknownOutcomeError
 from builder.deployment.context import Commit, PullRequest
 from builder.deployment.destination import BranchDeployment, GitMetadata
 from builder.deployment.entries import Entry
+from builder.deployment.login import Login, read_login
 from builder.deployment.organization import Organization, read_organization
 from builder.deployment.updating import NotUpdated
 from builder.errors import CloudError, Notice
@@ -56,7 +58,7 @@ def notices() -> list[Notice]:
 
 @pytest.fixture
 def cloud(server: CloudServer, notices: list[Notice]) -> Iterator[DagsterCloudClient]:
-    with DagsterCloudClient(read_organization(server.environ()), notices.append) as cloud:
+    with DagsterCloudClient(read_organization(server.environ(), Login), notices.append) as cloud:
         yield cloud
 
 
@@ -89,6 +91,9 @@ def words(error: CloudError) -> str:
         ({"DAGSTER_CLOUD_URL": " https://ACME.dagster.cloud\n"}, URL),
         ({"DAGSTER_CLOUD_URL": "http://127.0.0.1:3000"}, "http://127.0.0.1:3000"),
         ({"DAGSTER_CLOUD_URL": "http://[::1]:3000/"}, "http://[::1]:3000"),
+        ({"DAGSTER_CLOUD_URL": "https://dagster.cloud/acme"}, URL),
+        ({"DAGSTER_CLOUD_URL": "https://dagster.cloud/acme/", "DAGSTER_CLOUD_ORGANIZATION": "acme"}, URL),
+        ({"DAGSTER_CLOUD_URL": "https://eu.dagster.cloud/acme"}, "https://acme.eu.dagster.cloud"),
         ({"DAGSTER_CLOUD_ORGANIZATION": "acme"}, URL),
         ({"DAGSTER_CLOUD_ORGANIZATION": "acme.eu"}, "https://acme.eu.dagster.cloud"),
         ({"DAGSTER_CLOUD_ORGANIZATION": "acme", "DAGSTER_CLOUD_ENV": "eu"}, "https://acme.eu.dagster.cloud"),
@@ -97,7 +102,7 @@ def words(error: CloudError) -> str:
     ],
 )
 def test_the_address_is_read(environ: Mapping[str, str], url: str) -> None:
-    organization = read_organization({**environ, "DAGSTER_CLOUD_API_TOKEN": f" {TOKEN}\r\n"})
+    organization = read_organization({**environ, "DAGSTER_CLOUD_API_TOKEN": f" {TOKEN}\r\n"}, Login)
 
     assert organization == Organization(url, TOKEN)
     assert TOKEN not in repr(organization)
@@ -116,6 +121,9 @@ def test_the_address_is_read(environ: Mapping[str, str], url: str) -> None:
         ({"DAGSTER_CLOUD_URL": f"{URL}/prod"}, "`--deployment prod`"),
         ({"DAGSTER_CLOUD_URL": f"{URL}/prod/graphql"}, f"`{URL}`"),
         ({"DAGSTER_CLOUD_URL": f"{URL}?a=b"}, "query"),
+        ({"DAGSTER_CLOUD_URL": "https://dagster.cloud"}, "names no organization"),
+        ({"DAGSTER_CLOUD_URL": "https://dagster.cloud/acme/prod"}, "`--deployment prod`"),
+        ({"DAGSTER_CLOUD_URL": "https://dagster.cloud/acme", "DAGSTER_CLOUD_ORGANIZATION": "other"}, "contradict"),
         ({"DAGSTER_CLOUD_URL": "https://me:pass@acme.dagster.cloud"}, "user name or a password"),
         ({"DAGSTER_CLOUD_URL": URL, "DAGSTER_CLOUD_ORGANIZATION": "other"}, "contradict"),
         ({"DAGSTER_CLOUD_ORGANIZATION": "acme.dagster.cloud"}, "DAGSTER_CLOUD_ORGANIZATION is not the name"),
@@ -124,7 +132,7 @@ def test_the_address_is_read(environ: Mapping[str, str], url: str) -> None:
 )
 def test_an_address_that_cannot_be_right_is_refused(environ: Mapping[str, str], said: str) -> None:
     with pytest.raises(CloudError) as caught:
-        read_organization({**environ, "DAGSTER_CLOUD_API_TOKEN": TOKEN})
+        read_organization({**environ, "DAGSTER_CLOUD_API_TOKEN": TOKEN}, Login)
 
     assert said in words(caught.value)
     assert caught.value.remedy
@@ -146,10 +154,64 @@ def test_a_token_that_cannot_be_right_is_refused(token: str | None, said: str) -
     given = {} if token is None else {"DAGSTER_CLOUD_API_TOKEN": token}
 
     with pytest.raises(CloudError) as caught:
-        read_organization({"DAGSTER_CLOUD_URL": URL, **given})
+        read_organization({"DAGSTER_CLOUD_URL": URL, **given}, Login)
 
     assert said in words(caught.value)
     assert "acm" not in words(caught.value)
+
+
+DG = '[cli.plus]\norganization = "acme"\nuser_token = "user:acme:1"\n'
+IN_EUROPE = f'{DG}url = "https://eu.dagster.cloud"\n'
+CLI = "organization: acme.eu\nuser_token: user:acme:2\n"
+
+
+@pytest.mark.parametrize(
+    "files, environ, connection",
+    [
+        ({".config/dg.toml": DG}, {}, (URL, "user:acme:1")),
+        ({".dagster_cloud_cli/config": CLI}, {}, ("https://acme.eu.dagster.cloud", "user:acme:2")),
+        ({".config/dg.toml": DG}, {"DAGSTER_CLOUD_API_TOKEN": TOKEN}, (URL, TOKEN)),
+        ({".config/dg.toml": DG}, {"DAGSTER_CLOUD_ORGANIZATION": "b"}, ("https://b.dagster.cloud", "user:acme:1")),
+        ({".config/dg.toml": IN_EUROPE}, {}, ("https://acme.eu.dagster.cloud", "user:acme:1")),
+    ],
+)
+def test_the_login_of_the_machine_is_used_where_the_environment_says_nothing(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    files: Mapping[str, str],
+    environ: Mapping[str, str],
+    connection: tuple[str, str],
+) -> None:
+    at_home(tmp_path, files, monkeypatch)
+
+    assert read_organization(environ, read_login) == Organization(*connection)
+
+
+@pytest.mark.parametrize(
+    "files, said",
+    [
+        ({}, "nobody is logged in"),
+        ({".config/dg.toml": "[cli"}, "login of this machine cannot be read"),
+        ({".config/dg.toml": DG, ".dagster_cloud_cli/config": CLI}, "Please consolidate"),
+    ],
+)
+def test_a_login_that_cannot_be_used_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: Mapping[str, str], said: str
+) -> None:
+    at_home(tmp_path, files, monkeypatch)
+
+    with pytest.raises(CloudError) as caught:
+        read_organization({}, read_login)
+
+    assert said in words(caught.value)
+
+
+def at_home(home: Path, files: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, text in files.items():
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / name).write_text(text)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(home / ".config"))
+    monkeypatch.setenv("DAGSTER_CLOUD_CLI_CONFIG", str(home / ".dagster_cloud_cli" / "config"))
 
 
 # Requests

@@ -11,6 +11,7 @@ import pytest
 from builder.deployment import loading
 from builder.deployment.cloud import DagsterCloudClient
 from builder.deployment.loading import wait_until_loaded
+from builder.deployment.login import Login
 from builder.deployment.organization import read_organization
 from builder.errors import LoadError
 from builder.system import http, process
@@ -44,7 +45,7 @@ def server(one_server: CloudServer, monkeypatch: pytest.MonkeyPatch) -> CloudSer
 
 @pytest.fixture
 def cloud(server: CloudServer) -> Iterator[DagsterCloudClient]:
-    with DagsterCloudClient(read_organization(server.environ()), lambda _: None) as cloud:
+    with DagsterCloudClient(read_organization(server.environ(), Login), lambda _: None) as cloud:
         yield cloud
 
 

@@ -1,0 +1,45 @@
+"""The keys that `dagster_cloud.yaml` can have, as the newest dagster-cloud-cli declares them.
+
+Source: `dagster_cloud_cli.config.models`, which a test compares. The server takes a misspelt key in silence.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from builder.errors import Notice, ProjectError
+from builder.project.yaml_file import YamlFile
+
+_DEFAULTS: Final = frozenset(
+    {"build", "working_directory", "image", "executable_path", "container_context", "agent_queue"}
+)
+
+WORKSPACE: Final = frozenset({"defaults", "locations"})
+LOCATION: Final = _DEFAULTS | {"location_name", "code_source", "attribute"}
+# Of `defaults`, builder.project.defaults merges more than dagster-cloud-cli declares.
+DEFAULTS: Final = _DEFAULTS | {"code_source", "attribute"}
+CODE_SOURCE: Final = frozenset({"package_name", "module_name", "python_file", "autoload_defs_module_name"})
+
+# What a location's document has besides, which dagster-cloud-cli writes itself.
+_OF_DOCUMENTS: Final = frozenset({"git", "pex_metadata", "defs_state_info"})
+_NEAR: Final = 0.7
+
+
+def check_keys(
+    document: YamlFile, key: tuple[str | int, ...], values: Mapping[str, object], known: frozenset[str]
+) -> Iterator[Notice]:
+    """Yield a notice of each key that is not known; it goes to Dagster Cloud as it is.
+
+    :param key: where `values` stand in the document.
+
+    Raises ProjectError for one that is nearly a known one: it is misspelt.
+    """
+    for name in sorted(values.keys() - known - _OF_DOCUMENTS):
+        where = document.origin(*key, name)
+        near = difflib.get_close_matches(name, known, n=1, cutoff=_NEAR)
+        if near:
+            what = f"`{name}` is not a key that Dagster Cloud knows"
+            raise ProjectError(what, where=where, remedy=f"Write `{near[0]}`")
+        yield Notice(f"`{name}` is not a key that Dagster Cloud is known to take; it is passed on", where)
