@@ -25,10 +25,16 @@ from builder.project.workspace_file import build_directory, image_notice, regist
 from builder.project.yaml_file import YamlFile
 
 _EXAMPLE: Final = """Write at least:
-[tool.dg]
-directory_type = "project"
-[tool.dg.project]
+{table}directory_type = "project"
+[{prefix}project]
 root_module = "my_project\""""
+
+
+def _example(path: Path) -> str:
+    """What a project has to declare, in the dialect of its file."""
+    if path.name == "dg.toml":
+        return _EXAMPLE.format(table="", prefix="")
+    return _EXAMPLE.format(table="[tool.dg]\n", prefix="tool.dg.")
 
 
 def find_dg_config(directory: Path) -> Origin | None:
@@ -50,7 +56,8 @@ def read_dg_workspace(path: Path) -> Workspace:
     """
     config = _Config.load(path)
     if not config.file.table(*config.prefix):
-        raise ProjectError(f"`{path.name}` has no `[tool.dg]`", where=Origin(path), remedy=_EXAMPLE)
+        what = "is empty" if path.name == "dg.toml" else "has no `[tool.dg]`"
+        raise ProjectError(f"`{path.name}` {what}", where=Origin(path), remedy=_example(path))
     kind = config.kind()
     if kind == "project":
         return Workspace(path, (_location(config, None),))
@@ -59,7 +66,7 @@ def read_dg_workspace(path: Path) -> Workspace:
     raise ProjectError(
         f"`{config.key('directory_type')}` is neither `project` nor `workspace`",
         where=config.origin() if kind is None else config.origin("directory_type"),
-        remedy=_EXAMPLE,
+        remedy=_example(path),
     )
 
 
@@ -139,7 +146,7 @@ def _project(workspace: _Config, path: str, where: Origin) -> _Config:
         raise ProjectError(
             f"`{directory}` is listed as a project of the workspace, but does not declare itself one",
             where=declared or _listing(path, where),
-            remedy=_EXAMPLE,
+            remedy=_example(declared.path if declared else directory / "pyproject.toml"),
         )
     return project
 
@@ -182,7 +189,9 @@ def _code_source(project: _Config) -> tuple[str, str]:
     root = project.text("root_module")
     if root is None:
         raise ProjectError(
-            f"`{project.key('project')}` has no `root_module`", where=project.origin("project"), remedy=_EXAMPLE
+            f"`{project.key('project')}` has no `root_module`",
+            where=project.origin("project"),
+            remedy=_example(project.file.path),
         )
     target = project.text("code_location_target_module")
     # Earlier releases of dg knew it; the later ones refuse it.

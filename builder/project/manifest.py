@@ -9,9 +9,10 @@ from typing import Final
 
 from builder.errors import Notice, Origin, ProjectError
 from builder.project.location import SourceTree
+from builder.project.locks import KINDS
 from builder.project.toml_file import TomlFile
 
-_FILES: Final = ("setup.py", "requirements.txt", "uv.lock", "poetry.lock", "pylock.toml")
+_FILES: Final = ("setup.py", "requirements.txt", "Pipfile", *KINDS)
 _TABLES: Final = ("project", "build-system", "dependency-groups")
 
 

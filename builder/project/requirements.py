@@ -1,6 +1,6 @@
 """What a project asks for, from all that it declares, each requirement with the file and line it came from.
 
-The order: a lock of the project's own (`uv.lock`, `poetry.lock`, `pylock.toml`) is obeyed and nothing else is
+The order: a lock of the project's own (`builder.project.locks`) is obeyed and nothing else is
 read; without one, requirements.txt and the package's metadata (pyproject.toml, setup.py) are taken together, as
 `pip install -r requirements.txt .` would. Local packages that these name are followed, and so is what those name.
 """
@@ -21,8 +21,10 @@ from packaging.utils import canonicalize_name
 from builder.errors import Notice, Origin, ProjectError
 from builder.project.declared import read_groups, read_metadata
 from builder.project.lines import line_of_name
+from builder.project.locks import KINDS, find_lock, holds_all, locked_versions, pipfile_paths
 from builder.project.metadata import Metadata, MetadataBuilder, applicable, is_package
 from builder.project.names import archive_name, required_name
+from builder.project.pdm import pdm_index_options
 from builder.project.poetry import poetry_index_options, uses_poetry
 from builder.project.requirement_lines import (
     ARCHIVES,
@@ -34,7 +36,7 @@ from builder.project.requirement_lines import (
     same_requirement,
 )
 from builder.project.requirements_txt import RequirementLine, read_requirements_txt
-from builder.project.sources import IndexSource, LocalSource, source_of, workspace_root
+from builder.project.sources import IndexSource, LocalSource, source_of
 from builder.project.variables import expand, without_references
 from builder.terminal.formatting import quoted
 
@@ -53,6 +55,9 @@ class RequestedExtras:
 
 NO_EXTRAS: Final = RequestedExtras()
 
+SERVERLESS: Final = frozenset({"dagster", "dagster-cloud"})
+"""What the receiving server runs out of the deps PEX."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Requirements:
@@ -64,7 +69,7 @@ class Requirements:
     :param options: index and binary options in pip's syntax.
     :param local_packages: directories of the user's own packages, the project first; absolute.
     :param local_names: the normalised names of these packages, which no index is ever asked for.
-    :param lock: the project's own lock, in which case all of the above is empty.
+    :param lock: the project's own lock, which is obeyed instead of the lines.
     :param wanted: what of the optional things was asked for.
     """
 
@@ -89,7 +94,10 @@ def read_requirements(
     directory = directory.absolute()
     lock = find_lock(directory)
     notices = _not_read(directory, lock)
-    if lock is not None and lock.name != "poetry.lock":
+    limiting = _limiting_lock(directory, lock)
+    if limiting is not None:
+        lock, notices = None, ()
+    if lock is not None and not KINDS[lock.name].pins:
         return Requirements(directory=directory, lock=lock, wanted=wanted, notices=notices)
     collector = _Collector(project=directory, markers=markers, build=build)
     collector.add_package(directory, frozenset(wanted.extras), Origin(directory))
@@ -97,35 +105,48 @@ def read_requirements(
     collector.add_groups(wanted.groups)
     if uses_poetry(directory):
         collector.options.extend(poetry_index_options(directory))
+    else:
+        collector.options.extend(pdm_index_options(directory))
     if lock is None and (directory / "requirements.txt").is_file():
         collector.add_requirements_txt(directory / "requirements.txt")
+    if lock is not None and lock.name == "Pipfile.lock":
+        collector.add_paths(pipfile_paths(lock), Origin(lock))
+    if limiting is not None:
+        collector.limit(limiting)
     collector.follow()
     requirements = collector.result(wanted)
     if lock is None:
         return requirements
-    # Of a poetry project only the local packages are taken from here: poetry.lock does not install the project.
-    return replace(requirements, lines=(), constraints=(), options=(), lock=lock, notices=notices)
+    return replace(requirements, lock=lock, notices=notices)
+
+
+def _limiting_lock(directory: Path, lock: Path | None) -> Path | None:
+    """The lock, if it lacks what Dagster Cloud needs and the requirements.txt beside it has that.
+
+    Such a project is installed from both: `uv sync`, then `uv pip install -r requirements.txt`.
+    """
+    path = directory / "requirements.txt"
+    if lock is None or not path.is_file() or holds_all(lock, SERVERLESS):
+        return None
+    lacking = SERVERLESS - locked_versions(lock).keys()
+    try:
+        asked = {required_name(line.text) for line in read_requirements_txt(path).lines}
+    except ProjectError:
+        # Nothing has to be right about a file that is not read.
+        return None
+    return lock if lacking and lacking <= asked else None
 
 
 def _not_read(directory: Path, lock: Path | None) -> tuple[Notice, ...]:
     """What the user may expect to be read, but a lock, or poetry, takes the place of."""
+    if lock is None and (directory / "Pipfile.lock").is_file():
+        text = "something else says what is required; `Pipfile.lock` beside it is not read"
+        return (Notice(text, Origin(directory / "Pipfile.lock")),)
     path = directory / ("requirements.txt" if lock else "setup.py")
     if not path.is_file() or (lock is None and not uses_poetry(directory)):
         return ()
     instead = f"`{lock.name}` is obeyed" if lock else "the project is poetry's"
     return (Notice(f"{instead}; `{path.name}` beside it is not read", Origin(path)),)
-
-
-def find_lock(directory: Path) -> Path | None:
-    """The lock that a project brings: its own, or that of the uv workspace that it is a member of."""
-    if (directory / "pyproject.toml").is_file():
-        root = workspace_root(directory) or directory
-        if (root / "uv.lock").is_file():
-            return root / "uv.lock"
-    if (directory / "poetry.lock").is_file() and uses_poetry(directory):
-        return directory / "poetry.lock"
-    lock = directory / "pylock.toml"
-    return lock if lock.is_file() else None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -197,6 +218,20 @@ class _Collector:
                     where=Origin(metadata.manifest if metadata else self.project),
                     remedy=f"Choose from {quoted(known)}" if known else "It declares no extras at all",
                 )
+
+    def add_paths(self, paths: Iterable[Path], origin: Origin) -> None:
+        """Local packages and files that a lock names."""
+        for path in paths:
+            self._add_path(Path(os.path.normpath(path)), frozenset(), origin)
+
+    def limit(self, lock: Path) -> None:
+        """Have the versions of a lock as constraints, where it holds one of a name."""
+        for name, versions in locked_versions(lock).items():
+            if len(versions) == 1:
+                text = f"{name}=={next(iter(versions))}"
+                self.constraints.append(RequirementLine(text=text, origin=Origin(lock), constraint=True))
+        lacks = f"`{lock.name}` lacks what Dagster Cloud needs, which requirements.txt has"
+        self.notices.append(Notice(f"{lacks}: both are taken, and the versions of the lock hold", Origin(lock)))
 
     def add_groups(self, names: Sequence[str]) -> None:
         manifest = self.project / "pyproject.toml"

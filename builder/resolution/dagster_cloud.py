@@ -13,9 +13,12 @@ from typing import Final
 import tomli_w
 
 from builder.errors import Notice, Origin, ResolutionError
+from builder.project.locks import KINDS
 from builder.project.names import required_name
+from builder.project.poetry import uses_poetry
 from builder.project.requirements import Requirements
 from builder.project.requirements_txt import RequirementLine
+from builder.project.toml_file import TomlFile
 from builder.resolution.compiling import compile_requirements
 from builder.resolution.indexes import read_indexes
 from builder.resolution.lock import Lock, read_lock
@@ -87,19 +90,30 @@ def how_to_add(requirements: Requirements, version: str) -> str:
     """How a user adds `dagster-cloud` to the project, in the words of the project's tool."""
     requirement = f"{NAME}=={version}"
     lock = requirements.lock.name if requirements.lock else ""
-    if lock == "uv.lock":
-        return f"run `uv add {requirement}` and commit uv.lock"
-    if lock == "poetry.lock":
-        return f"run `poetry add {requirement}` and commit poetry.lock"
+    if lock and KINDS[lock].add:
+        return f"run `{KINDS[lock].add} {requirement}` and commit {lock}"
     place, lines = where_to_add(requirements.directory, [requirement])
     return f"add to `{place.name}`: {lines}" + (f", and make `{lock}` again" if lock else "")
 
 
 def where_to_add(directory: Path, texts: list[str]) -> tuple[Path, str]:
-    """The file of a project that requirements are to be written into, and how they look there."""
+    """The file of a project that requirements are to be written into, and how they look there.
+
+    :param texts: names, or names and versions (`name==1.0`).
+    """
+    pyproject = TomlFile.pyproject(directory)
+    if uses_poetry(directory) and not pyproject.table("project").get("dependencies"):
+        pairs = (text.partition("==") for text in texts)
+        lines = " and ".join(f'`{name} = "{version or "*"}"`' for name, _, version in pairs)
+        return pyproject.path, f"{lines} under `[tool.poetry.dependencies]`"
     quoted = ", ".join(f'"{text}"' for text in texts)
-    for name, key in (("pyproject.toml", "dependencies"), ("setup.py", "install_requires")):
+    lines = " and ".join(f"a line `{text}`" for text in texts)
+    for name, key, how in (
+        ("pyproject.toml", "dependencies", quoted),
+        ("setup.py", "install_requires", quoted),
+        ("setup.cfg", "install_requires", lines),
+    ):
         path = directory / name
         if path.is_file() and key in path.read_text(encoding="utf-8", errors="replace"):
-            return path, f"{quoted} in `{key}`"
-    return directory / "requirements.txt", " and ".join(f"a line `{text}`" for text in texts)
+            return path, f"{how} in `{key}`"
+    return directory / "requirements.txt", lines

@@ -15,23 +15,25 @@ from typing import Final
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from builder.errors import FetchError, Notice, Origin, ResolutionError
+from builder.project.locks import KINDS
 from builder.project.names import required_name
 from builder.project.requirements import NO_EXTRAS, Requirements
 from builder.project.requirements_txt import RequirementLine
 from builder.project.toml_file import TomlFile
 from builder.resolution import resolution_cache, uv
 from builder.resolution.compiling import NETWORK, compile_requirements, shorten, unreachable
+from builder.resolution.completeness import check_complete, check_not_asked_for
 from builder.resolution.dagster_cloud import (
     NAME,
     added_notice,
     asking_for_dagster_cloud,
     lacks_dagster_cloud,
     locked_with_dagster_cloud,
-    where_to_add,
 )
 from builder.resolution.indexes import Indexes, read_indexes
 from builder.resolution.lock import Lock, allowed_hashes, read_lock
 from builder.resolution.lock_warnings import lock_warnings
+from builder.resolution.pinned_locks import pinned_requirements
 from builder.resolution.poetry_lock import locked_requirements
 from builder.resolution.series import apart, dagster_first, series
 from builder.resolution.target import Target
@@ -39,6 +41,7 @@ from builder.system import process
 from builder.terminal.formatting import quoted
 
 _NOTICE = "# notice: "
+_NO_INTERPRETER = re.compile(r"No interpreter found|incompatible with the project's Python requirement")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +61,15 @@ def resolve(requirements: Requirements, target: Target) -> Resolution:
     """
     if requirements.lock is None:
         resolution = _resolve(requirements, target)
-    elif requirements.lock.name == "poetry.lock":
-        resolution = _resolve(locked_requirements(requirements, requirements.lock), target)
+    elif KINDS[requirements.lock.name].pins:
+        read_lock_file = locked_requirements if requirements.lock.name == "poetry.lock" else pinned_requirements
+        resolution = _resolve(read_lock_file(requirements, requirements.lock), target)
     else:
         resolution = _obey(requirements, requirements.lock, target)
+    check_not_asked_for(resolution.lock, requirements)
     if lacks_dagster_cloud(resolution.lock, requirements):
         resolution = _with_dagster_cloud(resolution, requirements, target)
-    _check_complete(resolution.lock, requirements)
+    check_complete(resolution.lock, requirements)
     _check_versions(resolution, requirements)
     return resolution
 
@@ -82,7 +87,7 @@ def _with_dagster_cloud(resolution: Resolution, requirements: Requirements, targ
 
 def local_packages(requirements: Requirements) -> tuple[Path, ...]:
     """The directories of the user's own packages, the project first; resolves nothing and needs no network."""
-    if requirements.lock is None or requirements.lock.name == "poetry.lock":
+    if requirements.lock is None or KINDS[requirements.lock.name].pins:
         return requirements.local_packages
     text = _export(requirements, requirements.lock, "--frozen")
     paths = (package.get("directory", {}).get("path") for package in tomllib.loads(text).get("packages", []))
@@ -159,11 +164,21 @@ def _written_notices(text: str) -> tuple[Notice, ...]:
 def _obey(requirements: Requirements, path: Path, target: Target) -> Resolution:
     # A lock says itself where its files are; what was configured only says how to get there.
     indexes = read_indexes(requirements.directory)
-    text = _export(requirements, path, "--locked", indexes.transport.variables())
+    variables = indexes.transport.variables()
+    notices: tuple[Notice, ...] = ()
+    try:
+        text = _export(requirements, path, "--locked", variables)
+    except ResolutionError as error:
+        if not _NO_INTERPRETER.search(error.detail or ""):
+            raise
+        # To compare a lock with its project uv wants a Python that the project allows; to read it, none.
+        text = _export(requirements, path, "--frozen", variables)
+        words = "not compared with pyproject.toml, since this machine has no Python that the project allows"
+        notices = (Notice(words, Origin(path)),)
     # An export holds what was asked for; a pylock.toml has markers for it.
     wanted = NO_EXTRAS if path.name == "uv.lock" else requirements.wanted
     lock = read_lock(text, target, base=requirements.directory, origin=Origin(path), hashes={}, wanted=wanted)
-    return Resolution(replace(lock, indexes=indexes))
+    return Resolution(replace(lock, indexes=indexes), notices=notices)
 
 
 def _export(requirements: Requirements, lock: Path, mode: str, variables: Mapping[str, str] | None = None) -> str:
@@ -199,24 +214,6 @@ def _any_python(directory: Path) -> str:
         # In canonical form: uv would take a path for an interpreter.
         return str(SpecifierSet(str(text or ""))) or _OLDEST
     return _OLDEST
-
-
-def _check_complete(lock: Lock, requirements: Requirements) -> None:
-    """The receiving server runs `dagster` and `dagster-cloud` out of the deps PEX: without them nothing works."""
-    missing = [name for name in ("dagster", "dagster-cloud") if lock.version_of(name) is None]
-    missing = [name for name in missing if name not in requirements.local_names]
-    if not missing:
-        return
-    names = " and ".join(f"`{name}`" for name in missing) + (" is" if len(missing) == 1 else " are")
-    if requirements.lock is not None:
-        remedy = f"Run `uv add {' '.join(missing)}` and commit uv.lock"
-        raise ResolutionError(f"{names} not in the lock", where=Origin(requirements.lock), remedy=remedy)
-    place, lines = where_to_add(requirements.directory, missing)
-    raise ResolutionError(
-        f"{names} not among what the project requires; Dagster Cloud cannot run the code without",
-        where=Origin(place),
-        remedy=f"Add to `{place.name}`: {lines}",
-    )
 
 
 def _check_versions(resolution: Resolution, requirements: Requirements) -> None:

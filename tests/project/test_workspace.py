@@ -408,3 +408,20 @@ def test_keys_that_a_merge_overrides_are_not_there_twice(tmp_path: Path) -> None
     (tmp_path / "dagster_cloud.yaml").write_text(text)
     (location,) = read_workspace(tmp_path / "dagster_cloud.yaml").locations
     assert location.code_source == ("module_name", "z")
+
+
+@pytest.mark.parametrize(
+    "name, table, text", [("dg.toml", "[project]", ""), ("pyproject.toml", "[tool.dg.project]", "[tool.dg]\n")]
+)
+def test_what_to_write_for_dg_is_right_in_the_file_that_it_is_for(
+    tmp_path: Path, name: str, table: str, text: str
+) -> None:
+    path = tmp_path / name
+    path.write_text(f"{text}directory_type = 'none'\n")
+    with pytest.raises(ProjectError) as caught:
+        read_workspace(path)
+    remedy = str(caught.value.remedy).partition("\n")[2]
+    assert table in remedy
+    path.write_text(remedy)
+    (location,) = read_workspace(path).locations
+    assert location.code_source == ("module_name", "my_project.definitions")

@@ -1,0 +1,130 @@
+"""The locks that projects bring, each in the form of the tool that made it, and what is known of them unopened."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from packaging.utils import canonicalize_name
+
+from builder.errors import Origin, ProjectError
+from builder.project.poetry import uses_poetry
+from builder.project.setup_cfg import read_setup_cfg
+from builder.project.sources import workspace_root
+from builder.project.toml_file import TomlFile, table
+
+
+@dataclass(frozen=True, slots=True)
+class LockKind:
+    """A kind of lock.
+
+    :param manifest: the file that it is made from.
+    :param lock: the command that makes it again.
+    :param add: the command that takes another distribution in, without its name.
+    :param pins: it is read as requirements that leave no choice, and these are resolved.
+    """
+
+    manifest: str
+    lock: str
+    add: str
+    pins: bool = False
+
+
+KINDS: Final[Mapping[str, LockKind]] = {
+    "uv.lock": LockKind("pyproject.toml", "uv lock", "uv add"),
+    "poetry.lock": LockKind("pyproject.toml", "poetry lock", "poetry add", pins=True),
+    "pdm.lock": LockKind("pyproject.toml", "pdm lock", "pdm add", pins=True),
+    "pylock.toml": LockKind("what it is made from", "", ""),
+    "Pipfile.lock": LockKind("Pipfile", "pipenv lock", "pipenv install", pins=True),
+}
+
+
+def find_lock(directory: Path) -> Path | None:
+    """The lock that a project brings: its own, or that of the uv workspace that it is a member of.
+
+    A Pipfile.lock is one where nothing else says what is required.
+    """
+    pyproject = TomlFile.pyproject(directory)
+    if pyproject.path.is_file():
+        root = workspace_root(directory) or directory
+        if (root / "uv.lock").is_file():
+            return root / "uv.lock"
+    present = {name: directory / name for name in KINDS if (directory / name).is_file()}
+    if "poetry.lock" in present and uses_poetry(directory):
+        return present["poetry.lock"]
+    if "pdm.lock" in present and pyproject.table("project"):
+        return present["pdm.lock"]
+    if "pylock.toml" in present:
+        return present["pylock.toml"]
+    return present.get("Pipfile.lock") if declares_by_pipfile(directory) else None
+
+
+def declares_by_pipfile(directory: Path) -> bool:
+    """Whether nothing but a Pipfile could say what the project requires."""
+    others = any((directory / name).is_file() for name in ("requirements.txt", "setup.py"))
+    has_project = bool(TomlFile.pyproject(directory).table("project"))
+    return not (others or has_project or uses_poetry(directory) or read_setup_cfg(directory))
+
+
+def holds_all(lock: Path, names: Iterable[str]) -> bool:
+    """Whether a lock names all of these in quotes: parsing a large one takes far longer than looking."""
+    text = lock.read_text(encoding="utf-8", errors="replace")
+    return all(f'"{name}"' in text for name in names)
+
+
+def locked_versions(lock: Path) -> dict[str, frozenset[str]]:
+    """The versions of each distribution that a lock holds for any target, by normalised name.
+
+    Raises ProjectError for a lock that cannot be read.
+    """
+    versions: dict[str, set[str]] = {}
+    for entry in _entries(lock):
+        name, version = entry.get("name"), entry.get("version")
+        if isinstance(name, str):
+            found = versions.setdefault(canonicalize_name(name), set())
+            if isinstance(version, str):
+                found.add(version.removeprefix("=="))
+    return {name: frozenset(found) for name, found in versions.items()}
+
+
+def pipfile_paths(lock: Path) -> list[Path]:
+    """The local packages and files that a Pipfile.lock names."""
+    paths = (entry.get("path") or entry.get("file") for entry in _entries(lock))
+    return [lock.parent / path for path in paths if isinstance(path, str) and "://" not in path]
+
+
+def load_lock(lock: Path) -> Mapping[str, Any]:
+    """A lock as a document of TOML or, for Pipfile.lock, JSON; raises ProjectError if it is none."""
+    try:
+        text = lock.read_text(encoding="utf-8")
+        document = json.loads(text) if lock.name == "Pipfile.lock" else tomllib.loads(text)
+    except (OSError, ValueError) as error:
+        raise _unreadable(lock, error) from error
+    if not isinstance(document, dict):
+        raise _unreadable(lock, ValueError("it is not a table"))
+    return document
+
+
+def _entries(lock: Path) -> list[Mapping[str, object]]:
+    """What a lock holds, each with its name."""
+    document = load_lock(lock)
+    if lock.name == "Pipfile.lock":
+        return [
+            {"name": name, **entry}
+            for name, entry in table(document, "default").items()
+            if isinstance(entry, dict)
+        ]
+    packages = document.get("package", document.get("packages", []))
+    return [each for each in packages if isinstance(each, dict)] if isinstance(packages, list) else []
+
+
+def _unreadable(lock: Path, error: Exception) -> ProjectError:
+    kind = KINDS[lock.name]
+    remedy = (
+        f"Run `{kind.lock}` and commit {lock.name}" if kind.lock else "Make it again with the tool that wrote it"
+    )
+    return ProjectError(f"{lock.name} cannot be read: {error}", where=Origin(lock), remedy=remedy)

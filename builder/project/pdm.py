@@ -1,0 +1,28 @@
+"""What pdm has of its own: `[[tool.pdm.source]]`, the indexes of a project."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from builder.project.toml_file import TomlFile
+
+
+def pdm_index_options(directory: Path) -> list[str]:
+    """The indexes of a project whose tool is pdm, as index options of pip, the first to ask first.
+
+    Its tool is pdm with a pdm.lock, with pdm's build backend, or with a `[tool.pdm]` and no `[build-system]`. The
+    source called `pypi` takes the place of the public index.
+    """
+    pyproject = TomlFile.pyproject(directory)
+    sources = pyproject.table("tool", "pdm").get("source")
+    backend = str(pyproject.table("build-system").get("build-backend", ""))
+    if backend and not backend.startswith("pdm") and not (directory / "pdm.lock").is_file():
+        return []
+    urls = {
+        str(source.get("name", "")): str(source["url"])
+        for source in (sources if isinstance(sources, list) else [])
+        if isinstance(source, dict) and "url" in source
+    }
+    instead = urls.pop("pypi", None)
+    options = [f"--extra-index-url {url}" for url in urls.values()]
+    return [*options, f"--index-url {instead}"] if instead else options

@@ -1,0 +1,161 @@
+"""pdm.lock and Pipfile.lock, whose entries are pins: read as requirements that leave a resolver no choice."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from builder.errors import Origin, ResolutionError
+from builder.project.locks import KINDS, load_lock
+from builder.project.names import required_name
+from builder.project.requirements import Requirements
+from builder.project.requirements_txt import RequirementLine
+from builder.project.toml_file import TomlFile
+
+_GROUPS: Final = "pdm.lock does not say for each distribution which groups need it"
+
+
+def pinned_requirements(requirements: Requirements, lock: Path) -> Requirements:
+    """What such a lock pins, as requirements.
+
+    Raises ResolutionError for a lock that does not fit what it is made from, or that tells too little.
+    """
+    options = requirements.options
+    if lock.name == "pdm.lock":
+        lines = pdm_lines(requirements, lock)
+    else:
+        lines = pipfile_lines(lock)
+        sources = _pipfile_sources(load_lock(lock))
+        options = tuple(f"--extra-index-url {source['url']}" for source in sources.values())
+    lines = [line for line in lines if required_name(line.text) not in requirements.local_names]
+    if not all(line.hashes for line in lines):
+        # A repository has none, and where one requirement has some, all need them.
+        lines = [replace(line, hashes=()) for line in lines]
+    return replace(requirements, lines=tuple(lines), options=options, lock=None)
+
+
+def pdm_lines(requirements: Requirements, lock: Path) -> list[RequirementLine]:
+    """What pdm.lock holds for the project, with the extras and groups that are wanted of it.
+
+    Raises ResolutionError for a lock that does not fit pyproject.toml any more, or that tells too little.
+    """
+    document = load_lock(lock)
+    entries = [entry for entry in document.get("package", []) if isinstance(entry, dict)]
+    if "inherit_metadata" not in document.get("metadata", {}).get("strategy", []):
+        remedy = "Run `pdm lock --strategy inherit_metadata`, which is pdm's default, and commit pdm.lock"
+        raise ResolutionError(_GROUPS, where=Origin(lock), remedy=remedy)
+    locked = {*document["metadata"].get("groups", ["default"])}
+    wanted = {"default", *requirements.wanted.extras, *requirements.wanted.groups}
+    if unknown := sorted(wanted - locked):
+        remedy = f"Run `pdm lock --group {unknown[0]}` and commit pdm.lock"
+        raise ResolutionError(f"pdm.lock was made without `{unknown[0]}`", where=Origin(lock), remedy=remedy)
+    chosen = [entry for entry in entries if wanted & {*entry.get("groups", [])}]
+    _check_fit(requirements.lines, chosen, lock)
+    served = (entry for entry in chosen if "path" not in entry)
+    return [_line(_pdm_text(entry), entry.get("marker"), _pdm_hashes(entry), lock) for entry in served]
+
+
+def pipfile_lines(lock: Path) -> list[RequirementLine]:
+    """What Pipfile.lock holds for running the project.
+
+    Raises ResolutionError for a lock that does not fit the Pipfile any more.
+    """
+    document = load_lock(lock)
+    pipfile = lock.with_name("Pipfile")
+    said = document.get("_meta", {}).get("hash", {}).get("sha256")
+    made_from = TomlFile.load(pipfile).data if pipfile.is_file() else {}
+    # Where a Pipfile names no source, pipenv takes note of one all the same.
+    if "source" in made_from and said != _pipfile_hash(made_from):
+        raise _outdated(lock, "Pipfile has changed since")
+    return list(_pipfile_lines(document.get("default", {}), _pipfile_sources(document), lock))
+
+
+def _pipfile_sources(document: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The indexes by name, but for the public one: this machine may well have another way to that."""
+    sources = {source["name"]: source for source in document.get("_meta", {}).get("sources", [])}
+    sources.pop("pypi", None)
+    return sources
+
+
+def _pipfile_lines(
+    entries: Mapping[str, Mapping[str, Any]], sources: Mapping[str, Mapping[str, Any]], lock: Path
+) -> Iterator[RequirementLine]:
+    for name, entry in entries.items():
+        if entry.get("path") or (entry.get("file") and "://" not in entry["file"]):
+            continue
+        extras = f"[{','.join(entry['extras'])}]" if entry.get("extras") else ""
+        if entry.get("git"):
+            inside = f"#subdirectory={entry['subdirectory']}" if entry.get("subdirectory") else ""
+            text = f"{name}{extras} @ git+{entry['git'].removeprefix('git+')}@{entry.get('ref', 'HEAD')}{inside}"
+        elif entry.get("file"):
+            text = f"{name}{extras} @ {entry['file']}"
+        else:
+            text = f"{name}{extras}{entry.get('version', '')}"
+        source = sources.get(str(entry.get("index")))
+        index = {"name": source["name"], "url": source["url"]} if source else None
+        yield _line(text, entry.get("markers"), tuple(entry.get("hashes", ())), lock, index)
+
+
+def _pdm_text(entry: Mapping[str, Any]) -> str:
+    extras = f"[{','.join(entry['extras'])}]" if entry.get("extras") else ""
+    if "git" in entry:
+        inside = f"#subdirectory={entry['subdirectory']}" if entry.get("subdirectory") else ""
+        commit = entry.get("revision", entry.get("ref", "HEAD"))
+        return f"{entry['name']}{extras} @ git+{entry['git']}@{commit}{inside}"
+    if "url" in entry:
+        return f"{entry['name']}{extras} @ {entry['url']}"
+    return f"{entry['name']}{extras}=={entry['version']}"
+
+
+def _pdm_hashes(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(file["hash"] for file in entry.get("files", []) if "hash" in file) if "url" not in entry else ()
+
+
+def _line(
+    text: str, marker: str | None, hashes: tuple[str, ...], lock: Path, index: Mapping[str, object] | None = None
+) -> RequirementLine:
+    line = f"{text} ; {marker}" if marker else text
+    return RequirementLine(text=line, origin=Origin(lock), hashes=hashes, index=index)
+
+
+def _check_fit(asked: Iterable[RequirementLine], entries: Iterable[Mapping[str, Any]], lock: Path) -> None:
+    """Refuse a lock that lacks what the project asks for, or has another version of it."""
+    versions: dict[str, set[str]] = {}
+    for entry in entries:
+        versions.setdefault(canonicalize_name(entry["name"]), set()).add(str(entry.get("version", "")))
+    for line in asked:
+        requirement = Requirement(line.text)
+        found = versions.get(canonicalize_name(requirement.name))
+        if found is None:
+            raise _outdated(lock, f"it lacks `{requirement.name}`, which {line.origin} asks for")
+        if not any(requirement.specifier.contains(version, prereleases=True) for version in found):
+            why = f"it has {requirement.name} {', '.join(sorted(found))}, and {line.origin} asks for another"
+            raise _outdated(lock, why)
+
+
+def _outdated(lock: Path, why: str) -> ResolutionError:
+    kind = KINDS[lock.name]
+    return ResolutionError(
+        f"{lock.name} does not fit {kind.manifest} any more: {why}",
+        where=Origin(lock),
+        remedy=f"Run `{kind.lock}` and commit {lock.name}",
+    )
+
+
+def _pipfile_hash(pipfile: Mapping[str, Any]) -> str:
+    """The hash that pipenv writes of a Pipfile (`plette.pipfiles.Pipfile.get_hash`)."""
+    content = {
+        "_meta": {"sources": pipfile.get("source", []), "requires": pipfile.get("requires", {})},
+        "default": pipfile.get("packages", {}),
+        "develop": pipfile.get("dev-packages", {}),
+    }
+    known = {"source", "requires", "packages", "dev-packages", "scripts", "pipenv", "pipfile"}
+    content |= {name: value for name, value in pipfile.items() if name not in known}
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
