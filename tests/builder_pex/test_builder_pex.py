@@ -76,20 +76,19 @@ def copy(tmp_path: Path) -> Path:
     return directory
 
 
-def test_same_bytes_everywhere(copy: Path, tmp_path: Path) -> None:
-    one, other = tmp_path / "one", tmp_path / "the other"
-    build_builder(sys.executable, copy, one)
-    # Another Python with another pip, which fetches everything anew.
+def test_same_bytes_everywhere(builder_pex: Path, copy: Path, tmp_path: Path) -> None:
+    other = tmp_path / "the other"
+    # Another directory, and another Python with another pip, which fetches everything anew.
     build_builder(
         any_python("3.12"),
-        copy.rename(tmp_path / "moved"),
+        copy,
         other,
         umask=0o77,
         TZ="Asia/Kathmandu",
         LC_ALL="C",
         BUILDER_CACHE_DIR=str(tmp_path / "cache"),
     )
-    assert storage.sha256_of(one / "builder.pex") == storage.sha256_of(other / "builder.pex")
+    assert storage.sha256_of(builder_pex) == storage.sha256_of(other / "builder.pex")
     assert os.access(other / "builder.pex", os.X_OK)
 
 

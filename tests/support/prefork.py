@@ -11,6 +11,7 @@ and the answer. The answer is the pid and, at the end, the exit code as `Popen.r
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
 import importlib
@@ -22,7 +23,7 @@ import selectors
 import socket
 import sys
 import threading
-from typing import Any
+from typing import Any, NoReturn
 
 import builder
 from builder.system import process
@@ -31,7 +32,14 @@ _SCRIPTS = {"builder.monorepo.images.verify_import"}
 """Modules that are run in other places and cannot be imported."""
 
 _LIBRARIES = (
-    *("httpx", "httpx._transports.default", "packaging.requirements", "packaging.metadata", "packaging.tags"),
+    *(
+        "httpx",
+        "httpcore",
+        "httpx._transports.default",
+        "packaging.requirements",
+        "packaging.metadata",
+        "packaging.tags",
+    ),
     *("packaging.pylock", "pathspec", "yaml", "tomli_w", "rich.progress", "rich.live", "ssl", "certifi"),
     *("pip._internal.req.req_file", "pip._internal.configuration", "pip._internal.models.index"),
 )
@@ -117,11 +125,34 @@ def become(request: dict[str, Any], descriptors: list[int]) -> None:
     sys.argv[:] = [request["module"], *request["arguments"]]
 
 
+def run(module: str) -> int:
+    """Run a module as `python -m` does; returns the exit code."""
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except SystemExit as error:
+        if isinstance(error.code, str):
+            sys.stderr.write(f"{error.code}\n")
+        return error.code if isinstance(error.code, int) else int(error.code is not None)
+    except BaseException:  # noqa: BLE001  (what Python itself shows)
+        sys.excepthook(*sys.exc_info())
+        return 1
+    return 0
+
+
+def end(code: int) -> NoReturn:
+    """End as Python does, but without the taking apart of every module, which takes longer than the command."""
+    threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001
+    atexit._run_exitfuncs()  # noqa: SLF001
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 def main() -> None:
     preload()
     request, descriptors = wait_for_request(socket.socket(fileno=int(sys.argv[1])))
     become(request, descriptors)
-    runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
+    end(run(request["module"]))
 
 
 if __name__ == "__main__":
