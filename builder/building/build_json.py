@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from builder import __version__
@@ -9,7 +10,7 @@ from builder.building.contents_table import largest
 from builder.building.steps import DepsBuild
 from builder.building.workspace import ProjectBuild
 from builder.errors import BuilderError
-from builder.project.location import Location, SourceTree, Workspace
+from builder.project.location import Location, Workspace
 from builder.resolution.target import Target
 from builder.system.storage import Artefact
 
@@ -22,16 +23,19 @@ _LARGEST: Final = 5
 
 
 def build_report(
-    workspace: Workspace, results: dict[SourceTree, ProjectBuild | BuilderError], target: Target
+    workspace: Workspace, results: Mapping[str, ProjectBuild | BuilderError], target: Target
 ) -> dict[str, object]:
-    """The content of build.json: what was built, or why not, and what is needed to load it."""
+    """The content of build.json: what was built, or why not, and what is needed to load it.
+
+    :param results: by the names of the locations.
+    """
     return {
         "builder_version": __version__,
         "workspace": str(workspace.path),
         "python_version": target.python_version,
         "platform": target.description,
         "locations": [
-            _location_report(location, location.problem or results[location.tree])
+            _location_report(location, location.problem or results[location.name])
             for location in workspace.locations
         ],
     }

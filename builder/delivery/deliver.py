@@ -6,17 +6,19 @@ import contextlib
 import os
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from builder.delivery.announcement import Announcement, announced, state
+from builder.delivery.defs_state import refresh
 from builder.delivery.early_failure import announce_early_failure
-from builder.delivery.job import Job, build_locations, show_built, show_errors
+from builder.delivery.job import Job, build_locations, show_built, show_errors, write_report
 from builder.delivery.location_run import LocationRun, Update, Upload
 from builder.delivery.options import DeliveryOptions
 from builder.delivery.plan import plan
 from builder.delivery.take_built import take_built
 from builder.delivery.updater import Updater
 from builder.delivery.uploader import Uploader
-from builder.delivery.verifying import Verification, verify
+from builder.delivery.verifying import Verification, items_of, verify
 from builder.deployment.cloud import DagsterCloudClient
 from builder.deployment.destination import BranchDeployment, find_destination, parse_details
 from builder.deployment.login import read_login
@@ -24,6 +26,7 @@ from builder.deployment.organization import read_organization
 from builder.deployment.pull_request_comment import comment_of_run
 from builder.errors import BuilderError, LoadError
 from builder.publishing.pex_registry import ReadBack
+from builder.system import storage
 from builder.terminal.console import console
 from builder.terminal.github_log import in_actions
 from builder.terminal.options import read_variables
@@ -48,7 +51,7 @@ def deliver(job: Job, delivery: DeliveryOptions, *, only_plan: bool) -> int:
     verification = _verification(delivery, update)
     if only_plan:
         return _plan(job, upload, update)
-    return _deliver(job, upload, update, verification, built=delivery.built)
+    return _deliver(job, delivery, upload, update, verification)
 
 
 def _upload(delivery: DeliveryOptions) -> Upload:
@@ -72,13 +75,13 @@ def _update(job: Job, delivery: DeliveryOptions) -> Update | None:
         deployment=delivery.deployment,
         details=None if given is None else parse_details(given),
     )
-    return Update(choice, delivery.wait_timeout if delivery.wait else None)
+    return Update(choice, delivery.wait_timeout if delivery.wait else None, delivery.allow_empty)
 
 
-def _verification(delivery: DeliveryOptions, update: Update | None) -> Verification | None:
-    """How to verify; None if that is not wanted. Raises UsageError for a variable that is not there."""
+def _verification(delivery: DeliveryOptions, update: Update | None) -> Verification:
+    """How to load locations here. Raises UsageError for a variable that is not there."""
     environment = {**(update.variables if update else {}), **read_variables(delivery.variables)}
-    return Verification(delivery.verify_timeout, environment) if delivery.verify else None
+    return Verification(delivery.verify_timeout, environment)
 
 
 def _close(branch: BranchDeployment, *, only_plan: bool) -> int:
@@ -103,26 +106,70 @@ def _plan(job: Job, upload: Upload, update: Update | None) -> int:
         return show_errors(plan(job, *_connected(stack, upload, update)))
 
 
-def _deliver(
-    job: Job, upload: Upload, update: Update | None, verification: Verification | None, *, built: bool
-) -> int:
-    """Do it all, and see to it that everybody who looks learns how it ended.
+def _is_refreshed(run: LocationRun, delivery: DeliveryOptions) -> bool:
+    """Whether the state of components is refreshed: if asked for, and in CI where they need it."""
+    if run.build is None or not (run.error is None or run.needs_state):
+        return False
+    return delivery.refresh_defs_state or (run.needs_state and os.environ.get("CI") == "true")
 
-    :param built: another run has built and verified it all.
+
+def _refresh(
+    runs: Sequence[LocationRun],
+    job: Job,
+    verification: Verification,
+    scratch: Path,
+    uploader: Uploader,
+    updater: Updater | None,
+) -> None:
+    """Refresh the state of these locations' components.
+
+    :param scratch: a directory for what the deployment is to keep, until the locations are updated.
     """
+    with console.phase("State"):
+        for number, run in enumerate(runs):
+            variables = updater.variables(run.name) if updater else {}
+            environment = {**variables, **verification.environment}
+            for _, item in items_of([run], job.target.python_version, uploader, scratch):
+                refresh(
+                    run,
+                    item,
+                    scratch / str(number),
+                    job.out_dir,
+                    timeout=verification.timeout,
+                    environment=environment,
+                )
+
+
+def _deliver(
+    job: Job,
+    delivery: DeliveryOptions,
+    upload: Upload,
+    update: Update | None,
+    verification: Verification,
+) -> int:
+    """Do it all, and see to it that everybody who looks learns how it ended."""
     started = time.monotonic()
     runs = [LocationRun(location=location) for location in job.workspace.locations]
     with contextlib.ExitStack() as stack:
         announcement = _announcement(job, update)
         stack.enter_context(announced(announcement, runs, job.build_json))
         uploader, updater = _connected(stack, upload, update, announcement)
-        if built:
+        if delivery.built:
+            # Another run has built and verified it all.
             take_built(job, runs)
         else:
             build_locations(job, runs, lambda lock: uploader.find_deps(lock, job.out_dir))
-        if verification and not built:
+        if delivery.verify and not delivery.built:
             with console.phase("Verify"):
                 verify([run for run in runs if run.build], verification, job.target.python_version, uploader)
+        stateful = [run for run in runs if _is_refreshed(run, delivery)]
+        if stateful:
+            scratch = stack.enter_context(storage.scratch_directory())
+            _refresh(stateful, job, verification, scratch, uploader, updater)
+            write_report(job, runs)
+            if delivery.verify:
+                refreshed = [run for run in stateful if run.error is None]
+                verify(refreshed, verification, job.target.python_version, uploader)
         with console.phase("Upload"):
             uploader.publish([run for run in runs if run.error is None])
         if updater:

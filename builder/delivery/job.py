@@ -61,6 +61,12 @@ def build_locations(job: Job, runs: Sequence[LocationRun], find_deps: FindDeps =
             run.build = result
         else:
             run.error = result
+    write_report(job, runs)
+
+
+def write_report(job: Job, runs: Sequence[LocationRun]) -> None:
+    """Write build.json: what was built for which location."""
+    results = {run.name: result for run in runs if (result := run.build or run.error)}
     report = build_report(job.workspace, results, job.target)
     with atomic_write(job.build_json) as stream:
         stream.write(json.dumps(report, indent=2, ensure_ascii=False).encode() + b"\n")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from builder.building.workspace import ProjectBuild
@@ -16,6 +17,7 @@ from builder.errors import BuilderError
 from builder.project.location import Location
 from builder.system.storage import Artefact
 from builder.terminal.formatting import quoted
+from builder.verification.load import RefreshedState
 
 if TYPE_CHECKING:
     from builder.deployment.entries import Entry
@@ -48,10 +50,12 @@ class Update:
 
     :param choice: the deployment, and what it was chosen from.
     :param wait: seconds to wait until the locations are loaded; None not to wait.
+    :param allow_empty: whether a location that has definitions may be updated to one that has none.
     """
 
     choice: ResolvedDestination
     wait: float | None
+    allow_empty: bool = False
 
     @property
     def variables(self) -> dict[str, str]:
@@ -84,6 +88,9 @@ class LocationRun:
 
     :param build: what was built for it; None until then, or if that failed.
     :param error: why it goes no further.
+    :param empty: it was found to have no definitions.
+    :param needs_state: it was found to have components that are backed by state.
+    :param states: that were refreshed, each with the file that it is in if the deployment is to keep it.
     :param published: its files in the registry, by name.
     :param updated: Dagster Cloud has been told to run it.
     :param loaded: Dagster Cloud runs it.
@@ -95,6 +102,9 @@ class LocationRun:
     location: Location
     build: ProjectBuild | None = None
     error: BuilderError | None = None
+    empty: bool = False
+    needs_state: bool = False
+    states: tuple[tuple[RefreshedState, Path], ...] = ()
     published: dict[str, Published] = field(default_factory=dict)
     updated: bool = False
     loaded: bool = False

@@ -21,6 +21,7 @@ _UPLOADING: Final = {
     "upload_timeout": "--upload-timeout",
     "verify": "--verify/--no-verify",
     "verify_timeout": "--verify-timeout",
+    "refresh_defs_state": "--refresh-defs-state",
 }
 """Options that mean nothing without --upload-pex."""
 
@@ -28,6 +29,7 @@ _UPDATING: Final = {
     "deployment": "--deployment",
     "code_location_details": "--code-location-details",
     "wait": "--wait/--no-wait",
+    "allow_empty": "--allow-empty",
     "wait_timeout": "--wait-timeout",
 }
 """Options that mean nothing without --update-code-location."""
@@ -51,6 +53,8 @@ class DeliveryOptions:
     wait_timeout: float
     verify: bool
     verify_timeout: float
+    refresh_defs_state: bool
+    allow_empty: bool
     variables: tuple[str, ...]
 
 
@@ -89,6 +93,7 @@ _OPTIONS: Final = (
     ),
     options.timeout_option(_VERIFY, "--verify-timeout", "How long a location may load.", seconds=120),
     options.env_option(_VERIFY),
+    option(_VERIFY, "--refresh-defs-state", is_flag=True, help="Refresh the state of components."),
     option(_UPLOAD, "--upload-pex", is_flag=True, help="Upload the PEX files to Dagster Cloud."),
     option(
         _UPLOAD,
@@ -123,6 +128,7 @@ _OPTIONS: Final = (
         default_text="as CI or git says",
         help="As `deployment=NAME,commit_hash=HASH`.",
     ),
+    option(_UPDATE, "--allow-empty", is_flag=True, help="Update to a location without definitions."),
     option(_UPDATE, "--wait/--no-wait", default=True, help="Wait until they are loaded."),
     options.timeout_option(_UPDATE, "--wait-timeout", "How long to wait.", seconds=600),
 )

@@ -17,6 +17,7 @@ from builder.deployment.loading import wait_until_loaded
 from builder.deployment.updating import NotUpdated
 from builder.errors import CloudError, ContextError, LoadError, Notice
 from builder.terminal.console import console
+from builder.verification.load import VERSIONED_STATE
 
 
 class Updater:
@@ -29,8 +30,10 @@ class Updater:
         self._cloud = cloud
         self._destination = update.choice.destination
         self._wait = update.wait
+        self._allow_empty = update.allow_empty
         self._before: dict[str, Entry] = {}
         self._image: str | None = None
+        self._asked: str | None = None
         self.deployment: str | None = None
 
     @property
@@ -68,10 +71,10 @@ class Updater:
             self._before = self._cloud.entries(self.deployment)
         elif self._destination.base_deployment:
             base = _existing(self._destination.base_deployment, names, branches=False)
-        asked = self.deployment or base or next(iter(names), None)
-        if asked and not self._cloud.takes_pex(asked):
+        self._asked = self.deployment or base or next(iter(names), None)
+        if self._asked and not self._cloud.takes_pex(self._asked):
             raise CloudError(
-                f"the agents of `{asked}` run Docker images only, not PEX files",
+                f"the agents of `{self._asked}` run Docker images only, not PEX files",
                 remedy="Deploy with `dagster-cloud serverless deploy-docker`",
             )
         if image := os.environ.get("SERVERLESS_BASE_IMAGE", "").strip():
@@ -101,6 +104,12 @@ class Updater:
         deployment = self.deployment or ""
         present = self._cloud.entries(deployment)
         self._note_what_was_there(runs, present)
+        if not self._allow_empty:
+            self._leave_out_empty(runs, deployment)
+        runs = [run for run in runs if run.error is None]
+        if not runs:
+            return True
+        states = self._keep_states(runs, deployment)
         documents = [
             location_document(
                 run.location,
@@ -108,6 +117,7 @@ class Updater:
                 python_version=python_version,
                 image=self._image,
                 git=self._destination.git,
+                states=states if run.states else None,
             )
             for run in runs
             if run.build
@@ -125,6 +135,39 @@ class Updater:
         for run in runs:
             run.updated = True
         return True
+
+    def _leave_out_empty(self, runs: Sequence[LocationRun], deployment: str) -> None:
+        """Nobody wants to lose all definitions; whoever does says so."""
+        for run in runs:
+            if run.empty and run.before and not self._cloud.defines_nothing(deployment, run.name):
+                run.error = LoadError(
+                    "nothing would be defined any more, and what runs now has definitions",
+                    where=run.location.origin,
+                    remedy="Find out why nothing is found, or add --allow-empty if that is how it is to be",
+                )
+
+    def _keep_states(self, runs: Sequence[LocationRun], deployment: str) -> dict[str, object] | None:
+        """Have the deployment keep the states that were refreshed; returns the versions of all."""
+        states = {state.key: (state, path) for run in runs for state, path in run.states}
+        for state, path in states.values():
+            content = path.read_bytes() if state.kind == VERSIONED_STATE else None
+            self._cloud.keep_state(deployment, state.key, state.version, content)
+        return self._cloud.latest_states(deployment) if states else None
+
+    def variables(self, location: str) -> dict[str, str]:
+        """The variables that the deployment gives a location; none, with a notice, if it does not show them."""
+        branch = isinstance(self._destination, BranchDeployment)
+        deployment = self.deployment or self._asked
+        if deployment is None:
+            return {}
+        try:
+            return self._cloud.variables(deployment, location, branch=branch)
+        except CloudError as error:
+            text = (
+                f"the variables of the deployment are not known, so the state is refreshed without: {error.what}"
+            )
+            console.notices([Notice(text)])
+            return {}
 
     def _note_what_was_there(self, runs: Sequence[LocationRun], present: Mapping[str, Entry]) -> None:
         for run in runs:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from builder.building.steps import DepsBuild
@@ -15,9 +15,17 @@ from builder.system import storage
 from builder.terminal.console import console
 from builder.terminal.formatting import counted
 from builder.verification.compatibility import NotVerified, interpreter
+from builder.verification.load import VERSIONED_STATE, Definitions
 from builder.verification.outcome_table import show_outcome
 from builder.verification.unpack import kept_deps
-from builder.verification.verify import ToVerify, VerifyResult, to_verify, verify_locations
+from builder.verification.verify import (
+    StateMissingError,
+    ToVerify,
+    Verified,
+    VerifyResult,
+    to_verify,
+    verify_locations,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +48,34 @@ def verify(runs: Sequence[LocationRun], how: Verification, python_version: str, 
     by_name = {run.name: run for run in runs}
 
     def done(item: ToVerify, outcome: VerifyResult) -> None:
+        run = by_name[item.name]
+        run.needs_state = isinstance(outcome, StateMissingError) or (
+            isinstance(outcome, Verified) and bool(outcome.states)
+        )
         if isinstance(outcome, LoadError):
-            by_name[item.name].error = outcome
-        else:
-            show_outcome(item.name, outcome)
+            run.error = outcome
+            return
+        if isinstance(outcome, Verified):
+            definitions = replace(outcome.definitions, resources=())
+            run.empty = definitions == Definitions() and not any(
+                state.kind == VERSIONED_STATE for state in outcome.states
+            )
+        show_outcome(item.name, outcome)
 
     with storage.scratch_directory() as scratch:
-        items = [_item(run, run.build, python_version, uploader, scratch) for run in runs if run.build]
-        present = [item for item in items if item is not None]
+        present = [item for _, item in items_of(runs, python_version, uploader, scratch)]
         if not present:
             return
         with console.progress(f"loading {counted(len(present), 'location')}", None):
             verify_locations(present, timeout=how.timeout, environment=how.environment, when_done=done)
+
+
+def items_of(
+    runs: Sequence[LocationRun], python_version: str, uploader: Uploader, scratch: Path
+) -> list[tuple[LocationRun, ToVerify]]:
+    """The locations that were built, each with the files to load; `scratch` is for what has to be downloaded."""
+    items = [(run, _item(run, run.build, python_version, uploader, scratch)) for run in runs if run.build]
+    return [(run, item) for run, item in items if item is not None]
 
 
 def _item(

@@ -12,6 +12,7 @@ from typing import Any, Literal, Self
 
 from builder.deployment import operations
 from builder.deployment.cloud_errors import AGAIN, GraphQLErrors, UnknownOutcomeError
+from builder.deployment.defs_state import deployment_variables, keep_state, latest_states
 from builder.deployment.destination import BranchDeployment
 from builder.deployment.entries import Entry, read_entries
 from builder.deployment.graphql import RETRIES, GraphQL
@@ -203,6 +204,36 @@ class DagsterCloudClient:
             tuple(str(agent.get("status")) for agent in agents),
             tuple(str(error.get("message", "")).strip() for error in _mappings(errors)),
         )
+
+    def defines_nothing(self, deployment: str, location: str) -> bool:
+        """Whether it is certain that a location as it runs now has no definitions."""
+        try:
+            answer = self._graphql.execute(operations.DEFINITIONS_QUERY, deployment=deployment, retries=1)
+        except CloudError:
+            return False
+        found = answer.get("repositoriesOrError")
+        nodes = _mappings(found.get("nodes")) if isinstance(found, dict) else []
+        mine = [node for node in nodes if (node.get("location") or {}).get("name") == location]
+        names = [
+            str(entry.get("name", entry.get("id")))
+            for node in mine
+            for kind in ("assetNodes", "jobs", "schedules", "sensors")
+            for entry in _mappings(node.get(kind))
+        ]
+        # Dagster makes hidden jobs of its own.
+        return bool(mine) and all(name.startswith("__") for name in names)
+
+    def keep_state(self, deployment: str, key: str, version: str, content: bytes | None) -> None:
+        """Have a deployment keep the state of a component; see `builder.deployment.defs_state`."""
+        keep_state(self._graphql, deployment, key, version, content)
+
+    def latest_states(self, deployment: str) -> dict[str, object]:
+        """The versions of all states of a deployment, as a location document has them."""
+        return latest_states(self._graphql, deployment)
+
+    def variables(self, deployment: str, location: str, *, branch: bool) -> dict[str, str]:
+        """The environment variables that a location gets from Dagster Cloud; each is a secret."""
+        return deployment_variables(self._graphql, deployment, location, branch=branch)
 
     def deploy(
         self, deployment: str, documents: Sequence[Mapping[str, object]], before: Mapping[str, Entry]

@@ -9,7 +9,13 @@ from builder.project.location import Location
 
 
 def location_document(
-    location: Location, *, pex_tag: str, python_version: str, image: str | None, git: GitMetadata
+    location: Location,
+    *,
+    pex_tag: str,
+    python_version: str,
+    image: str | None,
+    git: GitMetadata,
+    states: Mapping[str, object] | None = None,
 ) -> dict[str, object]:
     """What adds or updates a location, as `dagster_cloud_cli.config_utils.get_location_document` makes it.
 
@@ -17,6 +23,7 @@ def location_document(
     :param python_version: such as `3.11`; chooses the base image, so it is left out if there is an `image`.
     :param image: to run on instead of a standard base image, and instead of one that the settings name.
     :param git: where the code comes from; what is None is left out.
+    :param states: the versions of the states of its components, if they were refreshed.
 
     What the settings have as null is left out too: they mean "not given", the server takes them for wrong values.
     """
@@ -26,6 +33,8 @@ def location_document(
         if value is not None
     }
     document["location_name"] = location.name
+    if states is not None:
+        document["defs_state_info"] = dict(states)
     if image:
         document["image"] = image
     below = document.get("git")

@@ -43,6 +43,24 @@ query BuilderLocations {
 """
 """`WORKSPACE_ENTRIES_QUERY` of dagster_cloud's agent and `REPOSITORY_LOCATIONS_QUERY`, at the same moment."""
 
+DEFINITIONS_QUERY: Final = """
+query BuilderDefinitions {
+    repositoriesOrError {
+        __typename
+        ... on RepositoryConnection {
+            nodes {
+                location { name }
+                assetNodes { id }
+                jobs { name }
+                schedules { name }
+                sensors { name }
+            }
+        }
+    }
+}
+"""
+"""What the locations of a deployment define; the fields are those of dagster's own GraphQL."""
+
 PEX_URLS_MUTATION: Final = """
 mutation GenerateServerlessPexUrlMutation($filenames: [String!]!) {
     generateServerlessPexUrl(filenames: $filenames, method:%s) {

@@ -1,4 +1,6 @@
-"""What runs in the child, under the target's Python, among the project's own distributions: it loads a location.
+"""What runs in the child, under the target's Python, among the project's own distributions.
+
+It loads a location, or refreshes the state of its state-backed components.
 
     SOURCE_VENV/pex child.py REQUEST
 
@@ -10,10 +12,12 @@ builder can be imported here, and nothing newer than Python 3.9.
 
 # Dagster is imported where its time and errors are told apart from the project's, and its objects have no types
 # here; whatever the project raises is the answer; pathlib would be a module that the project got for free.
-# ruff: noqa: ANN401, BLE001, PLC0415, PTH100, PTH105, PTH119, PTH118, PTH122, PTH123, PTH207, PTH208, SLF001
+# ruff: noqa: ANN401, BLE001, PLC0415, PTH100, PTH103, PTH105, PTH119, PTH118, PTH122, PTH123, PTH207, PTH208, SLF001
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import errno
 import faulthandler
 import glob
@@ -21,11 +25,12 @@ import importlib
 import inspect
 import json
 import os
+import shutil
 import sys
 import time
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 Answer = dict[str, Any]
@@ -104,12 +109,19 @@ def _act(request: Answer, trace: int) -> Answer:
     # The time that dagster itself takes is not the project's.
     faulthandler.dump_traceback_later(request["timeout"], exit=True, file=trace)
     started = time.monotonic()
+    states: dict[str, tuple[str, bool]] = {}
+    answer: Answer = {"found": {}, "refreshed": []}
     try:
-        definitions = _load(dagster._grpc.server, request)
+        with _storage(request["states"], states):
+            if request["refresh"]:
+                answer["refreshed"] = _refresh()
+            else:
+                answer["found"] = _load(dagster._grpc.server, request)
     except BaseException as error:
-        answer: Answer = {"step": "load", "error": _describe(error), "loadable": _loadable(dagster, request)}
+        answer = {"step": "load", "error": _describe(error), "loadable": _loadable(dagster, request)}
     else:
-        answer = {"step": "done", "found": definitions, "dagster_version": dagster.__version__}
+        asked = [(key, kind, present) for key, (kind, present) in sorted(states.items())]
+        answer.update(step="done", states=asked, dagster_version=dagster.__version__)
     faulthandler.cancel_dump_traceback_later()
     answer["seconds"] = time.monotonic() - started
     return answer
@@ -143,6 +155,73 @@ def _load(server: Any, request: Answer) -> dict[str, list[str]]:
         kind: sorted({name for repository in repositories for name in names(repository)})
         for kind, names in _NAMES.items()
     }
+
+
+@contextlib.contextmanager
+def _storage(directory: str, states: dict[str, tuple[str, bool]]) -> Iterator[None]:
+    """Give state-backed components a storage in a directory, and note which states they ask for, by their keys."""
+    try:
+        from dagster._core.definitions.definitions_load_context import DefinitionsLoadContext
+        from dagster._core.storage.defs_state.base import DefsStateStorage, set_defs_state_storage
+        from dagster_shared.serdes.objects.models.defs_state_info import DefsStateInfo
+    except ImportError:
+        # Before dagster 1.12.
+        yield
+        return
+
+    class Storage(DefsStateStorage[Any]):
+        latest = DefsStateInfo.empty()
+
+        def get_latest_defs_state_info(self) -> Any:
+            return self.latest
+
+        def download_state_to_path(self, key: str, version: str, path: Any) -> None:  # noqa: ARG002
+            shutil.copyfile(os.path.join(directory, version), path)
+
+        def upload_state_from_path(self, key: str, version: str, path: Any) -> None:
+            os.makedirs(directory, exist_ok=True)
+            shutil.copyfile(path, os.path.join(directory, version))
+            self.set_latest_version(key, version)
+
+        def set_latest_version(self, key: str, version: Any) -> None:
+            type(self).latest = DefsStateInfo.add_version(self.latest, key, version)
+
+    original = DefinitionsLoadContext.state_path
+
+    @contextlib.contextmanager
+    def noted(self: Any, config: Any, *arguments: Any, **more: Any) -> Iterator[Any]:
+        with original(self, config, *arguments, **more) as path:
+            states[config.key] = (config.management_type.value, path is not None)
+            yield path
+
+    DefinitionsLoadContext.state_path = noted  # type: ignore[method-assign]
+    with set_defs_state_storage(Storage()):  # type: ignore[no-untyped-call]
+        yield
+
+
+def _refresh() -> list[tuple[str, str, str]]:
+    """Refresh the states of the project, as `dg utils refresh-defs-state` does; key, kind and version of each."""
+    from pathlib import Path
+
+    from dagster.components.component.state_backed_component import StateBackedComponent
+    from dagster.components.core.component_tree import ComponentTree
+
+    root = Path.cwd()
+    sys.path.insert(0, str(root))
+    components = ComponentTree.for_project(root).get_all_components(
+        of_type=StateBackedComponent  # type: ignore[type-abstract]
+    )
+    kept = {
+        component.defs_state_config.key: component
+        for component in components
+        if component.defs_state_config.management_type.value in ("LOCAL_FILESYSTEM", "VERSIONED_STATE_STORAGE")
+    }
+
+    async def refresh() -> list[Any]:
+        return await asyncio.gather(*(component.refresh_state(root) for component in kept.values()))
+
+    kinds = (component.defs_state_config.management_type.value for component in kept.values())
+    return list(zip(kept, kinds, asyncio.run(refresh())))  # noqa: B905  (Python 3.9)
 
 
 def _snapshot(repository: Any) -> None:

@@ -52,18 +52,52 @@ class Definitions:
     resources: tuple[str, ...] = ()
 
 
+LOCAL_STATE: Final = "LOCAL_FILESYSTEM"
+VERSIONED_STATE: Final = "VERSIONED_STATE_STORAGE"
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The state that a state-backed component asked for.
+
+    :param kind: how it is managed: LOCAL_STATE lies among the files of the project, VERSIONED_STATE is kept by the
+        deployment.
+    :param present: whether it is there.
+    """
+
+    key: str
+    kind: str
+    present: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshedState:
+    """The state of a component that was refreshed.
+
+    :param version: of VERSIONED_STATE, the name of its file in the directory of states.
+    """
+
+    key: str
+    kind: str
+    version: str
+
+
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The definitions were loaded.
+    """The definitions were loaded, or states refreshed.
 
     :param warnings: that dagster raised; where it is known, in which file of the unpacked code.
     :param seconds: that the project's code took.
+    :param states: that its components asked for, sorted by key.
+    :param refreshed: the states that were refreshed instead of loading definitions.
     """
 
     definitions: Definitions
     warnings: tuple[Notice, ...]
     dagster_version: str
     seconds: float
+    states: tuple[State, ...] = ()
+    refreshed: tuple[RefreshedState, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,10 +168,12 @@ class Loading:
         files = {name: str(self._scratch / name) for name in ("answer", "output", "trace")}
         self._request.write_text(json.dumps({**files, **question}), encoding="utf-8")
 
-    def finish(self, code: CodeSource, timeout: float) -> Loaded | Raised | Died:
+    def finish(self, code: CodeSource, timeout: float, *, refresh: Path | None = None) -> Loaded | Raised | Died:
         """Load the code, which is all there now.
 
         :param timeout: seconds that the project's code may take; its whole process group is killed then.
+        :param refresh: refresh the states of its components instead, the local ones among the unpacked files, and
+            those that a deployment keeps in this directory.
         """
         self._ask(
             {
@@ -146,6 +182,8 @@ class Loading:
                 "attribute": code.attribute,
                 "working_directory": code.working_directory,
                 "timeout": timeout,
+                "refresh": refresh is not None,
+                "states": str(refresh or self._scratch / "states"),
                 # Where the server has none, its own working directory is as good as any.
                 "directory": str(self._root if self._root.is_dir() else self._home),
                 "entry_point": str(self._entry_point),
@@ -191,6 +229,8 @@ def _read(answer: Mapping[str, Any]) -> Loaded | Raised:
         ),
         answer["dagster_version"],
         answer["seconds"],
+        tuple(State(*state) for state in answer["states"]),
+        tuple(RefreshedState(*state) for state in answer["refreshed"]),
     )
 
 

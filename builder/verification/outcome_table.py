@@ -7,7 +7,7 @@ from typing import Final
 
 from builder.errors import LoadError, Notice
 from builder.terminal.console import console
-from builder.verification.load import Definitions
+from builder.verification.load import VERSIONED_STATE, Definitions
 from builder.verification.verify import Verified, VerifyResult
 
 _SHOWN: Final = 5
@@ -32,6 +32,10 @@ def show_outcome(name: str, outcome: VerifyResult, *, as_result: bool = False) -
         console.notices(
             Notice(f"location `{name}`: {warning.text}", warning.where) for warning in outcome.warnings
         )
+        if kept := [f"`{state.key}`" for state in outcome.states if state.kind == VERSIONED_STATE]:
+            console.note(
+                f"  the deployment keeps the state of {', '.join(kept)}; what it defines is not seen here"
+            )
     else:
         remedy = f"; {outcome.remedy[0].lower()}{outcome.remedy[1:]}" if outcome.remedy else ""
         console.notices([Notice(f"location `{name}` was not verified: {outcome.reason}{remedy}")])

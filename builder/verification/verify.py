@@ -18,7 +18,17 @@ from builder.system import process, storage
 from builder.system.tracebacks import CutTraceback, RaisedError, cut, place
 from builder.verification.compatibility import NotVerified, interpreter, unfit
 from builder.verification.hints import Explanation, FailureContext, explain
-from builder.verification.load import CodeSource, Definitions, Died, Loaded, Loading, Raised
+from builder.verification.load import (
+    LOCAL_STATE,
+    CodeSource,
+    Definitions,
+    Died,
+    Loaded,
+    Loading,
+    Raised,
+    RefreshedState,
+    State,
+)
 from builder.verification.unpack import Unpacked, kept_deps, prune, skeleton, unpack_both
 from builder.verification.venv import copy_skeleton
 
@@ -32,6 +42,7 @@ _SHOWN_FRAMES: Final = 3
 """Calls that are shown where none is the user's."""
 
 _ROOT: Final = "working_directory/root/"
+_LOCAL_STATES: Final = ".local_defs_state"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +75,18 @@ class Verified:
 
     :param warnings: that dagster raised; about the user's own files, where those are known.
     :param seconds: that the location's code took to load.
+    :param states: that its state-backed components asked for.
     """
 
     definitions: Definitions
     warnings: tuple[Notice, ...]
     dagster_version: str
     seconds: float
+    states: tuple[State, ...] = ()
+
+
+class StateMissingError(LoadError):
+    """The build lacks the state of state-backed components, without which they define nothing."""
 
 
 def to_verify(
@@ -212,22 +229,70 @@ class Verifier:
     def _outcome(
         self, item: ToVerify, result: Loaded | Raised | Died, source: Unpacked, deps: Unpacked
     ) -> VerifyResult:
-        given = {"DAGSTER_CLOUD_LOCATION_NAME", *self._environment}
-        context = FailureContext(
-            code=item.code,
-            python_version=item.python_version,
-            directory=item.directory,
-            project=item.project,
-            declared=item.declared,
-            packed=_packed(item.source),
-            source=source.site_packages,
-            deps=deps.site_packages,
-            variables=frozenset(os.environ) - frozenset(process.clean_environment()) - given,
-        )
-        if isinstance(result, Loaded):
-            warnings = tuple(_at_home(notice, context) for notice in result.warnings)
-            return Verified(result.definitions, warnings, result.dagster_version, result.seconds)
-        return _failure(result, context, self._timeout)
+        context = _context(item, source, deps, self._environment)
+        if not isinstance(result, Loaded):
+            return _failure(result, context, self._timeout)
+        if missing := [state.key for state in result.states if state.kind == LOCAL_STATE and not state.present]:
+            return _state_missing(missing, item)
+        warnings = tuple(_at_home(notice, context) for notice in result.warnings)
+        return Verified(result.definitions, warnings, result.dagster_version, result.seconds, result.states)
+
+
+def refresh_states(
+    item: ToVerify, states: Path, *, timeout: float, environment: Mapping[str, str]
+) -> tuple[tuple[RefreshedState, ...], dict[str, bytes]]:
+    """Refresh the states of a location's components, in its unpacked PEX files.
+
+    :param states: a directory for those that a deployment keeps, each in a file with its version as name.
+    :param timeout: seconds that it may take.
+
+    Returns what was refreshed, and the files of local states, by their names in the source PEX. Raises LoadError
+    if the code fails, or cannot run on this machine.
+    """
+    place = _deps(item)
+    if isinstance(place, NotVerified):
+        raise LoadError(f"its state cannot be refreshed here: {place.reason}", remedy=place.remedy)
+    sha256, python = place
+    environment = {"DAGSTER_CLOUD_LOCATION_NAME": item.name, **environment}
+    with storage.scratch_directory() as scratch:
+        source, deps = unpack_both(item.source, scratch / "source", item.deps, sha256, python)
+        room = storage.make_directory(scratch / "room")
+        loading = Loading(item.name, source, deps, scratch=room, environment=environment)
+        result = loading.finish(item.code, timeout, refresh=states)
+        if not isinstance(result, Loaded):
+            raise _failure(result, _context(item, source, deps, environment), timeout)
+        top = source.site_packages
+        local = {
+            path.relative_to(top).as_posix(): path.read_bytes()
+            for path in sorted((top / _ROOT).rglob(f"{_LOCAL_STATES}/**/*"))
+            if path.is_file()
+        }
+    return result.refreshed, local
+
+
+def _state_missing(keys: Sequence[str], item: ToVerify) -> StateMissingError:
+    names = ", ".join(f"`{key}`" for key in keys)
+    return StateMissingError(
+        f"the build lacks the state of {names}, without which the components that need it define nothing",
+        where=item.declared,
+        detail="local state lies in `.local_defs_state`, which git ignores: a fresh clone has none",
+        remedy="Deploy with --refresh-defs-state, or run `dg utils refresh-defs-state` before the build",
+    )
+
+
+def _context(item: ToVerify, source: Unpacked, deps: Unpacked, environment: Mapping[str, str]) -> FailureContext:
+    given = {"DAGSTER_CLOUD_LOCATION_NAME", *environment}
+    return FailureContext(
+        code=item.code,
+        python_version=item.python_version,
+        directory=item.directory,
+        project=item.project,
+        declared=item.declared,
+        packed=_packed(item.source),
+        source=source.site_packages,
+        deps=deps.site_packages,
+        variables=frozenset(os.environ) - frozenset(process.clean_environment()) - given,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -757,12 +757,30 @@ def test_a_server_that_does_not_tell_of_outdated_versions_is_asked_as_the_real_c
     assert len(notices) == 1
 
 
+@pytest.mark.parametrize(
+    "shown, certain", [({"sales": ["orders"]}, False), ({"sales": []}, True), ({"stock": []}, False)]
+)
+def test_whether_a_location_defines_nothing(
+    cloud: DagsterCloudClient, server: CloudServer, shown: dict[str, list[str]], *, certain: bool
+) -> None:
+    server.organization.definitions = shown
+    assert cloud.defines_nothing("prod", "sales") is certain
+
+
+def test_a_server_that_does_not_say_what_a_location_defines_is_taken_for_one_that_has_definitions(
+    cloud: DagsterCloudClient, server: CloudServer
+) -> None:
+    server.organization.definitions = {"sales": []}
+    server.inject("repositoriesOrError", faults.GraphQLErrors("Cannot query field"))
+    assert not cloud.defines_nothing("prod", "sales")
+
+
 # Beside the real client
 
 
 def test_operations_are_the_real_clients() -> None:
     ours = {name: text for name, text in vars(operations).items() if name.isupper() and isinstance(text, str)}
-    without_a_counterpart = {"LOCATIONS_QUERY", "PEX_URLS_MUTATION", "CLIENT_VERSION"}
+    without_a_counterpart = {"LOCATIONS_QUERY", "DEFINITIONS_QUERY", "PEX_URLS_MUTATION", "CLIENT_VERSION"}
 
     assert dagster_cloud_cli.version.__version__ == operations.CLIENT_VERSION
     assert {name: getattr(gql, name) for name in ours.keys() - without_a_counterpart} == {

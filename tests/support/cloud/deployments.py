@@ -66,6 +66,8 @@ class Deployment:
     base: str | None = None
     snapshot_condition: str | None = None
     locations: dict[str, LocationRecord] = field(default_factory=dict)
+    states: dict[str, str] = field(default_factory=dict)
+    artifacts: dict[str, bytes] = field(default_factory=dict)
 
 
 def branch_deployment_name(repository: str, branch: str) -> str:
@@ -122,6 +124,9 @@ class Organization:
     """All deployments, and an agent that loads what is deployed after so many polls."""
 
     def __init__(self) -> None:
+        # What locations that run define, and the variables of full deployments (False) and branch ones (True).
+        self.definitions: dict[str, list[str]] = {}
+        self.secrets: dict[bool, dict[str, str]] | None = {False: {}, True: {}}
         self.deployments: dict[str, Deployment] = {}
         self.polls_to_load: int | None = 1
         self.load_errors: dict[str, PythonError] = {}

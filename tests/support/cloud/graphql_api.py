@@ -154,8 +154,39 @@ class Api:
             "deleteLocation": self._delete_location,
             "createOrUpdateBranchDeployment": lambda _, **arguments: self._branch_deployment(**arguments),
             "deleteDeployment": self._delete_deployment,
+            "latestDefsStateInfo": lambda deployment: _states(_scoped(deployment)),
+            "setLatestDefsStateVersion": lambda deployment, **arguments: _set_state(
+                _scoped(deployment), **arguments
+            ),
+            "secretsOrError": lambda deployment, **arguments: self._secrets(_scoped(deployment), **arguments),
+            "repositoriesOrError": lambda _: self._repositories(),
             "markCliEvent": lambda _, **__: "ok",
         }
+
+    def _secrets(self, _: Deployment, scopes: dict[str, bool], onlyViewable: bool) -> dict[str, Any]:  # noqa: FBT001, N803
+        if self._organization.secrets is None or not onlyViewable:
+            return {"__typename": "UnauthorizedError", "message": "User does not have permission to view secrets"}
+        values = self._organization.secrets["allBranchDeploymentsScope" in scopes]
+        return {
+            "__typename": "Secrets",
+            "secrets": [
+                {"localDeploymentScope": False, "secretName": name, "secretValue": value, "locationNames": []}
+                for name, value in values.items()
+            ],
+        }
+
+    def _repositories(self) -> dict[str, Any]:
+        nodes = [
+            {
+                "location": {"name": name},
+                "assetNodes": [{"id": asset, "name": asset} for asset in assets],
+                "jobs": [{"id": "1", "name": "__ASSET_JOB"}],
+                "schedules": [],
+                "sensors": [],
+            }
+            for name, assets in self._organization.definitions.items()
+        ]
+        return {"__typename": "RepositoryConnection", "nodes": nodes}
 
     def _by_name(self, name: str) -> dict[str, Any]:
         known = self._organization.deployments.get(name)
@@ -263,6 +294,20 @@ def _location_names(document: object) -> list[str]:
     several = document.get("locations")
     each = several if isinstance(several, list) else [document]
     return [str(one["location_name"]) for one in each if isinstance(one, dict) and "location_name" in one]
+
+
+def _states(deployment: Deployment) -> dict[str, Any]:
+    return {
+        "keyStateInfo": [
+            {"name": key, "info": {"version": version, "createTimestamp": 1.0}}
+            for key, version in deployment.states.items()
+        ]
+    }
+
+
+def _set_state(deployment: Deployment, key: str, version: str) -> dict[str, Any]:
+    deployment.states[key] = version
+    return {"ok": True}
 
 
 def _scoped(deployment: Deployment | None) -> Deployment:

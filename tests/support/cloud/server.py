@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import email
 import json
 import threading
 from collections.abc import Iterable
@@ -178,6 +179,9 @@ class _Handler(web.Handler):
     def do_POST(self) -> None:  # noqa: N802
         path = self.path.split("?")[0]
         parts = path.strip("/").split("/")
+        if parts[-1] == "gen_artifact_post" or parts[0] == "artifact":
+            self._artifact(parts)
+            return
         if parts[-1] != "graphql" or len(parts) > 2:
             self.body()
             self.reply(404, b"Not Found")
@@ -199,6 +203,26 @@ class _Handler(web.Handler):
         request.arguments = operation.arguments
         self.cloud.note(request)
         self._answer_operation(request, operation)
+
+    def _artifact(self, parts: list[str]) -> None:
+        """A form to upload a file of a deployment with, and the upload by that form, which needs no token."""
+        content = self.body()
+        if parts[0] == "artifact":
+            head = f"Content-Type: {self.headers['Content-Type']}\n\n".encode()
+            message = email.message_from_bytes(head + content)
+            fields = {
+                str(part.get_param("name", header="content-disposition")): bytes(part.get_payload(decode=True))
+                for part in message.walk()
+                if not part.is_multipart()
+            }
+            assert "Dagster-Cloud-Api-Token" not in self.headers
+            self.cloud.deployments[parts[1]].artifacts[fields["key"].decode()] = fields["file"]
+            self.reply(204)
+        elif self.headers.get("Dagster-Cloud-Api-Token") != self.cloud.token:
+            self.reply(401, b"Unauthorized")
+        else:
+            form = {"url": f"{self.cloud.url}/artifact/{parts[0]}", "fields": {"key": json.loads(content)["key"]}}
+            self.reply(200, json.dumps(form).encode(), {"Content-Type": "application/json"})
 
     def _answer_operation(self, request: Request, operation: graphql_api.Operation) -> None:
         fault = self.cloud.due(operation.labels, operation.names, faults.ON_GRAPHQL)
