@@ -1,3 +1,3 @@
-"""Takes a Dagster project from a commit to two PEX files that Dagster Cloud runs."""
+"""Builds two PEX files from a Dagster project and deploys them to Dagster Cloud."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""`python -m builder`: says what there is to run."""
+"""`python -m builder`: an overview of the commands."""
 
 from __future__ import annotations
 

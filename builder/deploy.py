@@ -1,4 +1,4 @@
-"""`python -m builder.deploy WORKSPACE OUT_DIR`: the locations of a workspace, built and, if asked, deployed."""
+"""`python -m builder.deploy WORKSPACE OUT_DIR`: build the locations of a workspace, and deploy them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python -m builder.deps PROJECT_DIR OUT_DIR`: everything that a project needs, as `deps-HASH.pex`."""
+"""`python -m builder.deps PROJECT_DIR OUT_DIR`: build the deps PEX of a project."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python -m builder.diff OLD_LOCK NEW_LOCK`: what changed from one lock to another."""
+"""`python -m builder.diff OLD_LOCK NEW_LOCK`: compare two locks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every error that a user of the builder can cause or meet.
+"""All errors that a user of the builder can cause or meet.
 
 BuilderError                 exit code 1
 ├── UsageError               exit code 2: the command line itself is wrong
@@ -13,15 +13,15 @@ BuilderError                 exit code 1
 ├── ToolError                a program that the builder relies on is missing or misbehaves
 ├── PublishError             a file could not be brought into a registry whole
 ├── CloudError               Dagster Cloud cannot be reached, or refuses what it is asked
-├── ContextError             it cannot be told for certain where the code is to be deployed
+├── ContextError             the deployment for this code cannot be determined
 ├── LoadError                a code location does not load, here or on the server
 ├── PackagesError            the packages of a repository cannot be found, versioned, built or checked as asked
 └── StorageError             a file could not be written: disk full, no permission
 
 Interrupted                  SIGINT, SIGTERM or SIGHUP: exit code 128 + signal number
 
-Code below the commands raises these and never prints or exits. `builder.terminal.running.run_command` is the one
-place that turns them into a message and an exit code.
+Library code raises these and never prints or exits. `builder.terminal.running.run_command` is the one place that
+turns them into a message and an exit code.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something that the user should know although the work goes on; commands show it, rooms return it.
+    """A warning: library code returns it, commands show it.
 
     :param text: one sentence without a full stop.
     :param where: the file and line that it is about.
@@ -61,7 +61,7 @@ def without_credentials(text: str) -> str:
 
 
 class BuilderError(Exception):
-    """What happened, where, and what to do about it.
+    """The base of all errors: what happened, where, and what to do about it.
 
     :param what: one sentence without a full stop; names and paths in backquotes.
     :param where: the file and line that the user should look at.
@@ -89,7 +89,7 @@ class BuilderError(Exception):
 
 
 class UsageError(BuilderError):
-    """The command line is wrong in a way that the parser alone cannot see."""
+    """The command line is wrong in a way that the parser cannot see."""
 
     exit_code = 2
 
@@ -139,7 +139,7 @@ class CloudError(BuilderError):
 
 
 class ContextError(BuilderError):
-    """It cannot be told for certain where the code is to be deployed."""
+    """The deployment for this code cannot be determined with certainty."""
 
 
 class LoadError(BuilderError):
@@ -157,8 +157,8 @@ class StorageError(BuilderError):
 class Interrupted(BaseException):
     """The user or the machine asked the run to stop.
 
-    Like KeyboardInterrupt it is no Exception: it can be raised anywhere, and nothing on the way to the command may
-    take it for a failure of its own.
+    Like KeyboardInterrupt it is not an Exception: it can be raised anywhere, and `except Exception` must not
+    catch it.
     """
 
     def __init__(self, signal_number: int) -> None:

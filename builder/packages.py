@@ -130,7 +130,7 @@ def version_command() -> None:
 def build_command() -> None:
     """Build each selected package in REPO and all of the repository that it needs, once.
 
-    Builds see no tokens. A failure does not stop the others, but the run. Equal commits give equal bytes:
+    Builds see no tokens. If one fails, the others go on, and the exit code is 1. Equal commits give equal bytes:
     $SOURCE_DATE_EPOCH, or else the time of the commit, is that of all files.
     """
 
@@ -165,7 +165,7 @@ def lock_command() -> None:
 def check_command() -> None:
     """Install each package in WHEELHOUSE by its lock into a clean environment, and see whether it works.
 
-    It is imported, each of its programs is started, and the environment checked for contradictions.
+    It is imported, its console scripts are started, and `uv pip check` checks the environment.
     """
 
 

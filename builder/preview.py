@@ -1,4 +1,4 @@
-"""`python -m builder.preview OUT_DIR`: run what was built on this machine, as deployed."""
+"""`python -m builder.preview OUT_DIR`: run what was built on this machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python -m builder.selftest`: whether this builder works on this machine, found out by doing."""
+"""`python -m builder.selftest`: check that this builder works on this machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python -m builder.source PROJECT_DIR OUT_DIR`: the user's own code, as `source-HASH.pex`."""
+"""`python -m builder.source PROJECT_DIR OUT_DIR`: build the source PEX of a project."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Wheels and files become the bytes of PEX files. Pure: no network, no clock."""
+"""Assembling PEX files and image layers from wheels and files. No network, no clock."""

@@ -85,7 +85,7 @@ def deflated(name: str, content: bytes, *, executable: bool = False) -> Member:
 
 
 def names_of_both(files: Collection[str], directories: Iterable[str] = ()) -> set[str]:
-    """The names that are a file and also a directory, given or implied: nobody can unpack those."""
+    """The names that are both a file and a directory, given or implied: no tool can unpack those."""
     known = set(directories)
     for name in files:
         parent = posixpath.dirname(name)

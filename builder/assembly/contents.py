@@ -1,4 +1,4 @@
-"""What PEX files are made of: sizes by distribution and by file, and what is in them twice. Pure functions."""
+"""The contents of PEX files: sizes by distribution and by file, and duplicate files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from builder.assembly.archive import Member
 
 NOTABLE: Final = 1_000_000
-"""Bytes from which on a single file of a distribution is told apart."""
+"""Bytes from which on a file of a distribution is listed by itself."""
 
 _TESTS: Final = re.compile(r"(?:^|/)tests?/")
 

@@ -1,4 +1,4 @@
-"""A wheel becomes the members of its directory under `.deps/`, as pex 2.1.132 to 2.59.5 keep installed wheels.
+"""Installing a wheel under `.deps/` of a PEX, in the layout of pex 2.1.132 to 2.59.5.
 
 Pure and platform code lie at the root, whatever else is in the wheel's `.data` below `.prefix`, console scripts
 are written out, and RECORD is left to the receiver. docs/pex-layout.md tells why and what else is known of it.

@@ -1,4 +1,4 @@
-"""What turns a zip file into a PEX file: a shebang, PEX-INFO, and the code that boots it."""
+"""Making a zip file a PEX file: shebang, PEX-INFO and boot code."""
 
 from __future__ import annotations
 

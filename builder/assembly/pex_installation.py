@@ -1,4 +1,4 @@
-"""The way for wheels that are too unusual to be laid out here: pex's own command line installs them."""
+"""Installing wheels with pex's own command line, for those that `installation` does not support."""
 
 from __future__ import annotations
 

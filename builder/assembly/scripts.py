@@ -1,4 +1,4 @@
-"""The programs that a wheel's entry points ask for, as pex 2.59.5 writes them into a PEX.
+"""Console scripts of a wheel's entry points, as pex 2.59.5 writes them into a PEX.
 
 Format of entry_points.txt: https://packaging.python.org/specifications/entry-points/#file-format
 """

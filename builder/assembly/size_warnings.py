@@ -1,4 +1,4 @@
-"""What rarely belongs into a build, each with what to change. Pure functions: they look, nothing is left out."""
+"""Warnings about needless size: CUDA libraries, tests, large files, duplicates. Nothing is left out."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def cuda_libraries(distributions: Sequence[PackedDistribution], asked: Mapping[s
 
 
 def own_tests(distributions: Sequence[PackedDistribution], lock: Lock) -> tuple[Notice, ...]:
-    """Notices of large test suites in what was built here: where those of others have them, nobody can help it."""
+    """Notices of large test suites in distributions that were built here, which the user can change."""
     own = {dist.name for dist in lock.distributions if dist.kind != "wheel" or isinstance(dist.location, Path)}
     return tuple(
         Notice(

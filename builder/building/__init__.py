@@ -1,1 +1,1 @@
-"""Building: the steps from a project to its files, and what a build says of itself."""
+"""Building: the steps from a project to its PEX files, and the reports on a build."""

@@ -1,4 +1,4 @@
-"""build.json: what a run built, for programs."""
+"""Writing build.json, the machine-readable report of a build."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a build.json says of what was built, for the commands that go on from there."""
+"""Reading build.json: the locations that were built, for the commands that verify or preview them."""
 
 from __future__ import annotations
 

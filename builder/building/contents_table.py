@@ -1,4 +1,4 @@
-"""How commands show what changed, and what a build is made of."""
+"""Tables of what a build contains, and of the difference between two locks."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ def _show(check: CheckResult) -> None:
 
 
 def _version(module: str) -> str:
-    """The last word of what a module answers to `--version`, started as a user would start it."""
+    """The last word that a module prints for `--version`, started as a user would start it."""
     if pex := os.environ.get("BUILDER_PEX"):
         command = [sys.executable, pex, "-m", module, "--version"]
         finished = process.run(command, env=process.clean_environment(), timeout=_TIMEOUT_SECONDS)

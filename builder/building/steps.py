@@ -1,4 +1,4 @@
-"""The steps that the commands compose, with what they say on the screen while they work."""
+"""The steps of a build, with their progress output: read, resolve, fetch, assemble, pack."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class ProjectBuild:
 
     @property
     def pex_tag(self) -> str:
-        """What Dagster Cloud is told to run: one deps PEX and one source PEX."""
+        """The pex tag that Dagster Cloud runs: one deps PEX and one source PEX."""
         return f"files={self.deps.name}:{self.source.artefact.name}"
 
 

@@ -1,1 +1,1 @@
-"""Delivery: what `builder.deploy` does with a build: plan, verify, upload, update, announce."""
+"""What `builder.deploy` does with a build: plan, verify, upload, update, announce."""

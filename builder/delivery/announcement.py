@@ -1,4 +1,4 @@
-"""What others see of a run while it goes on and when it is over: GitHub's job summary, outputs and comment."""
+"""Reporting a run to GitHub: the job summary, the outputs, and the comment on the pull request."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Announcement:
     :param context: where the code comes from.
     :param commit_hash: of the code; None if it is not known, or nothing is updated.
     :param comment: on the pull request; None if there is none to write.
-    :ivar updater: knows the deployment; None as long as there is none.
+    :ivar updater: knows the deployment; None until it exists.
     """
 
     def __init__(

@@ -85,14 +85,14 @@ def _verification(delivery: DeliveryOptions, update: Update | None) -> Verificat
 
 
 def _close(branch: BranchDeployment, *, only_plan: bool) -> int:
-    """Tell Dagster Cloud that a pull request was closed or merged."""
+    """Set the status of a branch deployment whose pull request was closed or merged."""
     status = branch.status.lower()
     if only_plan:
-        console.result(f"the branch deployment of `{branch.branch}` would be told that it is {status}")
+        console.result(f"the branch deployment of `{branch.branch}` would be set to {status}")
         return 0
     with console.step("closed") as step, _cloud() as cloud:
         name = cloud.create_or_update_branch_deployment(branch)
-        step.title = f"the branch deployment `{name}` knows that its pull request is {status}"
+        step.title = f"the branch deployment `{name}` is set to {status}"
     return 0
 
 
@@ -147,7 +147,7 @@ def _deliver(
     update: Update | None,
     verification: Verification,
 ) -> int:
-    """Do it all, and see to it that everybody who looks learns how it ended."""
+    """Build, verify, upload and update, and report the outcome whichever way it ends."""
     started = time.monotonic()
     runs = [LocationRun(location=location) for location in job.workspace.locations]
     with contextlib.ExitStack() as stack:
@@ -197,7 +197,7 @@ def _announcement(job: Job, update: Update | None) -> Announcement | None:
 def _connected(
     stack: contextlib.ExitStack, upload: Upload, update: Update | None, announcement: Announcement | None = None
 ) -> tuple[Uploader, Updater | None]:
-    """What delivers. Raises, before anything is built, what would make all the work vain."""
+    """The uploader and the updater. Access is checked here, before anything is built."""
     cloud = stack.enter_context(_cloud())
     updater = Updater(cloud, update) if update else None
     uploader = stack.enter_context(Uploader(cloud, upload))

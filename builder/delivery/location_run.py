@@ -1,4 +1,4 @@
-"""What delivering a workspace is about: `uploader` brings files into the registry, `updater` has them run.
+"""The state of a delivery: what to upload and update, and how far the run of each location has come.
 
 Forward only: everything that a location needs is uploaded and read back before the record of the cache is written,
 and that before the location is updated. Locations do not wait for each other: one that fails stays as it was.
@@ -59,7 +59,7 @@ class Update:
 
     @property
     def variables(self) -> dict[str, str]:
-        """What the server will tell the code about itself, by the names of environment variables."""
+        """The environment variables that the server will set for the code."""
         destination = self.choice.destination
         branch = destination if isinstance(destination, BranchDeployment) else None
         variables = {
@@ -92,10 +92,10 @@ class LocationRun:
     :param needs_state: it was found to have components that are backed by state.
     :param states: that were refreshed, each with the file that it is in if the deployment is to keep it.
     :param published: its files in the registry, by name.
-    :param updated: Dagster Cloud has been told to run it.
+    :param updated: the deployment has been updated to run it.
     :param loaded: Dagster Cloud runs it.
     :param before: what the deployment held of this location until now.
-    :param versions_before: of the distributions that it ran with; None if nobody knows.
+    :param versions_before: of the distributions that it ran with before; None if unknown.
     :param seconds: since the start of the run, when it was over.
     """
 

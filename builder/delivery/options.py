@@ -23,7 +23,7 @@ _UPLOADING: Final = {
     "verify_timeout": "--verify-timeout",
     "refresh_defs_state": "--refresh-defs-state",
 }
-"""Options that mean nothing without --upload-pex."""
+"""Options that need --upload-pex."""
 
 _UPDATING: Final = {
     "deployment": "--deployment",
@@ -32,7 +32,7 @@ _UPDATING: Final = {
     "allow_empty": "--allow-empty",
     "wait_timeout": "--wait-timeout",
 }
-"""Options that mean nothing without --update-code-location."""
+"""Options that need --update-code-location."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,9 +75,7 @@ def refuse_useless(context: click.Context) -> None:
         for name, flag in useless.items():
             if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
                 other = f"--{needed.replace('_', '-')}"
-                raise UsageError(
-                    f"{flag} means nothing without {other}", remedy=f"Add {other}, or leave {flag} out"
-                )
+                raise UsageError(f"{flag} needs {other}", remedy=f"Add {other}, or leave {flag} out")
 
 
 _VERIFY: Final = "Verify"

@@ -1,4 +1,4 @@
-"""Having a deployment run what was uploaded."""
+"""Updating the code locations of a deployment with the uploaded files."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Updater:
 
     @property
     def planned(self) -> str:
-        """The deployment, in words for people."""
+        """The deployment, for people."""
         if isinstance(self._destination, BranchDeployment):
             return f"the branch deployment of `{self._destination.branch}` ({self._destination.repository})"
         return f"`{self.deployment}`" + (f", on the image {self._image}" if self._image else "")
@@ -53,13 +53,13 @@ class Updater:
         return self._before[location].pex_tag if location in self._before else None
 
     def intention(self, location: str) -> str:
-        """What `update` would do to a location, in words for people."""
+        """What `update` would do to a location, for people."""
         if self.deployment is None:
             return "added or updated"
         return "updated" if location in self._before else "added"
 
     def prepare(self, names: Sequence[str]) -> None:
-        """Find out, before anything is built, what would make all the work vain.
+        """Check, before anything is built, that the deployment can be updated.
 
         :param names: of the full deployments.
 
@@ -180,7 +180,10 @@ class Updater:
                 console.notices([Notice(text)])
 
     def wait(self, runs: Sequence[LocationRun], over: Callable[[LocationRun], None]) -> None:
-        """Wait until Dagster Cloud has loaded what it was told to run; tell each location as it settles."""
+        """Wait until Dagster Cloud has loaded the updated locations.
+
+        :param over: called with each location that is loaded or failed.
+        """
         updated = {run.name: run for run in runs if run.updated and run.build}
         if self._wait is None or self.deployment is None or not updated:
             return

@@ -1,4 +1,4 @@
-"""Bringing what was built into the PEX registry."""
+"""Uploading PEX files to the registry, and using deps PEXes that it has already."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ class Uploader:
     def versions_before(
         self, pex_tag: str | None, deps: str, versions: Mapping[str, str]
     ) -> Mapping[str, str] | None:
-        """The versions of the distributions that a location ran with, by project; None if nobody knows.
+        """The versions of the distributions that a location ran with, by project; None if unknown.
 
         :param pex_tag: what it ran.
         :param deps: the name of a deps PEX whose `versions` are known.
@@ -161,7 +161,7 @@ class Uploader:
         return deps in _deps_names(pex_tag)
 
     def distributions_before(self, pex_tag: str | None) -> Mapping[str, DistributionSize] | None:
-        """What the deps PEX of a pex tag is made of, by project; None if nobody knows."""
+        """What the deps PEX of a pex tag is made of, by project; None if unknown."""
         names = _deps_names(pex_tag)
         return self._registry.distributions(names[0]) if len(names) == 1 else None
 

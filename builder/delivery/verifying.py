@@ -1,4 +1,4 @@
-"""Verifying what was built before anybody else gets to see it."""
+"""Verifying the built locations of a run before they are uploaded."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Verification:
 def verify(runs: Sequence[LocationRun], how: Verification, python_version: str, uploader: Uploader) -> None:
     """Load all locations as the server will; one that does not load has an error from then on.
 
-    What cannot be loaded on this machine is told and goes on: it says nothing of how it will do on the server.
+    A location that this machine cannot run gets a warning, not an error: it may still load on the server.
     """
     by_name = {run.name: run for run in runs}
 

@@ -32,7 +32,7 @@ def checkout_context(directory: Path, environ: Mapping[str, str]) -> CiContext:
     try:
         checkout = git.read_checkout(directory)
     except ToolError as error:
-        what = f"git cannot tell what is checked out in `{directory}`"
+        what = f"git cannot read what is checked out in `{directory}`"
         detail = error.what if error.detail is None else f"{error.what}: {error.detail}"
         return CiContext(local=True, uncertain=ContextError(what, detail=detail, remedy=GIVE_DEPLOYMENT))
     default = checkout.default_branch

@@ -1,4 +1,4 @@
-"""What the builder asks of Dagster Cloud, and what it makes of the answers.
+"""A client of Dagster Cloud's API: the operations that the builder needs, with checked answers.
 
 The functions of `dagster_cloud_cli.gql` misread some replies (they never show why a location is invalid), so only
 its texts are used (`operations`).
@@ -181,7 +181,8 @@ class DagsterCloudClient:
                 if not error.lacks_field("hasOutdatedData", "metadataTimestamp"):
                     raise
             self._knows_outdated = False
-            self._tell(Notice("the server does not say whether a location that is loaded is its new version yet"))
+            text = "this server does not report which version is loaded: a location may count as loaded too early"
+            self._tell(Notice(text))
         data = dict(
             self._graphql.execute(operations.WORKSPACE_ENTRIES_QUERY, deployment=deployment, retries=retries)
         )

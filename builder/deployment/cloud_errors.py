@@ -1,4 +1,4 @@
-"""What goes wrong between the builder and Dagster Cloud, in words that say what to do."""
+"""Errors of Dagster Cloud's API, with what to do about them."""
 
 from __future__ import annotations
 

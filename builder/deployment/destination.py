@@ -57,7 +57,7 @@ class BranchDeployment:
 
     :param repository: "owner/name".
     :param pull_request: None for a branch that is deployed from a local checkout.
-    :param status: of the pull request. Unless it is OPEN there is nothing to deploy, only this to be told.
+    :param status: of the pull request. Unless it is OPEN there is nothing to deploy: only the status is sent.
     :param base_deployment: which deployment it branches off; None leaves that to Dagster Cloud.
     """
 

@@ -1,4 +1,4 @@
-"""What Dagster Cloud is told of a location."""
+"""The location document: what a deployment is sent to update a code location."""
 
 from __future__ import annotations
 

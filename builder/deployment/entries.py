@@ -1,4 +1,4 @@
-"""What Dagster Cloud shows of the locations of a deployment."""
+"""The location entries of a deployment: versions, load status and errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a checkout is: its branch, its commit, its origin."""
+"""The branch, commit and remote of a git checkout."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ def _choose_merge_request(references: str, own_project: str) -> tuple[str, str]:
     if len(requests) > 1:
         requests = [request for request in requests if request[0] == own_project]
     if len(requests) != 1 or not all(requests[0]):
-        what = f"it cannot be told which merge request this job is about: CI_OPEN_MERGE_REQUESTS is `{references}`"
+        what = f"the merge request of this job is ambiguous: CI_OPEN_MERGE_REQUESTS is `{references}`"
         raise ContextError(what, remedy=GIVE_DETAILS)
     return requests[0]
 
@@ -114,7 +114,7 @@ def _merge_request_context(job: _Job, directory: Path, project: str, iid: str, b
         raise ContextError("this job is about a merge request, but CI_PROJECT_URL is not set", remedy=GIVE_DETAILS)
     commit = _commit(job, directory, commit_hash)
     if commit is None:
-        what = f"it cannot be told when the commit {commit_hash} of this job's merge request was made"
+        what = f"the date of the commit {commit_hash} of this job's merge request is unknown"
         raise ContextError(what, remedy=GIVE_DETAILS)
     branch_home = job.get("CI_MERGE_REQUEST_SOURCE_PROJECT_URL") or job.project_url
     return CiContext(

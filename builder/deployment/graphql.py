@@ -1,4 +1,4 @@
-"""One GraphQL operation after another, over a connection that is kept.
+"""A GraphQL client for Dagster Cloud: retries, maintenance pauses and kept connections.
 
 Headers and retries are those of `dagster_cloud_cli.core.graphql_client` (docs/decisions/graphql-client.md says why
 its code is not used).

@@ -20,7 +20,7 @@ _FIRST_POLL_SECONDS: Final = 0.25
 """Seconds until the second look."""
 
 FAILURES: Final = 10
-"""So many failing looks in a row are no hiccup any more."""
+"""Failing polls in a row after which waiting ends."""
 
 OUTAGE_SECONDS: float = 60
 """Nor is it if they fail for so many seconds."""
@@ -87,7 +87,7 @@ class _Poller:
         """What the last look has seen; None if it failed."""
 
     def look(self) -> Callable[[_PendingLocation], LoadError] | None:
-        """Look once more; returns what to tell of each location if there is no use in going on."""
+        """Poll once; returns the error of each location if waiting has to end, else None."""
         self.entries = None
         try:
             self.entries = self._cloud.entries(self._deployment, retries=0)

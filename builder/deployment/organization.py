@@ -1,4 +1,4 @@
-"""Which Dagster Cloud organization is spoken to, and with what token."""
+"""The Dagster Cloud organization and token, read from the environment."""
 
 from __future__ import annotations
 

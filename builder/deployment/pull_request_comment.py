@@ -82,7 +82,7 @@ class PullRequestComment:
             )
         if not (self._token.isascii() and self._token.isprintable()):
             # The HTTP client would show it.
-            raise _Refused("the GITHUB_TOKEN is none", hopeless=True)
+            raise _Refused("GITHUB_TOKEN contains characters that no token has", hopeless=True)
         headers = {"Accept": "application/vnd.github+json", "Authorization": f"Bearer {self._token}"}
         with http.client(connections=1, timeout=httpx.Timeout(_TIMEOUT_SECONDS), headers=headers) as client:
             api = _Api(client)

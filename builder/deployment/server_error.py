@@ -1,4 +1,4 @@
-"""An error that dagster's server met while it loaded a location, and what of it concerns the user."""
+"""An error of dagster's server while it loaded a location, cut to the user's own code."""
 
 from __future__ import annotations
 

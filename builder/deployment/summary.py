@@ -1,4 +1,4 @@
-"""What a run did to a deployment, as markdown: for the job's summary and for the comment on a pull request."""
+"""The summary of a run as markdown, for GitHub's job summary and the comment on a pull request."""
 
 from __future__ import annotations
 

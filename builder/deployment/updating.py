@@ -1,4 +1,4 @@
-"""Updating locations so that it is known afterwards, whatever happens on the way, which were updated."""
+"""Updating locations; afterwards it is known which were updated, even if the connection failed."""
 
 from __future__ import annotations
 

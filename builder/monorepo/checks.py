@@ -1,4 +1,4 @@
-"""Whether a package of a wheelhouse works: installed by its lock into an environment of its own, and used."""
+"""Checking packages of a wheelhouse: install each by its lock, import it, start its scripts."""
 
 from __future__ import annotations
 

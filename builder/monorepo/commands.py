@@ -1,4 +1,4 @@
-"""What the commands of `builder.packages` do, and show of it."""
+"""What the commands of `builder.packages` do, with their output."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ def _read_wheelhouse(directory: Path, selectors: tuple[str, ...]) -> tuple[Wheel
 
 
 def _fail(failures: Sequence[Failure], count: int, done: str) -> None:
-    """Tell what failed; raises PackagesError that names it all, if anything did."""
+    """Show the failures; raises PackagesError that names them all, if there are any."""
     for failure in failures:
         console.error(failure.error, about=failure.name)
     if failures:

@@ -1,4 +1,4 @@
-"""Every package of a repository, by what its own metadata says.
+"""Discovering the packages of a repository from their metadata.
 
 A package is a directory with a pyproject.toml that has `[project]` and a build backend, or with a setup.py that
 calls `setup(name=…)`. Left out, each with its reason:

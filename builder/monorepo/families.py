@@ -1,4 +1,4 @@
-"""Which packages of a repository share which version.
+"""Version families: which packages of a repository share a version.
 
 Neither the directory nor the pins tell: six of the core packages lie in `libraries/`. A released version does,
 1.N.P for the core and 0.(N+16).P for the libraries. Between releases every package has the same placeholder

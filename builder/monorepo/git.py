@@ -1,4 +1,4 @@
-"""What git knows of a repository: its files, its commit, its tags, what changed."""
+"""Reading a repository with git: files, commit, tags and changes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from builder.errors import PackagesError, UsageError
 from builder.system import git, process
 
 _NO_DIRECTORIES: Final = frozenset({"node_modules", "__pycache__", "venv", "site-packages"})
-"""Outside git: directories whose files are nobody's source."""
+"""Outside git: directories that never hold source files."""
 
 
 _DIFF: Final = (

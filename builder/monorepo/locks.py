@@ -1,4 +1,4 @@
-"""Local first, then the index, provably: for each package of a wheelhouse a requirements file with hashes.
+"""Lock files of a wheelhouse: its packages are pinned to their wheels' hashes, all others to the index's.
 
 Every package that the wheelhouse has is resolved to its file there, whoever asks for it, and locked to the hash of
 that file and no other: an installer takes it from nowhere else, even if an index has the same version. All others

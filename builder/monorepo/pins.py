@@ -1,4 +1,4 @@
-"""Exact pins of packages on each other, `dagster==1!0+dev`, in whatever text they stand."""
+"""Exact pins between packages, such as `dagster==1!0+dev`, in any text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The real releases that a repository is ahead of."""
+"""The last releases of a repository's packages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Giving the packages of a repository their versions: every place together, and nothing else.
+"""Rewriting the versions of a repository's packages, and their pins on each other.
 
 The places are `version` in pyproject.toml or setup.py, `__version__` in the package's own version module, and
 exact pins on packages of the repository in dependencies and extras. What is for development only stays:

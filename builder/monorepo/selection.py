@@ -1,4 +1,4 @@
-"""Which of a repository's packages are meant."""
+"""Selecting packages of a repository by name, by glob, or by what changed."""
 
 from __future__ import annotations
 

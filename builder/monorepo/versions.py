@@ -1,4 +1,4 @@
-"""One version for every package of a family, and what becomes of it in a container tag.
+"""Version schemes: one version for each family of packages, and the container tag for it.
 
 The families of dagster's own repository share one number: core packages are 1.N.P where libraries are 0.(N+16).P.
 """

@@ -1,4 +1,4 @@
-"""Packages that ship a web application, which another tool has to build first.
+"""Packages with a web application, which another tool has to build first.
 
 git ignores what is built, so a backend leaves it out without a word, and a package without its web application
 builds, installs and imports like one with it. dagster-webserver 1.12.16 was released like that, and withdrawn.

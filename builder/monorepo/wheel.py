@@ -1,4 +1,4 @@
-"""What a wheel of the repository says and holds, and whether that is as it should be."""
+"""Reading and checking the wheels of a repository's packages."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def read_wheel(path: Path) -> WheelContents:
 def check_wheel(wheel: WheelContents, *, version: str | None, versions: Mapping[str, str]) -> Iterator[str]:
     """What is wrong with a sound wheel as one of the repository: each a sentence without a full stop.
 
-    :param version: that it should have; None if nobody said.
+    :param version: that it should have; None for any.
     :param versions: of the repository's packages, by name.
     """
     if version is not None and wheel.version != version:

@@ -36,7 +36,7 @@ _LOOK_VERSION: Final = "1"
 _AT_ONCE: Final = 4
 
 Arrived = Callable[[str, int], None]
-"""Is told again and again of how many bytes of a blob are there: its digest, and their number."""
+"""Called repeatedly with the digest of a blob and the number of its bytes that have arrived."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

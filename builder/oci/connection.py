@@ -37,7 +37,7 @@ class Connection:
     """What sends requests to a repository. Threads may share it; they log in once.
 
     :param host: with its port, if it has one. Loopback hosts are spoken to without TLS, as Docker does.
-    :param credentials: None to come as nobody.
+    :param credentials: None for anonymous access.
     :param scopes: what a token is asked to permit, such as `repository:acme/dagster:pull,push`.
     """
 

@@ -1,4 +1,4 @@
-"""Who the user is to a container registry: what `docker login` and `podman login` have written."""
+"""Credentials for a container registry, as `docker login` and `podman login` store them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A finished image goes to a registry: what it refers to first, its tags last, and all of it is read back."""
+"""Pushing an image to a registry: blobs first, tags last, everything read back."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from builder.oci.registry import BlobUnknown, Registry
 _AT_ONCE: Final = 6
 
 Sent = Callable[[str, int], None]
-"""Is told again and again of how many bytes of a blob were sent: its digest, and their number."""
+"""Called repeatedly with the digest of a blob and the number of its bytes that were sent."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,7 @@ class Registry:
 
     :param host: with its port, if it has one. Loopback hosts are spoken to without TLS, as Docker does.
     :param repository: such as `acme/dagster`.
-    :param credentials: None to come as nobody.
+    :param credentials: None for anonymous access.
     :param sources: other repositories of the same registry, which blobs may be taken from.
     :param push: whether anything is to be pushed.
     :param timeout: seconds that each blob, and each other request, may take with all retries.
@@ -206,7 +206,7 @@ class Registry:
         )
 
     def _reporting(self, work: Callable[[], _R], what: str) -> _R:
-        """Do something; what fails is told as PublishError."""
+        """Run an action; its failures become PublishError."""
         try:
             return work()
         except http.HttpError as error:
@@ -226,7 +226,7 @@ class Registry:
         action = "push to" if self._push else "pull from"
         if credentials is None:
             return PublishError(
-                f"the registry `{host}` lets nobody {action} `{self._repository}` who does not log in",
+                f"the registry `{host}` requires a login to {action} `{self._repository}`",
                 detail=str(error),
                 remedy=f"Run `docker login {host}`, or log in with podman or buildah",
             )

@@ -1,1 +1,1 @@
-"""Running what was built on this machine, as it runs where it is deployed."""
+"""Running what was built on this machine, as on Dagster Cloud's server."""

@@ -99,7 +99,7 @@ class CodeServer:
         return LoadError(
             f"its code server ended by itself, {ending(code)}",
             detail=self.words.last or None,
-            remedy="Correct what its last words say; then build and start again",
+            remedy="Correct what its last lines say; then build and start again",
         )
 
     def keep(self) -> None:

@@ -1,4 +1,4 @@
-"""The `DAGSTER_HOME` of a preview: an instance of its own, which knows of nothing outside."""
+"""The `DAGSTER_HOME` of a preview: a temporary instance of its own."""
 
 from __future__ import annotations
 

@@ -132,7 +132,7 @@ def _started(
 
 
 def _watch(servers: Sequence[CodeServer], shown: Page | None) -> int:
-    """Wait until a signal comes, and tell of what ends before; the exit code, if nothing is left to wait for."""
+    """Wait for a signal, and report servers that end before; returns the exit code once none is left."""
     running, kept = list(servers), time.monotonic()
     while running:
         time.sleep(_LOOK_SECONDS)

@@ -1,4 +1,4 @@
-"""The web page, `dagster-webserver`: out of the dependencies, or fetched by uv, in front of code servers."""
+"""Running `dagster-webserver` for the code servers: from the dependencies, or fetched by uv."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def webserver_of(locations: Sequence[Ready]) -> Webserver | None:
 def fetched_webserver(locations: Sequence[Ready]) -> Webserver:
     """The webserver of the newest dagster among the dependencies, fetched now or kept from an earlier time.
 
-    It comes from the indexes that uv, or else pip, is told of. Raises ToolError if it cannot be fetched.
+    It comes from the indexes that uv, or else pip, is configured with. Raises ToolError if it cannot be fetched.
     """
     version, ready = max(
         ((versions(ready)["dagster"], ready) for ready in locations), key=lambda pair: Version(pair[0])
@@ -109,7 +109,7 @@ def _install(version: str, ready: Ready, venv: Path) -> None:
 
 
 def claim(port: int) -> None:
-    """See that nobody uses a port of this machine; raises UsageError."""
+    """Raise UsageError if a port of this machine is in use."""
     remedy = "Stop what uses it, or choose another with --port"
     with socket.socket() as server:
         # As the webserver does it: connections that are over are no hindrance.

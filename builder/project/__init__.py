@@ -1,1 +1,1 @@
-"""Reading what the user wrote: workspace, requirements, local packages, and which files belong."""
+"""Reading a project: workspace, requirements, local packages, and the files to pack."""

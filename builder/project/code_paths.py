@@ -94,7 +94,7 @@ def _joined(arguments: Sequence[ast.expr]) -> str | None:
 
 
 class _UncertainError(Exception):
-    """An expression whose value nobody knows before it is run."""
+    """An expression whose value is unknown before the code runs."""
 
 
 class _Folding:

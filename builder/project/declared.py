@@ -1,4 +1,4 @@
-"""Which of a directory's declarations is in use, and what it says."""
+"""The metadata that a project directory declares, from whichever of its files is in use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How `defaults` and an entry become one, as Dagster Cloud's own tools do it.
+"""Merging `defaults` into a location's entry, as Dagster Cloud's own tools do it.
 
 They merge mappings key by key and join lists, without duplicates; some lists hold things with a name, of which the
 entry's replace the default's (`dagster_cloud_cli.config.merger`). Tests hold this against them.

@@ -1,4 +1,4 @@
-"""What never belongs into a source PEX unless it is asked for by name: leftovers and secrets.
+"""Default exclusions of a source PEX: temporary files and secrets, unless included by name.
 
 Leftovers are left out silently; a secret is left out and named. Nothing here knows about patterns or walking: each
 function judges one file or directory. The rule as a user reads it is `docs/what-is-packed.md`; keep both the same.

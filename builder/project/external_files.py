@@ -1,4 +1,4 @@
-"""Files outside the build directory: those that the project takes in on purpose, and those that its code names."""
+"""Files outside the build directory: those that `include` selects, and those that code refers to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which files of a project belong into its source PEX.
+"""Selecting the files of a project for its source PEX.
 
 The rule, in full in `docs/what-is-packed.md`: everything in the build directory, hidden files and empty
 directories included, except

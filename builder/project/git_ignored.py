@@ -1,4 +1,4 @@
-"""Which files git would ignore, in git's own words."""
+"""The files that git ignores, with the rule that ignores each."""
 
 from __future__ import annotations
 

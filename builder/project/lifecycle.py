@@ -1,4 +1,4 @@
-"""Scripts that Dagster Cloud's Docker builds run, and that a PEX build cannot run."""
+"""Warnings about lifecycle scripts, which only Dagster Cloud's Docker builds run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a workspace consists of: code locations, and where each one's files and requirements come from."""
+"""A workspace and its code locations, with the source tree of each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which directory's manifest holds for a build directory."""
+"""Finding the directory whose manifest (pyproject.toml, setup.py, …) a build directory belongs to."""
 
 from __future__ import annotations
 

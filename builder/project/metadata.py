@@ -1,4 +1,4 @@
-"""What a local package says of itself: its name, its requirements, its extras (core metadata, PEP 621)."""
+"""The metadata of a local package: name, requirements, extras (core metadata, PEP 621)."""
 
 from __future__ import annotations
 

@@ -141,7 +141,7 @@ def _refusal(path: Path, error: Exception) -> ProjectError:
 
 
 class _NoNetwork:
-    """Stands where pip's parser expects its network session: an included URL is refused in words."""
+    """Takes the place of the network session of pip's parser: an included URL is an error."""
 
     def get(self, url: str, **_arguments: object) -> NoReturn:
         raise ProjectError(

@@ -1,4 +1,4 @@
-"""Poetry's own dialect, `[tool.poetry]`, read by poetry-core: carets, tildes, markers, groups, paths, git."""
+"""`[tool.poetry]` tables, read by poetry-core: caret and tilde versions, markers, groups, paths, git."""
 
 from __future__ import annotations
 

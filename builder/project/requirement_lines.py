@@ -44,7 +44,7 @@ def local_part(line: RequirementLine) -> str | None:
 
 
 def check_syntax(line: RequirementLine) -> None:
-    """Refuse what is neither a bare URL nor a requirement (PEP 508), in words that name the line."""
+    """Raise ProjectError, with the line, for what is neither a URL nor a requirement (PEP 508)."""
     if _URL.match(line.text):
         return
     try:

@@ -1,4 +1,4 @@
-"""What a project asks for, from all that it declares, each requirement with the file and line it came from.
+"""The requirements of a project, from all of its files, each with its file and line.
 
 The order: a lock of the project's own (`builder.project.locks`) is obeyed and nothing else is
 read; without one, requirements.txt and the package's metadata (pyproject.toml, setup.py) are taken together, as

@@ -1,4 +1,4 @@
-"""What a project tells the builder: the table `[tool.builder]` of its `pyproject.toml`."""
+"""The project's settings: the table `[tool.builder]` of its `pyproject.toml`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Metadata in setup.cfg, where setuptools takes it as it stands: nothing has to be run."""
+"""The metadata in a static setup.cfg, read without running setuptools."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One walk over the build directory: what is there, less what does not belong.
+"""Walking the build directory once: its files, directories and links without what is excluded.
 
 The walk decides everything that can be decided entry by entry; what needs the whole picture (symlinks whose target
 was left out, git's opinion, empty directories) is decided on its result, in `builder.project.files`.

@@ -1,1 +1,1 @@
-"""Finished files become files of a registry: sent, read back, and remembered."""
+"""Publishing PEX files to the registry: upload, read back, cache records."""

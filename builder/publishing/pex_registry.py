@@ -269,7 +269,7 @@ class PexRegistry:
         return path
 
     def distributions(self, deps_name: str) -> dict[str, DistributionSize] | None:
-        """What a deps PEX of the registry is made of, by normalised project name; None if nobody can tell soon."""
+        """What a deps PEX of the registry is made of, by normalised name; None if that is not quickly known."""
         deadline = Deadline(min(self._timeout, _OPTIONAL_SECONDS))
         try:
             [link] = self._links([deps_name], "GET").values()
@@ -289,7 +289,7 @@ class PexRegistry:
         }
 
     def _presign(self, names: Sequence[str], method: Method) -> Sequence[str]:
-        # Threads ask for new URLs too; whoever gives them need not expect several at once.
+        # Threads ask for new URLs too, and the source of URLs need not be thread-safe.
         with self._urls_lock:
             return self._urls(names, method)
 
@@ -344,7 +344,7 @@ class PexRegistry:
     def _compare(
         self, file: Artefact, link: PresignedUrl, deadline: Deadline, check: ReadBack, *, sent: bool = False
     ) -> str | None:
-        """In what the registry's file differs from ours, in words; None if it is the same.
+        """How the registry's file differs from ours, as text; None if it is the same.
 
         Raises HttpError, and ChangedError if our file is not what was built.
 
@@ -363,7 +363,7 @@ class PexRegistry:
         return _difference(file, tail, stored)
 
     def is_damaged(self, deps: CachedDeps) -> bool:
-        """Whether a deps PEX has another content than was recorded, by all its bytes; False if nobody can tell."""
+        """Whether a deps PEX has another content than was recorded, by all its bytes; False if that is unknown."""
         deadline = Deadline(self._timeout)
         try:
             [link] = self._links([deps.name], "GET").values()
@@ -423,7 +423,7 @@ def _md5(file: Artefact) -> str:
 
 
 def _difference(file: Artefact, tail: bytes, stored: RemoteObject | None) -> str | None:
-    """In what the registry's file differs from ours, in words."""
+    """How the registry's file differs from ours, as text."""
     if stored is None:
         return "the registry does not have it"
     if stored.size != file.size:

@@ -63,5 +63,5 @@ def parse_record(content: bytes) -> Record:
     if size is not None and not (type(size) is int and 0 <= size < _SIZE_LIMIT):
         raise InvalidRecordError("its size is no number")
     if sha256 is not None and not (isinstance(sha256, str) and _SHA256.fullmatch(sha256)):
-        raise InvalidRecordError("its sha256 is none")
+        raise InvalidRecordError("its sha256 is not 64 hexadecimal digits")
     return Record(name, version, size, sha256)

@@ -1,1 +1,1 @@
-"""Requirements become a lock of one target, and a lock becomes wheels on this machine."""
+"""Resolving requirements to a lock of one target, and fetching its wheels."""

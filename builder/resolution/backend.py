@@ -2,7 +2,7 @@
 
 Backends run under the target's Python, in a copy of the checkout (the user's tree gets no `build/`, no egg-info),
 in the caller's environment without its secrets, with a time limit. Results are kept in the cache by what the build
-reads; where nobody can tell what that is (`builder.resolution.build_inputs`), each run builds anew.
+reads; where that is unknown (`builder.resolution.build_inputs`), each run builds anew.
 """
 
 from __future__ import annotations

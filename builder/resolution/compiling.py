@@ -1,4 +1,4 @@
-"""Asking uv for a resolution (`uv pip compile`), and what its complaints mean to the user."""
+"""Resolving with `uv pip compile`, and explaining its errors."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def compile_requirements(
 ) -> process.Finished:
     """Have uv resolve; its stdout is a `pylock.toml`, its stderr warnings."""
     options = [option for option in requirements.options if not is_index_option(option)] + list(indexes.options)
-    # Indexes are told in a file, not on the command line: their URLs may hold credentials.
+    # Indexes go into a file, not on the command line: their URLs may hold credentials.
     lines = [option for option in options if option not in {"--pre", "--require-hashes"}]
     lines += [line.text for line in requirements.lines if not line.index]
     with storage.scratch_directory() as scratch:
@@ -123,7 +123,7 @@ def _other_index(words: str) -> str | None:
         return None
     name, first, other = match.groups()
     return (
-        f"`{name}` is taken from {first} only, the first index that has it, so that nobody can put another"
+        f"`{name}` is taken from {first} only, the first index that has it, so that no other index can put another"
         f" in its place; if you trust {other} as much, set UV_INDEX_STRATEGY=unsafe-best-match"
     )
 

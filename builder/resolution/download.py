@@ -1,4 +1,4 @@
-"""Downloading wheels and sdists, side by side, each against its hash."""
+"""Downloading wheels and sdists in parallel, each checked against its hash."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Where distributions come from: what pip, uv and the project's requirements file were told, as one view.
+"""Package indexes: the configuration of pip, uv and the project, merged into one view.
 
 1. Index options of the requirements file stand above both configurations, as with pip: `--index-url` replaces
    what is configured, all else is added to it.
-2. If the user has told uv of any index, uv's configuration counts, and pip's only says how hosts are reached
+2. If uv is configured with any index, uv's configuration counts, and pip's only says how hosts are reached
    (proxy, certificates).
 3. Otherwise pip's configuration is translated.
 
@@ -45,7 +45,7 @@ class Indexes:
     :param options: lines of a requirements file for uv: what it does not find out by itself.
     :param environment: variables for uv where it resolves or builds; an empty one takes back the user's.
     :param settings: a `uv.toml` for runs of uv outside the project, which build wheels.
-    :param remote: something else than the public index and this machine has a say.
+    :param remote: an index other than the public one or a local directory is configured.
     :param local: directories, and files of constraints, of this machine that have a say.
     """
 
@@ -120,7 +120,7 @@ def local_path(place: str) -> Path | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _IndexUrls:
-    """Indexes and find-links locations that uv has to be told of.
+    """Indexes and find-links locations to pass to uv.
 
     :param default: empty for what uv takes by itself.
     """

@@ -1,4 +1,4 @@
-"""What changed from one lock to another: any two `pylock.toml` of PEP 751, not only those of the builder."""
+"""Comparing two locks: any two `pylock.toml` of PEP 751, not only the builder's."""
 
 from __future__ import annotations
 

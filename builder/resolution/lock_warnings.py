@@ -1,4 +1,4 @@
-"""What is odd about a resolution, although it satisfies every requirement."""
+"""Warnings about a lock that satisfies every requirement but may surprise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""pip's configuration (files and environment), read by the bundled pip: what decides what is installed."""
+"""pip's configuration (files and environment), read by the bundled pip."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _WITHOUT_EQUIVALENT: Final = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PipConfiguration:
-    """What the user has told pip; URLs may hold credentials, which are never to be shown.
+    """pip's configuration; URLs may hold credentials, which must never be shown.
 
     :param index_url: the default index, or empty for the public one.
     :param find_links: URLs and absolute paths.
@@ -101,7 +101,7 @@ def _values() -> Mapping[str, str]:
 
 
 def _unreadable(error: Exception) -> ToolError:
-    # pip's message quotes the line at fault, which may be a URL with a password: only the place is told.
+    # pip's message quotes the line at fault, which may be a URL with a password: only the place is shown.
     path = re.search(r"(?:file: |in )'?([^'\n]+?)'?(?:,|$| \[line|\.?\n)", str(error))
     line = re.search(r"\bline:?\s+(\d+)", str(error))
     return ToolError(

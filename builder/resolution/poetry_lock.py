@@ -1,4 +1,4 @@
-"""poetry.lock, obeyed through poetry's own export plugin, which uv fetches and runs."""
+"""Reading poetry.lock with poetry's own export plugin, which uv fetches and runs."""
 
 from __future__ import annotations
 

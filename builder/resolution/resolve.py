@@ -1,4 +1,4 @@
-"""Requirements become a lock: uv resolves them, or the project's own lock is obeyed."""
+"""Resolving requirements to a lock with uv, or reading the project's own lock."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _NO_INTERPRETER = re.compile(r"No interpreter found|incompatible with the projec
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """A lock, how many seconds ago it was resolved if that was in an earlier build, and what is odd about it."""
+    """A lock, how many seconds ago it was resolved if that was in an earlier build, and warnings about it."""
 
     lock: Lock
     age: int | None = None

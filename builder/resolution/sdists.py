@@ -1,4 +1,4 @@
-"""Distributions without a wheel for the target: built here from their source, once, and kept."""
+"""Building wheels from sdists and git sources, once for each target, and keeping them."""
 
 from __future__ import annotations
 

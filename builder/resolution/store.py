@@ -34,7 +34,7 @@ def store_path(distribution: Distribution) -> Path:
 
 
 ProgressCallback = Callable[[str, int], None]
-"""Is told again and again of how many bytes of a file are there: its name, and their number."""
+"""Called repeatedly with the name of a file and the number of its bytes that have arrived."""
 
 
 def fetch(
@@ -45,10 +45,10 @@ def fetch(
     """Have all these wheels and sdists in the store; return them by distribution name.
 
     What the store already holds is checked, the rest is fetched in parallel, each against its hash. Raises
-    FetchError naming everything that is not to be had, StorageError if the disk is full.
+    FetchError naming everything that cannot be fetched, StorageError if the disk is full.
 
     :param transport: how the hosts are reached.
-    :param arrived: is told from several threads; what was there already has arrived at once.
+    :param arrived: called from several threads; at once for what was there already.
     """
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         whole = list(pool.map(_is_whole, distributions))

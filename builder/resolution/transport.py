@@ -1,4 +1,4 @@
-"""How hosts are reached: credentials, certificates, proxy; the same for uv and for our own transfers."""
+"""Network settings for package indexes: credentials, certificates, proxy, for uv and for downloads."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def executable() -> Path:
 
     The first time, its wheel is fetched through the bundled pip, whose index configuration, proxies,
     certificates and keyring hold for it as for everything else that the user installs; its hash is checked.
-    Raises ToolError if it is not to be had.
+    Raises ToolError if it cannot be found.
     """
     configured = os.environ.get("BUILDER_UV")
     if configured:

@@ -45,7 +45,7 @@ class UvConfiguration:
 
     :param settings: of the files, as one `uv.toml`: what a run of uv outside the project has to be given.
     :param indexes: every index that is named anywhere, explicit ones included.
-    :param decides: the user has told uv which indexes to use, so that what pip was told does not count.
+    :param decides: uv is configured with indexes, so that pip's indexes do not count.
     """
 
     settings: Mapping[str, object] = field(default_factory=dict, repr=False)

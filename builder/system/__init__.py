@@ -1,1 +1,1 @@
-"""The machine: programs, files, secrets and tracebacks."""
+"""What the builder needs of the machine: programs, files, HTTP, git, secrets, tracebacks."""

@@ -1,7 +1,7 @@
 """Keeping the secrets of this process's environment from the programs that it starts.
 
 Every program of the same user may read `/proc/PID/environ`, which shows the environment that a process began with,
-whatever it does to its variables later. This is a precaution and no boundary: whoever runs as root may read the
+whatever it does to its variables later. This is a precaution, not a boundary: a process of root may read the
 memory of this process, and the shell that set the variables still shows them.
 """
 

@@ -1,4 +1,4 @@
-"""The one way to run another program: quiet while it works, its words kept for when it fails."""
+"""Running programs: in process groups, with captured output, time limits and no secrets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What must not be seen, taken out of a text: the last line of defence before it leaves this process."""
+"""Removing secrets from a text before it leaves this process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that are either whole under their final name or not there at all."""
+"""Writing files atomically: each appears under its final name only when complete."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 in_use: Final[set[Path]] = set()
-"""Each is added by whoever makes it, and discarded once it is renamed or gone."""
+"""Paths are added when they are made, and discarded once they are renamed or gone."""
 
 
 def remove_all() -> None:

@@ -1,4 +1,4 @@
-"""What the user's own code did, out of a traceback that another process wrote.
+"""Cutting a traceback of another process to the frames of the user's own code.
 
 Dagster wraps an error of the user's code in its own, and most frames are of dagster and of Python's import system.
 What is left here are the frames of the project and the words of the errors that were raised there.
@@ -45,7 +45,7 @@ class RaisedError:
     :param message: as Python ends a traceback, `ValueError: words`; for a SyntaxError with file, line and caret.
     :param frames: outermost first.
     :param cause: what it was raised from.
-    :param attributes: of the exception, as far as the other process told them.
+    :param attributes: of the exception, as far as the other process reported them.
     """
 
     kind: str

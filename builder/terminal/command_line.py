@@ -1,4 +1,4 @@
-"""The command line of a command: examples first, options in groups, every default in one form."""
+"""click commands and options with the builder's help format: examples first, options in groups, defaults."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Final
 import click
 
 OUTPUT: Final = "Output"
-"""The group of what a command says, in which `--help` is too."""
+"""The option group of output options, which includes `--help`."""
 
 _WIDEST: Final = 100
 """Columns that help takes at most, however wide the terminal is."""
@@ -107,7 +107,7 @@ class BuilderCommand(click.Command):
         """Write the options by group, all texts in one column; the group of output comes last."""
         groups: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
-            # An argument stands in the usage, and is told of in the text.
+            # Arguments are explained in the text.
             if isinstance(parameter, click.Option) and (record := parameter.get_help_record(ctx)):
                 group = parameter.group if isinstance(parameter, GroupedOption) else OUTPUT
                 groups.setdefault(group, []).append(record)

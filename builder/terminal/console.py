@@ -1,4 +1,4 @@
-"""Words on the screen: the only module that prints.
+"""The console: the only module that prints.
 
 Results go to stdout, everything else to stderr. Text is readable without colour (`NO_COLOR` is obeyed).
 """
@@ -39,10 +39,10 @@ class Step:
 
 
 class Console:
-    """What a command says to its user. Safe to use from several threads.
+    """The output of a command. Safe to use from several threads.
 
-    Secrets of the environment, credentials and presigned URLs do not get past it; in GitHub Actions, nothing but
-    what it means as a workflow command is one.
+    Secrets of the environment, credentials and presigned URLs are redacted. In GitHub Actions, no text can
+    be taken for a workflow command.
     """
 
     def __init__(self) -> None:
@@ -65,14 +65,14 @@ class Console:
         )
 
     def be_quiet(self) -> None:
-        """Say nothing but warnings, errors and results."""
+        """Show only warnings, errors and results."""
         self.quiet = True
 
     @contextlib.contextmanager
     def phase(self, title: str) -> Iterator[None]:
         """A part of the whole work, a group of the log in GitHub Actions: groups cannot be nested there.
 
-        An error ends the group, so that nobody has to unfold it to see why the run failed.
+        An error ends the group: it must be visible without unfolding anything.
         """
         if self.quiet or not github_output.in_actions():
             yield
@@ -90,7 +90,7 @@ class Console:
 
     @contextlib.contextmanager
     def step(self, title: str) -> Iterator[Step]:
-        """Name a step of the work when it is over, with its duration; say nothing of a step that fails."""
+        """Show the title and duration of a step when it is over; nothing if it fails."""
         step = Step(title)
         started = time.monotonic()
         if self.verbose:
@@ -100,16 +100,16 @@ class Console:
         self.done(step.title, step.seconds)
 
     def done(self, title: str, seconds: float) -> None:
-        """Say that something is over that took so long."""
+        """Show that a step is done, with its duration."""
         if not self.quiet:
             self._say(f"✓ {title}  {seconds:.2f}s", colour="green", head=1)
 
     @contextlib.contextmanager
     def progress(self, title: str, total_bytes: int | None) -> Iterator[Progress]:
-        """Show how far a step has come, if it takes more than a moment; its end is for `step` to tell.
+        """Show the progress of a step that takes more than a moment.
 
         :param title: what is being done, such as "uploading".
-        :param total_bytes: of all the files that `update` will name; None if nobody knows.
+        :param total_bytes: of all the files that `update` will name; None if unknown.
         """
         progress = Progress(_clean(title), total_bytes)
         over = threading.Event()
@@ -125,7 +125,7 @@ class Console:
                     self._steps.remove(progress)
 
     def notices(self, notices: Iterable[Notice]) -> None:
-        """Show what the user should know although the work goes on."""
+        """Show warnings."""
         for notice in notices:
             where = f"{notice.where}: " if notice.where else ""
             if github_output.in_actions():
@@ -136,12 +136,12 @@ class Console:
                 self._say(f"warning: {where}{notice.text}", colour="yellow", head=len("warning:"))
 
     def note(self, text: str) -> None:
-        """Say something to the user that is neither a result nor a warning."""
+        """Show a message that is neither a result nor a warning."""
         if not self.quiet:
             self._say(text)
 
     def error(self, error: BuilderError, *, about: str | None = None) -> None:
-        """Show an error: what, where, the words of the program that failed, and what to do."""
+        """Show an error: message, location, output of the program that failed, and hint."""
         if process.stopping.is_set():
             # What fails now fails because it was stopped.
             return
@@ -163,12 +163,12 @@ class Console:
                 self._command(github_output.annotation("error", message, where=error.where, title=title))
 
     def traceback(self) -> None:
-        """Show where the exception that is being handled was raised, if the user wants to know."""
+        """Show the traceback of the current exception, if --verbose was given."""
         if self.verbose:
             self._say(traceback.format_exc().rstrip())
 
     def misused(self, error: click.ClickException) -> None:
-        """Say how a command line is wrong, as click does."""
+        """Show a usage error as click does."""
         said = io.StringIO()
         error.show(said)
         with self._alone():
@@ -176,12 +176,12 @@ class Console:
             self._say(said.getvalue().rstrip())
 
     def set_interrupt_note(self, text: str | None) -> None:
-        """Keep what a stop at this moment leaves, a sentence without a full stop; None: nothing half-made."""
+        """Set what a stop at this moment leaves behind, a sentence without a full stop; None for nothing."""
         self._interrupt_note = text
 
     def stopped(self, signal_name: str) -> None:
-        """Say that a signal ended the run, and what it left."""
-        leaving = self._interrupt_note or "nothing half-made was left behind"
+        """Show that a signal ended the run, and what it left behind."""
+        leaving = self._interrupt_note or "no incomplete file was left behind"
         with self._alone():
             self._end_group()
             self._say(f"error: stopped by {signal_name}; {leaving}", colour="red", head=len("error:"))
@@ -219,7 +219,7 @@ class Console:
         from builder.terminal.bars import Bars  # noqa: PLC0415
 
         with self._alone():
-            # Where it is over by now, nobody would take the bar away again.
+            # A bar of a step that is over would never be removed.
             if not over.is_set():
                 self._steps.append(progress)
                 self._bars = self._bars or Bars(self._steps)
@@ -247,8 +247,8 @@ class Console:
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
-        """Have the screen for oneself, without the bars."""
-        # The last word must be said even if a thread hangs in the midst of a line.
+        """Hold the output lock, with the progress bars hidden."""
+        # The final message must be written even if a thread holds the lock.
         held = self._lock.acquire(timeout=OUTPUT_WAIT_SECONDS if process.stopping.is_set() else -1)
         try:
             if self._bars:
@@ -271,11 +271,11 @@ _BETWEEN: Final = "  "
 """Between the cells of a table."""
 
 OUTPUT_WAIT_SECONDS: Final = 0.5
-"""Seconds that the last word waits for the screen."""
+"""Seconds that the final message waits for other output."""
 
 
 console = Console()
-"""One process has one screen; commands share this object so that lines of parallel steps do not mix."""
+"""Shared by all modules, so that lines of parallel steps do not mix."""
 
 
 def _clean(text: str) -> str:

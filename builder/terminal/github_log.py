@@ -1,4 +1,4 @@
-"""What the runner of GitHub Actions reads: workflow commands, and the files that a step reports in.
+"""GitHub Actions: workflow commands, step outputs and the job summary.
 
 The runner takes each line of a step's output for a command if it begins with `::`, white space aside, or has
 `##[` anywhere in it (actions/runner, `ActionCommand.cs`).

@@ -1,4 +1,4 @@
-"""Options that several commands share, and how they read a target."""
+"""Options that several commands share, and the values that they mean."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def read_variables(texts: Sequence[str]) -> dict[str, str]:
 
 
 def project_directory(path: Path) -> Path:
-    """The project's directory, absolute; raises ProjectError if it is none."""
+    """The project's directory, absolute; raises ProjectError if it is not a directory."""
     absolute = Path(os.path.normpath(path.absolute()))
     if not absolute.is_dir():
         what = "is not a directory" if absolute.exists() else "does not exist"

@@ -1,4 +1,4 @@
-"""How far a long step has come."""
+"""The progress of a long step, in bytes or seconds."""
 
 from __future__ import annotations
 

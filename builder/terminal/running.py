@@ -1,4 +1,4 @@
-"""Running a command: from the command line to an exit code, whatever happens in between."""
+"""Running a command to its exit code: errors, signals and verbosity."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from builder.terminal.console import OUTPUT_WAIT_SECONDS, console
 _STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _received: list[int] = []
-"""The signals that have come."""
+"""The signals that have arrived."""
 
 _interrupt_actions: list[Callable[[], None]] = []
-"""What is to be done as soon as a signal has come."""
+"""Actions to run as soon as a signal arrives."""
 
 _serving = threading.Event()
-"""Set once nothing but a signal ends the work."""
+"""Set while a server runs: a signal is then the normal end, with exit code 0."""
 
 _CLEANUP_SECONDS: Final = 2.0
-"""Seconds that an orderly end may take after a signal."""
+"""Seconds that cleaning up may take after a signal."""
 
 
 def verbosity_options(command: click.decorators.FC) -> click.decorators.FC:
@@ -50,7 +50,7 @@ def verbosity_options(command: click.decorators.FC) -> click.decorators.FC:
             console.be_quiet()
 
     for name, text in (
-        ("--quiet", "Say only warnings, errors and results."),
+        ("--quiet", "Show only warnings, errors and results."),
         ("--verbose", "Echo each program that is run; show tracebacks."),
     ):
         command = option(
@@ -60,9 +60,9 @@ def verbosity_options(command: click.decorators.FC) -> click.decorators.FC:
 
 
 def run_command(command: click.Command, module: str) -> NoReturn:
-    """Run a command to its exit code: the one place where errors become words.
+    """Run a command to its exit code: the one place where errors are shown.
 
-    Exit codes: 0 done, 1 failed, 2 wrong usage, 128 + n stopped by signal n before `stop_is_the_end`.
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 128 + n stopped by signal n before `exit_zero_on_signal`.
     """
     hide_secrets()
     notes, writer = os.pipe()
@@ -82,13 +82,13 @@ def run_command(command: click.Command, module: str) -> NoReturn:
 
 
 def exit_zero_on_signal() -> None:
-    """From now on a signal ends the work in good order, with exit code 0: a server has been started."""
+    """From now on a signal is the normal end, with exit code 0: a server has been started."""
     _serving.set()
 
 
 @contextlib.contextmanager
 def on_interrupt(action: Callable[[], None]) -> Iterator[None]:
-    """Have something quick done when a signal comes, whatever the other threads hang in; it must not raise."""
+    """Run a quick action when a signal arrives, even if other threads hang; it must not raise."""
     _interrupt_actions.append(action)
     try:
         yield
@@ -116,7 +116,7 @@ def _exit_code(command: click.Command, module: str) -> int:
 
 
 def defect(error: Exception) -> BuilderError:
-    """What to tell of an exception that nobody foresaw."""
+    """The error to show for an unexpected exception."""
     return BuilderError(
         f"the builder itself failed (version {__version__}): {type(error).__name__}: {error}",
         remedy="Run it again with --verbose and report what it prints; it is a defect of the builder",
@@ -150,7 +150,7 @@ def _ignore_signals() -> None:
 
 
 def _force_exit(notes: int) -> None:
-    """Once a signal has come, see to it that the process ends, whatever its threads hang in.
+    """End the process after a signal, even if its threads hang.
 
     :param notes: the file descriptor from which the numbers of signals can be read.
     """

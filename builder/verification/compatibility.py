@@ -1,4 +1,4 @@
-"""Whether this machine can run what was built for the target, found out from the PEX files themselves."""
+"""Checking from the PEX files whether this machine can run what was built for the target."""
 
 from __future__ import annotations
 

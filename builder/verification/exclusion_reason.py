@@ -1,4 +1,4 @@
-"""Why something in the build directory is not in the source PEX."""
+"""The rule that keeps a file of the build directory out of the source PEX."""
 
 from __future__ import annotations
 

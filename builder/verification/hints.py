@@ -1,4 +1,4 @@
-"""What an error of the user's code means, and what to do about it, where that is certain."""
+"""Hints for errors of the user's code: the likely cause and what to do, where that is certain."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which distribution a module is in, where the names differ, and where to declare it.
+"""Import names and the distributions that provide them, where the two differ.
 
 What an index has cannot be asked for by module; the table holds well-known cases only.
 """

@@ -1,4 +1,4 @@
-"""Native libraries that code asks for and the server's image lacks: what brings them along."""
+"""Native libraries that the server's image lacks, and the distributions that bring them along."""
 
 from __future__ import annotations
 

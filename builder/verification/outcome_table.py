@@ -1,4 +1,4 @@
-"""How commands show what became of locations that were verified."""
+"""Output of verified locations: what each defines, or why it does not load."""
 
 from __future__ import annotations
 

@@ -473,6 +473,6 @@ def test_a_run_that_is_stopped_while_it_waits_says_what_was_updated(here: Deploy
 def test_options_that_would_have_no_effect_are_refused(here: Deploying) -> None:
     workspace = here.place.root / "dagster_cloud.yaml"
     error = here.place.run("deploy", workspace, here.place.out, "--update-code-location").failed(2)
-    assert "--update-code-location means nothing without --upload-pex" in error
+    assert "--update-code-location needs --upload-pex" in error
     error = here.place.run("deploy", workspace, here.place.out, "--upload-pex", "--no-wait").failed(2)
-    assert "--wait/--no-wait means nothing without --update-code-location" in error
+    assert "--wait/--no-wait needs --update-code-location" in error

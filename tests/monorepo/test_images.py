@@ -425,7 +425,7 @@ def test_who_does_not_log_in_may_not_push(yard: Yard) -> None:
     error = yard.command(
         "push", yard.images / "dagster-webserver", "--to", f"{yard.registry.host}/nobody"
     ).failed()
-    assert "lets nobody push to `nobody/dagster-webserver` who does not log in" in error
+    assert "requires a login to push to `nobody/dagster-webserver`" in error
     assert "docker login" in error
     assert not yard.registry.tags("nobody/dagster-webserver")
 

@@ -152,8 +152,8 @@ def test_a_record_that_names_no_deps_pex_is_ignored_and_the_name_not_even_asked_
         ({"size": 1e300}, "its size is no number"),
         ({"size": 10**4000}, "its size is no number"),
         ({"size": -1}, "its size is no number"),
-        ({"sha256": 7}, "its sha256 is none"),
-        ({"sha256": "abc"}, "its sha256 is none"),
+        ({"sha256": 7}, "its sha256 is not 64 hexadecimal digits"),
+        ({"sha256": "abc"}, "its sha256 is not 64 hexadecimal digits"),
     ],
 )
 def test_a_record_with_values_of_the_wrong_kind_is_ignored(

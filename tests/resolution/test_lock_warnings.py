@@ -1,4 +1,4 @@
-"""What is odd about a resolution that satisfies every requirement."""
+"""Warnings about a lock that satisfies every requirement."""
 
 from __future__ import annotations
 

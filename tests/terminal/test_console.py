@@ -265,7 +265,7 @@ def test_nothing_secret_is_printed(commands: Commands) -> None:
             pass
         with console.phase(words):
             pass
-        console.leaving(words)
+        console.set_interrupt_note(words)
         console.stopped("SIGTERM")
         console.error(ProjectError(words, detail=words, remedy=words), about=words)
         raise click.UsageError(words)
@@ -337,7 +337,7 @@ def test_a_table_that_is_too_wide_for_a_terminal_has_a_line_for_each_cell(comman
 
 
 UPLOAD = """
-    builder.terminal.console.MOMENT = builder.terminal.console.NOW_AND_THEN = 0.01
+    builder.terminal.console.BAR_DELAY_SECONDS = builder.terminal.console.STATUS_LINE_SECONDS = 0.01
     with console.step("uploaded 2 files"), console.progress("uploading", 63_000_000) as progress:
         progress.update("deps-a.pex", 50_000_000)
         progress.update("deps-a.pex", 35_000_000)
@@ -357,7 +357,7 @@ def test_a_long_step_without_a_terminal_says_now_and_then_how_far_it_is(commands
 
 def test_a_step_that_is_not_about_bytes_says_how_long_it_takes(commands: Commands) -> None:
     body = """
-        builder.terminal.console.NOW_AND_THEN = 0.01
+        builder.terminal.console.STATUS_LINE_SECONDS = 0.01
         with console.progress("waiting for `a` to load", None):
             sys.stdin.readline()
     """
@@ -424,7 +424,7 @@ def test_quiet_shows_no_progress(commands: Commands) -> None:
 
 
 WAITING = """
-    console.leaving("location `a` was not updated")
+    console.set_interrupt_note("location `a` was not updated")
     try:
         (here / "ready").write_text("")
         print("ready", flush=True)
@@ -449,7 +449,7 @@ def test_a_stop_says_what_it_leaves_after_a_last_action_of_the_command(commands:
     assert ran.stderr == "error: stopped by SIGTERM; location `a` was not updated\n"
     assert (commands.root / "last").read_text() == "said"
     ran = stopped(commands.start(WAITING.replace('"location `a` was not updated"', "None")))
-    assert ran.stderr == "error: stopped by SIGTERM; nothing half-made was left behind\n"
+    assert ran.stderr == "error: stopped by SIGTERM; no incomplete file was left behind\n"
 
 
 def test_a_last_action_that_hangs_does_not_keep_the_command_from_ending(commands: Commands) -> None:
@@ -488,6 +488,6 @@ def test_a_thread_that_hangs_in_a_line_does_not_keep_the_last_word_from_being_sa
     process.stderr.readline()
     assert process.stdout.read(1) == "x"
     process.send_signal(signal.SIGTERM)
-    assert process.stderr.readline() == "error: stopped by SIGTERM; nothing half-made was left behind\n"
+    assert process.stderr.readline() == "error: stopped by SIGTERM; no incomplete file was left behind\n"
     assert process.wait(SECONDS) == 143
     process.communicate()

@@ -25,7 +25,7 @@ import sys
 
 import builder.terminal.console
 
-builder.terminal.console.NOW_AND_THEN = 0.02
+builder.terminal.console.STATUS_LINE_SECONDS = 0.02
 del sys.argv[:2]
 runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 """

@@ -73,8 +73,8 @@ _REGISTRY: Final = "Registry"
 def image() -> None:
     """Build the image of one package: an OCI image layout in a directory, with an SBOM for each platform.
 
-    docker buildx builds it where Docker is there, else buildah. Nothing of the package's or its siblings' comes
-    from an index; what does is what its lock names, by hash.
+    docker buildx builds it where Docker is available, else buildah. The package and its siblings come from the
+    wheelhouse, third-party packages from the index, by the hashes of the lock.
     """
 
 

@@ -86,7 +86,7 @@ def _repository_url() -> str:
     server, repository = (os.environ.get(name) for name in ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY"))
     if not (server and repository):
         raise UsageError(
-            "it cannot be told which repository the package comes from",
+            "the repository of the package is unknown",
             remedy="Give its URL: --source https://github.com/OWNER/REPOSITORY",
         )
     return f"{server}/{repository}"

@@ -56,7 +56,7 @@ class ImageBuild:
     labels: Mapping[str, str]
 
     def words(self) -> list[str]:
-        """What both programs are told in the same way."""
+        """The arguments that both programs take."""
         words = ["--no-cache", "--platform", self.platform, "--target", self.stage]
         arguments = {"SOURCE_DATE_EPOCH": str(self.epoch), **self.arguments}
         words += [f"--build-arg={name}={value}" for name, value in sorted(arguments.items())]
