@@ -10,15 +10,14 @@ from __future__ import annotations
 import shutil
 import sys
 import zipfile
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from builder.errors import BuilderError, Origin, PackagesError, UsageError
+from builder.errors import Origin, PackagesError, UsageError
 from builder.monorepo import git
+from builder.monorepo.attempts import Failure, attempt_each
 from builder.monorepo.discover import Package, Repository
 from builder.monorepo.selection import build_order
 from builder.monorepo.versions import normalised
@@ -33,17 +32,6 @@ from builder.terminal.formatting import quoted
 
 _WHEELS: Final = "wheels"
 """Where the wheels lie until all are done, below the scratch directory."""
-
-StepContext = Callable[[str], AbstractContextManager[object]]
-"""Names a piece of work while it is done; may be called from several threads."""
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A package for which something failed, and why."""
-
-    name: str
-    error: BuilderError
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +49,6 @@ def build_wheelhouse(
     *,
     source_date_epoch: int | None,
     workers: int,
-    showing: StepContext,
 ) -> Build:
     """Build each of the packages once and write a wheelhouse of them; a failure does not stop the others.
 
@@ -78,26 +65,20 @@ def build_wheelhouse(
     versions = {
         package.name: version for package in repository.packages if (version := normalised(package.version))
     }
-    built: dict[str, BuiltPackage] = {}
+    built: list[BuiltPackage] = []
     failures: list[Failure] = []
-    with storage.scratch_directory() as scratch, ThreadPoolExecutor(workers) as pool:
+    with storage.scratch_directory() as scratch:
         export(repository, packages, scratch / "repository")
 
-        def attempt(package: Package) -> BuiltPackage | Failure:
-            try:
-                with showing(f"built {package.name}"):
-                    wheel = _build(repository, package, scratch, epoch)
-                    return _describe(package, wheel, versions, frozenset(repository.names))
-            except BuilderError as error:
-                return Failure(package.name, error)
+        def build(package: Package) -> BuiltPackage:
+            wheel = _build(repository, package, scratch, epoch)
+            return _describe(package, wheel, versions, frozenset(repository.names))
 
         for stage in build_order(packages):
-            for result in pool.map(attempt, stage):
-                if isinstance(result, Failure):
-                    failures.append(result)
-                else:
-                    built[result.name] = result
-        wheelhouse = Wheelhouse(out_dir, commit, epoch, tuple(built[name] for name in sorted(built)))
+            results, failed = attempt_each(stage, "built", build, workers=workers)
+            built += results
+            failures += failed
+        wheelhouse = Wheelhouse(out_dir, commit, epoch, tuple(sorted(built, key=lambda package: package.name)))
         _clear(out_dir)
         for made in wheelhouse.packages:
             with storage.atomic_write(wheelhouse.wheel_path(made)) as stream:

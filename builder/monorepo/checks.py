@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import queue
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from builder.errors import BuilderError, Origin, PackagesError
-from builder.monorepo.building import Failure, StepContext
+from builder.errors import Origin, PackagesError
+from builder.monorepo.attempts import Failure, attempt_each
 from builder.monorepo.wheelhouse import BuiltPackage, Wheelhouse
 from builder.resolution import uv
 from builder.resolution.indexes import read_indexes
@@ -22,31 +20,18 @@ _TIMEOUT_SECONDS: Final = 180.0
 _IMPORT: Final = "import importlib, sys\nfor name in sys.argv[1:]:\n    importlib.import_module(name)"
 
 
-@dataclass(frozen=True, slots=True)
-class Checks:
-    """How the packages of a wheelhouse fared."""
-
-    passed: tuple[BuiltPackage, ...]
-    failures: tuple[Failure, ...]
-
-
 def check_packages(
-    wheelhouse: Wheelhouse,
-    packages: tuple[BuiltPackage, ...],
-    python: Path,
-    *,
-    workers: int,
-    showing: StepContext,
-) -> Checks:
+    wheelhouse: Wheelhouse, packages: Sequence[BuiltPackage], python: Path, *, workers: int
+) -> tuple[list[BuiltPackage], list[Failure]]:
     """Install each package by its lock into a clean environment, import it, run its programs, check consistency.
 
     :param python: the interpreter to use.
     :param workers: how many packages may be checked at once.
 
-    Raises PackagesError for a wheel that is not the one that was built.
+    Returns the packages that work, and the failures. Raises PackagesError for a wheel that is not the one that was
+    built.
     """
     wheelhouse.check_wheels()
-    failures: list[Failure] = []
     # In the cache, so that files are linked instead of copied.
     with storage.scratch_directory(storage.cache_directory() / "checks") as scratch:
         # An environment has the path of the one before it: byte code lies elsewhere and serves for all.
@@ -54,21 +39,15 @@ def check_packages(
         for number in range(workers):
             free.put(scratch / str(number))
 
-        def attempt(package: BuiltPackage) -> Failure | None:
+        def check(package: BuiltPackage) -> BuiltPackage:
             place = free.get()
             try:
-                with showing(f"checked {package.name}"):
-                    _check(wheelhouse, package, python, place)
-            except BuilderError as error:
-                return Failure(package.name, error)
+                _check(wheelhouse, package, python, place)
             finally:
                 free.put(place)
-            return None
+            return package
 
-        with ThreadPoolExecutor(workers) as pool:
-            failures = [failure for failure in pool.map(attempt, packages) if failure]
-    failed = {failure.name for failure in failures}
-    return Checks(tuple(package for package in packages if package.name not in failed), tuple(failures))
+        return attempt_each(packages, "checked", check, workers=workers)
 
 
 def _check(wheelhouse: Wheelhouse, package: BuiltPackage, python: Path, place: Path) -> None:

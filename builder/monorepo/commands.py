@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
-from builder.errors import BuilderError, PackagesError, UsageError
+from builder.errors import PackagesError, UsageError
 from builder.monorepo import git, selection, versions
-from builder.monorepo.building import Failure, build_wheelhouse
+from builder.monorepo.attempts import Failure, attempt_each
+from builder.monorepo.building import build_wheelhouse
 from builder.monorepo.checks import check_packages
 from builder.monorepo.discover import Package, Repository, discover
 from builder.monorepo.locks import PackageLock, lock_package, write_lock
@@ -91,7 +91,6 @@ def build_packages(repository_dir: Path, out_dir: Path, selectors: tuple[str, ..
             out_dir.absolute(),
             source_date_epoch=_source_date_epoch(),
             workers=_workers(),
-            showing=console.step,
         )
     built = build.wheelhouse.packages
     console.table(["wheel", ">size", "sha256"], [[wheel.wheel, size(wheel.size), wheel.sha256] for wheel in built])
@@ -103,24 +102,19 @@ def lock_packages(wheelhouse_dir: Path, selectors: tuple[str, ...], python_versi
     wheelhouse, packages = _read_wheelhouse(wheelhouse_dir, selectors)
     wheelhouse.check_wheels()
 
-    def attempt(package: BuiltPackage) -> PackageLock | Failure:
-        try:
-            with console.step(f"locked {package.name}"):
-                locked = lock_package(wheelhouse, package, python_version)
-                write_lock(wheelhouse, locked)
-                return locked
-        except BuilderError as error:
-            return Failure(package.name, error)
+    def lock(package: BuiltPackage) -> PackageLock:
+        locked = lock_package(wheelhouse, package, python_version)
+        write_lock(wheelhouse, locked)
+        return locked
 
-    with ThreadPoolExecutor(_workers()) as pool, console.progress("locking packages", None):
-        results = list(pool.map(attempt, packages))
-    locks = [result for result in results if isinstance(result, PackageLock)]
+    with console.progress("locking packages", None):
+        locks, failures = attempt_each(packages, "locked", lock, workers=_workers())
     rows = [
         [f"locks/{wheelhouse.lock_path(lock.package).name}", str(len(lock.local)), str(lock.indexed)]
         for lock in locks
     ]
     console.table(["lock", ">from the wheelhouse", ">from the index"], rows)
-    _fail([result for result in results if isinstance(result, Failure)], len(packages), "locked")
+    _fail(failures, len(packages), "locked")
 
 
 def check_wheelhouse(wheelhouse_dir: Path, selectors: tuple[str, ...], python_version: str) -> None:
@@ -128,13 +122,13 @@ def check_wheelhouse(wheelhouse_dir: Path, selectors: tuple[str, ...], python_ve
     wheelhouse, packages = _read_wheelhouse(wheelhouse_dir, selectors)
     python = find_python(python_version)
     with console.progress("checking packages", None):
-        checks = check_packages(wheelhouse, packages, python, workers=_workers(), showing=console.step)
+        passed, failures = check_packages(wheelhouse, packages, python, workers=_workers())
     rows = [
         [package.name, package.version, ", ".join(package.import_names), ", ".join(package.console_scripts)]
-        for package in checks.passed
+        for package in passed
     ]
     console.table(["package", "version", "imports", "programs"], rows)
-    _fail(checks.failures, len(packages), "checked")
+    _fail(failures, len(packages), "checked")
 
 
 def _versions(repository: Repository, scheme: Scheme, build_number: int, given: str) -> FamilyVersions:

@@ -20,6 +20,7 @@ from builder.monorepo.rewriting import plan_rewriting
 from builder.monorepo.versions import manual_versions
 from builder.monorepo.wheelhouse import read_wheelhouse
 from builder.system import storage
+from builder.terminal.console import console
 from tests.support.commands import write_tree
 from tests.support.monorepo import PUBLISHED, Era, make_monorepo
 from tests.support.repositories import Repository
@@ -29,15 +30,10 @@ pytestmark = pytest.mark.slow
 _HATCHLING = '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
 
 
-@contextlib.contextmanager
-def _showing(_title: str) -> Iterator[None]:
-    yield
-
-
 def _build(root: Path, out: Path, *selectors: str, workers: int = 2, epoch: int | None = None) -> Build:
     repository = discover(root)
     packages = selection.with_siblings(repository, selection.select(repository, selectors or ["all"]))
-    return build_wheelhouse(repository, packages, out, source_date_epoch=epoch, workers=workers, showing=_showing)
+    return build_wheelhouse(repository, packages, out, source_date_epoch=epoch, workers=workers)
 
 
 def _project(name: str, rest: str = "", version: str = "1.0") -> str:
@@ -260,7 +256,7 @@ def test_a_build_replaces_an_older_wheelhouse_and_nothing_else(tmp_path: Path) -
         _build(repository.path, out, "dagster-shared")
 
 
-def test_no_more_than_the_workers_build_at_once(tmp_path: Path) -> None:
+def test_no_more_than_the_workers_build_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_tree(
         tmp_path / "repository",
         {
@@ -272,7 +268,7 @@ def test_no_more_than_the_workers_build_at_once(tmp_path: Path) -> None:
     lock, now, most = threading.Lock(), 0, 0
 
     @contextlib.contextmanager
-    def showing(_title: str) -> Iterator[None]:
+    def step(_title: str) -> Iterator[None]:
         nonlocal now, most
         with lock:
             now += 1
@@ -281,9 +277,8 @@ def test_no_more_than_the_workers_build_at_once(tmp_path: Path) -> None:
         with lock:
             now -= 1
 
+    monkeypatch.setattr(console, "step", step)
     repository = discover(tmp_path / "repository")
-    build_wheelhouse(
-        repository, repository.packages, tmp_path / "out", source_date_epoch=None, workers=2, showing=showing
-    )
+    build_wheelhouse(repository, repository.packages, tmp_path / "out", source_date_epoch=None, workers=2)
 
     assert most == 2

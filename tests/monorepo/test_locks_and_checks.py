@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -11,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from builder.errors import PackagesError, ResolutionError
-from builder.monorepo.checks import Checks, check_packages
+from builder.monorepo.attempts import Failure
+from builder.monorepo.checks import check_packages
 from builder.monorepo.locks import PackageLock, lock_package, write_lock
 from builder.monorepo.wheel import read_wheel
 from builder.monorepo.wheelhouse import BuiltPackage, Wheelhouse, write_wheelhouse
@@ -24,11 +24,6 @@ VERSION = "1.13.30a0.dev42+gabc1234"
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 _MAIN = "import sys\n\n\ndef main():\n    if sys.argv[1:] != ['--help']:\n        sys.exit('no such option')\n"
-
-
-@contextlib.contextmanager
-def _showing(_title: str) -> Iterator[None]:
-    yield
 
 
 @pytest.fixture
@@ -94,11 +89,11 @@ class House:
         write_lock(wheelhouse, locked)
         return locked
 
-    def check(self) -> Checks:
+    def check(self) -> tuple[list[BuiltPackage], list[Failure]]:
         wheelhouse = self.wheelhouse()
         for package in self.packages:
             self.lock(package.name)
-        return check_packages(wheelhouse, wheelhouse.packages, Path(sys.executable), workers=2, showing=_showing)
+        return check_packages(wheelhouse, wheelhouse.packages, Path(sys.executable), workers=2)
 
 
 @pytest.fixture
@@ -206,10 +201,10 @@ def test_a_requirement_without_a_hash_cannot_be_locked(tmp_path: Path, house: Ho
 
 
 def test_packages_that_work_pass(house: House) -> None:
-    checks = house.check()
+    passed, failures = house.check()
 
-    assert [failure.error.detail for failure in checks.failures] == []
-    assert [package.name for package in checks.passed] == ["acme-shared", "acme-tool"]
+    assert [failure.error.detail for failure in failures] == []
+    assert [package.name for package in passed] == ["acme-shared", "acme-tool"]
 
 
 def test_packages_that_do_not_work_are_named_with_what_they_said(house: House) -> None:
@@ -219,10 +214,10 @@ def test_packages_that_do_not_work_are_named_with_what_they_said(house: House) -
         "acme-version", code="import sys\n\n\ndef main():\n    assert sys.argv[1:] == ['--version']\n", script=True
     )
 
-    checks = house.check()
+    passed, failures = house.check()
 
-    assert [package.name for package in checks.passed] == ["acme-shared", "acme-tool", "acme-version"]
-    said = {failure.name: failure.error.detail or "" for failure in checks.failures}
+    assert [package.name for package in passed] == ["acme-shared", "acme-tool", "acme-version"]
+    said = {failure.name: failure.error.detail or "" for failure in failures}
     assert list(said) == ["acme-import", "acme-script"]
     assert "import acme_import:" in said["acme-import"]
     assert "No module named 'not_there'" in said["acme-import"]
@@ -242,9 +237,9 @@ def test_another_file_than_the_one_that_was_built_is_not_installed(house: House)
 def test_a_package_without_a_lock_is_told(house: House) -> None:
     wheelhouse = house.wheelhouse()
 
-    checks = check_packages(wheelhouse, wheelhouse.packages, Path(sys.executable), workers=1, showing=_showing)
+    _passed, failures = check_packages(wheelhouse, wheelhouse.packages, Path(sys.executable), workers=1)
 
-    assert [failure.error.what for failure in checks.failures] == [
+    assert [failure.error.what for failure in failures] == [
         "`acme-shared` has no lock in the wheelhouse",
         "`acme-tool` has no lock in the wheelhouse",
     ]
@@ -257,7 +252,7 @@ def test_a_lock_of_another_build_is_told(house: House) -> None:
         path = wheelhouse.lock_path(package)
         path.write_text(path.read_text().replace(package.sha256, "0" * 64))
 
-    checks = check_packages(wheelhouse, wheelhouse.packages, Path(sys.executable), workers=1, showing=_showing)
+    _passed, failures = check_packages(wheelhouse, wheelhouse.packages, Path(sys.executable), workers=1)
 
-    assert len(checks.failures) == 2
-    assert all("cannot be installed by its lock" in failure.error.what for failure in checks.failures)
+    assert len(failures) == 2
+    assert all("cannot be installed by its lock" in failure.error.what for failure in failures)
