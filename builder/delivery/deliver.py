@@ -75,7 +75,12 @@ def _update(job: Job, delivery: DeliveryOptions) -> Update | None:
         deployment=delivery.deployment,
         details=None if given is None else parse_details(given),
     )
-    return Update(choice, delivery.wait_timeout if delivery.wait else None, delivery.allow_empty)
+    return Update(
+        choice,
+        delivery.wait_timeout if delivery.wait else None,
+        delivery.allow_empty,
+        delivery.snapshot_base_condition,
+    )
 
 
 def _verification(delivery: DeliveryOptions, update: Update | None) -> Verification:

@@ -20,6 +20,7 @@ from builder.terminal.formatting import quoted
 from builder.verification.load import RefreshedState
 
 if TYPE_CHECKING:
+    from builder.deployment.cloud import SnapshotCondition
     from builder.deployment.entries import Entry
     from builder.publishing.pex_registry import Published, ReadBack
 
@@ -51,11 +52,13 @@ class Update:
     :param choice: the deployment, and what it was chosen from.
     :param wait: seconds to wait until the locations are loaded; None not to wait.
     :param allow_empty: whether a location that has definitions may be updated to one that has none.
+    :param snapshot_base: when a branch deployment copies the state of its base; None for never.
     """
 
     choice: ResolvedDestination
     wait: float | None
     allow_empty: bool = False
+    snapshot_base: SnapshotCondition | None = None
 
     @property
     def variables(self) -> dict[str, str]:

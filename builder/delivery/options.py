@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from builder.errors import UsageError
 from builder.terminal import options
 from builder.terminal.command_line import option
+
+if TYPE_CHECKING:
+    from builder.deployment.cloud import SnapshotCondition
 
 _UPLOADING: Final = {
     "update_code_location": "--update-code-location",
@@ -28,6 +31,7 @@ _UPLOADING: Final = {
 _UPDATING: Final = {
     "deployment": "--deployment",
     "code_location_details": "--code-location-details",
+    "snapshot_base_condition": "--snapshot-base-condition",
     "wait": "--wait/--no-wait",
     "allow_empty": "--allow-empty",
     "wait_timeout": "--wait-timeout",
@@ -43,6 +47,7 @@ class DeliveryOptions:
     update_code_location: bool
     deployment: str | None
     code_location_details: str | None
+    snapshot_base_condition: SnapshotCondition | None
     deps_cache_tag_read: str | None
     deps_cache_tag_write: str | None
     force_rebuild_deps: bool
@@ -127,6 +132,13 @@ _OPTIONS: Final = (
         help="As `deployment=NAME,commit_hash=HASH`.",
     ),
     option(_UPDATE, "--allow-empty", is_flag=True, help="Update to a location without definitions."),
+    option(
+        _UPDATE,
+        "--snapshot-base-condition",
+        type=click.Choice(["on-create", "on-update"]),
+        callback=lambda _context, _option, value: value and value.upper().replace("-", "_"),
+        help="When a branch deployment copies its base.",
+    ),
     option(_UPDATE, "--wait/--no-wait", default=True, help="Wait until they are loaded."),
     options.timeout_option(_UPDATE, "--wait-timeout", "How long to wait.", seconds=600),
 )

@@ -31,6 +31,7 @@ class Updater:
         self._destination = update.choice.destination
         self._wait = update.wait
         self._allow_empty = update.allow_empty
+        self._snapshot_base = update.snapshot_base
         self._before: dict[str, Entry] = {}
         self._image: str | None = None
         self._asked: str | None = None
@@ -100,7 +101,9 @@ class Updater:
     def _send(self, runs: Sequence[LocationRun], python_version: str) -> bool:
         """Returns whether it is known of all locations if they were updated; raises CloudError if none were."""
         if isinstance(self._destination, BranchDeployment):
-            self.deployment = self._cloud.create_or_update_branch_deployment(self._destination)
+            self.deployment = self._cloud.create_or_update_branch_deployment(
+                self._destination, self._snapshot_base
+            )
         deployment = self.deployment or ""
         present = self._cloud.entries(deployment)
         self._note_what_was_there(runs, present)

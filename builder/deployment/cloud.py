@@ -23,6 +23,9 @@ from builder.publishing.pex_registry import NoUrl
 from builder.system import http, process
 from builder.terminal.formatting import quoted
 
+SnapshotCondition = Literal["ON_CREATE", "ON_UPDATE"]
+"""`SnapshotBaseDeploymentCondition` of Dagster Cloud's API."""
+
 
 @dataclass(frozen=True, slots=True)
 class Agents:
@@ -120,8 +123,13 @@ class DagsterCloudClient:
             raise
         return not (isinstance(registry, dict) and registry.get("registryIsHarbor"))
 
-    def create_or_update_branch_deployment(self, branch: BranchDeployment) -> str:
-        """Have the deployment of a branch there, as of the branch's last commit; returns its name."""
+    def create_or_update_branch_deployment(
+        self, branch: BranchDeployment, snapshot_base: SnapshotCondition | None = None
+    ) -> str:
+        """Have the deployment of a branch there, as of the branch's last commit; returns its name.
+
+        :param snapshot_base: when the state of the base deployment is to be copied; None for never.
+        """
         pull_request, base = branch.pull_request, branch.base_deployment
         variables = {
             "branchData": {
@@ -142,7 +150,7 @@ class DagsterCloudClient:
                 "authorAvatarUrl": branch.commit.avatar_url,
             },
             "baseDeploymentName": base,
-            "snapshotBaseCondition": None,
+            "snapshotBaseCondition": snapshot_base,
         }
         # The same branch gets the same deployment, however often it is asked for.
         data = self._graphql.execute(operations.CREATE_OR_UPDATE_BRANCH_DEPLOYMENT, variables, idempotent=True)

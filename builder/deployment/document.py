@@ -39,7 +39,7 @@ def location_document(
         document["image"] = image
     below = document.get("git")
     document["git"] = {**(below if isinstance(below, dict) else {}), **_git(git)}
-    pex = {"pex_tag": pex_tag} if image else {"pex_tag": pex_tag, "python_version": python_version}
+    pex = {"pex_tag": pex_tag} if "image" in document else {"pex_tag": pex_tag, "python_version": python_version}
     below = document.get("pex_metadata")
     document["pex_metadata"] = {**(below if isinstance(below, dict) else {}), **pex}
     return document

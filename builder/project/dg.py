@@ -23,6 +23,7 @@ from builder.project.manifest import source_tree
 from builder.project.toml_file import TomlFile
 from builder.project.workspace_file import build_directory, image_notice, registry_of, unknown_key, unknown_keys
 from builder.project.yaml_file import YamlFile
+from builder.system.git import find_repository
 
 _EXAMPLE: Final = """Write at least:
 {table}directory_type = "project"
@@ -167,6 +168,8 @@ def _location(project: _Config, workspace: Path | None) -> Location:
     settings: dict[str, object] = {"location_name": name, "code_source": dict([source])}
     settings |= _container_context(project.directory, workspace)
     settings |= {key: value for key in ("agent_queue", "image") if (value := project.text(key)) is not None}
+    if (defs := _defs_path(project)) is not None:
+        settings["git"] = {"defs_base_path": defs}
     where = project.origin("project")
     here, notices = source_tree(name, project.directory, workspace or project.directory)
     directory = Path(str(build.get("directory", project.directory)))
@@ -183,6 +186,24 @@ def _location(project: _Config, workspace: Path | None) -> Location:
         registry=registry,
         notices=notices,
     )
+
+
+def _defs_path(project: _Config) -> str | None:
+    """Where components made in Dagster's web page are committed, relative to the repository, as `dg` has it.
+
+    Source: `dagster_dg_cli.cli.plus.deploy.deploy_session._repo_relative_defs_path`.
+    """
+    repository = find_repository(project.directory)
+    root = project.text("root_module")
+    given = project.text("defs_module")
+    if repository is None or root is None:
+        return None
+    base = project.directory / "src" if (project.directory / "src").is_dir() else project.directory
+    for module in [given] if given else [f"{root}.defs", f"{root}.definitions"]:
+        directory = Path(os.path.realpath(base.joinpath(*module.split("."))))
+        if directory.is_dir() and directory.is_relative_to(repository):
+            return directory.relative_to(repository).as_posix()
+    return None
 
 
 def _code_source(project: _Config) -> tuple[str, str]:

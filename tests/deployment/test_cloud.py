@@ -16,7 +16,7 @@ from dagster_cloud_cli.core import graphql_client
 from dagster_cloud_cli.core.pex_builder import pex_registry
 
 from builder.deployment import graphql, operations, updating
-from builder.deployment.cloud import DagsterCloudClient
+from builder.deployment.cloud import DagsterCloudClient, SnapshotCondition
 from builder.deployment.cloud_errors import UnknownOutcomeError
 from builder.deployment.context import Commit, PullRequest
 from builder.deployment.destination import BranchDeployment, GitMetadata
@@ -564,6 +564,15 @@ def test_a_branch_deployment_gets_all_that_is_known(cloud: DagsterCloudClient, s
         "authorEmail": "ann@example.org",
         "authorAvatarUrl": "https://git/a.png",
     }
+
+
+@pytest.mark.parametrize("condition", ["ON_CREATE", "ON_UPDATE", None])
+def test_a_branch_deployment_can_copy_its_base(
+    cloud: DagsterCloudClient, server: CloudServer, condition: SnapshotCondition | None
+) -> None:
+    cloud.create_or_update_branch_deployment(branch("prod"), condition)
+
+    assert server.requests[-1].variables["snapshotBaseCondition"] == condition
 
 
 def test_a_branch_deployment_that_is_refused_is_an_error(cloud: DagsterCloudClient) -> None:

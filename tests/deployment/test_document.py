@@ -59,7 +59,8 @@ def real(path: Path, *, image: str | None = None, git: GitMetadata = GIT) -> dic
             "location_file": path,
             "image": image,
             "pex_tag": PEX_TAG,
-            "python_version": None if image else "3.11",
+            # The real client sends it beside an image of the entry, where it means nothing.
+            "python_version": None if image or "image" in path.read_text() else "3.11",
             "commit_hash": git.commit_hash,
             "git_url": git.url,
             "git_provider": git.provider,

@@ -425,3 +425,23 @@ def test_what_to_write_for_dg_is_right_in_the_file_that_it_is_for(
     path.write_text(remedy)
     (location,) = read_workspace(path).locations
     assert location.code_source == ("module_name", "my_project.definitions")
+
+
+@pytest.mark.parametrize(
+    "directory, module",
+    [
+        ("src/shop/defs", ""),
+        ("shop/defs", ""),
+        ("src/shop/definitions", ""),
+        ("src/shop/parts/all", 'defs_module = "shop.parts.all"'),
+    ],
+)
+def test_the_place_of_components_is_told_as_dg_tells_it(root: Path, directory: str, module: str) -> None:
+    project = root / "projects" / "shop"
+    write(project / "dg.toml", f'directory_type = "project"\n[project]\nroot_module = "shop"\n{module}\n')
+    (project / directory).mkdir(parents=True)
+    (location,) = read_workspace(project).locations
+    assert "git" not in location.settings
+    write(root / ".git" / "HEAD", "ref: refs/heads/main\n")
+    (location,) = read_workspace(project).locations
+    assert location.settings["git"] == {"defs_base_path": f"projects/shop/{directory}"}

@@ -26,7 +26,7 @@ from tests.support.programs import REPOSITORY
 MODULES = sorted(
     path.stem for path in (REPOSITORY / "builder").glob("[a-z]*.py") if "run_command(main, " in path.read_text()
 )
-LONGEST = {"builder.deploy": 58}
+LONGEST = {"builder.deploy": 62}
 NOTHING = (None, (), click.Option(["--x"]).default)
 """What the parser has for an argument that is not there."""
 
