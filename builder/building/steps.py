@@ -18,6 +18,7 @@ from builder.errors import Notice
 from builder.project.bounds import check_includes
 from builder.project.external_files import ExternalPath, paths_named_outside, select_outside, split_include
 from builder.project.files import Selection, select_files
+from builder.project.incomplete_checkout import history_notices, pointer_notices, submodule_notices
 from builder.project.lifecycle import lifecycle_notices
 from builder.project.location import SourceTree
 from builder.project.metadata import MetadataBuilder
@@ -26,6 +27,7 @@ from builder.project.requirements import RequestedExtras, Requirements, read_req
 from builder.project.settings import read_settings
 from builder.project.toml_file import TomlFile
 from builder.resolution.backend import LocalPackages
+from builder.resolution.build_inputs import Inputs, inputs_of
 from builder.resolution.lock import Lock
 from builder.resolution.lock_warnings import importing_setuptools
 from builder.resolution.resolve import resolve
@@ -217,8 +219,9 @@ def select_source(tree: SourceTree, out_dir: Path, include: Sequence[str]) -> Se
     selection = select_files(tree.directory, include=inside, respect_gitignore=ignoring, out_dir=out_dir)
     others = tuple(select_outside(tree.directory, outside, respect_gitignore=ignoring, out_dir=out_dir))
     notices = [*lifecycle_notices(tree), *paths_named_outside(tree.directory, selection, outside)]
+    notices += submodule_notices(tree.directory)
     for chosen in (selection, *(other.selection for other in others)):
-        notices += chosen.notices
+        notices += [*chosen.notices, *pointer_notices(tree.directory, chosen.files)]
     return SelectedSource(selection, others, tuple(notices))
 
 
@@ -248,7 +251,8 @@ def build_source(
         source = select_source(tree, out_dir, include)
         entries, notices = source_entries(source.inside, wheels, source.others)
         # A large file takes its time: the reader knows of it before.
-        show_selection_notices(source, [*notices, *large_files(entries)])
+        versioned = (package for package in packages if inputs_of(package) is Inputs.REPOSITORY)
+        show_selection_notices(source, [*notices, *large_files(entries), *history_notices(versioned)])
         assembled = assemble_source_pex(entries, python_version=target.python_version, out_dir=out_dir)
         artefact = assembled.artefact
         step.title = f"{about}packed {artefact.name}"

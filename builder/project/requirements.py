@@ -20,6 +20,7 @@ from packaging.utils import canonicalize_name
 
 from builder.errors import Notice, Origin, ProjectError
 from builder.project.declared import read_groups, read_metadata
+from builder.project.incomplete_checkout import submodule_remedy
 from builder.project.lines import line_of_name
 from builder.project.locks import KINDS, find_lock, holds_all, locked_versions, pipfile_paths
 from builder.project.metadata import Metadata, MetadataBuilder, applicable, is_package
@@ -199,7 +200,8 @@ class _Collector:
                 raise ProjectError(
                     f"`{directory}` is required as a local package, but holds none",
                     where=origin,
-                    remedy="Give it a pyproject.toml with a `[build-system]`, or a setup.py",
+                    remedy=submodule_remedy(directory)
+                    or "Give it a pyproject.toml with a `[build-system]`, or a setup.py",
                 )
             return
         self._check_name(metadata, directory, origin)
