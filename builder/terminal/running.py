@@ -169,7 +169,7 @@ def _force_exit(notes: int) -> None:
     last_word = threading.Thread(target=_say_stopped, args=(number,), daemon=True)
     last_word.start()
     last_word.join(2 * OUTPUT_WAIT_SECONDS)
-    os._exit(128 + number)
+    os._exit(0 if _serving.is_set() else 128 + number)
 
 
 def _say_stopped(number: int) -> int:

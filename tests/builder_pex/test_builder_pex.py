@@ -103,6 +103,7 @@ def test_the_build_script_finds_a_python_and_obeys_its_argument(copy: Path, tmp_
     assert (tmp_path / "out" / "builder.pex").exists()
 
 
+@pytest.mark.network
 def test_a_file_that_the_lock_does_not_know_is_refused(copy: Path, tmp_path: Path) -> None:
     lock = json.loads((copy / "Pipfile.lock").read_text())
     lock["default"]["mdurl"]["hashes"] = ["sha256:" + "0" * 64]

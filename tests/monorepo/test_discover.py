@@ -178,6 +178,7 @@ def test_all_of_nothing_for_publishing_is_refused(tmp_path: Path) -> None:
         selection.select(discover(tmp_path), ["all"])
 
 
+@pytest.mark.network
 def test_a_setup_py_that_computes_its_requirements_is_built_to_know_them(tmp_path: Path) -> None:
     write_tree(
         tmp_path,

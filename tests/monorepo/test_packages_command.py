@@ -125,6 +125,8 @@ def test_without_a_commit_only_a_manual_version_can_be_given(tmp_path: Path) -> 
     assert 'version = "1.2.3"' in (tmp_path / "dagster/pyproject.toml").read_text()
 
 
+@pytest.mark.slow
+@pytest.mark.network
 def test_from_the_repository_to_packages_that_work(tmp_path: Path) -> None:
     repository = make_monorepo(tmp_path / "repository", "pyproject").path
     house = tmp_path / "house"
@@ -142,6 +144,7 @@ def test_from_the_repository_to_packages_that_work(tmp_path: Path) -> None:
     assert [(row[0], row[2]) for row in rows] == [("dagster", "dagster"), ("dagster-celery", "dagster_celery")]
 
 
+@pytest.mark.network
 def test_a_package_that_fails_is_named_and_the_run_fails(tmp_path: Path) -> None:
     repository = make_monorepo(tmp_path / "repository", "pyproject", webapp=False).path
 

@@ -25,6 +25,8 @@ from builder.resolution.build_inputs import Inputs, inputs_of
 from builder.system import process, storage
 from tests.support.repositories import Repository
 
+pytestmark = [pytest.mark.slow, pytest.mark.network]
+
 PYTHON = "3.11"
 
 

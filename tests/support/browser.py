@@ -9,13 +9,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from selenium.common.exceptions import TimeoutException
+from selenium.common.exceptions import (
+    ElementClickInterceptedException,
+    NoSuchElementException,
+    StaleElementReferenceException,
+    TimeoutException,
+)
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 from selenium.webdriver.common.by import By
+from selenium.webdriver.support.expected_conditions import element_to_be_clickable
 from selenium.webdriver.support.wait import WebDriverWait
 
-SECONDS = 60
-"""How long a page may take to show what it is waited for."""
+SECONDS = 300
+"""How long anything may take before a test calls it hanging: a busy machine takes a minute for a run."""
 
 WIDTH, HEIGHT = 1280, 800
 _FRAME = 143
@@ -47,8 +53,17 @@ class Browser:
         self.driver.get(url)
 
     def press(self, button: str) -> None:
-        """Click the button with this text."""
-        self.driver.find_element(By.XPATH, f"//button[normalize-space()='{button}']").click()
+        """Click the button with this text, as soon as the page lets it be clicked."""
+        locator = (By.XPATH, f"//button[normalize-space()='{button}']")
+
+        def click(driver: Chrome) -> bool:
+            driver.find_element(*locator).click()
+            return True
+
+        ignored = (NoSuchElementException, ElementClickInterceptedException, StaleElementReferenceException)
+        wait = WebDriverWait(self.driver, SECONDS, ignored_exceptions=ignored)
+        wait.until(element_to_be_clickable(locator))
+        wait.until(click)
 
     def wait(self, what: str, shows: Callable[[str], bool]) -> None:
         """Wait until the text of the page is so; fails with the text if it does not become so."""

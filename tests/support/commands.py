@@ -248,7 +248,7 @@ def make_sdist(directory: Path, files: Mapping[str, str], *, name: str, version:
 
 def have_ended(programs: list[int]) -> bool:
     """Whether all of them have, or do so within a moment: a program that is killed takes one to be gone."""
-    return all(select.select([program], [], [], 10)[0] for program in programs)
+    return all(select.select([program], [], [], SECONDS)[0] for program in programs)
 
 
 def write_tree(directory: Path, files: Mapping[str, str]) -> None:
