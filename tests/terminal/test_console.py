@@ -460,6 +460,14 @@ def test_a_last_action_that_hangs_does_not_keep_the_command_from_ending(commands
     assert ran.stderr == "error: stopped by SIGTERM; location `a` was not updated\n"
 
 
+def test_a_server_that_does_not_end_in_time_ends_with_zero_all_the_same(commands: Commands) -> None:
+    body = WAITING.replace('(here / "last").write_text("said")', "threading.Event().wait()")
+    serving = "from builder.terminal.running import exit_zero_on_signal; exit_zero_on_signal()"
+    ran = stopped(commands.start(f"    {serving}\n{body}"))
+    assert ran.code == 0
+    assert ran.stderr == "stopped; nothing is left running\n"
+
+
 def test_a_reader_that_has_stopped_reading_does_not_keep_the_command_from_ending(commands: Commands) -> None:
     body = """
         print("ready", flush=True)
