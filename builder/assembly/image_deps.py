@@ -141,7 +141,7 @@ def _layer(title: str, group: Sequence[_Installed], scheme: Scheme) -> Layer:
         repr(scheme),
         *(installation.wheel.file.sha256 for installation in group),
         "",
-        *sorted(_names(files)),
+        *sorted(file.name for file in files),
     ]
 
     def write(writer: LayerWriter) -> None:
@@ -153,10 +153,6 @@ def _layer(title: str, group: Sequence[_Installed], scheme: Scheme) -> Layer:
     return kept_layer(
         hashlib.sha256("\0".join(covered).encode(errors="surrogateescape")).hexdigest(), title, write
     )
-
-
-def _names(files: Iterable[Member]) -> Iterator[str]:
-    return (file.name for file in files)
 
 
 def _without_collisions(installed: Iterable[_Installed]) -> tuple[list[_Installed], list[Notice]]:

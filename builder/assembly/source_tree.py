@@ -9,7 +9,7 @@ from __future__ import annotations
 import posixpath
 import re
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -200,9 +200,6 @@ def _entries(
         yield from _entries(existing, name, by_name, (*followed, file.name))
         return
     yield SourceEntry(name, 0o755, None)
-    for below in _below(target, by_name.values()):
-        yield from _entries(below, f"{name}/{below.name[len(target) + 1 :]}", by_name, (*followed, file.name))
-
-
-def _below(directory: str, files: Iterable[ProjectFile]) -> Iterator[ProjectFile]:
-    return (file for file in files if file.name.startswith(f"{directory}/"))
+    for below in by_name.values():
+        if below.name.startswith(f"{target}/"):
+            yield from _entries(below, f"{name}/{below.name[len(target) + 1 :]}", by_name, (*followed, file.name))

@@ -135,7 +135,8 @@ def build_workspace(
             sources=sources,
             find_deps=find_deps,
         )
-        warming = pool.submit(_warm_up)
+        # What every assembly needs and nothing waits for yet.
+        warming = pool.submit(bootstrap)
         futures = {tree: pool.submit(work.build, tree, name) for tree, name in names.items()}
         try:
             results = {tree: _outcome(future) for tree, future in futures.items()}
@@ -153,8 +154,3 @@ def _outcome(future: Future[ProjectBuild]) -> ProjectBuild | BuilderError:
         return future.result()
     except BuilderError as error:
         return error
-
-
-def _warm_up() -> None:
-    """Do what every assembly needs and nothing waits for yet."""
-    bootstrap()

@@ -87,7 +87,7 @@ class Uploader:
                     run.error = run.error or result
                 elif result is not None:
                     run.published[artefact.name] = result
-        self._record(_unfailed(runs))
+        self._record([run for run in runs if run.error is None])
 
     def send_damaged_again(self, runs: Sequence[LocationRun]) -> list[LocationRun]:
         """Compare all bytes of what locations run from with the registry's; send again what differs, and say so.
@@ -175,10 +175,6 @@ class Uploader:
 
 def _cached(deps: DepsBuild) -> CachedDeps:
     return CachedDeps(deps.name, deps.size, deps.dagster_version, deps.sha256)
-
-
-def _unfailed(runs: Sequence[LocationRun]) -> list[LocationRun]:
-    return [run for run in runs if run.error is None]
 
 
 def _deps_names(pex_tag: str | None) -> list[str]:

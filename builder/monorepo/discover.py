@@ -111,7 +111,8 @@ def discover(root: Path) -> Repository:
     if not root.is_dir():
         raise PackagesError(f"the repository `{root}` is not a directory", remedy="Correct the path")
     root = root.resolve()
-    places = sorted({PurePosixPath(name).parent for name in git.list_files(root) if _is_manifest(name)})
+    files = map(PurePosixPath, git.list_files(root))
+    places = sorted({file.parent for file in files if file.name in _MANIFESTS})
     projects: dict[PurePosixPath, Declared] = {}
     left_out: list[SkippedProject] = []
     for place in places:
@@ -130,10 +131,6 @@ def discover(root: Path) -> Repository:
             remedy="Give the root of a repository that has a pyproject.toml or setup.py for each package",
         )
     return Repository(root, _packages(root, projects), tuple(left_out))
-
-
-def _is_manifest(name: str) -> bool:
-    return name.rpartition("/")[2] in _MANIFESTS
 
 
 def _reason(place: PurePosixPath, projects: Collection[PurePosixPath]) -> str | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from typing import Final
 
 from builder.errors import PackagesError
@@ -29,13 +28,9 @@ def releases_of(repository: Repository) -> list[str]:
         [match[1] for tag in git.tags(repository.root) if (match := _TAG.fullmatch(tag))],
     )
     for source in sources:
-        if releases := _releases(source):
+        if releases := [core_version(version) for version in source if release_minor(version) is not None]:
             return releases
     raise PackagesError(
         f"nothing in `{repository.root}` says what the last release was: no version, no CHANGES.md, no tag",
         remedy="Fetch the tags (`fetch-depth: 0` of actions/checkout), or write --scheme manual --version 1.2.3",
     )
-
-
-def _releases(versions: Iterable[str]) -> list[str]:
-    return [core_version(version) for version in versions if release_minor(version) is not None]

@@ -85,7 +85,8 @@ def read_indexes(directory: Path, options: Sequence[str] = ()) -> Indexes:
     places = _places(options, PipConfiguration() if uv.decides else pip, uv)
     replaced = any(option.startswith("--index-url ") for option in options)
     environment = {name: "" for name in ENVIRONMENT[:4] if replaced and name in os.environ}
-    if not replaced and _default_of_uv() and any(map(_is_public, _extra_indexes(options))):
+    extra = (option.partition(" ")[2] for option in options if option.startswith("--extra-index-url "))
+    if not replaced and _default_of_uv() and any(map(_is_public, extra)):
         # The public index is to come last, so that it has to be the default one; see `_public_last`.
         indexes = f"{os.environ.get('UV_INDEX', '')} {_default_of_uv()}".strip()
         environment |= {"UV_INDEX": indexes, "UV_DEFAULT_INDEX": "", "UV_INDEX_URL": ""}
@@ -166,10 +167,6 @@ def _places(options: Sequence[str], pip: PipConfiguration, uv: UvConfiguration) 
 
 def _default_of_uv() -> str:
     return os.environ.get("UV_DEFAULT_INDEX") or os.environ.get("UV_INDEX_URL") or ""
-
-
-def _extra_indexes(options: Sequence[str]) -> Iterator[str]:
-    return (option.partition(" ")[2] for option in options if option.startswith("--extra-index-url "))
 
 
 def _public_last(default: str, extra: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:

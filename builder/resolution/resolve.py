@@ -129,7 +129,8 @@ def _resolve_anew(requirements: Requirements, target: Target, indexes: Indexes) 
 
     notices += [Notice(text) for text in warnings]
     notices += lock_warnings(finished.stdout, requirements.lines, target, newest, explain)
-    heads = [[notice.text, *_place(notice.where)] for notice in notices]
+    places = [(str(notice.where.path), notice.where.line) if notice.where else (None, None) for notice in notices]
+    heads = [(notice.text, *place) for notice, place in zip(notices, places, strict=True)]
     return "".join(f"{_NOTICE}{json.dumps(head)}\n" for head in heads) + finished.stdout
 
 
@@ -150,10 +151,6 @@ def _ask_for_one_series(
         " resolved again with `dagster-cloud` first; list it first, and the build resolves once"
     )
     return better, [Notice(text, _asked_at("dagster-cloud", requirements))]
-
-
-def _place(where: Origin | None) -> list[str | int | None]:
-    return [str(where.path), where.line] if where else [None, None]
 
 
 def _written_notices(text: str) -> tuple[Notice, ...]:
