@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from builder.delivery.location_run import LocationRun
-from builder.deployment.context import CiContext, commit_url
+from builder.deployment.context import CiContext, commit_url, line_url
 from builder.deployment.summary import (
     LocationSummary,
     RunSummary,
@@ -20,7 +21,7 @@ from builder.deployment.summary import (
     dependency_changes,
     job_summary,
 )
-from builder.errors import BuilderError, Interrupted, Notice
+from builder.errors import BuilderError, Interrupted, Notice, Origin
 from builder.terminal import github_log as github_output
 from builder.terminal.console import console
 from builder.terminal.running import defect, on_interrupt
@@ -61,11 +62,14 @@ class Announcement:
     def fail(self, workspace: Path, error: BuilderError) -> None:
         """Say why a run has come to nothing before its locations were known."""
         text = _words(error.what, error.detail, error.remedy)
-        where = str(error.where) if error.where else None
-        outcome = replace(
-            self._outcome(()),
-            locations=(LocationSummary(name=workspace.name, state="failed", error=text, error_where=where),),
+        location = LocationSummary(
+            name=workspace.name,
+            state="failed",
+            error=text,
+            error_where=self._place(error.where),
+            error_url=self._line_url(error.where),
         )
+        outcome = replace(self._outcome(()), locations=(location,))
         self._tell(outcome)
         if summary := self._environ.get("GITHUB_STEP_SUMMARY"):
             _notice(github_output.append_summary(Path(summary), job_summary(outcome)))
@@ -86,7 +90,8 @@ class Announcement:
         if summary := self._environ.get("GITHUB_STEP_SUMMARY"):
             _notice(github_output.append_summary(Path(summary), job_summary(outcome)))
         if outputs := self._environ.get("GITHUB_OUTPUT"):
-            tags = [run.build.pex_tag for run in runs if run.build]
+            # A later step must not run what failed.
+            tags = [run.build.pex_tag for run in runs if run.build and run.error is None]
             values = {
                 "deployment": outcome.deployment or "",
                 "pex-tag": "\n".join(tags),
@@ -100,15 +105,47 @@ class Announcement:
 
     def _outcome(self, runs: Sequence[LocationRun], *, stopped: bool = False) -> RunSummary:
         page = self.updater.page if self.updater else None
+        request = self._context.pull_request
         return RunSummary(
             deployment=self.updater.deployment if self.updater else None,
+            branch=self.updater.branch if self.updater else None,
+            pull_request=request.number if request else None,
+            pull_request_url=request.url if request else None,
             deployment_url=page,
             commit_hash=self._commit,
             commit_url=self._commit
             and commit_url(self._context.provider, self._context.repository_url, self._commit),
             run_url=self._context.run_url,
-            locations=tuple(_outcome(run, page, stopped=stopped) for run in runs),
+            locations=tuple(self._location(run, page, stopped=stopped) for run in runs),
         )
+
+    def _location(self, run: LocationRun, page: str | None, *, stopped: bool) -> LocationSummary:
+        where = run.error.where if run.error else None
+        return replace(
+            _outcome(run, page, stopped=stopped), error_where=self._place(where), error_url=self._line_url(where)
+        )
+
+    def _place(self, where: Origin | None) -> str | None:
+        """A file and line as the reader knows it: relative to the checkout."""
+        if where is None:
+            return None
+        path = self._in_checkout(where.path)
+        return str(where if path is None else replace(where, path=Path(path)))
+
+    def _line_url(self, where: Origin | None) -> str | None:
+        """Where the repository shows a line of the commit; None if that is unknown."""
+        path = self._in_checkout(where.path) if where else None
+        context = self._context
+        if where is None or path is None or self._commit is None:
+            return None
+        return line_url(context.provider, context.repository_url, self._commit, path, where.line)
+
+    def _in_checkout(self, path: Path) -> str | None:
+        checkout = self._environ.get("GITHUB_WORKSPACE")
+        real = os.path.realpath(path)
+        if checkout and Path(real).is_relative_to(os.path.realpath(checkout)):
+            return os.path.relpath(real, os.path.realpath(checkout))
+        return None
 
 
 def _outcome(run: LocationRun, page: str | None, *, stopped: bool) -> LocationSummary:
@@ -126,7 +163,6 @@ def _outcome(run: LocationRun, page: str | None, *, stopped: bool) -> LocationSu
         else None,
         seconds=run.seconds,
         error=_words(error.what, error.detail, error.remedy) if error else None,
-        error_where=str(error.where) if error and error.where else None,
         changes=dependency_changes(before, build.deps.versions) if before is not None and build else None,
     )
 

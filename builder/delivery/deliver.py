@@ -20,10 +20,12 @@ from builder.delivery.updater import Updater
 from builder.delivery.uploader import Uploader
 from builder.delivery.verifying import Verification, items_of, verify
 from builder.deployment.cloud import DagsterCloudClient
+from builder.deployment.context import CiContext
 from builder.deployment.destination import BranchDeployment, find_destination, parse_details
 from builder.deployment.login import read_login
 from builder.deployment.organization import read_organization
 from builder.deployment.pull_request_comment import comment_of_run
+from builder.deployment.summary import closed_comment_body
 from builder.errors import BuilderError, LoadError
 from builder.publishing.pex_registry import ReadBack
 from builder.system import storage
@@ -47,7 +49,7 @@ def deliver(job: Job, delivery: DeliveryOptions, *, only_plan: bool) -> int:
     if update:
         console.notices(update.choice.notices)
         if branch := update.closed:
-            return _close(branch, only_plan=only_plan)
+            return _close(job.workspace.path, update.choice.context, branch, only_plan=only_plan)
     verification = _verification(delivery, update)
     if only_plan:
         return _plan(job, upload, update)
@@ -89,15 +91,18 @@ def _verification(delivery: DeliveryOptions, update: Update | None) -> Verificat
     return Verification(delivery.verify_timeout, environment)
 
 
-def _close(branch: BranchDeployment, *, only_plan: bool) -> int:
+def _close(workspace: Path, context: CiContext, branch: BranchDeployment, *, only_plan: bool) -> int:
     """Set the status of a branch deployment whose pull request was closed or merged."""
     status = branch.status.lower()
     if only_plan:
         console.result(f"the branch deployment of `{branch.branch}` would be set to {status}")
         return 0
     with console.step("closed") as step, _cloud() as cloud:
-        name = cloud.create_or_update_branch_deployment(branch)
-        step.title = f"the branch deployment `{name}` is set to {status}"
+        cloud.create_or_update_branch_deployment(branch)
+        step.title = f"the branch deployment of `{branch.branch}` is set to {status}"
+    if in_actions() and (comment := comment_of_run(workspace, context, os.environ)):
+        notice = comment.update(closed_comment_body(status, context.run_url))
+        console.notices([notice] if notice else [])
     return 0
 
 

@@ -43,11 +43,25 @@ class Updater:
         return self._cloud.organization.page(self.deployment) if self.deployment else None
 
     @property
+    def branch(self) -> str | None:
+        """The branch of a branch deployment."""
+        return self._destination.branch if isinstance(self._destination, BranchDeployment) else None
+
+    @property
     def planned(self) -> str:
         """The deployment, for people."""
         if isinstance(self._destination, BranchDeployment):
             return f"the branch deployment of `{self._destination.branch}` ({self._destination.repository})"
         return f"`{self.deployment}`" + (f", on the image {self._image}" if self._image else "")
+
+    @property
+    def _label(self) -> str:
+        """The deployment as people know it; the name of a branch deployment is only a number."""
+        if not isinstance(self._destination, BranchDeployment):
+            return f"`{self.deployment}`"
+        request = self._destination.pull_request
+        number = f" (pull request #{request.number})" if request else ""
+        return f"the branch deployment of `{self._destination.branch}`{number}"
 
     def running(self, location: str) -> str | None:
         """The pex tag that a full deployment runs a location from now; None if there is none."""
@@ -90,10 +104,10 @@ class Updater:
             settled = run_or_mark_failed(runs, lambda: self._send(runs, python_version), otherwise=True)
         done = [run for run in runs if run.updated]
         if done:
-            console.done(f"updated {names_of(done)} in `{self.deployment}`", time.monotonic() - started)
+            console.done(f"updated {names_of(done)} in {self._label}", time.monotonic() - started)
         if settled:
             console.set_interrupt_note(
-                f"what was updated may still load: {names_of(done)} of `{self.deployment}`, see {self.page}"
+                f"what was updated may still load: {names_of(done)} of {self._label}, see {self.page}"
                 if done
                 else "no code location was updated"
             )

@@ -93,5 +93,18 @@ def commit_url(provider: Provider | None, repository_url: str | None, commit_has
     return f"{repository_url}{_infix(provider)}/commit/{commit_hash}"
 
 
+def line_url(
+    provider: Provider | None, repository_url: str | None, commit_hash: str, path: str, line: int | None
+) -> str | None:
+    """Where a browser finds a line of a file as a commit has it; None if that is unknown.
+
+    :param path: relative to the repository.
+    """
+    if provider is None or repository_url is None:
+        return None
+    place = f"#L{line}" if line else ""
+    return f"{repository_url}{_infix(provider)}/blob/{commit_hash}/{quote(path)}{place}"
+
+
 def _infix(provider: Provider) -> str:
     return "/-" if provider == "gitlab" else ""

@@ -61,7 +61,8 @@ class LocationSummary:
     :param sent_bytes: how much of both had to be uploaded.
     :param seconds: from its start until it was loaded.
     :param error: why it failed; may have several lines.
-    :param error_where: the file and line to look at.
+    :param error_where: the file and line to look at, and
+    :param error_url: where the repository shows that line of the commit.
     :param changes: None if the last deploy's dependencies are not known.
     """
 
@@ -75,6 +76,7 @@ class LocationSummary:
     seconds: float | None = None
     error: str | None = None
     error_where: str | None = None
+    error_url: str | None = None
     changes: DependencyChanges | None = None
 
 
@@ -83,10 +85,15 @@ class RunSummary:
     """What a run did, or is doing, to a deployment.
 
     :param deployment: None as long as it is not known, or if none is to be updated.
+    :param branch: of a branch deployment, whose own name is only a number.
+    :param pull_request: its number, and `pull_request_url` its page.
     :param run_url: of the run's log.
     """
 
     deployment: str | None
+    branch: str | None = None
+    pull_request: str | None = None
+    pull_request_url: str | None = None
     deployment_url: str | None
     commit_hash: str | None
     commit_url: str | None
@@ -138,6 +145,15 @@ def comment_body(outcome: RunSummary) -> str:
     return _document(outcome, ["location", "result", "dependencies"], rows, _failures(outcome))
 
 
+def closed_comment_body(status: str, run_url: str | None) -> str:
+    """A pull request's comment after its end.
+
+    :param status: `closed` or `merged`.
+    """
+    log = f", [log]({run})" if (run := _address(run_url)) else ""
+    return f"**Dagster Cloud**: this pull request is {status}, and so is its branch deployment{log}\n"
+
+
 def _document(
     outcome: RunSummary,
     columns: Sequence[str],
@@ -145,6 +161,10 @@ def _document(
     parts: Iterable[str],
 ) -> str:
     """Heading, table and parts, as much of them as there is room for."""
+    # What is not known of any location takes no column.
+    filled = [index for index in range(len(columns)) if any(cells[index] for cells in rows.values())]
+    columns = [columns[index] for index in filled]
+    rows = {location: [cells[index] for index in filled] for location, cells in rows.items()}
     titles = [column.removeprefix(">") for column in columns]
     rules = ["--:" if column.startswith(">") else "---" for column in columns]
     heading = f"{_heading(outcome)}\n\n{_row(titles)}\n{_row(rules)}\n"
@@ -176,8 +196,12 @@ def _heading(outcome: RunSummary) -> str:
     counts = {state: sum(location.state == state for location in outcome.locations) for state in _FIRST}
     listed = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
     facts = ["**Dagster Cloud**"]
-    if outcome.deployment:
+    if outcome.branch:
+        facts[0] += f": branch deployment {_link(outcome.branch, outcome.deployment_url)}"
+    elif outcome.deployment:
         facts[0] += f": deployment {_link(outcome.deployment, outcome.deployment_url)}"
+    if outcome.pull_request:
+        facts.append(f"pull request {_link(f'#{outcome.pull_request}', outcome.pull_request_url)}")
     if outcome.commit_hash:
         facts.append(f"commit {_link(outcome.commit_hash[:10], outcome.commit_url)}")
     if run := _address(outcome.run_url):
@@ -188,7 +212,7 @@ def _heading(outcome: RunSummary) -> str:
 def _failures(outcome: RunSummary) -> Iterable[str]:
     for location in outcome.locations:
         if location.error:
-            where = f" (at {_code(location.error_where)})" if location.error_where else ""
+            where = f" (at {_link(location.error_where, location.error_url)})" if location.error_where else ""
             text = _shortened(redacted(location.error).strip(), _LONGEST_ERROR)
             yield f"{_code(location.name)} {location.state}{where}:\n\n{_block(text)}"
 

@@ -116,7 +116,8 @@ def test_a_push_goes_to_production_and_says_so_everywhere(job: Actions) -> None:
 
 
 def test_a_pull_request_gets_its_branch_deployment_and_one_comment(job: Actions) -> None:
-    job.pull_request().succeeded()
+    ran = job.pull_request().succeeded()
+    assert f"updated `sales` in the branch deployment of `{BRANCH}` (pull request #12)" in ran.stderr
     name = branch_deployment_name(REPOSITORY, BRANCH)
     assert job.here.runs(deployment=name) == job.here.built()["pex_tag"]
     assert job.here.runs() == OLD
@@ -127,7 +128,11 @@ def test_a_pull_request_gets_its_branch_deployment_and_one_comment(job: Actions)
     assert job.outputs()["deployment"] == name
     (comment,) = job.comments()
     assert "ready" in comment
-    assert name in comment
+    # The name is only a number: its address is linked, branch and pull request are named.
+    assert f"/{name}/locations)" in comment
+    assert f"<code>{name}" not in comment
+    assert "größe" in comment
+    assert "/pull/12)" in comment
     begun = [request.body["body"] for request in job.github.requests if request.method == "POST"]
     assert len(begun) == 1
     assert "building" in begun[0]
@@ -144,6 +149,9 @@ def test_a_failure_is_in_the_comment_the_summary_and_an_annotation(job: Actions)
     for text in (comment, job.summary):
         assert "failed" in text
         assert "no-such-thing" in text
+        assert f"/blob/{job.commit}/project%20sales/requirements.txt#L3)" in text
+        assert str(job.root) not in text
+    assert job.outputs()["pex-tag"] == ""
     assert re.search(r"(?m)^::error .*file=project sales/requirements.txt,line=3", ran.stderr), ran.stderr
     assert "::endgroup::" not in ran.stderr[ran.stderr.index("error: ") :]
     assert branch_deployment_name(REPOSITORY, BRANCH) not in job.here.cloud.deployments
@@ -238,6 +246,8 @@ def test_a_pull_request_that_is_no_more_is_only_marked_so(job: Actions, status: 
     deployment = job.here.cloud.deployments[branch_deployment_name(REPOSITORY, BRANCH)]
     assert deployment.branch is not None
     assert deployment.branch["pullRequestStatus"] == status
+    (comment,) = job.comments()
+    assert f"this pull request is {status.lower()}" in comment
     assert not job.here.place.artefacts()
     assert job.here.runs() == OLD
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,13 @@ READY = LocationSummary(
     seconds=12.34,
     changes=CHANGES,
 )
-FAILED = LocationSummary(name="stock", state="failed", error="no `x`\nin it", error_where="stock/defs.py:3")
+FAILED = LocationSummary(
+    name="stock",
+    state="failed",
+    error="no `x`\nin it",
+    error_where="stock/defs.py:3",
+    error_url="https://github.com/hooli/data/blob/0123/stock/defs.py#L3",
+)
 
 
 def outcome(*locations: LocationSummary) -> RunSummary:
@@ -65,7 +72,7 @@ def test_the_job_summary_tells_what_became_of_each_location() -> None:
         " | 1 added, 1 removed, 1 changed |\n"
         "| `stock` | ❌ failed |  |  |  |  |  |\n"
         "\n"
-        "`stock` failed (at `stock/defs.py:3`):\n"
+        f"`stock` failed (at [`stock/defs.py:3`]({FAILED.error_url})):\n"
         "\n"
         "```\nno `x`\nin it\n```\n"
         "\n"
@@ -98,6 +105,27 @@ def test_the_comment_tells_the_same_in_short() -> None:
     assert "no `x`\nin it" in body
     assert "[log](https://github.com/hooli/data/actions/runs/1)" in body
     assert "polars" not in body
+
+
+def test_a_branch_deployment_is_called_by_its_branch() -> None:
+    run = replace(
+        outcome(LocationSummary(name="a", state="building")),
+        deployment="670bcd45fdf4ef88de304fb1d96ccfc0b9a6704d",
+        branch="feature/x",
+        pull_request="12",
+        pull_request_url="https://github.com/hooli/data/pull/12",
+    )
+    for markdown in (job_summary(run), comment_body(run)):
+        text = shown(markdown)
+        assert "branch deployment [`feature/x`](https://hooli.dagster.cloud/prod)" in text
+        assert "pull request [`#12`](https://github.com/hooli/data/pull/12)" in text
+        assert "670bcd" not in text
+
+
+def test_a_column_without_content_is_left_out() -> None:
+    text = shown(job_summary(outcome(replace(READY, changes=None), LocationSummary(name="b", state="failed"))))
+    assert "| location | result | deps | source | sent | seconds |\n" in text
+    assert "| location | result |\n" in shown(comment_body(outcome(LocationSummary(name="b", state="building"))))
 
 
 def test_what_is_not_known_is_left_out() -> None:
@@ -174,7 +202,7 @@ def test_no_name_has_a_meaning_in_markdown(name: str, version: str, url: str) ->
         assert not re.search(r"[|`\n@<>\[\]()\\*_]|&(?!#\d+;)", words)
     lines = text.splitlines()
     (row,) = (line for line in lines if "✅ ready" in line)
-    assert row.count("|") == 8
+    assert row.count("|") == 4
     # The name is read as it is, white space aside.
     cell = re.search(r"<code>(.*?)</code>", row)
     assert cell
