@@ -55,12 +55,12 @@ def main() -> None:
 )
 @_repository
 @_select
-@option(_SELECTION, "--with-dependencies", is_flag=True, help="Those too that these, or their extras, need.")
+@option(_SELECTION, "--with-dependencies", is_flag=True, help="Also what these, or their extras, need.")
 @option(
     _SELECTION,
     "--changed-since",
     metavar="REF",
-    help="Only what changed since git's REF, and what needs that.",
+    help="Only packages changed since REF, and their dependents.",
 )
 @options.json_option("Print all that is known")
 @option(OUTPUT, "--matrix", "as_matrix", is_flag=True, help="Print a matrix for a job of GitHub Actions.")

@@ -34,7 +34,7 @@ _PAGE: Final = "Web page"
     type=click.IntRange(1, 65535),
     default=3000,
     metavar="N",
-    help="Where the page is, on localhost.",
+    help="The page's port on localhost.",
 )
 @verbosity_options
 def main() -> None:

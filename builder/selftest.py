@@ -15,7 +15,7 @@ from builder.terminal.running import run_command, verbosity_options
     short_help="Check that this builder works here.",
     examples=("builder.selftest", "builder.selftest --offline"),
 )
-@option("What to check", "--offline", is_flag=True, help="Do not ask the package index.")
+@option("What to check", "--offline", is_flag=True, help="Do not query the package index.")
 @options.json_option("Print the checks")
 @verbosity_options
 def main() -> None:

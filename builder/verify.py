@@ -46,7 +46,7 @@ _HOW: Final = "How to load it"
     "--workspace",
     type=click.Path(path_type=Path, exists=True),
     metavar="PATH",
-    help="The dagster_cloud.yaml that says what to load.",
+    help="The dagster_cloud.yaml of the location.",
 )
 @options.env_option(_HOW)
 @options.timeout_option(_HOW, "--timeout", "How long a location may load.", seconds=120)

@@ -143,11 +143,9 @@ def _check_names(entries: Sequence[SourceEntry]) -> None:
         name = entry.name
         parts = name.split("/")
         if "\0" in name or not {"", ".", ".."}.isdisjoint(parts):
-            raise AssemblyError(f"`{name!a}` is not a name that a PEX file can hold")
+            raise AssemblyError(f"`{name!a}` is not a valid name in a PEX file")
         if parts[0] in RESERVED:
-            raise AssemblyError(
-                f"`{name}` is a name that the PEX format keeps for itself", remedy=f"Rename `{parts[0]}`"
-            )
+            raise AssemblyError(f"`{name}` is a name that the PEX format reserves", remedy=f"Rename `{parts[0]}`")
         try:
             name.encode()
         except UnicodeEncodeError:

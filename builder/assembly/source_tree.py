@@ -145,7 +145,7 @@ def place_of(outside: ExternalPath, root: str, top: str = "") -> str:
     place = posixpath.normpath(f"{root}/{outside.name}")
     if place.startswith("../") or place in {".", "..", top} or (top and not place.startswith(f"{top}/")):
         raise ProjectError(
-            f"`include` names `{outside.name}`, which is too far above the build directory to have a place",
+            f"`include` names `{outside.name}`, which is too far above the build directory",
             remedy="Choose a build directory further up, with `build.directory` in dagster_cloud.yaml",
         )
     return place
@@ -191,7 +191,7 @@ def _entries(
         return
     if file.name in followed:
         raise ProjectError(
-            f"the symlink `{followed[0]}` leads round in a circle, by way of `{file.name}`",
+            f"the symlink `{followed[0]}` is part of a loop, through `{file.name}`",
             remedy="Remove it, or name it in .builderignore",
         )
     target = posixpath.normpath(posixpath.join(posixpath.dirname(file.name), file.link))

@@ -64,7 +64,7 @@ def largest(distributions: Iterable[PackedDistribution]) -> list[PackedDistribut
 def _show_distributions(deps: DepsBuild, *, of: str, full: bool) -> None:
     if deps.artefact is None:
         if full:
-            console.note(f"{deps.name} was not built here, so nothing is known of what is in it")
+            console.note(f"{deps.name} was not built here, so its contents are unknown")
         return
     distributions = largest(deps.distributions)
     shown = distributions if full else [dist for dist in distributions[:_FIRST] if dist.unpacked >= _LARGE]

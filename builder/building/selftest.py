@@ -101,7 +101,7 @@ def _version(module: str) -> str:
         finished = process.run_module(module, ["--version"], env=process.clean_environment())
     words = finished.stdout.split()
     if not words:
-        raise ToolError(f"`{module} --version` says nothing")
+        raise ToolError(f"`{module} --version` prints nothing")
     return words[-1]
 
 

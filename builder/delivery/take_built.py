@@ -48,7 +48,7 @@ def take_built(job: Job, runs: Sequence[LocationRun]) -> None:
             run.error = error
         except (KeyError, TypeError, ValueError, OSError) as error:
             run.error = LoadError(
-                "build.json says nothing usable of it",
+                "its entry in build.json is not valid",
                 where=Origin(path),
                 detail=f"{type(error).__name__}: {error}",
             )
@@ -94,7 +94,7 @@ def _artefact(entry: Mapping[str, Any], path: Path) -> Artefact:
         raise LoadError(
             f"`{name}` of build.json is not in `{path.parent}`",
             where=Origin(path),
-            remedy="Bring the whole output directory along",
+            remedy="Transfer the whole output directory",
         )
     sha256 = sha256_of(file)
     if sha256 != entry["sha256"]:
@@ -102,6 +102,6 @@ def _artefact(entry: Mapping[str, Any], path: Path) -> Artefact:
             f"`{file}` is not the file that was built",
             where=Origin(path),
             detail=f"its sha256 is {sha256}, that of build.json {entry['sha256']}",
-            remedy="Bring the output directory along again, or build anew",
+            remedy="Transfer the output directory again, or build anew",
         )
     return Artefact(file, file.stat().st_size, sha256, str(entry["identity"]))

@@ -158,9 +158,9 @@ class Updater:
         for run in runs:
             if run.empty and run.before and not self._cloud.defines_nothing(deployment, run.name):
                 run.error = LoadError(
-                    "nothing would be defined any more, and what runs now has definitions",
+                    "no definitions were found, but the running version has some",
                     where=run.location.origin,
-                    remedy="Find out why nothing is found, or add --allow-empty if that is how it is to be",
+                    remedy="Find out why nothing is found, or add --allow-empty if that is intended",
                 )
 
     def _keep_states(self, runs: Sequence[LocationRun], deployment: str) -> dict[str, object] | None:

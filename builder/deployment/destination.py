@@ -199,7 +199,7 @@ def _git_metadata(context: CiContext, commit_hash: str | None = None, url: str |
 def _branch_deployment(context: CiContext, git: GitMetadata, *, base: str | None) -> BranchDeployment:
     request = context.pull_request
     if context.branch is None or context.commit is None:
-        raise ContextError("neither branch nor commit of this code are known", remedy=GIVE_DEPLOYMENT)
+        raise ContextError("neither the branch nor the commit of this code is known", remedy=GIVE_DEPLOYMENT)
     if context.repository is None:
         what = f"the branch `{context.branch}` needs a repository to name its branch deployment: `origin` has none"
         raise ContextError(what, remedy=GIVE_DEPLOYMENT)

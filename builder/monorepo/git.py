@@ -76,7 +76,7 @@ def changed_files(root: Path, reference: str) -> list[str]:
     """
     if not _is_repository(root):
         raise UsageError(
-            f"`{root}` is not in a git repository, so nothing can be said of changes",
+            f"`{root}` is not in a git repository, so changes are unknown",
             remedy="Leave out --changed-since",
         )
     # `--end-of-options`: a reference that begins with a dash is no option.
@@ -103,7 +103,7 @@ def _ask(root: Path, *arguments: str, check: bool = True) -> str:
     except process.ProcessFailed as error:
         if not check:
             return ""
-        raise PackagesError(f"git cannot say what is in `{root}`", detail=error.detail) from error
+        raise PackagesError(f"git cannot list the files of `{root}`", detail=error.detail) from error
 
 
 def _walk(root: Path) -> Iterator[str]:

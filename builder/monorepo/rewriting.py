@@ -106,7 +106,7 @@ def _changes(package: Package, versions: Mapping[str, str]) -> Iterator[Change]:
                 yield Change(path, before, after)
     if version and not said:
         raise PackagesError(
-            f"package `{package.name}` cannot be given a version: its backend finds it out by itself",
+            f"package `{package.name}` cannot be given a version: its backend determines it",
             where=Origin(manifest),
             remedy="Write `version` into `[project]`, or `__version__` into a version.py of the package",
         )

@@ -91,7 +91,7 @@ def build_order(packages: Collection[Package]) -> tuple[tuple[Package, ...], ...
         circle = ", ".join(sorted(set(error.args[1])))
         raise PackagesError(
             f"these packages need each other in order to be built: {circle}",
-            remedy="Take one of them out of `requires` in `[build-system]`",
+            remedy="Remove one of them from `requires` in `[build-system]`",
         ) from error
     stages = []
     while ready := order.get_ready():

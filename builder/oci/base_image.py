@@ -167,7 +167,7 @@ def _named(registry: Registry, reference: Reference, version: str) -> bytes:
         )
     digest = digest_of(content)
     if version.startswith("sha256:") and digest != version:
-        raise ImageError(f"`{registry.name}` gives `{digest}` for `{version}`", remedy="Ask those who run it")
+        raise ImageError(f"`{registry.name}` gives `{digest}` for `{version}`", remedy="Ask its operators")
     with storage.atomic_write(_blob_path(digest)) as stream:
         stream.write(content)
     return content

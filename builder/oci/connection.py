@@ -157,12 +157,12 @@ class Connection:
             document = http.retrying(work).json()
             return str(document.get("token") or document["access_token"])
         except (ValueError, KeyError, AttributeError):
-            raise http.HttpError(f"`{host}` answers the login with something else than a token") from None
+            raise http.HttpError(f"`{host}` answers the login without a token") from None
 
     def _stay_private(self, url: str) -> None:
         """Credentials that go to a registry over TLS go nowhere without."""
         if self._base.startswith("https:") and not url.startswith("https:"):
-            raise PublishError(f"the registry `{self.host}` wants to be logged in to without TLS, at `{url}`")
+            raise PublishError(f"the registry `{self.host}` asks for a login without TLS, at `{url}`")
 
     def _unexpected(self, answer: httpx.Response) -> http.HttpError:
         return http.refused(answer, self.host, message(answer))

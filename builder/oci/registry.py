@@ -145,7 +145,7 @@ class Registry:
         raise PublishError(
             f"`{self.name}` refuses the manifest of the image",
             detail=message(answer),
-            remedy="Ask those who run the registry which images it takes",
+            remedy="Ask the operators of the registry which images it accepts",
         )
 
     def manifest(self, reference: str) -> bytes | None:

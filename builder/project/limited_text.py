@@ -23,7 +23,7 @@ def read_limited(path: Path, limit: int, *, missing: str = "Correct the path") -
             content = stream.read(limit + 1)
         if len(content) > limit:
             raise ProjectError(
-                f"`{path.name}` has more than {size(limit)}, which no such file has",
+                f"`{path.name}` has more than {size(limit)}, too large for such a file",
                 where=Origin(path),
                 remedy="Check that it is the right file",
             )

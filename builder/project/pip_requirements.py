@@ -146,5 +146,5 @@ class _NoNetwork:
     def get(self, url: str, **_arguments: object) -> NoReturn:
         raise ProjectError(
             f"a requirements file includes `{url}`, which is not a file of the project",
-            remedy="Put the included file into the project, so that builds do not change behind your back",
+            remedy="Put the included file into the project, so that builds stay reproducible",
         )

@@ -198,7 +198,7 @@ class _Collector:
         if metadata is None:
             if directory != self.project:
                 raise ProjectError(
-                    f"`{directory}` is required as a local package, but holds none",
+                    f"`{directory}` is required as a local package, but is none",
                     where=origin,
                     remedy=submodule_remedy(directory)
                     or "Give it a pyproject.toml with a `[build-system]`, or a setup.py",
@@ -233,7 +233,7 @@ class _Collector:
                 text = f"{name}=={next(iter(versions))}"
                 self.constraints.append(RequirementLine(text=text, origin=Origin(lock), constraint=True))
         lacks = f"`{lock.name}` lacks what Dagster Cloud needs, which requirements.txt has"
-        self.notices.append(Notice(f"{lacks}: both are taken, and the versions of the lock hold", Origin(lock)))
+        self.notices.append(Notice(f"{lacks}: both are used; the lock decides the versions", Origin(lock)))
 
     def add_groups(self, names: Sequence[str]) -> None:
         manifest = self.project / "pyproject.toml"
@@ -275,7 +275,7 @@ class _Collector:
         ]
         if any(parts):
             said = "; ".join(part for part in parts if part)
-            yield Notice(f"{manifest} and {path.name} differ, and both are taken together: {said}", Origin(path))
+            yield Notice(f"{manifest} and {path.name} differ, and both are used: {said}", Origin(path))
 
     def result(self, wanted: RequestedExtras) -> Requirements:
         names = frozenset(canonicalize_name(metadata.name) for metadata in self.metadata.values() if metadata)
@@ -307,7 +307,7 @@ class _Collector:
                 )
             case str(url) if "{" in without_references(url):
                 raise ProjectError(
-                    f"`{url}` is no URL: what is in braces is for hatchling, which does not build this project",
+                    f"`{url}` is not a URL: fields in braces need hatchling, which does not build this project",
                     where=origin,
                     remedy="Name hatchling as `build-backend` under `[build-system]`, or write the path as it is",
                 )

@@ -105,9 +105,9 @@ def _resolve(requirement: Requirement, source: Mapping[str, object], base: Path,
             return IndexSource(_index(name, requirement, base, root))
     where = line_of_name(requirement.name, base / "pyproject.toml")
     raise ProjectError(
-        f"the source of `{requirement.name}` in `[tool.uv.sources]` is of a kind that the builder does not read",
+        f"the source of `{requirement.name}` in `[tool.uv.sources]` is of an unsupported kind",
         where=where,
-        remedy="Run `uv lock` and commit uv.lock: a lock is obeyed whatever its sources are",
+        remedy="Run `uv lock` and commit uv.lock: a lock may have any source",
     )
 
 
@@ -120,7 +120,7 @@ def _index(name: str, requirement: Requirement, base: Path, root: Path) -> Mappi
                 url = str(table["url"])
                 return {**table, "url": url if "://" in url else (directory / url).resolve().as_uri()}
     raise ProjectError(
-        f"`{requirement.name}` is to come from the index `{name}`, which no `[[tool.uv.index]]` declares",
+        f"`{requirement.name}` names the index `{name}`, which no `[[tool.uv.index]]` declares",
         where=line_of_name(requirement.name, base / "pyproject.toml"),
         remedy=f'Add `[[tool.uv.index]]` with `name = "{name}"` and its `url`',
     )

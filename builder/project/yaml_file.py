@@ -129,7 +129,7 @@ def _check_text(node: yaml.Node, path: Path) -> None:
     """Refuse half a character, such as `\ud800`: no file and no request can hold it."""
     if not node.value.isascii() and re.search("[\ud800-\udfff]", node.value):
         where = Origin(path, node.start_mark.line + 1)
-        raise ProjectError("a text has half of a surrogate pair in it", where=where, remedy="Correct that line")
+        raise ProjectError("a text has an unpaired surrogate in it", where=where, remedy="Correct that line")
 
 
 def _check_nodes(root: yaml.Node, path: Path) -> None:

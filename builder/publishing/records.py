@@ -59,9 +59,9 @@ def parse_record(content: bytes) -> Record:
     if not isinstance(name, str) or not _DEPS_NAME.fullmatch(name):
         raise InvalidRecordError("it does not name a deps PEX")
     if not isinstance(version, str) or not _VERSION.fullmatch(version):
-        raise InvalidRecordError("its dagster_version is no version")
+        raise InvalidRecordError("its dagster_version is not a version")
     if size is not None and not (type(size) is int and 0 <= size < _SIZE_LIMIT):
-        raise InvalidRecordError("its size is no number")
+        raise InvalidRecordError("its size is not a number")
     if sha256 is not None and not (isinstance(sha256, str) and _SHA256.fullmatch(sha256)):
         raise InvalidRecordError("its sha256 is not 64 hexadecimal digits")
     return Record(name, version, size, sha256)

@@ -84,7 +84,7 @@ def _entries(entries: bytes) -> Iterator[tuple[str, int]]:
         except struct.error:
             raise ValueError("it is cut off") from None
         if signature != b"PK\1\2" or size == _IN_ZIP64:
-            raise ValueError("it is no central directory of a PEX file")
+            raise ValueError("it is not the central directory of a PEX file")
         at += _ENTRY.size
         yield entries[at : at + name].decode("utf-8", "replace"), size
         at += name + extra + comment

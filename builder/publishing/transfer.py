@@ -240,7 +240,7 @@ class Transfers:
                     raise _refusal(response)
                 return consume(response)
         except (httpx.InvalidURL, httpx.UnsupportedProtocol):
-            raise HttpError("the address that Dagster Cloud gave for it is no URL") from None
+            raise HttpError("the address that Dagster Cloud gave for it is not a URL") from None
         except httpx.HTTPError as error:
             raise http.network_error(error, _host(url)) from None
 
@@ -355,7 +355,7 @@ def _content_range(response: httpx.Response) -> tuple[int, int]:
 
 
 def _unusable(response: httpx.Response) -> HttpError:
-    return HttpError(f"`{response.url.host}` does not answer what it was asked", transient=True)
+    return HttpError(f"`{response.url.host}` sends an unexpected response", transient=True)
 
 
 def _refusal(response: httpx.Response) -> HttpError:

@@ -269,7 +269,7 @@ def _ask_backend(directory: Path, tree: BuildTree, scratch: Path, python_version
         more = answer.get("needs")
         needs = [*needs, *(str(need) for need in more)] if isinstance(more, list) else needs
     raise SdistBuildError(
-        f"the build backend of `{directory}` asks for ever more requirements",
+        f"the build backend of `{directory}` keeps asking for more requirements",
         where=Origin(_manifest(directory)),
         remedy="Check `[build-system]` in pyproject.toml",
     )

@@ -140,7 +140,9 @@ def _limit() -> float | None:
     except ValueError:
         limit = -1.0
     if not 0 <= limit < float("inf"):
-        raise UsageError(f"{SIZE_VARIABLE} is `{text}`, which is no size", remedy="Give a number of GB, such as 5")
+        raise UsageError(
+            f"{SIZE_VARIABLE} is `{text}`, which is not a size", remedy="Give a number of GB, such as 5"
+        )
     return limit * 1e9
 
 

@@ -291,7 +291,7 @@ def network_error(error: Exception, host: str) -> HttpError:
     """
     match error:
         case httpx.InvalidURL() | httpx.UnsupportedProtocol():
-            failure = HttpError("its address is no URL", unsent=True)
+            failure = HttpError("its address is not a URL", unsent=True)
         case httpx.ProxyError():
             text = f"the proxy on the way to `{host}` does not connect to it"
             failure = HttpError(text, transient=True, unsent=True, remedy=_REMEDY_PROXY)

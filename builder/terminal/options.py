@@ -33,7 +33,7 @@ def env_option(group: str) -> Callable[[click.decorators.FC], click.decorators.F
         "variables",
         multiple=True,
         metavar="NAME[=VALUE]",
-        help="Let the code see a variable, even a secret.",
+        help="Pass a variable to the code, even a secret.",
     )
 
 
@@ -82,7 +82,7 @@ def wanted_options(command: Callable[_P, _R]) -> Callable[_P, _R]:
         "groups",
         multiple=True,
         metavar="NAME",
-        help="Ship a dependency group too.",
+        help="Include a dependency group.",
     )(command)
     return option(
         WHAT_TO_BUILD,
@@ -90,7 +90,7 @@ def wanted_options(command: Callable[_P, _R]) -> Callable[_P, _R]:
         "extras",
         multiple=True,
         metavar="NAME",
-        help="Ship an extra too.",
+        help="Include an extra.",
     )(command)
 
 
@@ -101,7 +101,7 @@ def include_option(command: click.decorators.FC) -> click.decorators.FC:
         "--include",
         multiple=True,
         metavar="PATTERN",
-        help="Pack files otherwise left out.",
+        help="Pack files excluded by default.",
     )(command)
 
 

@@ -138,12 +138,12 @@ def test_same_files_give_the_same_bytes_everywhere(tmp_path: Path, bootstrap_cac
 @pytest.mark.parametrize(
     "names, complaint",
     [
-        (["PEX-INFO"], "`PEX-INFO` is a name that the PEX format keeps for itself"),
-        (["__main__.py"], "keeps for itself"),
-        ([".deps/x"], "keeps for itself"),
-        (["../x"], "not a name that a PEX file can hold"),
-        (["/x"], "not a name that a PEX file can hold"),
-        (["a//x"], "not a name that a PEX file can hold"),
+        (["PEX-INFO"], "`PEX-INFO` is a name that the PEX format reserves"),
+        (["__main__.py"], "reserves"),
+        ([".deps/x"], "reserves"),
+        (["../x"], "not a valid name in a PEX file"),
+        (["/x"], "not a valid name in a PEX file"),
+        (["a//x"], "not a valid name in a PEX file"),
         (["a", "a/b/c"], "`a` is both a file and a directory"),
         (["a", "a"], "`a` would be in the PEX file twice"),
         (["\udcff.txt"], "not valid UTF-8"),

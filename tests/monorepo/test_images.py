@@ -517,5 +517,5 @@ def test_what_cannot_be_asked_for_is_refused_before_anything_is_built(yard: Yard
     assert "perhaps dagster-webserver" in yard.image("dagster-websever").failed(2)
     assert "is not a container tag" in yard.image("dagster", "--tag", "1.0+local").failed(2)
     assert "linux/s390x" in yard.image("dagster", "--platform", "linux/s390x").failed(2)
-    assert "is not a place in a registry" in yard.command("push", yard.images, "--to", "ghcr.io").failed(2)
+    assert "is not a namespace of a registry" in yard.command("push", yard.images, "--to", "ghcr.io").failed(2)
     assert "go together" in yard.command("push", yard.images, "--to", "ghcr.io/acme", "--username", "x").failed(2)

@@ -72,7 +72,7 @@ def test_an_empty_submodule_is_told_and_is_no_local_package(checkout: Repository
     assert "the submodule `libs/shared` is empty: it is not checked out; write `submodules: true`" in text
     assert where == Origin(checkout.path / ".github/workflows/deploy.yml", 5)
     (app / "requirements.txt").write_text("dagster\n./libs/shared\n")
-    with pytest.raises(ProjectError, match="holds none") as raised:
+    with pytest.raises(ProjectError, match="but is none") as raised:
         read_requirements(app, MARKERS, no_build)
     assert "It is a submodule that is not checked out: write `submodules: true`" in str(raised.value.remedy)
     (app / "libs/shared/file").write_text("")

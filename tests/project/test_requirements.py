@@ -184,7 +184,7 @@ def test_a_local_wheel_is_required_by_its_path(tmp_path: Path) -> None:
 def test_a_directory_without_a_package_is_refused(tmp_path: Path) -> None:
     (tmp_path / "scripts").mkdir()
     path = write(tmp_path / "requirements.txt", "./scripts\n")
-    with pytest.raises(ProjectError, match="holds none") as caught:
+    with pytest.raises(ProjectError, match="but is none") as caught:
         read(tmp_path)
     assert str(caught.value.where) == f"{path}:1"
 
@@ -219,7 +219,7 @@ def test_a_source_of_an_unknown_kind_is_refused_rather_than_asked_of_the_index(t
 
 def test_a_source_that_names_an_index_which_is_not_declared_is_refused(tmp_path: Path) -> None:
     package(tmp_path, "app", "private", more='[tool.uv.sources]\nprivate = { index = "ours" }\n')
-    with pytest.raises(ProjectError, match=r"`private` is to come from the index `ours`"):
+    with pytest.raises(ProjectError, match=r"`private` names the index `ours`"):
         read(tmp_path)
 
 

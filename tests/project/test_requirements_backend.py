@@ -82,7 +82,7 @@ def test_project_root_is_the_directory_of_the_project(tmp_path: Path, place: str
 
 def test_what_only_hatchling_formats_is_no_url_for_others(tmp_path: Path) -> None:
     app = project(tmp_path / "app", "setuptools.build_meta", '"shared @ {root:parent:uri}/shared"')
-    with pytest.raises(ProjectError, match="for hatchling, which does not build this project") as caught:
+    with pytest.raises(ProjectError, match="need hatchling, which does not build this project") as caught:
         read(app)
     assert str(caught.value.where) == f"{app / 'pyproject.toml'}:4"
 

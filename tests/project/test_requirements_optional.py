@@ -65,7 +65,7 @@ def test_what_two_declarations_say_differently_is_named(tmp_path: Path) -> None:
     write(tmp_path / "requirements.txt", "-e .\npandas<3\ndagster\npytz\n")
     (notice,) = read(tmp_path).notices
     assert notice.text == (
-        "pyproject.toml and requirements.txt differ, and both are taken together: only in pyproject.toml: `six`;"
+        "pyproject.toml and requirements.txt differ, and both are used: only in pyproject.toml: `six`;"
         " only in requirements.txt: `pytz`; different: `pandas>=2` and `pandas<3`"
     )
 

@@ -203,7 +203,7 @@ def test_an_answer_to_something_else_is_not_believed(store: Store, pex: Artefact
 
     store.get = [odd] * 100
     told = failure(store.urls, pex)
-    assert f"`127.0.0.1` does not answer what it was asked; tried {ATTEMPTS} times" in told.what
+    assert f"`127.0.0.1` sends an unexpected response; tried {ATTEMPTS} times" in told.what
     store.get = [odd]
     assert not sent(store, pex)
 
@@ -245,7 +245,7 @@ def test_two_publishers_of_one_file_at_once_both_succeed(store: Store, pex: Arte
 
 @pytest.mark.parametrize("url", ["", "null", "ftp://host/a", "http://[::1/a", "http://", "https://host:port/a"])
 def test_what_is_no_url_is_told_without_it(pex: Artefact, url: str) -> None:
-    assert "gave for it is no URL" in failure(always(f"{url}?{SECRET}" if url else ""), pex).what
+    assert "gave for it is not a URL" in failure(always(f"{url}?{SECRET}" if url else ""), pex).what
 
 
 def test_a_store_that_nobody_serves(pex: Artefact) -> None:

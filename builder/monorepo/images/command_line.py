@@ -67,7 +67,7 @@ _REGISTRY: Final = "Registry"
     "--source",
     metavar="URL",
     default_text="that of the run in GitHub Actions",
-    help="The repository, for its label.",
+    help="The repository's URL, for a label.",
 )
 @verbosity_options
 def image() -> None:
@@ -85,7 +85,7 @@ def image() -> None:
     examples=("builder.packages push images/acme --to ghcr.io/acme",),
 )
 @click.argument("layouts", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="LAYOUT...")
-@option(_REGISTRY, "--to", required=True, metavar="HOST/OWNER", help="Where to; made lower case.")
+@option(_REGISTRY, "--to", required=True, metavar="HOST/OWNER", help="Registry and owner; made lower case.")
 @option(
     _REGISTRY,
     "--username",
@@ -99,7 +99,7 @@ def image() -> None:
     "--default-branch",
     metavar="NAME",
     default_text="as GitHub Actions says",
-    help="Only from it is `latest` pushed.",
+    help="The branch that `latest` is pushed from.",
 )
 @options.json_option("Print each image that was pushed")
 @verbosity_options

@@ -92,7 +92,7 @@ def find_engine() -> Engine:
     if shutil.which("buildah"):
         return Buildah()
     raise ToolError(
-        "no program that builds container images is usable here",
+        "there is no usable program to build container images",
         detail=f"docker buildx: {docker}\nbuildah: not installed",
         remedy="Install buildah (`apt-get install buildah`), or start Docker and run"
         " `docker buildx create --use --driver docker-container`",

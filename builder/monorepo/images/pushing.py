@@ -46,7 +46,9 @@ def read_namespace(text: str) -> RegistryNamespace:
     """`HOST/OWNER`, whose owner is made lower case, as registries want it; raises UsageError if it is none."""
     host, _, owner = text.rstrip("/").partition("/")
     if not HOST.fullmatch(host) or not REPOSITORY.fullmatch(owner.lower()):
-        raise UsageError(f"`{text}` is not a place in a registry", remedy="Write HOST/OWNER, such as ghcr.io/acme")
+        raise UsageError(
+            f"`{text}` is not a namespace of a registry", remedy="Write HOST/OWNER, such as ghcr.io/acme"
+        )
     return RegistryNamespace(host.lower(), owner.lower())
 
 
