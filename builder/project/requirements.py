@@ -37,7 +37,7 @@ from builder.project.requirement_lines import (
     same_requirement,
 )
 from builder.project.requirements_txt import RequirementLine, read_requirements_txt
-from builder.project.sources import IndexSource, LocalSource, source_of
+from builder.project.sources import IndexSource, LocalSource, Sources
 from builder.project.variables import expand, without_references
 from builder.terminal.formatting import quoted
 
@@ -159,6 +159,7 @@ class _Collector:
     seen: dict[Path, set[str]] = field(default_factory=dict)
     metadata: dict[Path, Metadata | None] = field(default_factory=dict)
     named: dict[str, tuple[Path, Origin]] = field(default_factory=dict)
+    sources: dict[Path, Sources] = field(default_factory=dict)
     lines: list[RequirementLine] = field(default_factory=list)
     constraints: list[RequirementLine] = field(default_factory=list)
     options: list[str] = field(default_factory=list)
@@ -297,7 +298,9 @@ class _Collector:
 
     def _add(self, requirement: Requirement, directory: Path, origin: Origin) -> None:
         """A requirement of a package's metadata, whose marker is known to hold."""
-        source = source_of(requirement, directory, self.markers) if requirement.url is None else requirement.url
+        if directory not in self.sources:
+            self.sources[directory] = Sources(directory)
+        source = requirement.url or self.sources[directory].of(requirement, self.markers)
         match source:
             case LocalSource(path):
                 self._add_path(path, frozenset(requirement.extras), origin)

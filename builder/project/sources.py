@@ -39,22 +39,32 @@ class IndexSource:
 Source = LocalSource | IndexSource | str
 
 
-def source_of(requirement: Requirement, directory: Path, markers: Mapping[str, str]) -> Source | None:
-    """Where `[tool.uv.sources]`, or poetry, of the project in `directory` takes a requirement from.
+class Sources:
+    """`[tool.uv.sources]`, or poetry's sources, of the project in a directory."""
 
-    A local path; or one index; or a PEP 508 direct reference to use instead; or None, which means by name.
-    Raises ProjectError for a source that cannot be found, or that the builder does not know.
-    """
-    if uses_poetry(directory):
-        index = poetry_index_of(requirement.name, directory)
-        return IndexSource(index) if index else None
-    root = workspace_root(directory)
-    for base in dict.fromkeys([directory, root or directory]):
-        for name, value in _uv_table(base, "sources").items():
-            if canonicalize_name(name) == canonicalize_name(requirement.name):
-                source = _for_target(value, markers)
-                return _resolve(requirement, source, base, root or base) if source else None
-    return None
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._poetry = uses_poetry(directory)
+        self._root = workspace_root(directory) or directory
+        # What the project says itself stands above what the root of its workspace says.
+        self._declared = {
+            canonicalize_name(name): (value, base)
+            for base in (self._root, directory)
+            for name, value in _uv_table(base, "sources").items()
+        }
+
+    def of(self, requirement: Requirement, markers: Mapping[str, str]) -> Source | None:
+        """Where the project takes a requirement from.
+
+        A local path; or one index; or a PEP 508 direct reference to use instead; or None, which means by name.
+        Raises ProjectError for a source that cannot be found, or that the builder does not know.
+        """
+        if self._poetry:
+            index = poetry_index_of(requirement.name, self._directory)
+            return IndexSource(index) if index else None
+        value, base = self._declared.get(canonicalize_name(requirement.name), (None, self._root))
+        source = _for_target(value, markers)
+        return _resolve(requirement, source, base, self._root) if source else None
 
 
 def workspace_root(directory: Path) -> Path | None:
