@@ -7,9 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from builder.errors import Notice, ProjectError
+from builder.project.dagster_table import read_dagster_table
 from builder.project.dg import find_dg_config, read_dg_workspace
 from builder.project.location import Workspace
-from builder.project.workspace_file import read_workspace_file
+from builder.project.toml_file import TomlFile
+from builder.project.workspace_file import EXAMPLE, read_workspace_file
 from builder.project.yaml_file import YamlFile
 
 
@@ -18,14 +20,17 @@ def read_workspace(path: Path) -> Workspace:
 
     :param path: a dagster_cloud.yaml; or the pyproject.toml or dg.toml of a project or workspace of `dg`; or a
         directory. There the first of these holds: its dagster_cloud.yaml, its build.yaml if that has `locations`,
-        its dg.toml, its pyproject.toml with a `[tool.dg]`.
+        its dg.toml, its pyproject.toml with a `[tool.dg]`, that with a `[tool.dagster]`.
 
     Raises ProjectError, with file and line, for anything that cannot be right.
     """
     path = Path(os.path.normpath(path.absolute()))
     if path.is_dir():
         return _read_directory(path)
-    return read_dg_workspace(path) if path.suffix == ".toml" else read_workspace_file(path)
+    if path.suffix != ".toml":
+        return read_workspace_file(path)
+    by_table = path.name == "pyproject.toml" and not TomlFile.load(path).table("tool", "dg")
+    return (read_dagster_table(path) if by_table else None) or read_dg_workspace(path)
 
 
 def _read_directory(directory: Path) -> Workspace:
@@ -39,9 +44,11 @@ def _read_directory(directory: Path) -> Workspace:
         )
     if config is not None:
         return read_dg_workspace(config.path)
+    if (declared := read_dagster_table(directory / "pyproject.toml")) is not None:
+        return declared
     raise ProjectError(
-        f"`{directory}` is a directory that has neither a dagster_cloud.yaml nor a `[tool.dg]`",
-        remedy=f"Give the path of your workspace file, such as `{directory / 'dagster_cloud.yaml'}`",
+        f"`{directory}` is a directory that has neither a dagster_cloud.yaml nor a `[tool.dg]` or `[tool.dagster]`",
+        remedy=f"Give the path of your workspace file, or make `{directory / 'dagster_cloud.yaml'}`. {EXAMPLE}",
     )
 
 

@@ -15,7 +15,7 @@ from builder.project.location import CODE_SOURCES, Location, Workspace, distinct
 from builder.project.manifest import source_tree
 from builder.project.yaml_file import YamlFile
 
-_EXAMPLE: Final = """Write at least:
+EXAMPLE: Final = """Write at least:
 locations:
   - location_name: my-location
     code_source:
@@ -31,16 +31,16 @@ def read_workspace_file(path: Path) -> Workspace:
     """
     document = YamlFile.load(path)
     if document.node is None:
-        raise ProjectError("the workspace file is empty", where=Origin(path), remedy=_EXAMPLE)
-    root = document.mapping((), "the workspace file", _EXAMPLE)
+        raise ProjectError("the workspace file is empty", where=Origin(path), remedy=EXAMPLE)
+    root = document.mapping((), "the workspace file", EXAMPLE)
     notices = list(check_keys(document, (), root, WORKSPACE))
     has_defaults = root.get("defaults") is not None
-    defaults = document.mapping(("defaults",), "`defaults`", _EXAMPLE) if has_defaults else {}
+    defaults = document.mapping(("defaults",), "`defaults`", EXAMPLE) if has_defaults else {}
     notices += check_keys(document, ("defaults",), defaults, DEFAULTS)
     entries = root.get("locations")
     if not isinstance(entries, list) or not entries:
         where = document.origin("locations")
-        remedy = _EXAMPLE
+        remedy = EXAMPLE
         if path.name == "build.yaml" and "locations" not in root:
             remedy = f"Give the directory of your project, `{path.parent}`, whose `[tool.dg]` says what to build"
         raise ProjectError("`locations` is not a list of code locations", where=where, remedy=remedy)
@@ -50,7 +50,7 @@ def read_workspace_file(path: Path) -> Workspace:
 
 def _location(document: YamlFile, index: int, defaults: Mapping[str, object]) -> Location:
     key = ("locations", index)
-    entry = document.mapping(key, f"location {index + 1}", _EXAMPLE)
+    entry = document.mapping(key, f"location {index + 1}", EXAMPLE)
     name = _name(entry.get("location_name"), index, document.origin(*key, "location_name"))
     try:
         return _usable_location(document, key, name, entry, defaults)
@@ -149,7 +149,7 @@ def _name(value: object, index: int, where: Origin) -> str:
     if isinstance(value, str) and value.strip():
         return value
     if value is None or isinstance(value, str):
-        raise ProjectError(f"location {index + 1} has no `location_name`", where=where, remedy=_EXAMPLE)
+        raise ProjectError(f"location {index + 1} has no `location_name`", where=where, remedy=EXAMPLE)
     what = f"the `location_name` of location {index + 1}, `{value}`, is not a text"
     raise ProjectError(what, where=where, remedy=f'Put it in quotes: location_name: "{value}"')
 
