@@ -47,7 +47,7 @@ def _read_directory(directory: Path) -> Workspace:
     if (declared := read_dagster_table(directory / "pyproject.toml")) is not None:
         return declared
     raise ProjectError(
-        f"`{directory}` is a directory that has neither a dagster_cloud.yaml nor a `[tool.dg]` or `[tool.dagster]`",
+        f"`{directory}` is a directory with neither a dagster_cloud.yaml nor a `[tool.dg]` or `[tool.dagster]`",
         remedy=f"Give the path of your workspace file, or make `{directory / 'dagster_cloud.yaml'}`. {EXAMPLE}",
     )
 

@@ -494,6 +494,6 @@ def test_dg_goes_before_the_table_of_dagster_dev(tmp_path: Path) -> None:
 
 
 def test_a_directory_that_declares_nothing_gets_the_file_to_write(tmp_path: Path) -> None:
-    with pytest.raises(ProjectError, match="neither a dagster_cloud.yaml") as raised:
+    with pytest.raises(ProjectError, match=r"neither a dagster_cloud\.yaml") as raised:
         read_workspace(tmp_path)
     assert "location_name: my-location" in str(raised.value.remedy)

@@ -288,6 +288,77 @@ SHAPES = {
         inputs=Inputs.FILES,
         requires=("shared @ file://{root}/shared",),
     ),
+    # After public reports of bugs, each in its own words.
+    "setuptools-scm-176-relative-to-the-file": Shape(
+        {
+            "plugins/setup.py": "from setuptools import setup\n"
+            "setup(name='plugins', packages=['plugins'],"
+            " use_scm_version={'root': '..', 'relative_to': __file__})\n",
+            "plugins/pyproject.toml": system(SETUPTOOLS, "setuptools", "setuptools-scm"),
+            "plugins/plugins/__init__.py": "",
+        },
+        "3.9.0",
+        package="plugins",
+        history=("tag 3.9.0",),
+        inputs=Inputs.UNKNOWN,
+    ),
+    "setuptools-scm-138-get-version": Shape(
+        {
+            "common/setup.py": "from setuptools import setup\nfrom setuptools_scm import get_version\n"
+            "setup(name='common', packages=['common'], version=get_version(root='..', relative_to=__file__))\n",
+            "common/pyproject.toml": system(SETUPTOOLS, "setuptools", "setuptools-scm"),
+            "common/common/__init__.py": "",
+        },
+        "2.2.0",
+        package="common",
+        history=("tag 2.2.0",),
+        inputs=Inputs.UNKNOWN,
+    ),
+    "pip-5544-a-file-relative-to-the-working-directory": Shape(
+        {
+            "project/setup.py": "from setuptools import setup\nwith open('../ext_file.txt') as fh:\n"
+            "    version = fh.read().strip()\nsetup(name='project', packages=['pypackage'], version=version)\n",
+            "project/pypackage/__init__.py": "",
+            "ext_file.txt": "5.5.44\n",
+        },
+        "5.5.44",
+        package="project",
+        inputs=Inputs.UNKNOWN,
+    ),
+    "pip-7555-a-link-to-a-file-outside-of-the-package": Shape(
+        {
+            "project/pyproject.toml": project("project", version="1.0") + system("hatchling.build", "hatchling"),
+            "project/project/__init__.py": "",
+            "shared/schema.sql": "select 1\n",
+        },
+        "1.0",
+        package="project",
+        then=lambda root: (root / "project/project/schema.sql").symlink_to("../../shared/schema.sql"),
+        inputs=Inputs.FILES,
+        wheel_has=("project/schema.sql",),
+    ),
+    "hatch-1964-a-root-that-an-ignore-file-names": Shape(
+        {
+            "pyproject.toml": project("lib", version="1.0") + system("hatchling.build", "hatchling"),
+            "lib/__init__.py": "",
+            "lib/data/test.txt": "",
+            ".gitignore": "tree\ntmp\nlib/data/test.txt\n",
+        },
+        "1.0",
+        inputs=Inputs.FILES,
+    ),
+    "hatch-1069-an-ignore-file-in-no-repository": Shape(
+        {
+            "dagster_cloud.yaml": "locations: []\n",
+            ".gitignore": "sub\n",
+            "sub/pyproject.toml": project("sub", version="1.0") + system("hatchling.build", "hatchling"),
+            "sub/sub/__init__.py": "",
+        },
+        "1.0",
+        package="sub",
+        then=lambda root: shutil.rmtree(root / ".git"),
+        inputs=Inputs.FILES,
+    ),
     "a-version-by-the-name-of-the-directory": Shape(
         {
             "setup.py": "import pathlib\nfrom setuptools import setup\n"
