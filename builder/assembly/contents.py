@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -41,6 +41,7 @@ class PackedDistribution:
     :param files: those of at least NOTABLE bytes.
     :param copies: directories in which it brings along a botocore, the large part of the AWS SDK.
     :param metadata: the headers of its METADATA by name in lower case.
+    :param imports: the modules and regular packages that it installs, less those in others, as paths.
     """
 
     project: str
@@ -51,6 +52,7 @@ class PackedDistribution:
     files: tuple[PackedFile, ...]
     copies: tuple[str, ...]
     metadata: Mapping[str, Sequence[str]]
+    imports: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,7 @@ def packed_distribution(
     packed = unpacked = tests = 0
     files = []
     copies = []
+    modules: set[str] = set()
     for name, data, _, crc, size, _ in members:
         packed += len(data)
         unpacked += size
@@ -77,6 +80,10 @@ def packed_distribution(
             files.append(PackedFile(name, len(data), size, crc))
         if name.endswith("botocore/session.py"):
             copies.append(name.removesuffix("/session.py"))
+        if name.endswith("/__init__.py"):
+            modules.add(name.removesuffix("/__init__.py"))
+        elif "/" not in name and name.endswith((".py", ".so")):
+            modules.add(name.partition(".")[0])
     return PackedDistribution(
         project=project,
         version=version,
@@ -86,7 +93,15 @@ def packed_distribution(
         files=tuple(files),
         copies=tuple(sorted(copies)),
         metadata=metadata,
+        imports=tuple(sorted(each for each in modules if modules.isdisjoint(_parents(each)))),
     )
+
+
+def _parents(path: str) -> Iterator[str]:
+    """The directories that a path lies in."""
+    while "/" in path:
+        path = path.rpartition("/")[0]
+        yield path
 
 
 def packed_file(member: Member) -> PackedFile:

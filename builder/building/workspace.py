@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Final
 
 from builder.assembly.bootstrap import bootstrap
 from builder.assembly.deps_pex import LAYOUT_VERSION
+from builder.assembly.import_clashes import import_clashes
 from builder.assembly.size_warnings import installed_twice
 from builder.building.steps import (
     DepsBuild,
@@ -21,7 +22,7 @@ from builder.building.steps import (
     resolve_project,
 )
 from builder.errors import BuilderError
-from builder.project.location import SourceTree, Workspace
+from builder.project.location import Location, SourceTree, Workspace
 from builder.project.requirements import RequestedExtras
 from builder.resolution.backend import LocalPackages
 from builder.resolution.lock import Lock
@@ -63,6 +64,7 @@ class _WorkspaceBuild:
     wanted: RequestedExtras
     several: bool
     own: LocalPackages
+    working_directories: Mapping[SourceTree, Collection[str]]
     sources: ThreadPoolExecutor
     find_deps: FindDeps
     _deps: dict[str, Future[DepsBuild]] = field(default_factory=dict)
@@ -87,6 +89,8 @@ class _WorkspaceBuild:
             wait([source])
         built = source.result()
         console.notices(installed_twice(built.contents, deps.versions))
+        names = [file.name for file in built.contents]
+        console.notices(import_clashes(names, deps.distributions, self.working_directories[tree]))
         return ProjectBuild(deps, built, {"resolve": step.seconds, **deps.seconds, **built.seconds})
 
     def _once(self, key: str, make: Callable[[], DepsBuild]) -> DepsBuild:
@@ -132,6 +136,7 @@ def build_workspace(
             wanted=wanted,
             several=len(names) > 1,
             own=own,
+            working_directories=_working_directories(usable),
             sources=sources,
             find_deps=find_deps,
         )
@@ -147,6 +152,15 @@ def build_workspace(
             sources.shutdown(wait=False, cancel_futures=True)
             raise
     return results
+
+
+def _working_directories(locations: Iterable[Location]) -> dict[SourceTree, set[str]]:
+    """Those of the code of each source tree, relative to its build directory."""
+    found: dict[SourceTree, set[str]] = {}
+    for location in locations:
+        declared = location.settings.get("working_directory")
+        found.setdefault(location.tree, set()).add(declared if isinstance(declared, str) else ".")
+    return found
 
 
 def _outcome(future: Future[ProjectBuild]) -> ProjectBuild | BuilderError:

@@ -15,7 +15,7 @@ WORKSPACE = """\
 locations:
   - location_name: sales
     code_source:
-      python_file: code.py
+      python_file: answer.py
 """
 LOCAL = "deployment=prod,commit_hash=local12345"
 

@@ -211,7 +211,7 @@ def test_locations_of_one_directory_are_built_once(place: Workshop) -> None:
 
 def test_equal_locks_share_one_deps_pex_made_once(place: Workshop) -> None:
     place.project(name="one")
-    place.project({"code.py": "answer = 43\n"}, name="two")
+    place.project({"answer.py": "answer = 43\n"}, name="two")
     ran = place.run("deploy", several(place, a="one", b="two"), place.out).succeeded()
     first, second = report(place)
     assert first["deps"]["file"] == second["deps"]["file"]

@@ -139,7 +139,7 @@ class Workshop:
     def project(self, files: Mapping[str, str] | None = None, *, name: str = "project") -> Path:
         """A project that needs what the receiving server needs, with these files besides or instead."""
         directory = self.root / name
-        write_tree(directory, {"requirements.txt": _SERVERLESS, "code.py": "answer = 42\n", **(files or {})})
+        write_tree(directory, {"requirements.txt": _SERVERLESS, "answer.py": "answer = 42\n", **(files or {})})
         return directory
 
     def workspace(self, text: str, *, name: str = "dagster_cloud.yaml") -> Path:

@@ -30,11 +30,11 @@ class Deploying:
         """A workspace with a project for each of these locations."""
         lines = ["locations:"]
         for name in names:
-            self.place.project({"code.py": f"answer = {name!r}\n"}, name=f"project {name}")
+            self.place.project({"answer.py": f"answer = {name!r}\n"}, name=f"project {name}")
             lines += [
                 f"  - location_name: {name}",
                 "    code_source:",
-                "      python_file: code.py",
+                "      python_file: answer.py",
                 "    build:",
                 f"      directory: project {name}",
             ]
@@ -42,7 +42,7 @@ class Deploying:
 
     def change(self, name: str = "sales") -> None:
         """Change one source file of a location's project."""
-        (self.place.root / f"project {name}" / "code.py").write_text("answer = 'changed'\n")
+        (self.place.root / f"project {name}" / "answer.py").write_text("answer = 'changed'\n")
 
     def start(self, *options: str, env: Mapping[str, str] | None = None) -> Running:
         """Start uploading and updating what `locations` made."""
@@ -76,7 +76,7 @@ class Deploying:
                 self.cloud.deployments["prod"],
                 {
                     "location_name": name,
-                    "code_source": {"python_file": "code.py"},
+                    "code_source": {"python_file": "answer.py"},
                     "pex_metadata": {"pex_tag": OLD, "python_version": "3.11"},
                 },
             )
