@@ -66,7 +66,7 @@ class Duplicate:
 def packed_distribution(
     project: str, version: str, metadata: Mapping[str, Sequence[str]], members: Iterable[Member]
 ) -> PackedDistribution:
-    """What becomes of a wheel's members in a PEX file."""
+    """Summarise a wheel's members as they are in a PEX file."""
     packed = unpacked = tests = 0
     files = []
     copies = []
@@ -105,7 +105,7 @@ def _parents(path: str) -> Iterator[str]:
 
 
 def packed_file(member: Member) -> PackedFile:
-    """What a member is, without its bytes."""
+    """A member without its bytes."""
     return PackedFile(member.name, len(member.data), member.size, member.crc)
 
 

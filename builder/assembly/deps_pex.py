@@ -26,14 +26,14 @@ from builder.system.storage import Artefact
 from builder.terminal.formatting import quoted
 
 LAYOUT_VERSION: Final = "1"
-"""Part of every name and cache key: to be raised with any change of the bytes that the same wheels become."""
+"""Part of every name and cache key: increase it when the same wheels give other bytes."""
 
 _EXAMPLES: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Assembled:
-    """A deps PEX, what it is made of by project, and what the user should know about it."""
+    """A deps PEX, what it is made of by project, and its warnings."""
 
     artefact: Artefact
     distributions: tuple[PackedDistribution, ...]
@@ -50,8 +50,8 @@ def assemble_deps_pex(
     :param python_version: such as `"3.11"`: what receivers must run.
 
     Raises AssemblyError for a wheel that cannot be installed, two of one project, or a file beyond the limits of a
-    runnable zip file; StorageError if it cannot be written. A wheel that is too unusual to be spliced is installed
-    by pex, and a notice says so; so does one for each two wheels that disagree about a file.
+    runnable zip file; StorageError if it cannot be written. A wheel that cannot be spliced is installed by pex,
+    with a notice; there is a notice too for each two wheels that install different files under one name.
     """
     installed, notices = _install_all(wheels, python_version)
     path = out_dir / f"deps-{identity}.pex"

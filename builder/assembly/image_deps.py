@@ -28,7 +28,7 @@ from builder.system import storage
 from builder.terminal.formatting import counted, quoted
 
 LAYER_VERSION: Final = "1"
-"""Part of the key of every kept layer: to be raised with any change of the bytes that the same wheels become."""
+"""Part of the key of every kept layer: increase it when the same wheels give other bytes."""
 
 _LARGE: Final = 2_000_000
 _MOST_LARGE: Final = 40
@@ -52,7 +52,7 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class DependencyLayers:
-    """What the wheels of a lock became, the layer that changes most rarely first."""
+    """The layers of a lock's wheels, the one that changes most rarely first."""
 
     layers: tuple[Layer, ...]
     distributions: tuple[PackedDistribution, ...]

@@ -51,7 +51,7 @@ _SIGNATURES: Final = ("RECORD.jws", "RECORD.p7s")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scheme:
-    """Where the Python of an image has what is installed; all paths are absolute POSIX paths in the image.
+    """The installation scheme of an image's Python; all paths are absolute POSIX paths in the image.
 
     :param python: the interpreter that scripts name.
     :param python_version: such as "3.11".
@@ -81,7 +81,7 @@ def installed_files(wheel: Wheel, scheme: Scheme, changed: frozenset[str] = froz
 
     :param changed: names of files that are not as the wheel's RECORD says.
 
-    Raises AssemblyError for a wheel that nobody could install.
+    Raises AssemblyError for a wheel that cannot be installed.
     """
     files: dict[str, Member] = {}
     hashes: dict[str, str] = {}
@@ -124,7 +124,7 @@ def _target(wheel: Wheel, name: str, scheme: Scheme) -> str | None:
 
 
 def _with_interpreter(member: Member, scheme: Scheme) -> Member:
-    """A script that names the image's interpreter where it named none in particular."""
+    """A script with the image's interpreter in its first line instead of `#!python`."""
     content = content_of(member)
     match = _PLACEHOLDER.match(content + b"\n")
     if match is None:

@@ -110,7 +110,7 @@ class LayerWriter:
         self._write_plain(bytes(-member.size % _BLOCK))
 
     def remove(self, path: str) -> None:
-        """Have a file of the layers below gone; its path is relative to the image's root."""
+        """Remove a file of the layers below (a whiteout); its path is relative to the image's root."""
         head, tail = posixpath.split(path)
         self._write_plain(_header(stored(posixpath.join(head, f"{_WHITEOUT}{tail}"), b""), ROOT))
 
@@ -143,7 +143,7 @@ class LayerWriter:
         self._write(_GZIP_HEADER, member.data, _GZIP_TRAILER.pack(crc, size & 0xFFFF_FFFF))
 
     def _flush(self) -> None:
-        """Write what has gathered since the last copied file as one gzip member."""
+        """Write the bytes collected since the last copied file as one gzip member."""
         if not self._plain:
             return
         content = bytes(self._plain)

@@ -89,7 +89,7 @@ def user_of_base(name: str, passwd: str) -> ImageUser:
 
 @dataclass(frozen=True, slots=True)
 class SourceLayer:
-    """The layer, every file in it sorted by name, and what the user should know about it."""
+    """The layer, every file in it sorted by name, and its warnings."""
 
     layer: Layer
     files: tuple[PackedFile, ...]
@@ -112,7 +112,7 @@ def source_layer(
     :param outside: what belongs from outside the build directory; it goes to the same place relative to `APP`.
 
     Raises AssemblyError for files that cannot be in a layer, and for one that cannot be read or changes meanwhile;
-    ProjectError for a symlink that leads round in a circle.
+    ProjectError for a symlink loop.
     """
     installed, notices = _installed(wheels, scheme)
     if roots := module_roots(wheels, selection.files):

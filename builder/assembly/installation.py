@@ -23,7 +23,7 @@ _BYTECODE: Final = re.compile(r"\.py[co]$|\.pyc\.[0-9]+$")
 
 
 class UnsupportedWheelError(Exception):
-    """A valid wheel that is so unusual that pex itself should install it; the message says why."""
+    """A valid wheel that only pex itself can install; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class InstalledWheel:
 
 
 def install(wheel: Wheel) -> InstalledWheel:
-    """Lay a wheel's files out; raises AssemblyError, or UnsupportedWheelError if pex should do it."""
+    """The members of an installed wheel; raises AssemblyError, or UnsupportedWheelError if pex should do it."""
     members: dict[str, Member] = {}
     for member in _spread(wheel):
         if member.name in members:

@@ -16,7 +16,7 @@ from builder.system import storage
 from builder.system.storage import Artefact
 
 SBOM_VERSION: Final = "1"
-"""Part of the cache's keys: to be raised with any change of what is written of the same PEX file."""
+"""Part of the cache's keys: increase it when the same PEX file gives another document."""
 
 
 def sbom(lock: Lock, distributions: Sequence[PackedDistribution], deps: Artefact) -> bytes:

@@ -77,7 +77,7 @@ def sbom_document(lock: Lock, distributions: Sequence[PackedDistribution], deps:
     for name, needed in needs.items():
         bom.register_dependency(components[name], [components[requirement] for requirement in needed])
     document = json.loads(JsonV1Dot6(bom).output_as_string())
-    # The library cannot leave it out, the format can.
+    # The format does not need it, but the library always writes it.
     del document["metadata"]["timestamp"]
     return json.dumps(document, indent=2, ensure_ascii=False).encode() + b"\n"
 
@@ -101,7 +101,7 @@ def _component(packed: PackedDistribution, locked: Distribution) -> Component:
 
 
 def _licences(metadata: Mapping[str, Sequence[str]]) -> list[License]:
-    """What a distribution says of its licence: an expression (PEP 639) or, if older, the nearest that it gives."""
+    """A distribution's licence: its expression (PEP 639) or, in older metadata, the closest equivalent."""
     declared = LicenseAcknowledgement.DECLARED
     [free_text] = metadata.get("license", ("",))[:1]
     for text in (*metadata.get("license-expression", ()), _IDS.get(free_text, free_text)):
@@ -137,7 +137,7 @@ def _needs(
 ) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Each project with those of the others that it needs on the target.
 
-    Nobody wrote down which extras were asked for: one counts if all that it asks for is there.
+    Metadata does not record which extras were installed: one counts if all of its requirements are present.
     """
     there = {dist.project for dist in distributions}
     for dist in distributions:
@@ -169,7 +169,7 @@ def _requirements(lines: Sequence[str], markers: Mapping[str, str]) -> tuple[set
 
 
 def _roots(needs: Mapping[str, Sequence[str]]) -> list[str]:
-    """Projects from which all others can be reached: those that nobody needs and, of circles, their first."""
+    """Projects from which all others are reachable: those that no other needs, and one of each cycle."""
     needed = {name for names in needs.values() for name in names}
     roots: list[str] = []
     reached: set[str] = set()

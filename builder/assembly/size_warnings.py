@@ -40,7 +40,7 @@ _SDK: Final = re.compile(r"(?:(.+)/)?botocore/session\.py")
 def cuda_libraries(distributions: Sequence[PackedDistribution], asked: Mapping[str, Origin]) -> tuple[Notice, ...]:
     """A notice of libraries that do nothing without a GPU, and who needs them.
 
-    :param asked: where the project asks for what it does, by normalised name.
+    :param asked: where the project requires something, by normalised name.
     """
     libraries = [dist for dist in distributions if _CUDA.fullmatch(dist.project)]
     built = [dist for dist in distributions if _CUDA_BUILD.search(dist.version) and dist not in libraries]
@@ -136,7 +136,7 @@ def large_files(entries: Iterable[SourceEntry]) -> Iterator[Notice]:
 
 
 def _size_of(entry: SourceEntry) -> int:
-    """Bytes; nothing for a directory, and for a file that is gone meanwhile: packing it tells."""
+    """Bytes; nothing for a directory, and for a file that was removed meanwhile, which packing reports."""
     if isinstance(entry.content, Path):
         with contextlib.suppress(OSError):
             return entry.content.stat().st_size

@@ -22,7 +22,7 @@ from builder.system import storage
 from builder.system.storage import Artefact
 
 SOURCE_LAYOUT_VERSION: Final = "1"
-"""Part of the identity: to be raised with any change of the bytes that the same files become."""
+"""Part of the identity: increase it when the same files give other bytes."""
 
 _IN_MEMORY: Final = 64 << 20
 _MOST_THREADS: Final = 4

@@ -53,8 +53,7 @@ def source_entries(
         content the first wins, and a notice says so.
     :param outside: what belongs from outside the build directory; it goes to the same place relative to `root`.
 
-    Raises AssemblyError for a wheel that holds what a PEX keeps for itself, ProjectError for a symlink that leads
-    round in a circle.
+    Raises AssemblyError for a wheel with a name that the PEX format reserves, ProjectError for a symlink loop.
     """
     entries: dict[str, SourceEntry] = {}
     notices: list[Notice] = []
@@ -87,7 +86,7 @@ def source_entries(
 
 
 def _working_directory_entries(roots: Mapping[str, Mapping[str, bytes]]) -> Iterator[SourceEntry]:
-    """What has modules imported from these directories of the project, and what builds made there."""
+    """The entries that put these directories of the project on the path, and the files that builds made there."""
     if roots:
         lines = (PATH_LINE.format(parts=(*ROOT.split("/"), *root.split("/"))) for root in roots)
         yield SourceEntry(PATHS, 0o644, "".join(lines).encode())
@@ -136,7 +135,7 @@ def _module_root(path: Path, files: Sequence[ProjectFile]) -> tuple[str, dict[st
 
 
 def place_of(outside: ExternalPath, root: str, top: str = "") -> str:
-    """Where what lies outside of the build directory goes, given where that goes.
+    """The place of an external file in the PEX, given the place of the build directory.
 
     :param top: the directory that it must stay below; empty for what `root` is relative to.
 
@@ -164,7 +163,7 @@ def _installed(path: Path) -> Iterator[SourceEntry]:
 
 
 def _place(name: str) -> str | None:
-    """Where an entry of a wheel goes; None if it goes nowhere."""
+    """The place of a wheel's entry in the PEX; None if it is not packed."""
     spread = re.fullmatch(r"[^/]+\.data/([^/]+)/(.+)", name)
     if spread:
         prefix = _SCHEMES.get(spread[1])

@@ -116,7 +116,7 @@ def open_wheel(file: WheelFile) -> Wheel:
 
 
 def refuse(file: WheelFile, why: str) -> NoReturn:
-    """Raise the AssemblyError for a wheel that nobody should install."""
+    """Raise the AssemblyError for an unsafe or invalid wheel."""
     raise AssemblyError(
         f"`{file.filename}` cannot be installed: {why}",
         remedy="Choose another version of it, or report it to the project that published it",

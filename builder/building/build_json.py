@@ -19,7 +19,7 @@ _LOADING: Final = ("working_directory", "attribute", "executable_path")
 
 
 _LARGEST: Final = 5
-"""Distributions of a deps PEX that are named."""
+"""Distributions of a deps PEX that are listed."""
 
 
 def build_report(

@@ -14,7 +14,7 @@ from builder.verification.verify import ToVerify, VerifyResult
 
 
 def built_locations(out_dir: Path, names: Sequence[str]) -> tuple[list[ToVerify], dict[str, VerifyResult]]:
-    """What `builder.deploy` built, and what it could not build."""
+    """The locations that `builder.deploy` built, and the errors of those that it could not build."""
     path = out_dir.absolute() / "build.json"
     remedy = "Build first: builder.pex -m builder.deploy WORKSPACE OUT_DIR"
     try:

@@ -14,13 +14,13 @@ from builder.terminal.formatting import size
 _UNKNOWN: Final = "?"
 
 _LARGE: Final = 20_000_000
-"""Unpacked bytes from which on a distribution is named without being asked for; dagster itself needs none such."""
+"""Distributions of so many unpacked bytes are listed even without --report; dagster needs none as large."""
 
 _FIRST: Final = 5
-"""Distributions that are named without being asked for."""
+"""Distributions that are listed without --report."""
 
 _FILES: Final = 20
-"""Files of a source PEX that are named."""
+"""Files of a source PEX that are listed."""
 
 
 def show_diff(diff: LockDiff) -> None:

@@ -36,7 +36,7 @@ _SAMPLE: Final = "builder_selftest_sample"
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """One thing that the builder needs.
+    """The result of one check.
 
     :param text: what was seen, or what is wrong.
     :param remedy: what to do about it; empty where all is well.
@@ -80,7 +80,7 @@ def _check(name: str, probe: Callable[[], str]) -> CheckResult:
     try:
         return CheckResult(name, ok=True, text=probe())
     except BuilderError as error:
-        # The last line of what a program says is the one that tells why.
+        # The last line of a program's output usually says why it failed.
         detail = f": {error.detail.strip().splitlines()[-1].strip()}" if error.detail else ""
         remedy = error.remedy or f"Fetch builder.pex again and remove `{storage.cache_directory()}`"
         return CheckResult(name, ok=False, text=f"{error.what}{detail}", remedy=remedy)

@@ -40,7 +40,7 @@ from builder.terminal.console import Step, console
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DepsBuild:
-    """A deps PEX, and beside where it is or would be the lock that it is made from.
+    """A deps PEX, and its lock beside it.
 
     :param name: its file name, here and in the registry.
     :param size: in bytes.
@@ -50,8 +50,8 @@ class DepsBuild:
     :param versions: of the distributions that the PEX holds, by project.
     :param dagster_version: of the `dagster` that runs the code; empty where dagster is a local package.
     :param seconds: by step.
-    :param distributions: what it is made of; nothing is known of one that was not built here.
-    :param sbom: beside it, what is in it as a CycloneDX document; None if it was not built here.
+    :param distributions: its contents; empty if it was not built here.
+    :param sbom: its CycloneDX document, beside it; None if it was not built here.
     """
 
     name: str
@@ -96,7 +96,7 @@ class SourceBuild:
 def read_project(
     project: Path, target: Target, build_metadata: MetadataBuilder, asked: RequestedExtras | None = None
 ) -> Requirements:
-    """Read what a project asks for, showing what the user should know about it.
+    """Read the requirements of a project, and show its warnings.
 
     :param asked: extras and groups of the command line; those of `[tool.builder]` are added.
     """
@@ -112,7 +112,7 @@ def read_project(
 
 
 def resolve_project(requirements: Requirements, target: Target, *, about: str = "") -> tuple[Lock, Step]:
-    """Resolve what a project asks for, showing the step; `about` names it among others."""
+    """Resolve the requirements of a project, showing the step; `about` is a prefix of its title."""
     with console.step(f"{about}resolve") as step, console.progress(f"{about}resolving", None):
         resolution = resolve(requirements, target)
         how = "resolved" if requirements.lock is None else f"{requirements.lock.name}:"
@@ -123,7 +123,7 @@ def resolve_project(requirements: Requirements, target: Target, *, about: str = 
 
 
 def build_deps(lock: Lock, requirements: Requirements, out_dir: Path, *, about: str = "") -> DepsBuild:
-    """Fetch the wheels of a lock and assemble them, showing the steps; `about` names it among others.
+    """Fetch the wheels of a lock and assemble them, showing the steps; `about` is a prefix of their titles.
 
     :param requirements: what the lock was made for; a line to change is among them.
     """
@@ -165,7 +165,7 @@ def build_deps(lock: Lock, requirements: Requirements, out_dir: Path, *, about: 
 def _size_notices(
     lock: Lock, distributions: Sequence[PackedDistribution], requirements: Requirements
 ) -> Iterator[Notice]:
-    """What of a deps PEX rarely belongs."""
+    """Warnings about needless size in a deps PEX."""
     if lock.target.is_serverless:
         asked = {name: line.origin for line in requirements.lines if (name := required_name(line.text))}
         yield from cuda_libraries(distributions, asked)
@@ -226,7 +226,7 @@ def select_source(tree: SourceTree, out_dir: Path, include: Sequence[str]) -> Se
 
 
 def show_selection_notices(source: SelectedSource, more: Sequence[Notice] = ()) -> None:
-    """Show what the user should know about the files of a source PEX."""
+    """Show the warnings about the files of a source PEX."""
     console.notices([*source.notices, *more])
     for secret in (secret for selection in source.selections for secret in selection.secrets):
         console.note(f"  left out, it looks like a secret: {secret}")
@@ -244,7 +244,7 @@ def build_source(
     include: Sequence[str] = (),
     about: str = "",
 ) -> SourceBuild:
-    """Install a project's local packages and pack its files, showing the step; `about` names it among others."""
+    """Install a project's local packages and pack its files, showing a step; `about` is a prefix of its title."""
     with console.step(f"{about}packed") as step, console.progress(f"{about}packing", None):
         with ThreadPoolExecutor() as pool:
             wheels = list(pool.map(build.wheel, packages))

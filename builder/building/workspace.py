@@ -31,7 +31,7 @@ from builder.resolution.target import Target
 from builder.terminal.console import console
 
 FindDeps = Callable[["Lock"], DepsBuild | None]
-"""Looks for a deps PEX of a lock that need not be built any more."""
+"""Looks for a deps PEX of a lock that exists already, so that it need not be built."""
 
 _PARALLEL: Final = 4
 """Projects worked on at once; each step is parallel in itself."""
@@ -56,7 +56,7 @@ class ProjectBuild:
 
 @dataclass(slots=True, kw_only=True)
 class _WorkspaceBuild:
-    """The work on one workspace: what its projects share."""
+    """The build of one workspace, with what its projects share."""
 
     target: Target
     out_dir: Path
@@ -85,7 +85,7 @@ class _WorkspaceBuild:
                 lambda: self.find_deps(lock) or build_deps(lock, requirements, self.out_dir, about=about),
             )
         finally:
-            # Nothing of a project is at work any more when its outcome is known, whichever part failed first.
+            # No part of a project may still run when its result is known, whichever part failed first.
             wait([source])
         built = source.result()
         console.notices(installed_twice(built.contents, deps.versions))
@@ -140,7 +140,7 @@ def build_workspace(
             sources=sources,
             find_deps=find_deps,
         )
-        # What every assembly needs and nothing waits for yet.
+        # Every assembly needs it, so load it while the requirements are resolved.
         warming = pool.submit(bootstrap)
         futures = {tree: pool.submit(work.build, tree, name) for tree, name in names.items()}
         try:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 _NOWHERE: Final = CiContext()
-"""Of code that goes nowhere."""
+"""The context of a run that updates nothing."""
 
 
 class Announcement:
@@ -60,7 +60,7 @@ class Announcement:
         self.updater: Updater | None = None
 
     def fail(self, workspace: Path, error: BuilderError) -> None:
-        """Say why a run has come to nothing before its locations were known."""
+        """Report a run that failed before its locations were known."""
         text = _words(error.what, error.detail, error.remedy)
         location = LocationSummary(
             name=workspace.name,
@@ -75,11 +75,11 @@ class Announcement:
             _notice(github_output.append_summary(Path(summary), job_summary(outcome)))
 
     def begin(self, runs: Sequence[LocationRun]) -> None:
-        """Say that the work has begun."""
+        """Report that the run has started."""
         self._tell(self._outcome(runs))
 
     def end(self, runs: Sequence[LocationRun], build_json: Path, *, stopped: bool = False) -> None:
-        """Say how it ended, whichever way that was; only the first time, which a second call waits for."""
+        """Report how the run ended; only the first call does so, later ones wait for it."""
         with self._ending:
             if not self._ended:
                 self._ended = True

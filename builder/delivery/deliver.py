@@ -111,7 +111,7 @@ def _cloud() -> DagsterCloudClient:
 
 
 def _plan(job: Job, upload: Upload, update: Update | None) -> int:
-    """Show what `_deliver` would do."""
+    """Show what a delivery would do."""
     with contextlib.ExitStack() as stack:
         return show_errors(plan(job, *_connected(stack, upload, update)))
 
@@ -165,7 +165,7 @@ def _deliver(
         stack.enter_context(announced(announcement, runs, job.build_json))
         uploader, updater = _connected(stack, upload, update, announcement)
         if delivery.built:
-            # Another run has built and verified it all.
+            # Another run has built and verified everything.
             take_built(job, runs)
         else:
             build_locations(job, runs, lambda lock: uploader.find_deps(lock, job.out_dir))
@@ -194,7 +194,7 @@ def _deliver(
 
 
 def _announcement(job: Job, update: Update | None) -> Announcement | None:
-    """What GitHub Actions is to show of the run, if it runs there."""
+    """The reports to GitHub; None outside GitHub Actions."""
     if not in_actions():
         return None
     if update is None:
@@ -242,7 +242,7 @@ def _update_locations(
 
     update(uploaded)
     if not_loaded := [run for run in uploaded if run.updated and isinstance(run.error, LoadError)]:
-        # Perhaps it is not the code: a store may have damaged what it was sent.
+        # The cause may be a damaged upload instead of the code.
         for run in (damaged := uploader.send_damaged_again(not_loaded)):
             run.error, run.updated = None, False
         if damaged:

@@ -74,9 +74,9 @@ def deploy(
 
 @contextlib.contextmanager
 def _failure_announced(workspace: Path, *, deploys: bool) -> Iterator[None]:
-    """Tell GitHub Actions of an error that comes before the locations are known.
+    """Report to GitHub Actions an error that comes before the locations are known.
 
-    :param deploys: whether the pull request is to hear of it too.
+    :param deploys: whether the pull request's comment reports it too.
     """
     try:
         yield

@@ -33,9 +33,9 @@ class Upload:
 
     :param check: how what was uploaded is read back.
     :param timeout: seconds that each file may take in all.
-    :param read_tag: of the cache's records that may spare building a deps PEX; None for none.
-    :param write_tag: of the records to write.
-    :param force_rebuild: take no record for true.
+    :param read_tag: of the cache records to use; None for none.
+    :param write_tag: of the cache records to write; None for none.
+    :param force_rebuild: ignore the records.
     """
 
     check: ReadBack
@@ -80,7 +80,7 @@ class Update:
 
     @property
     def closed(self) -> BranchDeployment | None:
-        """That of a pull request that was closed or merged, so that there is nothing to deploy."""
+        """The branch deployment of a closed or merged pull request, to which nothing is deployed; else None."""
         destination = self.choice.destination
         return destination if isinstance(destination, BranchDeployment) and destination.status != "OPEN" else None
 
@@ -130,7 +130,7 @@ class LocationRun:
 
 
 def run_or_mark_failed(runs: Sequence[LocationRun], work: Callable[[], _T], otherwise: _T) -> _T:
-    """Do what concerns these locations; its failure is theirs."""
+    """Run `work` for these locations; its failure is recorded as their error."""
     try:
         return work()
     except BuilderError as error:

@@ -39,7 +39,7 @@ class Updater:
 
     @property
     def page(self) -> str | None:
-        """Where people look at the deployment's locations."""
+        """The URL of the deployment's locations page."""
         return self._cloud.organization.page(self.deployment) if self.deployment else None
 
     @property
@@ -56,7 +56,7 @@ class Updater:
 
     @property
     def _label(self) -> str:
-        """The deployment as people know it; the name of a branch deployment is only a number."""
+        """The deployment's name for people; a branch deployment's own name is only an id."""
         if not isinstance(self._destination, BranchDeployment):
             return f"`{self.deployment}`"
         request = self._destination.pull_request
@@ -98,7 +98,7 @@ class Updater:
             self._image = self._cloud.base_image(tag)
 
     def update(self, runs: Sequence[LocationRun], python_version: str) -> None:
-        """Have the deployment run what was published, in one request; a failure is that of what it leaves out."""
+        """Update the deployment with what was published, in one request; failures are recorded on locations."""
         started = time.monotonic()
         with console.progress(f"updating {names_of(runs)}", None):
             settled = run_or_mark_failed(runs, lambda: self._send(runs, python_version), otherwise=True)
@@ -113,7 +113,7 @@ class Updater:
             )
 
     def _send(self, runs: Sequence[LocationRun], python_version: str) -> bool:
-        """Returns whether it is known of all locations if they were updated; raises CloudError if none were."""
+        """Returns whether the outcome is known for all locations; raises CloudError if none was updated."""
         if isinstance(self._destination, BranchDeployment):
             self.deployment = self._cloud.create_or_update_branch_deployment(
                 self._destination, self._snapshot_base
@@ -154,7 +154,7 @@ class Updater:
         return True
 
     def _leave_out_empty(self, runs: Sequence[LocationRun], deployment: str) -> None:
-        """Nobody wants to lose all definitions; whoever does says so."""
+        """Refuse an update that would lose all definitions, unless --allow-empty was given."""
         for run in runs:
             if run.empty and run.before and not self._cloud.defines_nothing(deployment, run.name):
                 run.error = LoadError(
@@ -164,7 +164,7 @@ class Updater:
                 )
 
     def _keep_states(self, runs: Sequence[LocationRun], deployment: str) -> dict[str, object] | None:
-        """Have the deployment keep the states that were refreshed; returns the versions of all."""
+        """Upload the refreshed states to the deployment; returns the versions of all."""
         states = {state.key: (state, path) for run in runs for state, path in run.states}
         for state, path in states.values():
             content = path.read_bytes() if state.kind == VERSIONED_STATE else None
@@ -188,7 +188,7 @@ class Updater:
 
     def _note_what_was_there(self, runs: Sequence[LocationRun], present: Mapping[str, Entry]) -> None:
         for run in runs:
-            # Where this run updates it once more, what was there before is what counts.
+            # If this run updates a location twice, the entry before the first update counts.
             run.before = run.before or present.get(run.name)
             known = self._before.pop(run.name, None)
             if known and run.before and run.before.timestamp != known.timestamp:

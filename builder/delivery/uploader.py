@@ -96,7 +96,7 @@ class Uploader:
         """
         artefacts = list({each.name: each for run in runs for each in run.artefacts}.values())
         published: dict[str, Published | PublishError] = {}
-        # If they cannot be compared, the error of loading says more.
+        # If they cannot be compared, the load error is more useful.
         with console.progress("comparing with the registry", None), contextlib.suppress(CloudError):
             published = self._registry.publish(artefacts, lambda _name, _sent: None, check=ReadBack.FULL)
         sent = {name for name, each in published.items() if isinstance(each, Published) and each.sent}
@@ -125,7 +125,7 @@ class Uploader:
             try:
                 self._registry.record_deps(identity, tag, _cached(build))
             except PublishError as error:
-                # The next run builds the deps PEX instead of finding it: no reason to keep this one from its end.
+                # Without a record the next run builds the deps PEX again: no reason to fail this run.
                 console.notices([Notice(error.what)])
             self._recorded.add(identity)
 
@@ -166,7 +166,7 @@ class Uploader:
         return self._registry.distributions(names[0]) if len(names) == 1 else None
 
     def look_back(self, runs: Sequence[LocationRun]) -> None:
-        """Find out what the locations ran with before they were updated."""
+        """Read which distributions the locations ran with before they were updated."""
         for run in runs:
             if run.build and run.before:
                 deps = run.build.deps
@@ -184,7 +184,7 @@ def _deps_names(pex_tag: str | None) -> list[str]:
 
 
 def _published_text(published: Mapping[str, Published | PublishError]) -> str:
-    """What is in the registry now, for people; of what is not there its error tells."""
+    """A summary of the uploaded files, for people; failed ones are reported as errors."""
     done = [result for result in published.values() if not isinstance(result, PublishError)]
     sent = [result for result in done if result.sent]
     parts = [f"uploaded {counted(len(sent), 'file')}, {size(sum(result.size for result in sent))}"] if sent else []

@@ -81,7 +81,7 @@ def items_of(
 def _item(
     run: LocationRun, build: ProjectBuild, python_version: str, uploader: Uploader, scratch: Path
 ) -> ToVerify | None:
-    """What to load; None if the registry's deps PEX cannot be had, which is the location's error then."""
+    """What to load; None if the registry's deps PEX cannot be downloaded, which is the location's error then."""
     try:
         deps = _deps(build.deps, python_version, uploader, scratch)
     except BuilderError as error:

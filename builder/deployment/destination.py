@@ -73,7 +73,7 @@ class BranchDeployment:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedDestination:
-    """A destination, what it was chosen from, and what the user should know about it."""
+    """A destination, what it was chosen from, and its warnings."""
 
     destination: FullDeployment | BranchDeployment
     context: CiContext

@@ -29,7 +29,7 @@ START_SECONDS: Final = 120.0
 """How long a server may take to start."""
 
 LOOK_SECONDS: Final = 0.1
-"""How often it is looked at meanwhile."""
+"""Seconds between two polls of a server that starts."""
 
 _TEMPORARY_LENGTH: Final = 64
 """Bytes that the directory of temporary files may have, so that sockets below it have short names."""
@@ -92,7 +92,7 @@ class CodeServer:
 
     @property
     def failure(self) -> LoadError | None:
-        """Why it is not there any more; None as long as it is."""
+        """Why it ended; None while it runs."""
         code = self.service.code
         if code is None:
             return None
@@ -103,7 +103,7 @@ class CodeServer:
         )
 
     def keep(self) -> None:
-        """Have the unpacked deps PEX kept: nobody may remove what is in use (see `verification.unpack`)."""
+        """Mark the unpacked deps PEX as in use, so that no other run removes it (see `verification.unpack`)."""
         with contextlib.suppress(OSError):
             os.utime(self.ready.deps.venv.parent / "stamp")
 
@@ -145,7 +145,7 @@ def socket_directory() -> Iterator[Path]:
 def code_server(
     ready: Ready, socket: Path, *, home: Path, environment: Mapping[str, str], pass_on: Callable[[str], None]
 ) -> Iterator[CodeServer]:
-    """Have a location's code server run meanwhile, as `dagster_cloud/pex/grpc/server/manager.py` starts it.
+    """Run a location's code server in this context, as `dagster_cloud/pex/grpc/server/manager.py` starts it.
 
     It loads the definitions when it is first asked for them. There is no heartbeat: it lives as long as the
     context.

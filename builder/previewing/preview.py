@@ -40,10 +40,10 @@ from builder.verification.outcome_table import show_outcome
 from builder.verification.verify import ToVerify, Verified, VerifyResult, verify_locations
 
 _LOOK_SECONDS: Final = 0.25
-"""How often it is looked whether all is still there."""
+"""Seconds between two checks that all servers still run."""
 
 _KEEP_SECONDS: Final = 600.0
-"""How often it is said that the unpacked dependencies are in use."""
+"""Seconds between two updates of the mark that the unpacked dependencies are in use."""
 
 _SIDE_BY_SIDE: Final = 4
 """Locations that are unpacked at a time."""

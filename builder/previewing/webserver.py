@@ -30,7 +30,7 @@ from builder.system import process, storage
 from builder.verification.unpack import interpreter_key, kept_environment
 
 HOST: Final = "127.0.0.1"
-"""Nobody but this machine gets to see the page."""
+"""The page is visible on this machine only."""
 
 _DISTRIBUTION: Final = "dagster-webserver"
 
@@ -59,7 +59,7 @@ class Page:
 
     @property
     def failure(self) -> ToolError | None:
-        """Why it is not there any more; None as long as it is."""
+        """Why it ended; None while it runs."""
         code = self.service.code
         if code is None:
             return None
@@ -138,7 +138,7 @@ def write_workspace(servers: Sequence[CodeServer], path: Path) -> None:
 def page(
     webserver: Webserver, workspace: Path, port: int, *, home: Path, pass_on: Callable[[str], None]
 ) -> Iterator[Page]:
-    """Have the page served meanwhile; it is there when the context is entered. Raises ToolError if it fails.
+    """Serve the page in this context; it answers once the context is entered. Raises ToolError if it fails.
 
     :param home: `DAGSTER_HOME`.
     :param pass_on: called with each line that the webserver writes.

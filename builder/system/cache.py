@@ -2,7 +2,7 @@
 
 An entry is what is made, used and removed as a whole: a wheel, an unpacked builder, the unpacked dependencies of a
 lock. The time of its last use is the latest time of change of the entry and of the files right in it, which
-`storage.mark_used` sets. An entry first takes the name of a temporary, so that nobody meets half of one.
+`storage.mark_used` sets. An entry first takes the name of a temporary, so that no process sees an incomplete one.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _OTHER: Final = ("other", "*")
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What one kind of entry amounts to.
+    """The total size of one kind of entry.
 
     :param size: bytes of all files of the kind.
     """
@@ -97,7 +97,7 @@ def prune_when_due() -> None:
     with contextlib.suppress(OSError):
         if time.time() - stamp.stat().st_mtime < _DAY:
             return
-    # A build that worked does not fail for this.
+    # A successful build must not fail because of this.
     with contextlib.suppress(StorageError):
         _remove_unused()
 
@@ -155,7 +155,7 @@ def _entries(directory: Path) -> Iterator[tuple[str, Path]]:
         else:
             entries = path.glob(pattern)
         for entry in entries:
-            # Whoever waits for a lock looks for its file by name.
+            # A process that waits for a lock opens its file by name.
             if entry.suffix != ".lock" and entry.name not in (".lock", _PRUNED):
                 yield title, entry
 

@@ -26,7 +26,7 @@ from builder.errors import ToolError
 from builder.system import process, storage
 
 _TIMEOUT_SECONDS: Final = 120.0
-"""Seconds that one question may take."""
+"""Seconds that one command may take."""
 
 _KEPT_SETTINGS: Final = re.compile(
     r"core\.(repositoryformatversion|filemode|ignorecase|precomposeunicode|symlinks|autocrlf|eol)"
