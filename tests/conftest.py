@@ -14,6 +14,7 @@ import pytest
 
 from builder.system import process, storage
 from tests.support.cloud import CloudServer
+from tests.support.commands import Workshop, workshop
 from tests.support.server import CodeServer
 
 REPOSITORY = Path(__file__).parents[1]
@@ -48,6 +49,21 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         if fixture in getattr(item, "fixturenames", ()):
             for mark in marks:
                 item.add_marker(mark)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Workshop]:
+    """A place to build, with an index of its own; the test must leave nothing half-made there."""
+    with workshop(tmp_path) as made:
+        yield made
+        made.assert_clean()
+
+
+@pytest.fixture
+def cloud() -> Iterator[CloudServer]:
+    """A Dagster Cloud of the test's own."""
+    with CloudServer() as server:
+        yield server
 
 
 @pytest.fixture

@@ -4,25 +4,16 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from tests.support.commands import DAGSTER, Workshop, workshop
+from tests.support.commands import DAGSTER, Workshop
 from tests.support.wheels import make_wheel
 
 PURL = "pkg:pypi/{}@{}"
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Workshop]:
-    with workshop(tmp_path) as made:
-        yield made
-        made.assert_clean()
 
 
 def sbom(out: Path) -> dict[str, Any]:

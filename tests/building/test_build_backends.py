@@ -8,7 +8,6 @@ import re
 import signal
 import sys
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -56,13 +55,6 @@ def build_wheel(directory, config_settings=None, metadata_directory=None):
         wheel.writestr("{name}-1.0.dist-info/RECORD", "{name}.py,,\\n")
     return "{name}-1.0-py3-none-any.whl"
 """
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Workshop]:
-    with workshop(tmp_path) as made:
-        yield made
-        made.assert_clean()
 
 
 @pytest.fixture

@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from builder.resolution.target import serverless_target
-from tests.support.commands import Ran, Workshop, workshop, write_tree
+from tests.support.commands import Ran, Workshop, write_tree
 from tests.support.wheels import make_wheel
 
 MB = 1_000_000
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Workshop]:
-    with workshop(tmp_path) as made:
-        yield made
-        made.assert_clean()
 
 
 def zeros(megabytes: float) -> bytes:

@@ -6,25 +6,17 @@ import json
 import shutil
 import sys
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.commands import Workshop, workshop
+from tests.support.commands import Workshop
 from tests.support.projects import PROJECTS
 from tests.support.wheels import make_wheel
 
 RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
 ROOT = "working_directory/root/"
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Workshop]:
-    with workshop(tmp_path) as made:
-        yield made
-        made.assert_clean()
 
 
 def put(place: Workshop, trait: str) -> Path:

@@ -23,6 +23,7 @@ from builder.verification.unpack import unpack
 from tests.support.commands import DAGSTER, Ran, Workshop, make_sdist, run_command, workshop, write_tree
 from tests.support.index import Index, serving
 from tests.support.projects import Trait, load_traits
+from tests.support.repositories import git
 from tests.support.server import CodeServer, ServerRefusedError
 from tests.support.verified import verified
 from tests.support.wheels import download_wheels, make_wheel
@@ -220,11 +221,6 @@ PREPARE: Mapping[str, Preparation] = {
     "uv-sources-path": local_wheel,
     "uv-workspace-lock": uv_lock,
 }
-
-
-def git(directory: Path, *arguments: str) -> None:
-    names = ["-c", "user.name=nobody", "-c", "user.email=nobody@example.invalid"]
-    subprocess.run(["git", *names, *arguments], check=True, cwd=directory, env=process.clean_environment())
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,23 +5,15 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.commands import Workshop, workshop
+from tests.support.commands import Workshop
 from tests.support.wheels import make_wheel
 
 SOURCE = "code_source: {package_name: x}"
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Workshop]:
-    with workshop(tmp_path) as made:
-        yield made
-        made.assert_clean()
 
 
 def report(place: Workshop) -> list[dict[str, Any]]:

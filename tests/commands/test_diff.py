@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.commands import DAGSTER, Workshop, workshop
+from tests.support.commands import DAGSTER, Workshop
 from tests.support.wheels import make_wheel
 
 FILE = """
@@ -17,13 +16,6 @@ url = "https://example.com/{name}-{version}-py3-none-any.whl"
 {size}
 hashes = {{sha256 = "{digest}"}}
 """
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Workshop]:
-    with workshop(tmp_path) as made:
-        yield made
-        made.assert_clean()
 
 
 def package(name: str, version: str, *, size: int | None = 1000, digest: str = "0" * 64) -> str:

@@ -8,25 +8,16 @@ import subprocess
 import sys
 import tomllib
 import zipfile
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from builder.resolution.target import PYTHON_VERSIONS, serverless_target
-from tests.support.commands import DAGSTER, Workshop, workshop, write_tree
+from tests.support.commands import DAGSTER, Workshop, write_tree
 from tests.support.wheels import make_wheel
 
 RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
 COMMANDS = ("deps", "source", "deploy")
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Workshop]:
-    with workshop(tmp_path) as made:
-        yield made
-        made.assert_clean()
 
 
 @pytest.fixture(scope="session")

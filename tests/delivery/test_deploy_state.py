@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,9 +45,8 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    with CloudServer() as cloud:
-        yield Desk(tmp_path, cloud)
+def desk(tmp_path: Path, cloud: CloudServer) -> Desk:
+    return Desk(tmp_path, cloud)
 
 
 LOCAL = "working_directory/root/src/app/defs/.local_defs_state/Tables__sales__/state"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,9 +58,8 @@ def _location(name: str) -> dict[str, object]:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    with CloudServer() as cloud:
-        yield Desk(tmp_path, cloud)
+def desk(tmp_path: Path, cloud: CloudServer) -> Desk:
+    return Desk(tmp_path, cloud)
 
 
 def test_what_does_not_load_is_not_uploaded_and_the_rest_is(desk: Desk) -> None:

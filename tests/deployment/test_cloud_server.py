@@ -11,7 +11,6 @@ import threading
 import time
 import urllib.parse
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -74,12 +73,6 @@ try:
 except Exception as error:
     print(error)
 """
-
-
-@pytest.fixture
-def cloud() -> Iterator[CloudServer]:
-    with CloudServer() as server:
-        yield server
 
 
 def post(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.selection import Write
+from tests.support.selection import Write, writer
 
 
 @pytest.fixture
@@ -18,11 +18,4 @@ def project(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def write(project: Path) -> Write:
-    def write(*names: str, text: str = "x") -> Path:
-        for name in names:
-            path = project / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
-        return project / names[-1]
-
-    return write
+    return writer(project)

@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from builder.errors import ProjectError
+from tests.support.repositories import git
 from tests.support.selection import Write, select, texts
-
-
-def git(directory: Path, *arguments: str) -> str:
-    finished = subprocess.run(
-        ["git", "-c", "user.name=n", "-c", "user.email=e", *arguments],
-        cwd=directory,
-        check=True,
-        capture_output=True,
-        encoding="utf-8",
-    )
-    return finished.stdout
 
 
 class TestGit:

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import pytest
 
+from tests.support.repositories import git
 from tests.support.selection import Write, select, texts
-
-
-def git(directory: Path, *arguments: str) -> None:
-    settings = ("-c", "user.name=n", "-c", "user.email=e@example.com", "-c", "protocol.file.allow=always")
-    subprocess.run(["git", *settings, *arguments], cwd=directory, check=True, capture_output=True)
 
 
 def repository(directory: Path) -> Path:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from builder.errors import ProjectError
 from builder.project.files import ProjectFile, Selection, copy_tree, select_files
-
-Write = Callable[..., Path]
+from tests.support.selection import Write, writer
 
 
 @pytest.fixture
@@ -26,14 +24,7 @@ def repository(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def write(repository: Path) -> Write:
-    def write(*names: str, text: str = "x") -> Path:
-        for name in names:
-            path = repository / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
-        return repository / names[-1]
-
-    return write
+    return writer(repository)
 
 
 def link(path: Path, target: str | Path) -> None:

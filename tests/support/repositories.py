@@ -33,6 +33,8 @@ class Repository:
             "PATH": os.environ["PATH"],
             "HOME": os.devnull,
             "GIT_CONFIG_NOSYSTEM": "1",
+            # Submodules are other directories.
+            "GIT_ALLOW_PROTOCOL": "file",
             "GIT_AUTHOR_NAME": "Zoë Author",
             "GIT_AUTHOR_EMAIL": "zoe@example.com",
             "GIT_AUTHOR_DATE": "2024-05-05T07:08:09Z",
@@ -48,6 +50,11 @@ class Repository:
         """An empty commit; its hash."""
         self.git("commit", "-q", "--allow-empty", "-m", message)
         return self.git("rev-parse", "HEAD")
+
+
+def git(directory: Path, *arguments: str) -> str:
+    """What git says in a directory."""
+    return Repository(directory).git(*arguments)
 
 
 def pull_request_event(head_sha: str, /, **changes: object) -> dict[str, object]:

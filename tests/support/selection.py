@@ -10,6 +10,20 @@ from builder.project.files import Selection, select_files
 Write = Callable[..., Path]
 """`write(*names, text=…)` writes files of the project under test and returns the path of the last."""
 
+
+def writer(directory: Path) -> Write:
+    """What writes files below a directory."""
+
+    def write(*names: str, text: str = "x") -> Path:
+        for name in names:
+            path = directory / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        return directory / names[-1]
+
+    return write
+
+
 PRIVATE_KEY = "-----BEGIN RSA PRIVATE KEY-----\nMIIB\n-----END RSA PRIVATE KEY-----\n"
 
 

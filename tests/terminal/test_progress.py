@@ -6,13 +6,10 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from builder.terminal.formatting import size
-from tests.support.commands import Running, Workshop, make_sdist, workshop
+from tests.support.commands import Running, Workshop, make_sdist
 from tests.support.index import Fault
 from tests.support.wheels import make_wheel
 
@@ -45,13 +42,6 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
         wheel.writestr(info + "RECORD", "")
     return name
 """
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Workshop]:
-    with workshop(tmp_path) as made:
-        yield made
-        made.assert_clean()
 
 
 def start(place: Workshop, name: str, *options: str) -> Running:
