@@ -297,7 +297,9 @@ class PexRegistry:
         """Ask whether it is there whole."""
         started = time.monotonic()
         try:
-            difference = self._compare(file, link, Deadline(self._timeout * _STAT_SHARE), check)
+            deadline = Deadline(self._timeout * _STAT_SHARE)
+            # A location may be running what would be replaced: it may be the reading that went wrong.
+            difference = self._compare(file, link, deadline, check) and self._compare(file, link, deadline, check)
         except ChangedError as error:
             return _Failed(file, _error(file.name, str(error), remedy=error.remedy))
         except (HttpError, CloudError):

@@ -1,0 +1,21 @@
+"""A short soak: deploys while things go wrong at random. The long one is bench/soak.py."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+from tests.support.deploying import deploying
+from tests.support.soak import MEMORY_LIMIT, Soak
+
+
+def test_whatever_goes_wrong_no_location_runs_what_is_not_whole(tmp_path: Path) -> None:
+    locations = ("sales", "stock")
+    with deploying(tmp_path) as here:
+        here.locations(*locations)
+        here.run_before(*locations)
+        soak = Soak(here, locations, random.Random(20261129))  # noqa: S311  (not for secrets)
+        soak.run(in_a_row=8, at_once=4, rounds=1)
+    assert soak.violations == []
+    assert sum(soak.endings.values()) == 8 + 4 + len(locations)
+    assert 0 < soak.peak < MEMORY_LIMIT
