@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import shutil
 import sys
-import zipfile
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -148,7 +147,7 @@ def _build(repository: Repository, package: Package, scratch: Path, epoch: int) 
         ) from error
     (made,) = out.glob("*.whl")
     wheel = wheels / made.name
-    wheel.write_bytes(canonical_wheel(made, epoch=epoch, compression=zipfile.ZIP_DEFLATED))
+    wheel.write_bytes(canonical_wheel(made, epoch=epoch))
     return wheel
 
 

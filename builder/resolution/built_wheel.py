@@ -19,26 +19,24 @@ OLDEST: Final = 315_532_800
 """1980, in seconds since 1970: zip files know no earlier time."""
 
 
-def canonical_wheel(
-    wheel: Path,
-    *,
-    epoch: int = OLDEST,
-    compression: int = zipfile.ZIP_STORED,
-    replace: tuple[str, str] = ("", ""),
-) -> bytes:
-    """A wheel in one form: sorted, with one date and plain permissions; metadata last, as PEP 427 advises.
+def canonical_wheel(wheel: Path, *, epoch: int | None = None, replace: tuple[str, str] = ("", "")) -> bytes:
+    """A wheel in one form: sorted, with one date.
 
-    :param epoch: seconds since 1970.
-    :param compression: by default none, so that the bytes do not depend on zlib.
+    :param epoch: seconds since 1970, for a wheel that others install: it is compressed, has plain permissions and,
+        as PEP 427 advises, its metadata last. Without it the wheel is for PEX files, which receivers know by its
+        bytes: those depend on no zlib, and stay the same from one release of the builder to the next.
     :param replace: a text in the metadata and what stands for it.
     """
     content = io.BytesIO()
-    date = time.gmtime(epoch)
+    published = epoch is not None
+    compression = zipfile.ZIP_DEFLATED if published else zipfile.ZIP_STORED
+    date = time.gmtime(OLDEST if epoch is None else epoch)
     with zipfile.ZipFile(wheel) as source, zipfile.ZipFile(content, "w", compression) as target:
-        files = [info for info in source.infolist() if not info.is_dir()]
-        for info in sorted(files, key=lambda info: (in_dist_info(info.filename), info.filename)):
+        members = [info for info in source.infolist() if not (published and info.is_dir())]
+        for info in sorted(members, key=lambda info: (published and in_dist_info(info.filename), info.filename)):
             entry = zipfile.ZipInfo(info.filename, (date[0], date[1], date[2], date[3], date[4], date[5]))
-            entry.external_attr = (0o100755 if (info.external_attr >> 16) & 0o111 else 0o100644) << 16
+            plain = 0o100755 if (info.external_attr >> 16) & 0o111 else 0o100644
+            entry.external_attr = plain << 16 if published else info.external_attr
             entry.create_system = 3
             data = source.read(info)
             if info.filename.endswith(".dist-info/METADATA"):
