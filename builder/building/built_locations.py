@@ -5,44 +5,55 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from builder.errors import LoadError, Origin, ProjectError, UsageError
 from builder.project.workspace import read_workspace
 from builder.verification.load import CodeSource
 from builder.verification.verify import ToVerify, VerifyResult
 
+_BUILD_FIRST: Final = "Build first: builder.pex -m builder.deploy WORKSPACE OUT_DIR"
+
 
 def built_locations(out_dir: Path, names: Sequence[str]) -> tuple[list[ToVerify], dict[str, VerifyResult]]:
     """The locations that `builder.deploy` built, and the errors of those that it could not build."""
     path = out_dir.absolute() / "build.json"
-    remedy = "Build first: builder.pex -m builder.deploy WORKSPACE OUT_DIR"
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
-        entries = {entry["name"]: entry for entry in report["locations"]}
+        entries = {str(entry["name"]): entry for entry in report["locations"]}
+        workspace, python_version = Path(report["workspace"]), str(report["python_version"])
     except FileNotFoundError:
-        raise UsageError(f"there is no `{path}`", remedy=remedy) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"`{path}` is not what builder.deploy writes: {error}", remedy=remedy) from error
+        raise UsageError(f"there is no `{path}`", remedy=_BUILD_FIRST) from None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise _unusable(path, error) from error
     for name in names:
         if name not in entries:
             raise UsageError(
                 f"there is no location `{name}` in `{path}`", remedy=f"Choose from: {', '.join(entries)}"
             )
-    declared = dict(_origins(Path(report["workspace"])))
+    declared = dict(_origins(workspace))
     items: list[ToVerify] = []
     failed: dict[str, VerifyResult] = {}
     for name, entry in entries.items():
         if names and name not in names:
             continue
-        if "error" in entry:
-            failed[name] = LoadError(
-                "it was not built", detail=entry["error"]["what"], remedy=entry["error"]["remedy"]
-            )
-        else:
-            where = declared.get(name, Origin(Path(report["workspace"])))
-            items.append(_item(path.parent, entry, report["python_version"], where))
+        try:
+            if "error" in entry:
+                failed[name] = LoadError(
+                    "it was not built", detail=entry["error"]["what"], remedy=entry["error"]["remedy"]
+                )
+            else:
+                where = declared.get(name, Origin(workspace))
+                items.append(_item(path.parent, entry, python_version, where))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise _unusable(path, error) from error
     return items, failed
+
+
+def _unusable(path: Path, error: Exception) -> UsageError:
+    return UsageError(
+        f"`{path}` is not what builder.deploy writes: {type(error).__name__}: {error}", remedy=_BUILD_FIRST
+    )
 
 
 def _item(out: Path, entry: Mapping[str, Any], python_version: str, declared: Origin) -> ToVerify:

@@ -6,6 +6,7 @@ The syntax is git's (https://git-scm.com/docs/gitignore#_pattern_format), read b
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -161,7 +162,7 @@ def _compile(text: str, where: Origin | None) -> GitIgnoreSpecPattern:
         text = f"{bare}/*" if bare.endswith("*") else f"{bare}*/"
     try:
         return GitIgnoreSpecPattern(text)
-    except ValueError as error:
+    except (ValueError, re.error) as error:
         what = f"`{text}` is not a pattern in gitignore syntax"
         raise ProjectError(what, where=where, remedy="Correct the pattern, or remove it") from error
 

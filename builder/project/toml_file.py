@@ -16,7 +16,7 @@ from builder.project.limited_text import read_limited
 _MOST_BYTES: Final = 500_000
 """Read in a second; the largest public pyproject.toml has a tenth of it."""
 
-_LONG_KEY: Final = re.compile(r"(?:[\w-]++[ \t]*+\.[ \t]*+){100}")
+_LONG_KEY: Final = re.compile(r"(?<![\w-])(?:[\w-]++[ \t]*+\.[ \t]*+){100}")
 """A dotted key that takes tomllib a time of the square of its length."""
 
 

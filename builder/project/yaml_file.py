@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 _MOST_BYTES: Final = 256_000
 """Read in two seconds; a workspace of a thousand locations has fewer."""
 
+_DEEPEST: Final = 200
+"""Brackets that may be open at once."""
+
 _MOST_VALUES: Final = 100_000
 """With all aliases followed; a workspace of a thousand locations has fewer."""
 
@@ -39,6 +42,7 @@ class YamlFile:
         import yaml  # noqa: PLC0415
 
         text = read_limited(path, _MOST_BYTES, missing="Give the path of your dagster_cloud.yaml")
+        _check_depth(text, path)
         try:
             # PyYAML takes a byte order mark at the beginning.
             loader = yaml.SafeLoader(text)
@@ -97,6 +101,20 @@ class YamlFile:
                 break
             line, node = match[0].start_mark.line + 1, match[1]
         return Origin(self.path, line)
+
+
+def _check_depth(text: str, path: Path) -> None:
+    """Refuse brackets in brackets before they are parsed: PyYAML takes seconds for a few thousand."""
+    depth = 0
+    for match in re.finditer(r"[\[{\]}]", text):
+        depth += 1 if match[0] in "[{" else -1
+        if depth > _DEEPEST:
+            line = text.count("\n", 0, match.start()) + 1
+            raise ProjectError(
+                "the file is not valid YAML: it is nested too deeply",
+                where=Origin(path, line),
+                remedy="Correct that line",
+            )
 
 
 def _check_aliases(root: yaml.Node, path: Path) -> None:

@@ -137,7 +137,7 @@ def read_lock(
     """
     try:
         pylock = Pylock.from_dict(tomllib.loads(text))
-    except (tomllib.TOMLDecodeError, PylockValidationError) as error:
+    except (ValueError, RecursionError, PylockValidationError) as error:
         remedy = "Make the lock again with the tool that wrote it"
         raise ResolutionError(
             f"the lock is not a valid pylock.toml: {error}", where=origin, remedy=remedy

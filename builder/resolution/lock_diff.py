@@ -74,7 +74,7 @@ def parse_lock_entries(text: str, origin: Origin) -> dict[str, LockEntry]:
     """What the text of a lock holds; raises as `read_locked` does, naming `origin`."""
     try:
         packages = Pylock.from_dict(tomllib.loads(text)).packages
-    except (tomllib.TOMLDecodeError, PylockValidationError) as error:
+    except (ValueError, RecursionError, PylockValidationError) as error:
         raise ResolutionError(
             f"the lock is not a valid pylock.toml: {error}", where=origin, remedy=_remedy(origin.path)
         ) from error

@@ -96,7 +96,7 @@ def _build(lock: Lock, distribution: Distribution, files: Mapping[str, StoredFil
         if distribution.kind == "git":
             source = _check_out(distribution, scratch / "source")
         else:
-            source = _unpack(files[distribution.name].path, scratch / "source")
+            source = unpack_sdist(files[distribution.name].path, scratch / "source")
         subdirectory = source / (distribution.subdirectory or "")
         wheel = build_wheel(subdirectory, lock.target.python_version, place, about=about, indexes=lock.indexes)
     return wheel
@@ -114,8 +114,8 @@ def _check_out(distribution: Distribution, directory: Path) -> Path:
     return directory
 
 
-def _unpack(archive: Path, directory: Path) -> Path:
-    """An archive's only top-level directory."""
+def unpack_sdist(archive: Path, directory: Path) -> Path:
+    """Unpack an sdist; returns its only top-level directory. Raises SdistBuildError for what is none."""
     try:
         # The filter refuses members that leave the directory; zip files have no such members once unpacked.
         if archive.suffix == ".zip":

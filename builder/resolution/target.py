@@ -121,6 +121,8 @@ def read_target(path: Path) -> Target:
     except json.JSONDecodeError as error:
         where = Origin(path, error.lineno)
         raise TargetError(f"the platform file is not JSON: {error.msg}", where=where, remedy=remedy) from error
+    except (ValueError, RecursionError) as error:
+        raise TargetError(f"the platform file is not JSON: {error}", where=Origin(path), remedy=remedy) from error
     try:
         return _parse(document)
     except (TypeError, ValueError) as error:
