@@ -12,7 +12,18 @@ from builder.terminal.command_line import BuilderCommand
 from builder.terminal.console import console
 from builder.terminal.running import run_command
 
-_COMMANDS: Final = ("deploy", "verify", "preview", "deps", "source", "diff", "packages", "cache", "selftest")
+_COMMANDS: Final = (
+    "deploy",
+    "image",
+    "verify",
+    "preview",
+    "deps",
+    "source",
+    "diff",
+    "packages",
+    "cache",
+    "selftest",
+)
 
 _OTHERS: Final = {
     "dagster": "Dagster's command line.",

@@ -20,7 +20,7 @@ from builder.terminal.running import run_command, verbosity_options
         "builder.deploy dagster_cloud.yaml out",
         "builder.deploy . out --location etl --python-version 3.12",
         "builder.deploy . out --upload-pex --update-code-location",
-        "builder.deploy . out --upload-pex --update-code-location --plan",
+        "builder.deploy . out --upload --update-code-location --plan",
     ),
 )
 @click.argument("workspace", type=click.Path(path_type=Path))
@@ -29,16 +29,25 @@ from builder.terminal.running import run_command, verbosity_options
 @options.include_option
 @options.wanted_options
 @options.target_options
+@options.base_image_option
+@option(
+    options.WHAT_TO_BUILD,
+    "--format",
+    "asked",
+    type=click.Choice(["auto", "pex", "image"]),
+    default="auto",
+    help="PEX files, images, or what the registry takes.",
+)
 @delivery_options
 @option(OUTPUT, "--plan", "only_plan", is_flag=True, help="Print what would be done, without doing it.")
 @options.report_option
 @verbosity_options
 def main() -> None:
-    """Build the PEX files of every location in WORKSPACE into OUT_DIR, and deploy them if asked.
+    """Build every location in WORKSPACE into OUT_DIR, and deploy them if asked.
 
-    WORKSPACE is a dagster_cloud.yaml, or a project or workspace of `dg`, or its directory. A location with a
-    `registry` runs from a Docker image, and is built only if --location names it. OUT_DIR/build.json says what
-    was built. Dagster Cloud is found by DAGSTER_CLOUD_URL (or DAGSTER_CLOUD_ORGANIZATION) and
+    WORKSPACE is a dagster_cloud.yaml, or a project or workspace of `dg`, or its directory. A location becomes two
+    PEX files, or an image if it has a `registry`, or if the deployment takes no PEX files. OUT_DIR/build.json says
+    what was built. Dagster Cloud is found by DAGSTER_CLOUD_URL (or DAGSTER_CLOUD_ORGANIZATION) and
     DAGSTER_CLOUD_API_TOKEN.
     """
 

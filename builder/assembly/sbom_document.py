@@ -65,12 +65,13 @@ def sbom_document(lock: Lock, distributions: Sequence[PackedDistribution], deps:
         version=deps.identity,
         type=ComponentType.FILE,
         bom_ref=deps.name,
-        hashes=[HashType(alg=HashAlgorithm.SHA_256, content=deps.sha256)],
+        # Several layers of an image have none in common.
+        hashes=[HashType(alg=HashAlgorithm.SHA_256, content=deps.sha256)] if deps.sha256 else [],
         properties=[Property(name="builder:target", value=lock.target.description)],
     )
     bom = Bom(
         components=components.values(),
-        serial_number=uuid.uuid5(uuid.NAMESPACE_URL, deps.sha256),
+        serial_number=uuid.uuid5(uuid.NAMESPACE_URL, deps.sha256 or deps.identity),
         metadata=BomMetaData(component=root),
     )
     bom.register_dependency(root, [components[name] for name in _roots(needs)])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from builder import __version__
 from builder.building.contents_table import largest
@@ -14,6 +14,9 @@ from builder.project.location import Location, Workspace
 from builder.resolution.target import Target
 from builder.system.storage import Artefact
 
+if TYPE_CHECKING:
+    from builder.building.image import BuiltImage
+
 _LOADING: Final = ("working_directory", "attribute", "executable_path")
 """Settings that say how the server loads a location."""
 
@@ -23,11 +26,15 @@ _LARGEST: Final = 5
 
 
 def build_report(
-    workspace: Workspace, results: Mapping[str, ProjectBuild | BuilderError], target: Target
+    workspace: Workspace,
+    results: Mapping[str, ProjectBuild | BuilderError],
+    target: Target,
+    images: Mapping[str, BuiltImage],
 ) -> dict[str, object]:
     """The content of build.json: what was built, or why not, and what is needed to load it.
 
     :param results: by the names of the locations.
+    :param images: those of locations that became images, by the same.
     """
     return {
         "builder_version": __version__,
@@ -35,13 +42,15 @@ def build_report(
         "python_version": target.python_version,
         "platform": target.description,
         "locations": [
-            _location_report(location, location.problem or results[location.name])
+            _location_report(location, location.problem or results[location.name], images.get(location.name))
             for location in workspace.locations
         ],
     }
 
 
-def _location_report(location: Location, result: ProjectBuild | BuilderError) -> dict[str, object]:
+def _location_report(
+    location: Location, result: ProjectBuild | BuilderError, image: BuiltImage | None
+) -> dict[str, object]:
     directory, project = location.tree
     head: dict[str, object] = {
         "name": location.name,
@@ -55,7 +64,7 @@ def _location_report(location: Location, result: ProjectBuild | BuilderError) ->
         return {**head, "error": {"what": result.what, "where": where, "remedy": result.remedy}}
     return {
         **head,
-        "pex_tag": result.pex_tag,
+        **({"image": _image_report(image)} if image else {"pex_tag": result.pex_tag}),
         "deps": _deps_report(result.deps),
         "source": {
             **_artefact_report(result.source.artefact),
@@ -77,7 +86,7 @@ def _deps_report(deps: DepsBuild) -> dict[str, object]:
         "sha256": deps.sha256,
         "identity": deps.identity,
         "distributions": len(deps.versions),
-        "built": deps.artefact is not None,
+        "built": deps.built,
         "largest": [
             {
                 "name": dist.project,
@@ -86,6 +95,18 @@ def _deps_report(deps: DepsBuild) -> dict[str, object]:
                 "unpacked_size": dist.unpacked,
             }
             for dist in largest(deps.distributions)[:_LARGEST]
+        ],
+    }
+
+
+def _image_report(image: BuiltImage) -> dict[str, object]:
+    return {
+        "layout": image.layout.path.name,
+        "digest": image.digest,
+        "base": image.base,
+        "layers": [
+            {"title": layer.title, "digest": layer.digest, "size": layer.size, "diff_id": layer.diff_id}
+            for layer in image.layers
         ],
     }
 

@@ -58,16 +58,18 @@ def _unusable(path: Path, error: Exception) -> UsageError:
 
 def _item(out: Path, entry: Mapping[str, Any], python_version: str, declared: Origin) -> ToVerify:
     ((kind, value),) = entry["code_source"].items()
+    image = out / entry["image"]["layout"] if "image" in entry else None
     return ToVerify(
         entry["name"],
-        out / entry["source"]["file"],
-        out / entry["deps"]["file"],
+        image or out / entry["source"]["file"],
+        image or out / entry["deps"]["file"],
         python_version,
         CodeSource(kind, value, entry.get("attribute"), entry.get("working_directory")),
         deps_sha256=entry["deps"]["sha256"],
         directory=Path(entry["directory"]),
         project=Path(entry["project"]),
         declared=declared,
+        is_image=image is not None,
     )
 
 

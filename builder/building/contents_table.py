@@ -62,7 +62,7 @@ def largest(distributions: Iterable[PackedDistribution]) -> list[PackedDistribut
 
 
 def _show_distributions(deps: DepsBuild, *, of: str, full: bool) -> None:
-    if deps.artefact is None:
+    if not deps.built:
         if full:
             console.note(f"{deps.name} was not built here, so its contents are unknown")
         return

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from builder.assembly.contents import PackedDistribution, PackedFile
 from builder.assembly.deps_pex import LAYOUT_VERSION, Assembled, assemble_deps_pex
+from builder.assembly.image_deps import Layer
 from builder.assembly.sbom import sbom
 from builder.assembly.size_warnings import cuda_libraries, large_files, own_tests, several_sdks
 from builder.assembly.source_pex import assemble_source_pex
@@ -40,9 +41,9 @@ from builder.terminal.console import Step, console
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DepsBuild:
-    """A deps PEX, and its lock beside it.
+    """A deps PEX, or the dependency layers of an image, with its lock.
 
-    :param name: its file name, here and in the registry.
+    :param name: the file name of the PEX, here and in the registry.
     :param size: in bytes.
     :param sha256: of its bytes, hexadecimal; None if only the registry has it, and does not know.
     :param identity: of the lock, hexadecimal.
@@ -52,6 +53,7 @@ class DepsBuild:
     :param seconds: by step.
     :param distributions: its contents; empty if it was not built here.
     :param sbom: its CycloneDX document, beside it; None if it was not built here.
+    :param layers: of an image, instead of a PEX.
     """
 
     name: str
@@ -65,20 +67,28 @@ class DepsBuild:
     seconds: dict[str, float]
     distributions: tuple[PackedDistribution, ...] = ()
     sbom: Path | None = None
+    layers: tuple[Layer, ...] = ()
+
+    @property
+    def built(self) -> bool:
+        """Whether it was built here, so that it is known what is in it."""
+        return self.artefact is not None or bool(self.layers)
 
     @property
     def unpacked_size(self) -> int | None:
         """Bytes that it takes on the server's disk; None if it was not built here."""
-        return sum(dist.unpacked for dist in self.distributions) if self.artefact else None
+        return sum(dist.unpacked for dist in self.distributions) if self.built else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceBuild:
-    """A source PEX.
+    """A source PEX, or the source layer of an image.
 
     :param files: how many of the project's files it holds.
     :param packages: the local packages installed in it.
     :param contents: every file in it, sorted by name.
+    :param layer: of an image: what `artefact` is.
+    :param installed: normalised names of the local packages, of an image.
     """
 
     artefact: Artefact
@@ -86,6 +96,8 @@ class SourceBuild:
     packages: tuple[Path, ...]
     seconds: dict[str, float]
     contents: tuple[PackedFile, ...] = ()
+    layer: Layer | None = None
+    installed: tuple[str, ...] = ()
 
     @property
     def unpacked_size(self) -> int:
@@ -142,10 +154,10 @@ def build_deps(lock: Lock, requirements: Requirements, out_dir: Path, *, about: 
         )
         artefact = assembled.artefact
         written = artefact.path.with_suffix(".cdx.json")
-        _write(written, sbom(lock, assembled.distributions, artefact))
+        write_file(written, sbom(lock, assembled.distributions, artefact))
         assembling.title = f"{about}assembled {artefact.name}"
     console.notices([*importing_setuptools(lock, files), *assembled.notices])
-    console.notices(_size_notices(lock, assembled.distributions, requirements))
+    console.notices(rarely_needed(lock, assembled.distributions, requirements))
     cache.prune_when_due()
     return DepsBuild(
         name=artefact.name,
@@ -162,10 +174,10 @@ def build_deps(lock: Lock, requirements: Requirements, out_dir: Path, *, about: 
     )
 
 
-def _size_notices(
+def rarely_needed(
     lock: Lock, distributions: Sequence[PackedDistribution], requirements: Requirements
 ) -> Iterator[Notice]:
-    """Warnings about needless size in a deps PEX."""
+    """Warnings about needless size in the dependencies."""
     if lock.target.is_serverless:
         asked = {name: line.origin for line in requirements.lines if (name := required_name(line.text))}
         yield from cuda_libraries(distributions, asked)
@@ -176,11 +188,12 @@ def _size_notices(
 def write_lock(lock: Lock, deps: Path) -> Path:
     """Write a lock beside where its deps PEX is, or would be."""
     path = deps.with_suffix(".pylock.toml")
-    _write(path, lock.text.encode())
+    write_file(path, lock.text.encode())
     return path
 
 
-def _write(path: Path, content: bytes) -> None:
+def write_file(path: Path, content: bytes) -> None:
+    """Write a small file, whole or not at all."""
     with atomic_write(path) as stream:
         stream.write(content)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from builder.assembly.bootstrap import bootstrap
 from builder.assembly.deps_pex import LAYOUT_VERSION
@@ -23,7 +23,7 @@ from builder.building.steps import (
 )
 from builder.errors import BuilderError
 from builder.project.location import Location, SourceTree, Workspace
-from builder.project.requirements import RequestedExtras
+from builder.project.requirements import RequestedExtras, Requirements
 from builder.resolution.backend import LocalPackages
 from builder.resolution.lock import Lock
 from builder.resolution.resolve import local_packages
@@ -54,47 +54,104 @@ class ProjectBuild:
         return f"files={self.deps.name}:{self.source.artefact.name}"
 
 
+class Packing(Protocol):
+    """What a project becomes: PEX files, or the layers of an image."""
+
+    @property
+    def target(self) -> Target:
+        """What the project is built for."""
+
+    @property
+    def out_dir(self) -> Path:
+        """Where the files go."""
+
+    def identity(self, lock: Lock) -> str:
+        """What the dependencies of a lock are known by: equal identities are built once."""
+
+    def deps(self, lock: Lock, requirements: Requirements, about: str) -> DepsBuild:
+        """Build the dependencies, showing the steps; `about` names them among others."""
+
+    def source(
+        self, tree: SourceTree, packages: Sequence[Path], own: LocalPackages, include: Sequence[str], about: str
+    ) -> SourceBuild:
+        """Install the local packages and pack the files, showing the step."""
+
+    def place(self, name: str) -> str:
+        """The name that a file of `SourceBuild.contents` has in a source PEX."""
+
+    def warm_up(self) -> None:
+        """Do what every assembly needs and nothing waits for yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class PexPacking:
+    """A deps PEX and a source PEX.
+
+    :param find_deps: asked before each deps PEX is built; what it returns is taken instead.
+    """
+
+    target: Target
+    out_dir: Path
+    find_deps: FindDeps = lambda _: None
+
+    def identity(self, lock: Lock) -> str:
+        """See `Packing`."""
+        return lock.identity(LAYOUT_VERSION)
+
+    def deps(self, lock: Lock, requirements: Requirements, about: str) -> DepsBuild:
+        """See `Packing`."""
+        return self.find_deps(lock) or build_deps(lock, requirements, self.out_dir, about=about)
+
+    def source(
+        self, tree: SourceTree, packages: Sequence[Path], own: LocalPackages, include: Sequence[str], about: str
+    ) -> SourceBuild:
+        """See `Packing`."""
+        return build_source(tree, packages, own, self.target, self.out_dir, include=include, about=about)
+
+    def place(self, name: str) -> str:
+        """See `Packing`."""
+        return name
+
+    def warm_up(self) -> None:
+        """See `Packing`."""
+        bootstrap()
+
+
 @dataclass(slots=True, kw_only=True)
 class _WorkspaceBuild:
     """The build of one workspace, with what its projects share."""
 
-    target: Target
-    out_dir: Path
+    packing: Packing
     include: Sequence[str]
     wanted: RequestedExtras
     several: bool
     own: LocalPackages
     working_directories: Mapping[SourceTree, Collection[str]]
     sources: ThreadPoolExecutor
-    find_deps: FindDeps
     _deps: dict[str, Future[DepsBuild]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def build(self, tree: SourceTree, name: str) -> ProjectBuild:
-        """Build one project; the source PEX is packed while the requirements are resolved."""
+        """Build one project; its files are packed while the requirements are resolved."""
         about = f"{name}: " if self.several else ""
-        requirements = read_project(tree.project, self.target, self.own.metadata_of_wheel, self.wanted)
+        packing = self.packing
+        requirements = read_project(tree.project, packing.target, self.own.metadata_of_wheel, self.wanted)
         packages = local_packages(requirements)
-        source = self.sources.submit(
-            build_source, tree, packages, self.own, self.target, self.out_dir, include=self.include, about=about
-        )
+        source = self.sources.submit(packing.source, tree, packages, self.own, self.include, about)
         try:
-            lock, step = resolve_project(requirements, self.target, about=about)
-            deps = self._once(
-                lock.identity(LAYOUT_VERSION),
-                lambda: self.find_deps(lock) or build_deps(lock, requirements, self.out_dir, about=about),
-            )
+            lock, step = resolve_project(requirements, packing.target, about=about)
+            deps = self._once(packing.identity(lock), lambda: packing.deps(lock, requirements, about))
         finally:
             # No part of a project may still run when its result is known, whichever part failed first.
             wait([source])
         built = source.result()
         console.notices(installed_twice(built.contents, deps.versions))
-        names = [file.name for file in built.contents]
+        names = [packing.place(file.name) for file in built.contents]
         console.notices(import_clashes(names, deps.distributions, self.working_directories[tree]))
         return ProjectBuild(deps, built, {"resolve": step.seconds, **deps.seconds, **built.seconds})
 
     def _once(self, key: str, make: Callable[[], DepsBuild]) -> DepsBuild:
-        """What `make` returns, made once for each key: projects with equal locks share one deps PEX."""
+        """What `make` returns, made once for each key: projects with equal locks share their dependencies."""
         with self._lock:
             future = self._deps.get(key)
             mine = future is None
@@ -110,38 +167,28 @@ class _WorkspaceBuild:
 
 
 def build_workspace(
-    workspace: Workspace,
-    target: Target,
-    out_dir: Path,
-    *,
-    include: Sequence[str],
-    wanted: RequestedExtras,
-    find_deps: FindDeps = lambda _: None,
+    workspace: Workspace, packing: Packing, *, include: Sequence[str], wanted: RequestedExtras
 ) -> dict[SourceTree, ProjectBuild | BuilderError]:
     """Build every source tree of a workspace in parallel.
-
-    :param find_deps: asked before each deps PEX is built; what it returns is taken instead.
 
     Locations of one tree are built once, those with a problem are left out. A project that fails does not stop
     the others: its error is in the result.
     """
-    own = LocalPackages(target.python_version, out_dir)
+    own = LocalPackages(packing.target.python_version, packing.out_dir)
     usable = [location for location in workspace.locations if location.problem is None]
     names = {location.tree: location.name for location in reversed(usable)}
     with ThreadPoolExecutor(_PARALLEL) as pool, ThreadPoolExecutor(_PARALLEL) as sources:
         work = _WorkspaceBuild(
-            target=target,
-            out_dir=out_dir,
+            packing=packing,
             include=include,
             wanted=wanted,
             several=len(names) > 1,
             own=own,
             working_directories=_working_directories(usable),
             sources=sources,
-            find_deps=find_deps,
         )
         # Every assembly needs it, so load it while the requirements are resolved.
-        warming = pool.submit(bootstrap)
+        warming = pool.submit(packing.warm_up)
         futures = {tree: pool.submit(work.build, tree, name) for tree, name in names.items()}
         try:
             results = {tree: _outcome(future) for tree, future in futures.items()}

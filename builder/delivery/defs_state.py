@@ -43,6 +43,12 @@ def refresh(
             run.error = error
             step.title = f"the state of `{run.name}` was not refreshed"
             return
+        if run.image and local:
+            run.error = LoadError(
+                "its state belongs into the source layer of the image, which is built already",
+                remedy="Run `dg utils refresh-defs-state` before the build",
+            )
+            return
         run.error = None
         run.states = tuple((state, states / state.version) for state in refreshed)
         if run.build and local:

@@ -8,13 +8,16 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from builder.building.image_workspace import build_images
+from builder.building.workspace import FindDeps
 from builder.delivery.announcement import Announcement, announced, state
 from builder.delivery.defs_state import refresh
 from builder.delivery.early_failure import announce_early_failure
-from builder.delivery.job import Job, build_locations, show_built, show_errors, write_report
+from builder.delivery.job import Job, build_locations, part_of, show_built, show_errors, write_report
 from builder.delivery.location_run import LocationRun, Update, Upload
 from builder.delivery.options import DeliveryOptions
 from builder.delivery.plan import plan
+from builder.delivery.registries import Registries, choose_formats, connect
 from builder.delivery.take_built import take_built
 from builder.delivery.updater import Updater
 from builder.delivery.uploader import Uploader
@@ -39,7 +42,7 @@ def deliver(job: Job, delivery: DeliveryOptions, *, only_plan: bool) -> int:
 
     Raises UsageError or ContextError if it is not certain where the code belongs.
     """
-    upload = _upload(delivery)
+    upload = _upload(delivery) if delivery.upload_pex else None
     try:
         update = _update(job, delivery)
     except BuilderError as error:
@@ -110,10 +113,12 @@ def _cloud() -> DagsterCloudClient:
     return DagsterCloudClient(read_organization(os.environ, read_login), lambda notice: console.notices([notice]))
 
 
-def _plan(job: Job, upload: Upload, update: Update | None) -> int:
+def _plan(job: Job, upload: Upload | None, update: Update | None) -> int:
     """Show what a delivery would do."""
+    runs = [LocationRun(location=location) for location in job.workspace.locations]
     with contextlib.ExitStack() as stack:
-        return show_errors(plan(job, *_connected(stack, upload, update)))
+        registries = _connected(stack, job, runs, upload, update)
+        return show_errors(plan(registries.job, registries.pex, registries.updater))
 
 
 def _is_refreshed(run: LocationRun, delivery: DeliveryOptions) -> bool:
@@ -128,7 +133,7 @@ def _refresh(
     job: Job,
     verification: Verification,
     scratch: Path,
-    uploader: Uploader,
+    uploader: Uploader | None,
     updater: Updater | None,
 ) -> None:
     """Refresh the state of these locations' components.
@@ -153,7 +158,7 @@ def _refresh(
 def _deliver(
     job: Job,
     delivery: DeliveryOptions,
-    upload: Upload,
+    upload: Upload | None,
     update: Update | None,
     verification: Verification,
 ) -> int:
@@ -163,16 +168,17 @@ def _deliver(
     with contextlib.ExitStack() as stack:
         announcement = _announcement(job, update)
         stack.enter_context(announced(announcement, runs, job.build_json))
-        uploader, updater = _connected(stack, upload, update, announcement)
+        registries = _connected(stack, job, runs, upload, update, announcement)
+        uploader, updater = registries.pex, registries.updater
         if delivery.built:
             # Another run has built and verified everything.
             take_built(job, runs)
         else:
-            build_locations(job, runs, lambda lock: uploader.find_deps(lock, job.out_dir))
-        if delivery.verify and not delivery.built:
+            build_locations(registries.job, runs, _find_deps(registries), _build_images)
+        if upload and delivery.verify and not delivery.built:
             with console.phase("Verify"):
                 verify([run for run in runs if run.build], verification, job.target.python_version, uploader)
-        stateful = [run for run in runs if _is_refreshed(run, delivery)]
+        stateful = [run for run in runs if upload and _is_refreshed(run, delivery)]
         if stateful:
             scratch = stack.enter_context(storage.scratch_directory())
             _refresh(stateful, job, verification, scratch, uploader, updater)
@@ -180,9 +186,10 @@ def _deliver(
             if delivery.verify:
                 refreshed = [run for run in stateful if run.error is None]
                 verify(refreshed, verification, job.target.python_version, uploader)
-        with console.phase("Upload"):
-            uploader.publish([run for run in runs if run.error is None])
-        if updater:
+        if upload:
+            with console.phase("Upload"):
+                _upload_built(registries, [run for run in runs if run.error is None])
+        if uploader and updater:
             _update_locations(job, runs, uploader, updater, started)
         for run in runs:
             run.seconds = run.seconds or time.monotonic() - started
@@ -191,6 +198,38 @@ def _deliver(
             console.result("")
             console.table(["location", "state", "where"], [[run.name, state(run), updater.page] for run in runs])
     return show_errors({run.name: run.error for run in runs if run.error})
+
+
+def _find_deps(registries: Registries) -> FindDeps:
+    """What looks for deps PEXes that need not be built."""
+    uploader = registries.pex
+    return lambda lock: uploader.find_deps(lock, registries.job.out_dir) if uploader else None
+
+
+def _upload_built(registries: Registries, runs: Sequence[LocationRun]) -> None:
+    if registries.pex:
+        registries.pex.publish([run for run in runs if run.format == "pex"])
+    if registries.images:
+        registries.images.publish([run for run in runs if run.format == "image"])
+
+
+def _build_images(job: Job, runs: Sequence[LocationRun]) -> None:
+    if not runs:
+        return
+    results = build_images(
+        part_of(job, runs),
+        [job.target],
+        job.out_dir,
+        settings=job.images,
+        include=job.include,
+        wanted=job.wanted,
+    )
+    for run in runs:
+        result = results[run.name]
+        if isinstance(result, BuilderError):
+            run.error = result
+        else:
+            run.build, run.image = result
 
 
 def _announcement(job: Job, update: Update | None) -> Announcement | None:
@@ -205,22 +244,22 @@ def _announcement(job: Job, update: Update | None) -> Announcement | None:
 
 
 def _connected(
-    stack: contextlib.ExitStack, upload: Upload, update: Update | None, announcement: Announcement | None = None
-) -> tuple[Uploader, Updater | None]:
-    """The uploader and the updater. Access is checked here, before anything is built."""
-    cloud = stack.enter_context(_cloud())
-    updater = Updater(cloud, update) if update else None
-    uploader = stack.enter_context(Uploader(cloud, upload))
-    if updater:
-        console.set_interrupt_note("no code location was updated")
-    if announcement:
-        announcement.updater = updater
-    title = f"access to {cloud.organization.host}"
-    with console.step(title), console.progress(title, None):
-        names = cloud.check_access()
-        if updater:
-            updater.prepare(names)
-    return uploader, updater
+    stack: contextlib.ExitStack,
+    job: Job,
+    runs: Sequence[LocationRun],
+    upload: Upload | None,
+    update: Update | None,
+    announcement: Announcement | None = None,
+) -> Registries:
+    """What delivers; see `connect`."""
+    if upload is None:
+        choose_formats(job, runs, None)
+        return Registries(job)
+    alone = update is None and all(
+        run.location.registry and job.format_of(run.location, takes_pex=True) == "image" for run in runs
+    )
+    cloud = None if alone else stack.enter_context(_cloud())
+    return connect(stack, job, runs, cloud, upload, update, announcement)
 
 
 def _update_locations(
@@ -241,7 +280,9 @@ def _update_locations(
             updater.wait(runs, settled)
 
     update(uploaded)
-    if not_loaded := [run for run in uploaded if run.updated and isinstance(run.error, LoadError)]:
+    not_loaded = [run for run in uploaded if run.updated and isinstance(run.error, LoadError)]
+    # A container registry checks all that it has against its digest.
+    if not_loaded := [run for run in not_loaded if run.format == "pex"]:
         # The cause may be a damaged upload instead of the code.
         for run in (damaged := uploader.send_damaged_again(not_loaded)):
             run.error, run.updated = None, False

@@ -6,14 +6,16 @@ import contextlib
 import os
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import click
 
+from builder.building.image_settings import ImageSettings, checkout_labels
 from builder.building.target import projects_target
 from builder.delivery.announcement import Announcement, announced
-from builder.delivery.job import Job, build_locations, show_built, show_errors
+from builder.delivery.job import Asked, Job, build_locations, show_built, show_errors
 from builder.delivery.location_run import LocationRun
 from builder.delivery.options import DeliveryOptions, refuse_useless
 from builder.delivery.plan import plan
@@ -28,33 +30,48 @@ from builder.terminal.console import console
 from builder.terminal.github_log import in_actions
 
 
-def deploy(
+def deploy(**given: Any) -> int:  # noqa: ANN401  (what click has read, each as `_deploy` and DeliveryOptions have it)
+    """Build the locations of a workspace, and deliver them if the options say so; returns the exit code."""
+    refuse_useless(click.get_current_context())
+    names = [field.name for field in fields(DeliveryOptions)]
+    delivery = DeliveryOptions(**{name: given.pop(name) for name in names})
+    return _deploy(delivery, **given)
+
+
+def build_images(*, upload: bool, verify: bool, upload_timeout: float, **given: Any) -> int:  # noqa: ANN401  (the same)
+    """Build the images of the locations of a workspace, and push them if asked; returns the exit code."""
+    delivery = DeliveryOptions.only_upload(upload=upload, timeout=upload_timeout, verify=verify)
+    return _deploy(delivery, asked="image", **given)
+
+
+def _deploy(
+    delivery: DeliveryOptions,
+    *,
     workspace: Path,
     out_dir: Path,
-    *,
     names: Sequence[str],
     include: Sequence[str],
     extras: tuple[str, ...],
     groups: tuple[str, ...],
     python_version: str | None,
     platform: Path | None,
+    base_image: str | None,
+    asked: Asked,
     only_plan: bool,
     report: bool,
-    **given: Any,  # noqa: ANN401  (what click has read, each as DeliveryOptions has it)
 ) -> int:
-    """Build the locations of a workspace, and deliver them if the options say so; returns the exit code.
+    """Build the locations of a workspace, and deliver them.
 
     :param names: of the locations; all that are built by default if there are none.
+    :param base_image: what images are built upon; None for the default.
+    :param asked: what the locations are to become.
     :param only_plan: show what would be done, and do nothing.
-    :param given: what DeliveryOptions are made of.
     """
-    refuse_useless(click.get_current_context())
-    delivery = DeliveryOptions(**given)
     out = options.output_directory(out_dir)
     process.allow(options.read_variables(delivery.variables))
     target = chosen_target(python_version, platform)
     with _failure_announced(workspace, deploys=delivery.update_code_location and not only_plan):
-        chosen = _choose(workspace, names)
+        chosen = _choose(workspace, names, asked)
         target = target or projects_target(location.tree for location in chosen.locations)
     job = Job(
         workspace=chosen,
@@ -63,8 +80,11 @@ def deploy(
         include=include,
         wanted=RequestedExtras(extras, groups),
         report=report,
+        asked=asked,
+        images=ImageSettings(base=base_image or "", labels=checkout_labels(chosen.path.parent)),
     )
-    if delivery.upload_pex:
+    images = any(job.format_of(location, takes_pex=True) == "image" for location in chosen.locations)
+    if delivery.upload_pex or images:
         # With httpx, 150 ms to import.
         from builder.delivery.deliver import deliver  # noqa: PLC0415
 
@@ -101,16 +121,16 @@ def _build(job: Job) -> int:
     return show_errors({run.name: run.error for run in runs if run.error})
 
 
-def _choose(path: Path, names: Sequence[str]) -> Workspace:
+def _choose(path: Path, names: Sequence[str], asked: Asked) -> Workspace:
     """The workspace with the locations to build; shows its notices and what is skipped."""
     declared = read_workspace(path)
-    workspace = declared.select(names)
+    workspace = declared.select(names, images=asked != "pex")
     console.notices([*workspace.notices, *(notice for chosen in workspace.locations for notice in chosen.notices)])
     if not names:
         for location in declared.locations:
             if location not in workspace.locations:
                 console.note(
-                    f"skipped location `{location.name}`: it runs from a Docker image in `{location.registry}`;"
-                    f" build it with --location '{location.name}'"
+                    f"skipped location `{location.name}`: it runs from an image in `{location.registry}`; build"
+                    f" that with --format auto, or its PEX files with --location '{location.name}'"
                 )
     return workspace

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 from builder.building.build_json import build_report
 from builder.building.contents_table import show_contents
-from builder.building.workspace import FindDeps, ProjectBuild, build_workspace
-from builder.delivery.location_run import LocationRun
+from builder.building.image_settings import ImageSettings
+from builder.building.workspace import FindDeps, PexPacking, ProjectBuild, build_workspace
+from builder.delivery.location_run import Format, LocationRun
 from builder.errors import BuilderError
-from builder.project.location import Workspace
+from builder.project.location import Location, Workspace
 from builder.project.requirements import RequestedExtras
 from builder.resolution.target import Target
 from builder.system.storage import atomic_write
 from builder.terminal.console import console
 from builder.terminal.formatting import size
+
+Asked = Literal["auto", "pex", "image"]
+"""What locations are to become: PEX files, images, or images where the deployment or the location needs one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +31,8 @@ class Job:
 
     :param include: patterns of files to pack although they are left out otherwise.
     :param report: whether to list all that is packed.
+    :param asked: what the locations are to become.
+    :param images: how those are built that become images.
     """
 
     workspace: Workspace
@@ -34,6 +41,17 @@ class Job:
     include: Sequence[str]
     wanted: RequestedExtras
     report: bool
+    asked: Asked = "auto"
+    images: ImageSettings = field(default_factory=ImageSettings)
+
+    def format_of(self, location: Location, *, takes_pex: bool) -> Format:
+        """What a location becomes.
+
+        :param takes_pex: whether the deployment runs PEX files.
+        """
+        if self.asked != "auto":
+            return self.asked
+        return "pex" if takes_pex and location.registry is None else "image"
 
     @property
     def build_json(self) -> Path:
@@ -41,53 +59,75 @@ class Job:
         return self.out_dir / "build.json"
 
 
-def build_locations(job: Job, runs: Sequence[LocationRun], find_deps: FindDeps = lambda _: None) -> None:
+def build_locations(
+    job: Job,
+    runs: Sequence[LocationRun],
+    find_deps: FindDeps = lambda _: None,
+    build_images: Callable[[Job, Sequence[LocationRun]], None] = lambda _job, _runs: None,
+) -> None:
     """Build what all locations need, and write build.json; a failure is that of its location.
 
-    :param find_deps: see `build_workspace`.
+    :param find_deps: see `PexPacking`.
+    :param build_images: builds those that become images; it is given where there are any.
     """
     with console.phase("Build"):
-        results = build_workspace(
-            job.workspace,
-            job.target,
-            job.out_dir,
-            include=job.include,
-            wanted=job.wanted,
-            find_deps=find_deps,
-        )
+        _build_pex_files(job, [run for run in runs if run.format == "pex"], find_deps)
+        build_images(job, [run for run in runs if run.format == "image"])
+    write_report(job, runs)
+
+
+def _build_pex_files(job: Job, runs: Sequence[LocationRun], find_deps: FindDeps) -> None:
+    if not runs:
+        return
+    packing = PexPacking(job.target, job.out_dir, find_deps)
+    results = build_workspace(part_of(job, runs), packing, include=job.include, wanted=job.wanted)
     for run in runs:
         result = run.location.problem or results[run.location.tree]
         if isinstance(result, ProjectBuild):
             run.build = result
         else:
             run.error = result
-    write_report(job, runs)
 
 
 def write_report(job: Job, runs: Sequence[LocationRun]) -> None:
     """Write build.json: what was built for which location."""
     results = {run.name: result for run in runs if (result := run.build or run.error)}
-    report = build_report(job.workspace, results, job.target)
+    images = {run.name: run.image for run in runs if run.image}
+    report = build_report(job.workspace, results, job.target, images)
     with atomic_write(job.build_json) as stream:
         stream.write(json.dumps(report, indent=2, ensure_ascii=False).encode() + b"\n")
 
 
+def part_of(job: Job, runs: Sequence[LocationRun]) -> Workspace:
+    """The workspace with some of its locations."""
+    return replace(job.workspace, locations=tuple(run.location for run in runs))
+
+
 def show_built(runs: Sequence[LocationRun], *, report: bool) -> None:
     """Show a table of the files that were built."""
-    rows = []
-    for run in runs:
-        if run.build:
-            deps, source = run.build.deps, run.build.source
-            contents = f"{len(deps.versions)} distributions, dagster {deps.dagster_version}"
-            rows.append([run.name, deps.name, size(deps.size), contents])
-            packages = ", ".join(directory.name for directory in source.packages)
-            contents = f"{source.files} files" + (f"; installed: {packages}" if packages else "")
-            rows.append(["", source.artefact.name, size(source.artefact.size), contents])
+    rows = [row for run in runs if run.build for row in _rows(run, run.build)]
     if rows:
         console.note("")
         console.table(["location", "file", ">size", "what is in it"], rows)
         built = [run.build for run in runs if run.build]
         show_contents([build.deps for build in built], [build.source for build in built], full=report)
+
+
+def _rows(run: LocationRun, build: ProjectBuild) -> list[list[str]]:
+    deps, source = build.deps, build.source
+    deps_name, source_name = deps.name, source.artefact.name
+    if run.image:
+        deps_name, source_name = f"{len(deps.layers)} dependency layers", "source layer"
+    packages = ", ".join(directory.name for directory in source.packages)
+    installed = f"; installed: {packages}" if packages else ""
+    versions = f"{len(deps.versions)} distributions, dagster {deps.dagster_version}"
+    rows = [
+        [run.name, deps_name, size(deps.size), versions],
+        ["", source_name, size(source.artefact.size), f"{source.files} files{installed}"],
+    ]
+    if run.image:
+        rows.append(["", run.image.layout.path.name, "", f"upon {run.image.base}: {run.image.digest}"])
+    return rows
 
 
 def show_errors(failed: Mapping[str, BuilderError]) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from builder.building.workspace import ProjectBuild
 from builder.deployment.destination import BranchDeployment, ResolvedDestination
@@ -20,11 +20,14 @@ from builder.terminal.formatting import quoted
 from builder.verification.load import RefreshedState
 
 if TYPE_CHECKING:
+    from builder.building.image import BuiltImage
     from builder.deployment.cloud import SnapshotCondition
     from builder.deployment.entries import Entry
     from builder.publishing.pex_registry import Published, ReadBack
 
 _T = TypeVar("_T")
+
+Format = Literal["pex", "image"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,12 +92,15 @@ class Update:
 class LocationRun:
     """How far the work on one location has come.
 
+    :param format: what is built for it.
     :param build: what was built for it; None until then, or if that failed.
+    :param image: the image, where that is what was built.
     :param error: why it goes no further.
     :param empty: it was found to have no definitions.
     :param needs_state: it was found to have components that are backed by state.
     :param states: that were refreshed, each with the file that it is in if the deployment is to keep it.
-    :param published: its files in the registry, by name.
+    :param published: its files, or layers, in the registry, by name.
+    :param reference: the name by digest of its image in the registry.
     :param updated: the deployment has been updated to run it.
     :param loaded: Dagster Cloud runs it.
     :param before: what the deployment held of this location until now.
@@ -103,12 +109,15 @@ class LocationRun:
     """
 
     location: Location
+    format: Format = "pex"
     build: ProjectBuild | None = None
+    image: BuiltImage | None = None
     error: BuilderError | None = None
     empty: bool = False
     needs_state: bool = False
     states: tuple[tuple[RefreshedState, Path], ...] = ()
     published: dict[str, Published] = field(default_factory=dict)
+    reference: str | None = None
     updated: bool = False
     loaded: bool = False
     before: Entry | None = None
@@ -119,6 +128,13 @@ class LocationRun:
     def name(self) -> str:
         """The location's name."""
         return self.location.name
+
+    @property
+    def version(self) -> str | None:
+        """What Dagster Cloud is told to run: a pex tag, or the name of an image; None if there is none yet."""
+        if self.format == "image":
+            return self.reference
+        return self.build.pex_tag if self.build else None
 
     @property
     def artefacts(self) -> tuple[Artefact, ...]:

@@ -62,6 +62,30 @@ class DeliveryOptions:
     allow_empty: bool
     variables: tuple[str, ...]
 
+    @classmethod
+    def only_upload(cls, *, upload: bool, timeout: float, verify: bool) -> DeliveryOptions:
+        """Those of a command that updates nothing."""
+        return cls(
+            upload_pex=upload,
+            update_code_location=False,
+            deployment=None,
+            code_location_details=None,
+            snapshot_base_condition=None,
+            deps_cache_tag_read=None,
+            deps_cache_tag_write=None,
+            force_rebuild_deps=False,
+            built=False,
+            check="tail",
+            upload_timeout=timeout,
+            wait=False,
+            wait_timeout=0,
+            verify=verify,
+            verify_timeout=120,
+            refresh_defs_state=False,
+            allow_empty=False,
+            variables=(),
+        )
+
 
 def delivery_options(command: click.decorators.FC) -> click.decorators.FC:
     """Give a command the options that a DeliveryOptions is made of."""
@@ -72,7 +96,7 @@ def delivery_options(command: click.decorators.FC) -> click.decorators.FC:
 
 def refuse_useless(context: click.Context) -> None:
     """Raise UsageError for an option that would have no effect."""
-    if context.params["built"] and context.params["plan"]:
+    if context.params["built"] and context.params["only_plan"]:
         raise UsageError("--plan shows what would be built, and --built builds nothing", remedy="Leave one out")
     for needed, useless in (("upload_pex", _UPLOADING), ("update_code_location", _UPDATING)):
         if context.params[needed]:
@@ -97,7 +121,7 @@ _OPTIONS: Final = (
     options.timeout_option(_VERIFY, "--verify-timeout", "How long a location may load.", seconds=120),
     options.env_option(_VERIFY),
     option(_VERIFY, "--refresh-defs-state", is_flag=True, help="Refresh the state of components."),
-    option(_UPLOAD, "--upload-pex", is_flag=True, help="Upload the PEX files to Dagster Cloud."),
+    option(_UPLOAD, "--upload-pex", "--upload", "upload_pex", is_flag=True, help="Upload it to the registry."),
     option(
         _UPLOAD,
         "--check",

@@ -63,6 +63,12 @@ def _build_of(entry: Mapping[str, Any] | None, path: Path) -> ProjectBuild:
             detail=failed.get("what"),
             remedy=failed.get("remedy") or "Build it first, with `builder.deploy WORKSPACE OUT_DIR`",
         )
+    if "image" in entry:
+        raise LoadError(
+            "it was built as an image, which --built does not take",
+            where=Origin(path),
+            remedy="Leave out --built: what did not change is taken from the cache and from the registry",
+        )
     deps, source = _artefact(entry["deps"], path), _artefact(entry["source"], path)
     lock = deps.path.with_suffix(".pylock.toml")
     packages = TomlFile.load(lock).data.get("packages")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import os
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -23,17 +22,18 @@ from builder.verification.load import VERSIONED_STATE
 class Updater:
     """Has a deployment run what was uploaded.
 
+    :param base_image: that PEX files are to run on; empty for the standard one.
     :ivar deployment: its name; None until a branch deployment is there.
     """
 
-    def __init__(self, cloud: DagsterCloudClient, update: Update) -> None:
+    def __init__(self, cloud: DagsterCloudClient, update: Update, base_image: str) -> None:
         self._cloud = cloud
         self._destination = update.choice.destination
         self._wait = update.wait
         self._allow_empty = update.allow_empty
         self._snapshot_base = update.snapshot_base
         self._before: dict[str, Entry] = {}
-        self._image: str | None = None
+        self._image = base_image or None
         self._asked: str | None = None
         self.deployment: str | None = None
 
@@ -73,12 +73,13 @@ class Updater:
             return "added or updated"
         return "updated" if location in self._before else "added"
 
-    def prepare(self, names: Sequence[str]) -> None:
+    def prepare(self, names: Sequence[str]) -> str | None:
         """Check, before anything is built, that the deployment can be updated.
 
         :param names: of the full deployments.
 
-        Raises ContextError for a deployment that does not exist, CloudError for one that runs no PEX files.
+        Raises ContextError for a deployment that does not exist. Returns the deployment whose registry serves;
+        None if there is none.
         """
         base = None
         if isinstance(self._destination, FullDeployment):
@@ -87,15 +88,7 @@ class Updater:
         elif self._destination.base_deployment:
             base = _existing(self._destination.base_deployment, names, branches=False)
         self._asked = self.deployment or base or next(iter(names), None)
-        if self._asked and not self._cloud.takes_pex(self._asked):
-            raise CloudError(
-                f"the agents of `{self._asked}` run Docker images only, not PEX files",
-                remedy="Deploy with `dagster-cloud serverless deploy-docker`",
-            )
-        if image := os.environ.get("SERVERLESS_BASE_IMAGE", "").strip():
-            self._image = image
-        elif tag := os.environ.get("SERVERLESS_BASE_IMAGE_TAG", "").strip():
-            self._image = self._cloud.base_image(tag)
+        return self._asked
 
     def update(self, runs: Sequence[LocationRun], python_version: str) -> None:
         """Update the deployment with what was published, in one request; failures are recorded on locations."""
@@ -130,9 +123,9 @@ class Updater:
         documents = [
             location_document(
                 run.location,
-                pex_tag=run.build.pex_tag,
+                pex_tag=run.build.pex_tag if run.format == "pex" else None,
                 python_version=python_version,
-                image=self._image,
+                image=self._image if run.format == "pex" else run.reference,
                 git=self._destination.git,
                 states=states if run.states else None,
             )
@@ -205,7 +198,7 @@ class Updater:
         if self._wait is None or self.deployment is None or not updated:
             return
         started = time.monotonic()
-        expected = {name: run.build.pex_tag for name, run in updated.items() if run.build}
+        expected = {name: run.version for name, run in updated.items() if run.version}
 
         def settled(name: str, error: LoadError | None) -> None:
             run = updated[name]

@@ -40,8 +40,10 @@ class Verification:
     environment: Mapping[str, str]
 
 
-def verify(runs: Sequence[LocationRun], how: Verification, python_version: str, uploader: Uploader) -> None:
+def verify(runs: Sequence[LocationRun], how: Verification, python_version: str, uploader: Uploader | None) -> None:
     """Load all locations as the server will; one that does not load has an error from then on.
+
+    :param uploader: gives deps PEXes that were not built here; None if there are none.
 
     A location that this machine cannot run gets a warning, not an error: it may still load on the server.
     """
@@ -71,7 +73,7 @@ def verify(runs: Sequence[LocationRun], how: Verification, python_version: str, 
 
 
 def items_of(
-    runs: Sequence[LocationRun], python_version: str, uploader: Uploader, scratch: Path
+    runs: Sequence[LocationRun], python_version: str, uploader: Uploader | None, scratch: Path
 ) -> list[tuple[LocationRun, ToVerify]]:
     """The locations that were built, each with the files to load; `scratch` is for what has to be downloaded."""
     items = [(run, _item(run, run.build, python_version, uploader, scratch)) for run in runs if run.build]
@@ -79,9 +81,12 @@ def items_of(
 
 
 def _item(
-    run: LocationRun, build: ProjectBuild, python_version: str, uploader: Uploader, scratch: Path
+    run: LocationRun, build: ProjectBuild, python_version: str, uploader: Uploader | None, scratch: Path
 ) -> ToVerify | None:
     """What to load; None if the registry's deps PEX cannot be downloaded, which is the location's error then."""
+    if run.image:
+        path = run.image.layout.path
+        return to_verify(run.location, path, path, python_version)
     try:
         deps = _deps(build.deps, python_version, uploader, scratch)
     except BuilderError as error:
@@ -91,12 +96,14 @@ def _item(
     return to_verify(run.location, build.source.artefact.path, deps, python_version, deps_sha256=sha256)
 
 
-def _deps(deps: DepsBuild, python_version: str, uploader: Uploader, scratch: Path) -> Path:
+def _deps(deps: DepsBuild, python_version: str, uploader: Uploader | None, scratch: Path) -> Path:
     """Where the deps PEX is, downloaded if that is necessary."""
     if deps.artefact:
         return deps.artefact.path
     path = scratch / deps.name
     python = interpreter(python_version)
     if path.exists() or isinstance(python, NotVerified) or (deps.sha256 and kept_deps(deps.sha256, python)):
+        return path
+    if uploader is None:
         return path
     return uploader.fetch(deps, scratch)

@@ -6,6 +6,7 @@ its texts are used (`operations`).
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self
@@ -20,6 +21,7 @@ from builder.deployment.organization import Organization
 from builder.deployment.updating import reason, update_locations
 from builder.errors import CloudError, Notice
 from builder.publishing.pex_registry import NoUrl
+from builder.resolution.transport import Credentials
 from builder.system import http, process
 from builder.terminal.formatting import quoted
 
@@ -44,6 +46,22 @@ class Agents:
     def running(self) -> bool:
         """Whether any of them is."""
         return "RUNNING" in self.statuses
+
+
+@dataclass(frozen=True, slots=True)
+class ServerlessRegistry:
+    """The container registry of a serverless deployment.
+
+    :param url: such as `host/project/prefix`; None if there is none, or none yet.
+    :param credentials: a user and a password; None likewise.
+    :param is_harbor: it belongs to the platform that runs images only, no PEX files.
+    :param custom_base: images may be built upon others than Dagster's own.
+    """
+
+    url: str | None
+    credentials: Credentials | None
+    is_harbor: bool
+    custom_base: bool
 
 
 class DagsterCloudClient:
@@ -99,29 +117,37 @@ class DagsterCloudClient:
             )
         return [str(url) for url in urls]
 
+    def registry(self, deployment: str | None = None) -> ServerlessRegistry:
+        """The registry of a deployment, which says what its agents run.
+
+        A deployment can be moved from one platform to another and back: ask each time.
+        """
+        try:
+            data = self._graphql.execute(operations.GET_ECR_CREDS_QUERY, deployment=deployment)
+        except GraphQLErrors as error:
+            if error.lacks_field("registryIsHarbor", "registryAllowCustomBase"):
+                return ServerlessRegistry(None, None, is_harbor=False, custom_base=False)
+            raise
+        reply = data.get("serverless")
+        known: Mapping[str, object] = reply if isinstance(reply, dict) else {}
+        url = known.get("registryUrl")
+        return ServerlessRegistry(
+            url if url and isinstance(url, str) else None,
+            _credentials(known.get("awsAuthToken")),
+            is_harbor=bool(known.get("registryIsHarbor")),
+            custom_base=bool(known.get("registryAllowCustomBase")),
+        )
+
     def base_image(self, tag: str) -> str:
         """The name of the image that was uploaded to the organization's registry under a tag."""
-        registry = self._graphql.execute(operations.GET_ECR_CREDS_QUERY).get("serverless")
-        url = registry.get("registryUrl") if isinstance(registry, dict) else None
-        if not url or not isinstance(url, str):
+        url = self.registry().url
+        if url is None:
             raise CloudError(
                 f"Dagster Cloud (`{self.organization.host}`) names no registry that could hold the image `{tag}`",
                 remedy="Write the whole name of the image into SERVERLESS_BASE_IMAGE, and unset"
                 " SERVERLESS_BASE_IMAGE_TAG",
             )
         return f"{url}:{tag}"
-
-    def takes_pex(self, deployment: str) -> bool:
-        """Whether the agents of a deployment run PEX files; those with a Harbor registry do not."""
-        try:
-            registry = self._graphql.execute(operations.GET_ECR_CREDS_QUERY, deployment=deployment).get(
-                "serverless"
-            )
-        except GraphQLErrors as error:
-            if error.lacks_field("registryIsHarbor"):
-                return True
-            raise
-        return not (isinstance(registry, dict) and registry.get("registryIsHarbor"))
 
     def create_or_update_branch_deployment(
         self, branch: BranchDeployment, snapshot_base: SnapshotCondition | None = None
@@ -268,3 +294,12 @@ class DagsterCloudClient:
 
 def _mappings(value: object) -> list[dict[str, Any]]:
     return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
+
+
+def _credentials(token: object) -> Credentials | None:
+    """The user and the password in a token, which are joined by a colon and encoded by base64."""
+    try:
+        username, colon, password = base64.b64decode(str(token or ""), validate=True).decode().partition(":")
+    except ValueError:
+        return None
+    return Credentials(username, password) if colon else None

@@ -11,7 +11,7 @@ from builder.project.location import Location
 def location_document(
     location: Location,
     *,
-    pex_tag: str,
+    pex_tag: str | None,
     python_version: str,
     image: str | None,
     git: GitMetadata,
@@ -19,7 +19,7 @@ def location_document(
 ) -> dict[str, object]:
     """What adds or updates a location, as `dagster_cloud_cli.config_utils.get_location_document` makes it.
 
-    :param pex_tag: `files=deps-….pex:source-….pex`.
+    :param pex_tag: `files=deps-….pex:source-….pex`; None for a location that runs from an image alone.
     :param python_version: such as `3.11`; chooses the base image, so it is left out if there is an `image`.
     :param image: to run on instead of a standard base image, and instead of one that the settings name.
     :param git: where the code comes from; what is None is left out.
@@ -39,6 +39,9 @@ def location_document(
         document["image"] = image
     below = document.get("git")
     document["git"] = {**(below if isinstance(below, dict) else {}), **_git(git)}
+    if pex_tag is None:
+        document.pop("pex_metadata", None)
+        return document
     pex = {"pex_tag": pex_tag} if "image" in document else {"pex_tag": pex_tag, "python_version": python_version}
     below = document.get("pex_metadata")
     document["pex_metadata"] = {**(below if isinstance(below, dict) else {}), **pex}

@@ -33,6 +33,11 @@ class Entry:
     load_status: str | None
     error: ServerError | None
 
+    @property
+    def version(self) -> str | None:
+        """What was deployed last: a pex tag, or else an image."""
+        return self.pex_tag or self.image
+
 
 def read_entries(data: Mapping[str, Any]) -> dict[str, Entry]:
     """Read `workspace` and `workspaceOrError`, by location; raises UnknownOutcomeError for an unexpected shape."""

@@ -36,7 +36,7 @@ def wait_until_loaded(
 ) -> dict[str, LoadError | None]:
     """Wait until each location is loaded in the version that was deployed; returns why those failed that did.
 
-    :param expected: the pex tag of each location.
+    :param expected: the pex tag, or the image, of each location.
     :param timeout: in seconds, for all.
     :param loaded: called as each location settles, with its error if it failed.
 
@@ -44,8 +44,8 @@ def wait_until_loaded(
     """
     page = cloud.organization.page(deployment)
     waiting = [
-        _PendingLocation(name=name, pex_tag=tag, deployment=deployment, page=page)
-        for name, tag in expected.items()
+        _PendingLocation(name=name, version=version, deployment=deployment, page=page)
+        for name, version in expected.items()
     ]
     outcome: dict[str, LoadError | None] = {}
     deadline = time.monotonic() + timeout
@@ -114,7 +114,7 @@ class _PendingLocation:
     """
 
     name: str
-    pex_tag: str
+    version: str
     deployment: str
     page: str
     seen: bool = False
@@ -124,7 +124,7 @@ class _PendingLocation:
     def judge(self, entry: Entry | None) -> _Verdict | None:
         """What can be said now for good; None if it is to be waited for."""
         self.last = entry
-        if entry is None or entry.pex_tag != self.pex_tag:
+        if entry is None or entry.version != self.version:
             return self._replaced(entry)
         self.seen = True
         # Until the agent has reported, what shows as loaded is the version before, and so is an error.
@@ -180,7 +180,7 @@ def _timed_out(
     def give_up(watched: _PendingLocation) -> LoadError:
         return LoadError(
             f"the location `{watched.name}` was updated in `{deployment}`, but was not loaded within {timeout:.0f}"
-            f" seconds: {_state(watched.last, watched.pex_tag)}",
+            f" seconds: {_state(watched.last, watched.version)}",
             detail=agents,
             remedy=f"{advice} It may still load: look at {watched.page}, or wait longer with `--wait-timeout`;"
             " nothing was rolled back",
@@ -189,10 +189,10 @@ def _timed_out(
     return give_up
 
 
-def _state(entry: Entry | None, pex_tag: str) -> str:
+def _state(entry: Entry | None, version: str) -> str:
     if entry is None:
         return "the server does not show it"
-    if entry.pex_tag != pex_tag:
+    if entry.version != version:
         commit = f" of commit {entry.commit_hash}" if entry.commit_hash else ""
         return f"the server still shows another version{commit}"
     if entry.load_status == "LOADED":

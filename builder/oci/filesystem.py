@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
-import lzma
+import contextlib
+import gzip
 import posixpath
 import tarfile
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import IO, Final, cast
 
 from builder.errors import ImageError
 
+_GZIP: Final = b"\x1f\x8b"
 _WHITEOUT: Final = ".wh."
 _OPAQUE: Final = ".wh..wh..opq"
 _DEPTH: Final = 40
 """Links that lead from one to the next, as many as the kernel follows."""
+
+
+UNREADABLE: Final = (tarfile.TarError, EOFError, zlib.error, OSError)
+"""What reading a damaged layer raises."""
+
+
+@contextlib.contextmanager
+def open_layer(path: Path) -> Iterator[tarfile.TarFile]:
+    """A layer to be read once from its beginning to its end: a tar file, compressed by gzip or not at all.
+
+    `tarfile` itself reads only the first member of a gzip file with several, and says nothing.
+    """
+    with contextlib.ExitStack() as stack:
+        file = stack.enter_context(path.open("rb"))
+        compressed = file.read(2) == _GZIP
+        file.seek(0)
+        stream = cast("IO[bytes]", stack.enter_context(gzip.open(file))) if compressed else file
+        yield stack.enter_context(tarfile.open(fileobj=stream, mode="r|"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +97,7 @@ class Filesystem:
         """
         added: dict[str, Entry] = {}
         try:
-            with tarfile.open(path, "r|*") as archive:
+            with open_layer(path) as archive:
                 for member in archive:
                     name = posixpath.normpath(f"/{member.name}")
                     directory, base = posixpath.split(name)
@@ -87,7 +107,7 @@ class Filesystem:
                         self._remove(posixpath.join(directory, base.removeprefix(_WHITEOUT)), itself=True)
                     else:
                         added[name] = _entry(archive, member, (added, self.entries), wanted=wanted(name))
-        except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError) as error:
+        except UNREADABLE as error:
             raise ImageError(
                 f"a layer of `{of}` cannot be read: {error}",
                 remedy="Choose another base image: only layers compressed by gzip can be read, and this one is"

@@ -59,3 +59,14 @@ def read_reference(text: str) -> Reference:
             remedy="Write HOST/REPOSITORY:TAG or HOST/REPOSITORY@sha256:…, such as ghcr.io/acme/base:1.0",
         )
     return Reference(host.lower(), repository, version)
+
+
+def read_repository(text: str) -> tuple[str, str]:
+    """The host and the path of a repository, which have to be named both; raises UsageError for what is none."""
+    host, slash, path = text.strip().removeprefix("https://").rstrip("/").partition("/")
+    if not slash or not HOST.fullmatch(host) or not REPOSITORY.fullmatch(path):
+        raise UsageError(
+            f"`{text}` is not the name of a repository in a registry",
+            remedy="Write HOST/REPOSITORY in lower case and without a tag, such as ghcr.io/acme/etl",
+        )
+    return host.lower(), path

@@ -22,8 +22,8 @@ from builder.resolution.pythons import find_python
 from builder.system import process, storage
 from builder.verification.compatibility import pex_info
 from builder.verification.load import server_environment
-from builder.verification.unpack import Unpacked, unpack_both
-from builder.verification.verify import ToVerify
+from builder.verification.unpack import Unpacked
+from builder.verification.verify import ToVerify, unpack_item
 
 START_SECONDS: Final = 120.0
 """How long a server may take to start."""
@@ -119,8 +119,7 @@ def make_ready(item: ToVerify, directory: Path) -> Ready:
     Raises LoadError if they cannot be unpacked, TargetError if there is no Python for them.
     """
     python = find_python(item.python_version)
-    sha256 = item.deps_sha256 or storage.sha256_of(item.deps)
-    return Ready(item, python, *unpack_both(item.source, directory, item.deps, sha256, python))
+    return Ready(item, python, *unpack_item(item, directory, python))
 
 
 def versions(ready: Ready) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Warnings about lifecycle scripts, which only Dagster Cloud's Docker builds run."""
+"""Scripts that Dagster Cloud's Docker builds run, and that nothing here can run."""
 
 from __future__ import annotations
 
@@ -11,8 +11,13 @@ from builder.errors import Notice, Origin
 _SCRIPTS: Final = ("dagster_cloud_pre_install.sh", "dagster_cloud_post_install.sh")
 
 
+def lifecycle_scripts(directories: Iterable[Path]) -> tuple[Path, ...]:
+    """The scripts in these directories; each directory is looked at once."""
+    paths = (directory / name for directory in dict.fromkeys(directories) for name in _SCRIPTS)
+    return tuple(path for path in paths if path.is_file())
+
+
 def lifecycle_notices(directories: Iterable[Path]) -> tuple[Notice, ...]:
-    """What to say of the scripts in these directories; each directory is looked at once."""
-    scripts = (directory / name for directory in dict.fromkeys(directories) for name in _SCRIPTS)
+    """What to say of the scripts in these directories, of which PEX files are built."""
     text = "this script is not run: a PEX build installs nothing on the server and runs no scripts of the project"
-    return tuple(Notice(text, Origin(path)) for path in scripts if path.is_file())
+    return tuple(Notice(text, Origin(path)) for path in lifecycle_scripts(directories))

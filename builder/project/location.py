@@ -79,8 +79,10 @@ class Workspace:
     locations: tuple[Location, ...]
     notices: tuple[Notice, ...] = ()
 
-    def select(self, names: Sequence[str]) -> Workspace:
+    def select(self, names: Sequence[str], *, images: bool = False) -> Workspace:
         """Only the locations of these names; without names, all that run from PEX files.
+
+        :param images: those that run from images of their own registry are built too.
 
         Raises UsageError for an unknown name, ProjectError if nothing is left to build, or nothing that can be.
         """
@@ -94,14 +96,15 @@ class Workspace:
         chosen = tuple(
             location
             for location in self.locations
-            if (location.name in names if names else location.registry is None)
+            if (location.name in names if names else images or location.registry is None)
         )
         if not chosen:
             raise ProjectError(
-                f"nothing is left to build: every location in `{self.path}` runs from a Docker image, since it has"
-                " a `registry`",
+                f"nothing is left to build: every location in `{self.path}` runs from an image, since it has a"
+                " `registry`",
                 where=self.locations[0].origin,
-                remedy=f"Name those to build as PEX files, such as --location '{self.locations[0].name}'",
+                remedy="Build their images, with --format auto, or name those to build as PEX files, such as"
+                f" --location '{self.locations[0].name}'",
             )
         problems = [location.problem for location in chosen if location.problem]
         if len(problems) == len(chosen):

@@ -74,6 +74,18 @@ def target_options(command: Callable[_P, _R]) -> Callable[_P, _R]:
     )(command)
 
 
+def base_image_option(command: click.decorators.FC) -> click.decorators.FC:
+    """Give a command the option `--base-image`."""
+    return option(
+        _TARGET,
+        "--base-image",
+        metavar="IMAGE",
+        envvar="SERVERLESS_BASE_IMAGE",
+        default_text="$SERVERLESS_BASE_IMAGE or python:X.Y-slim",
+        help="What images are built upon.",
+    )(command)
+
+
 def wanted_options(command: Callable[_P, _R]) -> Callable[_P, _R]:
     """Give a command the options `--extra` and `--group`."""
     command = option(

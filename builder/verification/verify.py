@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -30,6 +29,7 @@ from builder.verification.load import (
     State,
 )
 from builder.verification.unpack import Unpacked, kept_deps, prune, skeleton, unpack_both
+from builder.verification.unpack_image import read_image_files, unpack_image, unpacked_image_deps
 from builder.verification.venv import copy_skeleton
 
 DEFAULT_TIMEOUT: Final = 120.0
@@ -41,7 +41,7 @@ _BYTES_PER_LOCATION: Final = 1 << 30
 _SHOWN_FRAMES: Final = 3
 """Calls that are shown where none is the user's."""
 
-_ROOT: Final = "working_directory/root/"
+_ROOT: Final = "working_directory/root"
 _LOCAL_STATES: Final = ".local_defs_state"
 
 
@@ -50,12 +50,14 @@ class ToVerify:
     """A built location.
 
     :param name: of the location.
+    :param source: the source PEX, or the layout of an image, which is `deps` too then.
     :param deps: the deps PEX; need not exist if it was unpacked on this machine before.
     :param deps_sha256: of that file; None to compute it.
     :param python_version: of the target, such as `"3.11"`.
     :param directory: the build directory, None if it is not on this machine; for hints only, as are the next two.
     :param project: the directory of the manifest.
     :param declared: where the location is declared.
+    :param is_image: it is an image, not PEX files.
     """
 
     name: str
@@ -67,6 +69,7 @@ class ToVerify:
     directory: Path | None = None
     project: Path | None = None
     declared: Origin | None = None
+    is_image: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +95,10 @@ class StateMissingError(LoadError):
 def to_verify(
     location: Location, source: Path, deps: Path, python_version: str, *, deps_sha256: str | None = None
 ) -> ToVerify:
-    """A location of a workspace with the PEX files that were built for it."""
+    """A location of a workspace with the PEX files that were built for it.
+
+    :param source: the source PEX, or the layout of the image that was built for it, which is `deps` too then.
+    """
     attribute, directory = (location.settings.get(key) for key in ("attribute", "working_directory"))
     return ToVerify(
         location.name,
@@ -107,6 +113,7 @@ def to_verify(
         deps_sha256,
         *location.tree,
         location.origin,
+        is_image=source == deps,
     )
 
 
@@ -210,15 +217,14 @@ class Verifier:
         return outcome
 
     def _verify(self, item: ToVerify) -> VerifyResult:
-        place = _deps(item)
-        if isinstance(place, NotVerified):
-            return place
-        sha256, python = place
+        python = _fit_python(item)
+        if isinstance(python, NotVerified):
+            return python
         future = self._prepared.pop(item.name, None)
         prepared = future.result() if future else None
         with storage.scratch_directory() as scratch:
             directory = prepared.source.venv if prepared else scratch / "source"
-            source, deps = unpack_both(item.source, directory, item.deps, sha256, python)
+            source, deps = unpack_item(item, directory, python)
             if prepared and prepared.deps != deps.venv:
                 prepared.loading.discard()
                 prepared = None
@@ -249,13 +255,12 @@ def refresh_states(
     Returns what was refreshed, and the files of local states, by their names in the source PEX. Raises LoadError
     if the code fails, or cannot run on this machine.
     """
-    place = _deps(item)
-    if isinstance(place, NotVerified):
-        raise LoadError(f"its state cannot be refreshed here: {place.reason}", remedy=place.remedy)
-    sha256, python = place
+    python = _fit_python(item)
+    if isinstance(python, NotVerified):
+        raise LoadError(f"its state cannot be refreshed here: {python.reason}", remedy=python.remedy)
     environment = {"DAGSTER_CLOUD_LOCATION_NAME": item.name, **environment}
     with storage.scratch_directory() as scratch:
-        source, deps = unpack_both(item.source, scratch / "source", item.deps, sha256, python)
+        source, deps = unpack_item(item, scratch / "source", python)
         room = storage.make_directory(scratch / "room")
         loading = Loading(item.name, source, deps, scratch=room, environment=environment)
         result = loading.finish(item.code, timeout, refresh=states)
@@ -288,7 +293,7 @@ def _context(item: ToVerify, source: Unpacked, deps: Unpacked, environment: Mapp
         directory=item.directory,
         project=item.project,
         declared=item.declared,
-        packed=_packed(item.source),
+        packed=_packed(source),
         source=source.site_packages,
         deps=deps.site_packages,
         variables=frozenset(os.environ) - frozenset(process.clean_environment()) - given,
@@ -304,22 +309,37 @@ class _Prepared:
     loading: Loading
 
 
-def _deps(item: ToVerify) -> tuple[str, Path] | NotVerified:
-    """The sha256 of the deps PEX and the interpreter to load it with."""
+def unpack_item(item: ToVerify, directory: Path, python: Path) -> tuple[Unpacked, Unpacked]:
+    """The code, unpacked into a directory that is made, and the dependencies of a built location.
+
+    Raises LoadError if they cannot be unpacked.
+    """
+    if item.is_image:
+        return unpack_image(read_image_files(item.source), directory, python)
+    sha256 = item.deps_sha256 or storage.sha256_of(item.deps)
+    return unpack_both(item.source, directory, item.deps, sha256, python)
+
+
+def _fit_python(item: ToVerify) -> Path | NotVerified:
+    """The interpreter to load a location with, or why this machine cannot."""
     python = interpreter(item.python_version)
     if isinstance(python, NotVerified):
         return python
+    if item.is_image:
+        deps = unpacked_image_deps(read_image_files(item.source), python)
+        return unfit(deps.venv, item.python_version) or python
     present = item.deps.is_file()
     sha256 = item.deps_sha256 or (storage.sha256_of(item.deps) if present else "")
     place = item.deps if present else kept_deps(sha256, python)
     if place is None:
         return NotVerified(f"the deps PEX `{item.deps.name}` is not on this machine", "Build it here")
-    return unfit(place, item.python_version) or (sha256, python)
+    return unfit(place, item.python_version) or python
 
 
-def _packed(source: Path) -> frozenset[str]:
-    with zipfile.ZipFile(source) as archive:
-        return frozenset(name.removeprefix(_ROOT) for name in archive.namelist() if name.startswith(_ROOT))
+def _packed(source: Unpacked) -> frozenset[str]:
+    """The names of the project's files."""
+    root = source.site_packages / _ROOT
+    return frozenset(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
 
 
 def _failure(result: Raised | Died, context: FailureContext, timeout: float) -> LoadError:

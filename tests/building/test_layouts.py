@@ -72,17 +72,17 @@ def test_settings_above_a_build_directory_hold_for_its_files(place: Workshop) ->
 
 def test_a_location_with_a_registry_is_skipped_and_built_when_asked_for(place: Workshop) -> None:
     root = put(place, "workspace-docker-locations")
-    ran = place.run("deploy", root, place.out).succeeded()
+    ran = place.run("deploy", root, place.out, "--format", "pex").succeeded()
     assert list(built(place)) == ["pex"]
     assert "skipped location `Docker Image`" in ran.stderr
     assert "--location 'Docker Image'" in ran.stderr
-    ran = place.run("deploy", root, place.out, "--location", "Docker Image").succeeded()
+    ran = place.run("deploy", root, place.out, "--format", "pex", "--location", "Docker Image").succeeded()
     assert list(built(place)) == ["Docker Image"]
     assert "skipped" not in ran.stderr
 
 
 def test_nothing_left_to_build_is_an_error(place: Workshop) -> None:
-    error = place.run("deploy", put(place, "dg-workspace"), place.out).failed()
+    error = place.run("deploy", put(place, "dg-workspace"), place.out, "--format", "pex").failed()
     assert "nothing is left to build" in error
     assert "--location 'data-eng'" in error
     assert place.artefacts() == []
@@ -108,7 +108,7 @@ def test_a_project_of_dg_is_built_from_its_directory_or_its_file(place: Workshop
 
 def test_a_location_of_a_dg_workspace(place: Workshop) -> None:
     root = put(place, "dg-workspace")
-    place.run("deploy", root, place.out, "--location", "Machine Learning").succeeded()
+    place.run("deploy", root, place.out, "--format", "pex", "--location", "Machine Learning").succeeded()
     assert {f"{ROOT}ml/src/ml/definitions.py", f"{ROOT}data-eng/pyproject.toml"} <= packed(
         place, built(place)["Machine Learning"]
     )

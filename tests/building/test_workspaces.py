@@ -162,7 +162,7 @@ def test_without_a_build_directory_it_is_that_of_the_workspace_file(place: Works
     project = place.project()
     workspace = project / "dagster_cloud.yaml"
     workspace.write_text(f"locations:\n  - location_name: a\n    {SOURCE}\n{build}")
-    place.run("deploy", workspace, place.out, "--location", "a").succeeded()
+    place.run("deploy", workspace, place.out, "--location", "a", "--format", "pex").succeeded()
     (location,) = report(place)
     assert location["directory"] == str(project)
 

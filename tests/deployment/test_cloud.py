@@ -515,7 +515,10 @@ def test_agents_on_harbor_take_no_pex_files(
 ) -> None:
     server.api.registry_is_harbor = harbor
 
-    assert cloud.takes_pex("prod") is not harbor
+    registry = cloud.registry("prod")
+
+    assert registry.is_harbor is harbor
+    assert registry.credentials == ("AWS", "the-password-of-the-registry")
 
 
 COMMIT = Commit(

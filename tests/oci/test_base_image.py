@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import io
-import tarfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -17,21 +15,8 @@ from builder.oci.reference import Reference, read_reference
 from builder.resolution.target import serverless_target
 from builder.resolution.transport import Credentials
 from builder.system import http
+from tests.support.base_images import GLIBC, SLIM, layer, put
 from tests.support.faulty_registry import PASSWORD, USER, Corrupt, FaultyRegistry, serving_faulty_registry
-
-GLIBC = b"\x7fELF GNU C Library (Debian GLIBC 2.36-9) stable release version 2.36.\n"
-SLIM: Mapping[str, bytes | str] = {
-    "usr/local/bin/python3.11": b"\x7fELF",
-    "usr/local/bin/python3": "python3.11",
-    "usr/local/bin/python": "python3",
-    "lib": "usr/lib",
-    "usr/lib/x86_64-linux-gnu/libc.so.6": GLIBC,
-    "etc/passwd": b"root:x:0:0:root:/root:/bin/sh\n",
-    "usr/local/lib/python3.11/site-packages/pip/__init__.py": b"",
-    "usr/local/lib/python3.11/site-packages/pip-24.0.dist-info/RECORD": b"pip/__init__.py,,\n../../../bin/pip,,\n",
-    "usr/local/bin/pip": b"#!\n",
-}
-"""What python:3.11-slim has: files, and symbolic links as texts."""
 
 
 @pytest.fixture
@@ -40,49 +25,6 @@ def registry(empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fau
     monkeypatch.setattr(http, "PAUSE", 0.01)
     with serving_faulty_registry() as served:
         yield served
-
-
-def layer(files: Mapping[str, bytes | str], *, compressed: bool = True) -> bytes:
-    stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w") as archive:
-        for name, content in files.items():
-            info = tarfile.TarInfo(name)
-            if isinstance(content, str):
-                info.type, info.linkname = tarfile.SYMTYPE, content
-                archive.addfile(info)
-            else:
-                info.size = len(content)
-                archive.addfile(info, io.BytesIO(content))
-    return gzip.compress(stream.getvalue(), mtime=0) if compressed else stream.getvalue()
-
-
-def put(
-    registry: FaultyRegistry,
-    *layers: bytes,
-    tag: str = "3.11-slim",
-    architecture: str = "amd64",
-    media_type: str = OCI.layer,
-    config: Mapping[str, object] | None = None,
-) -> str:
-    """Put an image into the repository `library/python`; returns its digest."""
-    blobs = registry.blobs.setdefault("library/python", {})
-    document = {
-        "architecture": architecture,
-        "os": "linux",
-        "config": config or {"Env": ["PATH=/usr/local/bin:/usr/bin"]},
-        "rootfs": {"type": "layers", "diff_ids": [digest_of(each) for each in layers]},
-    }
-    content = canonical(document)
-    entries = []
-    for each in (content, *layers):
-        blobs[digest_of(each)] = each
-        entries.append({"mediaType": media_type, "digest": digest_of(each), "size": len(each)})
-    manifest = canonical(
-        {"schemaVersion": 2, "mediaType": OCI.manifest, "config": entries[0], "layers": entries[1:]}
-    )
-    known = registry.manifests.setdefault("library/python", {})
-    known[tag] = known[digest_of(manifest)] = (manifest, OCI.manifest)
-    return digest_of(manifest)
 
 
 def put_index(registry: FaultyRegistry, digests: Mapping[str, str], *, media_type: str = INDEX) -> None:
@@ -216,6 +158,15 @@ def test_a_layer_compressed_by_zstd_is_told(registry: FaultyRegistry) -> None:
     put(registry, b"\x28\xb5\x2f\xfd", media_type="application/vnd.oci.image.layer.v1.tar+zstd")
     with pytest.raises(ImageError, match="tar\\+zstd"):
         fetch(registry)
+
+
+def test_a_layer_of_several_gzip_members_is_read_to_its_end(registry: FaultyRegistry) -> None:
+    content = layer(SLIM, compressed=False)
+    members = [gzip.compress(content[start : start + 1000], mtime=0) for start in range(0, len(content), 1000)]
+    put(registry, b"".join(members))
+    python = fetch(registry).python
+    assert python is not None
+    assert python.glibc == "2.36"
 
 
 def test_a_layer_without_compression_is_read(registry: FaultyRegistry) -> None:

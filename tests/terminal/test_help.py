@@ -26,7 +26,7 @@ from tests.support.programs import REPOSITORY
 MODULES = sorted(
     path.stem for path in (REPOSITORY / "builder").glob("[a-z]*.py") if "run_command(main, " in path.read_text()
 )
-LONGEST = {"builder.deploy": 62}
+LONGEST = {"builder.deploy": 65}
 NOTHING = (None, (), click.Option(["--x"]).default)
 """What the parser has for an argument that is not there."""
 
@@ -54,7 +54,7 @@ class Documented:
 
     def text_of(self, option: click.Option) -> str:
         """What help says of an option, on one line."""
-        pattern = rf"^  {re.escape(option.opts[0])}(?=[ \n]).*\n(?:^ {{6,}}.*\n)*"
+        pattern = rf"^  {re.escape(option.opts[0])}(?=[ ,\n]).*\n(?:^ {{6,}}.*\n)*"
         (found,) = re.findall(pattern, self.help() + "\n", re.MULTILINE)
         return " ".join(found.split())
 

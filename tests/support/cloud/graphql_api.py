@@ -92,6 +92,9 @@ class Api:
 
     def __init__(self, organization: Organization, plan: faults.FaultPlan, sign: UrlSigner) -> None:
         self.registry_is_harbor = False
+        self.registry_url: str | None = REGISTRY_URL
+        self.registry_token: str | None = REGISTRY_TOKEN
+        self.registry_allows_custom_base = True
         self._organization = organization
         self._plan = plan
         self._sign = sign
@@ -204,10 +207,10 @@ class Api:
     def _serverless(self) -> dict[str, Any]:
         return {
             "awsRegion": "us-west-2",
-            "awsAuthToken": REGISTRY_TOKEN,
-            "registryAllowCustomBase": True,
+            "awsAuthToken": self.registry_token,
+            "registryAllowCustomBase": self.registry_allows_custom_base,
             "registryIsHarbor": self.registry_is_harbor,
-            "registryUrl": REGISTRY_URL,
+            "registryUrl": self.registry_url,
         }
 
     def _agents(self) -> list[dict[str, Any]]:

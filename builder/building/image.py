@@ -1,0 +1,325 @@
+"""Building images: what a base image and a project become, without a container engine."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from builder import __version__
+from builder.assembly.image_deps import LAYER_VERSION, Layer, dependency_layers, kept_layer
+from builder.assembly.image_files import Scheme
+from builder.assembly.image_layer import LayerWriter
+from builder.assembly.image_source import APP, ImageUser, plain_user, removals, source_layer, user_of_base
+from builder.assembly.sbom import sbom
+from builder.assembly.source_tree import ROOT
+from builder.assembly.wheels import WheelFile
+from builder.building.steps import (
+    DepsBuild,
+    SourceBuild,
+    rarely_needed,
+    select_source,
+    show_selection_notices,
+    write_file,
+    write_lock,
+)
+from builder.building.workspace import ProjectBuild
+from builder.errors import Origin, ProjectError
+from builder.oci.base_image import MACHINES, BaseImage, fetch_base_image, fit
+from builder.oci.image import ImageLayer, PlatformImage, Running, write_image
+from builder.oci.layout import Layout
+from builder.oci.reference import REPOSITORY, read_reference
+from builder.project.lifecycle import lifecycle_scripts
+from builder.project.location import Location, SourceTree
+from builder.project.requirements import Requirements
+from builder.resolution.backend import LocalPackages
+from builder.resolution.lock import Lock
+from builder.resolution.lock_warnings import importing_setuptools
+from builder.resolution.sdists import fetch_wheels
+from builder.resolution.target import Target
+from builder.resolution.transport import Credentials
+from builder.system.storage import Artefact
+from builder.terminal.console import console
+
+BASE: Final = "public.ecr.aws/docker/library/python:{version}-slim"
+"""The image that Dagster's own tools build upon."""
+
+_COMMAND: Final = ("dagster", "api", "grpc")
+_LABEL: Final = "org.opencontainers.image."
+_LONGEST_NAME: Final = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Foundation:
+    """A base image, and how what is built upon it for a target is laid out."""
+
+    target: Target
+    base: BaseImage
+    scheme: Scheme
+    user: ImageUser
+    distributions: Mapping[str, Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltImage:
+    """The image of a location, as a layout on disk.
+
+    :param name: of the location, as a repository can have it.
+    :param layers: those upon the base image.
+    :param base: the name of the base image.
+    """
+
+    name: str
+    layout: Layout
+    layers: tuple[ImageLayer, ...]
+    base: str
+
+    @property
+    def digest(self) -> str:
+        """Of its manifest, or of the index of several."""
+        return self.layout.image.digest
+
+    @property
+    def size(self) -> int:
+        """Bytes of the layers upon the base image."""
+        return sum(layer.size for layer in self.layers)
+
+
+def lay_foundation(
+    base: str, target: Target, *, own_registry: bool, logins: Mapping[str, Credentials]
+) -> Foundation:
+    """Have a base image here, and see that it can run what is made for the target.
+
+    :param base: its name; empty for the default one of the target's Python.
+    :param own_registry: the image is for agents of the user's own: it runs without privileges, unless the base
+        says otherwise. The serverless platform gets the user of its own images, which is root.
+    :param logins: to registries, by host.
+
+    Raises UsageError, PublishError, ImageError or TargetError.
+    """
+    reference = read_reference(base or BASE.format(version=target.python_version))
+    with console.step(f"base image {reference}"), console.progress(f"fetching {reference}", None) as progress:
+        image = fetch_base_image(
+            reference,
+            image_platform(target),
+            credentials=logins.get(reference.host),
+            arrived=progress.update,
+        )
+        python = fit(image, target)
+    named = (image.config.get("config") or {}).get("User") or ""
+    return Foundation(
+        target=target,
+        base=image,
+        scheme=Scheme(
+            python=python.python,
+            python_version=python.version,
+            site_packages=python.site_packages,
+            scripts=python.scripts,
+            prefix=python.prefix,
+        ),
+        user=user_of_base(named, python.passwd)
+        if named or not own_registry
+        else plain_user(python.passwd, python.group),
+        distributions=python.distributions,
+    )
+
+
+def image_platform(target: Target) -> str:
+    """The platform of the image for a target, such as `linux/amd64`."""
+    machine = target.markers["platform_machine"]
+    return f"linux/{next((name for name, known in MACHINES.items() if known == machine), machine)}"
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePacking:
+    """The layers of an image; see `builder.building.workspace.Packing`.
+
+    :param scratch: where source layers are written.
+    """
+
+    foundation: Foundation
+    out_dir: Path
+    scratch: Path
+
+    @property
+    def target(self) -> Target:
+        """See `Packing`."""
+        return self.foundation.target
+
+    def identity(self, lock: Lock) -> str:
+        """See `Packing`."""
+        return lock.identity(f"image {LAYER_VERSION}")
+
+    def deps(self, lock: Lock, requirements: Requirements, about: str) -> DepsBuild:
+        """See `Packing`."""
+        with (
+            console.step(f"{about}fetched {len(lock.distributions)} wheels") as fetching,
+            console.progress(f"{about}fetching", lock.size) as progress,
+        ):
+            files = fetch_wheels(lock, progress.update, lambda what: console.progress(f"{about}{what}", None))
+        identity = self.identity(lock)
+        with console.step(f"{about}assembled") as assembling, console.progress(f"{about}assembling", None):
+            wheels = [WheelFile(file.path, file.sha256) for file in files.values()]
+            made = dependency_layers(wheels, self.foundation.scheme)
+            total = sum(layer.content.size for layer in made.layers)
+            place = Artefact(self.out_dir / f"deps-{identity}", total, "", identity)
+            written = place.path.with_suffix(".cdx.json")
+            write_file(written, sbom(lock, made.distributions, place))
+            assembling.title = f"{about}assembled {len(made.layers)} dependency layers"
+        console.notices([*importing_setuptools(lock, files), *made.notices])
+        console.notices(rarely_needed(lock, made.distributions, requirements))
+        return DepsBuild(
+            name=place.name,
+            size=place.size,
+            sha256=None,
+            identity=identity,
+            artefact=None,
+            lock=write_lock(lock, place.path),
+            versions=lock.versions,
+            dagster_version=lock.version_of("dagster") or "",
+            seconds={"fetch": fetching.seconds, "assemble": assembling.seconds},
+            distributions=made.distributions,
+            sbom=written,
+            layers=made.layers,
+        )
+
+    def source(
+        self, tree: SourceTree, packages: Sequence[Path], own: LocalPackages, include: Sequence[str], about: str
+    ) -> SourceBuild:
+        """See `Packing`. Raises ProjectError for scripts that only a Docker build can run."""
+        _refuse_scripts(tree)
+        with console.step(f"{about}packed the source layer") as step, console.progress(f"{about}packing", None):
+            with ThreadPoolExecutor() as pool:
+                wheels = list(pool.map(own.wheel, packages))
+            source = select_source(tree, self.out_dir, include)
+            key = hashlib.sha256(repr(tree).encode()).hexdigest()[:16]
+            made = source_layer(
+                source.inside,
+                wheels,
+                source.others,
+                scheme=self.foundation.scheme,
+                user=self.foundation.user,
+                out_dir=self.scratch / key,
+            )
+        show_selection_notices(source, made.notices)
+        files = sum(len(selection.files) for selection in source.selections)
+        content = made.layer.content
+        digest = content.digest.removeprefix("sha256:")
+        return SourceBuild(
+            artefact=Artefact(made.layer.path, content.size, digest, digest),
+            files=files,
+            packages=tuple(packages),
+            seconds={"source": step.seconds},
+            contents=made.files,
+            layer=made.layer,
+            installed=tuple(WheelFile(wheel, "").project for wheel in wheels),
+        )
+
+    def place(self, name: str) -> str:
+        """See `Packing`."""
+        site_packages = self.foundation.scheme.site_packages[1:]
+        for place, root in ((f"{site_packages}/", ""), (f"{APP[1:]}/", f"{ROOT}/")):
+            if name.startswith(place):
+                return f"{root}{name.removeprefix(place)}"
+        return name
+
+    def warm_up(self) -> None:
+        """See `Packing`."""
+
+
+def write_location_image(
+    location: Location,
+    builds: Sequence[tuple[Foundation, ProjectBuild]],
+    out_dir: Path,
+    labels: Mapping[str, str],
+) -> BuiltImage:
+    """Write the image of a location to `OUT_DIR/image-NAME`.
+
+    :param builds: what was built for each platform, upon what.
+    :param labels: what else is known of the image, such as the commit.
+    """
+    name = image_name(location.name)
+    layers: dict[str, ImageLayer] = {}
+    images = []
+    for foundation, build in builds:
+        own = [_image_layer(layer) for layer in _layers(foundation, build)]
+        layers |= {layer.digest: layer for layer in own}
+        images.append(PlatformImage(foundation.base, own, _running(location, foundation, build, labels)))
+    layout = write_image(out_dir / f"image-{name}", name, images, "latest")
+    return BuiltImage(name, layout, tuple(layers.values()), str(builds[0][0].base.reference))
+
+
+def image_name(location: str) -> str:
+    """The name of a location as a repository can have it: lower case, without blanks and signs.
+
+    One that has to be changed gets a part of its hash, so that no two locations have one name.
+    """
+    if REPOSITORY.fullmatch(location) and "/" not in location and len(location) <= _LONGEST_NAME:
+        return location
+    plain = re.sub(r"[^a-z0-9]+", "-", location.lower()).strip("-")[:_LONGEST_NAME].strip("-")
+    mark = hashlib.sha256(location.encode()).hexdigest()[:8]
+    return f"{plain}-{mark}" if plain else mark
+
+
+def _layers(foundation: Foundation, build: ProjectBuild) -> list[Layer]:
+    replaced = [*build.deps.versions, *build.source.installed]
+    removed = removals(foundation.distributions, replaced)
+    first = [_removal_layer(removed)] if removed else []
+    return [*first, *build.deps.layers, *([build.source.layer] if build.source.layer else [])]
+
+
+def _removal_layer(paths: Sequence[str]) -> Layer:
+    """A layer that takes out of the base image what other versions replace."""
+    key = hashlib.sha256("\0".join(("removals", LAYER_VERSION, *paths)).encode()).hexdigest()
+
+    def write(writer: LayerWriter) -> None:
+        for path in paths:
+            writer.remove(path[1:])
+
+    return kept_layer(key, "replaced distributions of the base image", write)
+
+
+def _image_layer(layer: Layer) -> ImageLayer:
+    content = layer.content
+    return ImageLayer(
+        path=layer.path,
+        digest=content.digest,
+        size=content.size,
+        diff_id=content.diff_id,
+        title=layer.title,
+    )
+
+
+def _running(
+    location: Location, foundation: Foundation, build: ProjectBuild, labels: Mapping[str, str]
+) -> Running:
+    user, base = foundation.user, foundation.base
+    return Running(
+        user=user.name,
+        working_directory=APP,
+        command=_COMMAND,
+        variables={"HOME": user.home} if user.home else {},
+        labels={
+            f"{_LABEL}title": location.name,
+            f"{_LABEL}base.name": str(base.reference),
+            f"{_LABEL}base.digest": base.digest,
+            "builder.version": __version__,
+            "builder.python-version": foundation.target.python_version,
+            **({"builder.dagster-version": build.deps.dagster_version} if build.deps.dagster_version else {}),
+            **labels,
+        },
+    )
+
+
+def _refuse_scripts(tree: SourceTree) -> None:
+    for script in lifecycle_scripts(tree):
+        raise ProjectError(
+            f"`{script.name}` cannot be run: an image is put together here, no container of it is started",
+            where=Origin(script),
+            remedy="Do what it does in a base image of your own, and give that with --base-image; or remove it,"
+            " and declare what it installs as a requirement",
+        )

@@ -1,0 +1,106 @@
+"""Bringing images into container registries: that of the deployment, or of the locations' own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from builder.building.image import BuiltImage
+from builder.delivery.location_run import LocationRun, run_or_mark_failed
+from builder.deployment.cloud import ServerlessRegistry
+from builder.errors import CloudError
+from builder.oci.credentials import stored_credentials
+from builder.oci.layout import read_descriptor
+from builder.oci.pushing import push_layout
+from builder.oci.reference import Reference, read_repository
+from builder.oci.registry import Registry
+from builder.publishing.pex_registry import Published
+from builder.resolution.transport import Credentials
+from builder.terminal.console import console
+from builder.terminal.formatting import size
+
+_SHORT = 12
+
+
+class ImageUploader:
+    """Brings images into their registries.
+
+    :param serverless: the deployment's; None if no location needs it.
+    :param timeout: seconds that each layer may take in all.
+    """
+
+    def __init__(self, serverless: ServerlessRegistry | None, timeout: float) -> None:
+        self._serverless = serverless
+        self._timeout = timeout
+        self._holders: dict[tuple[str, str], str] = {}
+
+    def check(self, runs: Sequence[LocationRun]) -> None:
+        """Raise CloudError or UsageError, before anything is built, if an image could not be brought anywhere."""
+        for run in runs:
+            self._place(run)
+
+    def publish(self, runs: Sequence[LocationRun]) -> None:
+        """Push the images of locations, one after the other; a failure is that of its location.
+
+        What one image has pushed, the next takes over from its repository.
+        """
+        for run in runs:
+            if image := run.image:
+                run_or_mark_failed([run], lambda: self._publish(run, image), None)  # noqa: B023
+
+    def _publish(self, run: LocationRun, image: BuiltImage) -> None:
+        started = time.monotonic()
+        reference, credentials = self._place(run, image)
+        sources = {
+            blob: repository for (host, blob), repository in self._holders.items() if host == reference.host
+        }
+        with (
+            console.progress(f"pushing the image of {run.name}", image.size) as progress,
+            Registry(
+                reference.host,
+                reference.repository,
+                credentials,
+                sources=sorted(set(sources.values())),
+                timeout=self._timeout,
+            ) as registry,
+        ):
+            pushed = push_layout(
+                registry, image.layout, [reference.version], sources=sources, told=progress.update
+            )
+        self._note(image, reference)
+        seconds = time.monotonic() - started
+        sent = sum(pushed.sent.values())
+        console.done(f"pushed {reference.name}@{pushed.digest[: 7 + _SHORT]}: {size(sent)} sent", seconds)
+        for layer in image.layers:
+            was_sent = layer.digest in pushed.sent
+            run.published[layer.digest] = Published(layer.digest, layer.size, was_sent, seconds)
+        run.reference = f"{reference.name}@{pushed.digest}"
+
+    def _note(self, image: BuiltImage, reference: Reference) -> None:
+        """Keep in mind which repository has which blobs."""
+        for manifest in image.layout.manifests():
+            for entry in image.layout.document(manifest)["layers"]:
+                blob = read_descriptor(entry).digest
+                self._holders.setdefault((reference.host, blob), reference.repository)
+
+    def _place(self, run: LocationRun, image: BuiltImage | None = None) -> tuple[Reference, Credentials | None]:
+        """Where the image of a location goes, and the login there.
+
+        The tag only keeps the registry from clearing the image away; Dagster Cloud is told the digest.
+        """
+        mark = image.digest.removeprefix("sha256:")[:_SHORT] if image else "none"
+        name = image.name if image else "none"
+        if run.location.registry is not None:
+            host, repository = read_repository(run.location.registry)
+            return Reference(host, repository, f"{name}-{mark}"), stored_credentials(host, repository)
+        known = self._serverless
+        if known is None or known.url is None or known.credentials is None:
+            raise CloudError(
+                "the deployment has no container registry yet: Dagster Cloud names none",
+                remedy="Try again in some minutes if the deployment is new; for agents of your own, name a"
+                " registry with `registry` under `build` in dagster_cloud.yaml",
+            )
+        host, repository = read_repository(known.url)
+        # Harbor has a repository for each location, the older platform one for all.
+        path = f"{repository}/{name}" if known.is_harbor else repository
+        return Reference(host, path, f"{name}-{mark}"), known.credentials

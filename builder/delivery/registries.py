@@ -1,0 +1,115 @@
+"""Where what is built goes: asked of Dagster Cloud before anything is built."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from builder.delivery.announcement import Announcement
+from builder.delivery.image_uploader import ImageUploader
+from builder.delivery.job import Job
+from builder.delivery.location_run import LocationRun, Update, Upload
+from builder.delivery.updater import Updater
+from builder.delivery.uploader import Uploader
+from builder.deployment.cloud import DagsterCloudClient, ServerlessRegistry
+from builder.errors import CloudError
+from builder.terminal.console import console
+
+
+@dataclass(frozen=True, slots=True)
+class Registries:
+    """Where what is built goes, and what has it run.
+
+    :param job: with what the deployment says of base images.
+    :param pex: None if no PEX file is uploaded.
+    :param images: None if no image is uploaded.
+    :param updater: None if nothing is updated.
+    """
+
+    job: Job
+    pex: Uploader | None = None
+    images: ImageUploader | None = None
+    updater: Updater | None = None
+
+
+def connect(
+    stack: contextlib.ExitStack,
+    job: Job,
+    runs: Sequence[LocationRun],
+    cloud: DagsterCloudClient | None,
+    upload: Upload,
+    update: Update | None,
+    announcement: Announcement | None = None,
+) -> Registries:
+    """Find out what delivers, and what is built for each run.
+
+    :param cloud: None where images go to registries of the user's own, and nothing is updated.
+
+    Raises, before anything is built, what would make all the work vain: CloudError, ContextError or UsageError.
+    """
+    if cloud is None:
+        choose_formats(job, runs, None)
+        return Registries(job, images=_image_uploader(runs, None, upload))
+    job = _with_base_image(job, cloud)
+    updater = Updater(cloud, update, job.images.base) if update else None
+    uploader = stack.enter_context(Uploader(cloud, upload))
+    if updater:
+        console.set_interrupt_note("no code location was updated")
+    if announcement:
+        announcement.updater = updater
+    title = f"access to {cloud.organization.host}"
+    with console.step(title), console.progress(title, None):
+        names = cloud.check_access()
+        deployment = updater.prepare(names) if updater else next(iter(names), None)
+        serverless = [run for run in runs if run.location.registry is None]
+        registry = cloud.registry(deployment) if serverless else None
+    choose_formats(job, runs, registry)
+    return Registries(_with_login(job, registry), uploader, _image_uploader(runs, registry, upload), updater)
+
+
+def choose_formats(job: Job, runs: Sequence[LocationRun], registry: ServerlessRegistry | None) -> None:
+    """Say of each run what is built for it.
+
+    :param registry: of the deployment; None if that has nothing to do with it.
+
+    Raises CloudError if the deployment does not take what was asked for.
+    """
+    only_images = registry is not None and registry.is_harbor
+    for run in runs:
+        run.format = job.format_of(run.location, takes_pex=not only_images)
+        if run.format == "pex" and only_images and run.location.registry is None:
+            raise CloudError(
+                "the agents of the deployment run images only, not PEX files",
+                remedy="Leave out --format pex, and images are built",
+            )
+    if registry and registry.is_harbor and not registry.custom_base and job.images.base:
+        raise CloudError(
+            f"the deployment takes no images upon base images of your own, such as `{job.images.base}`",
+            remedy="Leave out --base-image, and unset SERVERLESS_BASE_IMAGE; or ask Dagster's support to allow it",
+        )
+
+
+def _image_uploader(
+    runs: Sequence[LocationRun], registry: ServerlessRegistry | None, upload: Upload
+) -> ImageUploader:
+    uploader = ImageUploader(registry, upload.timeout)
+    uploader.check([run for run in runs if run.format == "image"])
+    return uploader
+
+
+def _with_base_image(job: Job, cloud: DagsterCloudClient) -> Job:
+    """The job, with the base image of the organization's registry whose tag the environment names."""
+    tag = os.environ.get("SERVERLESS_BASE_IMAGE_TAG", "").strip()
+    if job.images.base or not tag:
+        return job
+    return replace(job, images=replace(job.images, base=cloud.base_image(tag)))
+
+
+def _with_login(job: Job, registry: ServerlessRegistry | None) -> Job:
+    """The job, with the login to the deployment's registry, where a base image may lie."""
+    if registry is None or registry.url is None or registry.credentials is None:
+        return job
+    host = registry.url.partition("/")[0]
+    return replace(job, images=replace(job.images, logins={host: registry.credentials}))

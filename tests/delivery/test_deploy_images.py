@@ -1,0 +1,318 @@
+"""Deploying images: to a deployment that takes nothing else, and to a registry of one's own."""
+
+from __future__ import annotations
+
+import base64
+import json
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from builder.oci.filesystem import open_layer
+from tests.support.base_images import SLIM, layer, put
+from tests.support.cloud import faults
+from tests.support.commands import Ran
+from tests.support.deploying import Deploying, deploying
+from tests.support.faulty_registry import (
+    PASSWORD,
+    USER,
+    Corrupt,
+    FaultyRegistry,
+    Forget,
+    Status,
+    serving_faulty_registry,
+)
+from tests.support.wheels import make_wheel
+
+SITE = "usr/local/lib/python3.11/site-packages"
+APP = "opt/dagster/app"
+
+
+class Images:
+    """A deployment on the platform that runs images only, and its registry with a base image."""
+
+    def __init__(self, here: Deploying, registry: FaultyRegistry) -> None:
+        self.here, self.registry = here, registry
+        put(registry, layer(SLIM))
+        api = here.cloud.api
+        api.registry_is_harbor = True
+        api.registry_url = f"{registry.host}/acme/prefix"
+        api.registry_token = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+        here.place.environment["SERVERLESS_BASE_IMAGE"] = f"{registry.host}/library/python:3.11-slim"
+        self.log_in()
+
+    def log_in(self) -> None:
+        """What `docker login` writes."""
+        token = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+        path = self.here.place.root / ".docker" / "config.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps({"auths": {self.registry.host: {"auth": token}}}))
+
+    def deploy(self, *options: str) -> Ran:
+        return self.here.deploy(*options)
+
+    def document(self, name: str = "sales", deployment: str = "prod") -> dict[str, Any]:
+        return dict(self.here.cloud.locations(deployment)[name])
+
+    def manifest(self, reference: str) -> dict[str, Any]:
+        """The manifest of a reference by digest, which must be in the registry."""
+        name, _, digest = reference.partition("@")
+        content, _ = self.registry.manifests[name.removeprefix(f"{self.registry.host}/")][digest]
+        document: dict[str, Any] = json.loads(content)
+        return document
+
+    def config(self, reference: str) -> dict[str, Any]:
+        repository = reference.partition("@")[0].removeprefix(f"{self.registry.host}/")
+        digest = self.manifest(reference)["config"]["digest"]
+        document: dict[str, Any] = json.loads(self.registry.blobs[repository][digest])
+        return document
+
+    def files(self, name: str = "sales") -> dict[str, tarfile.TarInfo]:
+        """What the image in OUT_DIR has upon its base, by name."""
+        found: dict[str, tarfile.TarInfo] = {}
+        for entry in self.here.built(name)["image"]["layers"]:
+            blobs = self.here.place.out / self.here.built(name)["image"]["layout"] / "blobs" / "sha256"
+            with open_layer(blobs / entry["digest"].removeprefix("sha256:")) as archive:
+                found |= {member.name: member for member in archive}
+        return found
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Iterator[Images]:
+    with deploying(tmp_path) as here, serving_faulty_registry() as registry:
+        here.locations("sales")
+        yield Images(here, registry)
+        files = [path.read_bytes() for path in here.place.out.rglob("*") if path.is_file()]
+        assert not [text for text in [*(said.encode() for said in here.said), *files] if PASSWORD.encode() in text]
+
+
+def test_where_only_images_run_an_image_is_deployed_by_digest(images: Images) -> None:
+    ran = images.deploy().succeeded()
+    document = images.document()
+    reference = document["image"]
+    assert reference.startswith(f"{images.registry.host}/acme/prefix/sales@sha256:")
+    assert reference.endswith(images.here.built()["image"]["digest"])
+    assert "pex_metadata" not in document
+    assert "pex_bundle" not in document
+    assert document["git"]["commit_hash"] == "abc1234"
+    assert "location `sales` is loaded" in ran.stderr
+    # Nothing is asked of the PEX registry, and nothing sent there.
+    assert not images.here.cloud.objects()
+    assert not any(path.name.endswith(".pex") for path in images.here.place.out.iterdir())
+    tags = images.registry.tags("acme/prefix/sales")
+    assert tags == {f"sales-{reference.rpartition(':')[2][:12]}"}
+
+
+def test_the_image_runs_the_code_as_the_platform_starts_it(images: Images) -> None:
+    images.deploy().succeeded()
+    config = images.config(images.document()["image"])
+    assert (config["os"], config["architecture"]) == ("linux", "amd64")
+    run = config["config"]
+    assert run["WorkingDir"] == "/opt/dagster/app"
+    assert run["Cmd"] == ["dagster", "api", "grpc"]
+    assert "Entrypoint" not in run
+    # Serverless starts Dagster's own images as root.
+    assert "User" not in run
+    assert run["Labels"]["org.opencontainers.image.title"] == "sales"
+    assert run["Labels"]["builder.dagster-version"] == "1.13.27"
+    files = images.files()
+    assert {f"{APP}/code.py", f"{SITE}/dagster/__init__.py", f"{SITE}/dagster_cloud/__init__.py"} <= files.keys()
+
+
+def test_a_change_of_code_sends_the_source_layer_the_config_and_the_manifest(images: Images) -> None:
+    images.deploy().succeeded()
+    repository = images.registry.blobs["acme/prefix/sales"]
+    before, received = set(repository), images.registry.received
+    images.here.change()
+    images.deploy().succeeded()
+    new = set(repository) - before
+    assert len(new) == 2
+    (source,) = [entry["digest"] for entry in images.here.built()["image"]["layers"] if entry["title"] == "source"]
+    assert source in new
+    assert images.registry.received - received < 20_000
+
+
+def test_what_is_there_is_not_sent_again_and_an_unchanged_image_is_the_same(images: Images) -> None:
+    images.deploy().succeeded()
+    first = images.document()["image"]
+    ran = images.deploy().succeeded()
+    assert images.document()["image"] == first
+    assert "0 bytes sent" in ran.stderr or "0 B sent" in ran.stderr
+
+
+def test_locations_with_one_lock_push_their_dependencies_once(images: Images) -> None:
+    names = ["sales", "stock", "Über & Co"]
+    images.here.locations(*names)
+    images.deploy().succeeded()
+    layers = {name: {entry["digest"] for entry in images.here.built(name)["image"]["layers"]} for name in names}
+    shared = set.intersection(*layers.values())
+    assert shared
+    for digest in shared:
+        uploads = [path for method, path in images.registry.requests if method == "PUT" and digest[7:] in path]
+        assert len(uploads) == 1
+        mounted = [path for method, path in images.registry.requests if f"mount=sha256%3A{digest[7:]}" in path]
+        assert len(mounted) == 2
+    references = {name: images.document(name)["image"] for name in names}
+    assert f"{images.registry.host}/acme/prefix/ber-co-" in references["Über & Co"]
+    assert len(set(references.values())) == 3
+
+
+def test_one_that_fails_does_not_stop_the_others(images: Images) -> None:
+    images.here.locations("sales", "stock")
+    (images.here.place.root / "project stock" / "requirements.txt").write_text("dagster\nno-such-thing\n")
+    images.here.run_before("stock")
+    ran = images.deploy()
+    assert ran.code == 1
+    assert "no-such-thing" in ran.stderr
+    assert images.document("sales")["image"]
+    assert "image" not in images.document("stock")
+
+
+def test_a_script_that_only_docker_can_run_is_refused_with_its_name(images: Images) -> None:
+    script = images.here.place.root / "project sales" / "dagster_cloud_post_install.sh"
+    script.write_text("#!/bin/sh\n")
+    images.here.run_before("sales")
+    error = images.deploy().failed()
+    assert "`dagster_cloud_post_install.sh` cannot be run" in error
+    assert "project sales/dagster_cloud_post_install.sh" in error
+    assert "--base-image" in error
+    assert "image" not in images.document()
+
+
+def test_no_answer_about_the_registry_is_never_taken_for_pex_files(images: Images) -> None:
+    images.here.run_before("sales")
+    images.here.cloud.inject("serverless", faults.Status(403))
+    ran = images.deploy()
+    assert ran.code == 1
+    assert not images.here.cloud.objects()
+    assert not images.registry.manifests.get("acme/prefix/sales")
+    assert not images.here.place.artefacts()
+
+
+def test_a_deployment_without_a_registry_yet_is_told(images: Images) -> None:
+    images.here.cloud.api.registry_token = None
+    error = images.deploy().failed()
+    assert "the deployment has no container registry yet" in error
+    assert not images.here.place.artefacts()
+
+
+def test_pex_files_are_refused_where_only_images_run(images: Images) -> None:
+    error = images.deploy("--format", "pex").failed()
+    assert "run images only, not PEX files" in error
+    assert "--format pex" in error
+
+
+def test_a_base_image_of_ones_own_is_refused_where_it_is_not_allowed(images: Images) -> None:
+    images.here.cloud.api.registry_allows_custom_base = False
+    error = images.deploy().failed()
+    assert "takes no images upon base images of your own" in error
+
+
+@pytest.mark.parametrize("option", [("--python-version", "3.12")])
+def test_a_base_without_the_python_is_an_error_before_anything_is_built(
+    images: Images, option: tuple[str, ...]
+) -> None:
+    error = images.deploy(*option).failed()
+    assert "has Python 3.11, not 3.12" in error
+    assert "--python-version 3.11" in error
+    assert images.here.place.artefacts() == ["build.json"]
+
+
+@pytest.mark.parametrize(
+    "method, part, fault, words",
+    [
+        ("PUT", "/manifests/", Status(400, "MANIFEST_INVALID"), "refuses the manifest"),
+        ("PUT", "/blobs/uploads/", Corrupt(), "could not be pushed"),
+        ("PUT", "/manifests/", Forget(), "which was pushed as"),
+        ("POST", "/blobs/uploads/", Status(405, "UNSUPPORTED"), "read-only"),
+        ("POST", "/blobs/uploads/", Status(403, "DENIED"), "refuses to let"),
+    ],
+)
+def test_what_cannot_be_pushed_leaves_the_location_as_it_was(
+    images: Images, method: str, part: str, fault: Status | Corrupt | Forget, words: str
+) -> None:
+    images.here.run_before("sales")
+    images.registry.inject(method, part, fault)
+    ran = images.deploy()
+    error = ran.failed()
+    assert words in error
+    assert "hint: " in error
+    images.here.assert_untouched()
+    assert not images.registry.tags("acme/prefix/sales")
+
+
+def test_what_the_platform_says_of_an_image_that_it_cannot_pull_is_told(images: Images) -> None:
+    said = "Failed to pull image: unauthorized"
+    images.here.cloud.organization.load_errors["sales"] = faults.PythonError(said, ())
+    ran = images.deploy()
+    assert ran.code == 1
+    assert said in ran.stderr
+
+
+def test_the_older_registry_has_one_repository_for_all(images: Images) -> None:
+    images.here.cloud.api.registry_is_harbor = False
+    images.deploy("--format", "image").succeeded()
+    assert images.document()["image"].startswith(f"{images.registry.host}/acme/prefix@sha256:")
+
+
+def test_a_location_with_a_registry_gets_an_image_there_and_the_others_pex_files(images: Images) -> None:
+    images.here.cloud.api.registry_is_harbor = False
+    images.here.locations("sales", "stock")
+    path = images.here.place.root / "dagster_cloud.yaml"
+    text = path.read_text().replace(
+        "directory: project stock", f"directory: project stock\n      registry: {images.registry.host}/own/stock"
+    )
+    path.write_text(text)
+    del images.here.place.environment["SERVERLESS_BASE_IMAGE"]
+    images.deploy(f"--base-image={images.registry.host}/library/python:3.11-slim").succeeded()
+    reference = images.document("stock")["image"]
+    assert reference.startswith(f"{images.registry.host}/own/stock@sha256:")
+    assert images.document("sales")["pex_metadata"]["pex_tag"].startswith("files=deps-")
+    run = images.config(reference)["config"]
+    # There is no reason to be root where the agents are one's own.
+    assert run["User"] == "10001:10001"
+    assert "HOME=/home/dagster" in run["Env"]
+    files = images.files("stock")
+    assert (files[f"{APP}/code.py"].uid, files[f"{APP}/code.py"].gid) == (10001, 10001)
+    assert files[f"{SITE}/dagster/__init__.py"].uid == 0
+    assert files["etc/passwd"].size > 0
+
+
+def test_builder_image_pushes_to_ones_own_registry_without_dagster_cloud(images: Images) -> None:
+    place = images.here.place
+    path = place.root / "dagster_cloud.yaml"
+    own = f"directory: project sales\n      registry: {images.registry.host}/own/sales"
+    path.write_text(path.read_text().replace("directory: project sales", own))
+    ran = place.run("image", path, place.out).succeeded()
+    assert "own/sales" not in images.registry.blobs
+    assert "image-sales" in ran.stdout
+    (place.out / "image-sales" / "index.json").read_text()
+    place.run("image", path, place.out, "--upload", "--no-verify").succeeded()
+    assert images.registry.tags("own/sales")
+
+
+def test_the_same_sources_are_the_same_image_on_another_machine(images: Images, tmp_path: Path) -> None:
+    place = images.here.place
+    digests = []
+    for number in range(2):
+        out = tmp_path / f"out {number}"
+        env = {"BUILDER_CACHE_DIR": str(tmp_path / f"cache {number}")}
+        place.run("image", place.root / "dagster_cloud.yaml", out, env=env).succeeded()
+        report = json.loads((out / "build.json").read_text())
+        digests.append(report["locations"][0]["image"]["digest"])
+    assert digests[0] == digests[1]
+
+
+def test_local_packages_are_installed_and_replace_what_the_base_has(images: Images) -> None:
+    make_wheel(images.here.place.index.directory, {"pip/__init__.py": "new = 1\n"}, name="pip", version="99.0")
+    project = images.here.place.root / "project sales"
+    (project / "requirements.txt").write_text("dagster\ndagster-cloud\npip==99.0\n")
+    images.deploy().succeeded()
+    files = images.files()
+    assert f"{SITE}/pip-99.0.dist-info/RECORD" in files
+    assert f"{SITE}/pip-24.0.dist-info/.wh.RECORD" in files
+    assert f"{SITE}/pip/.wh.__init__.py" in files
+    assert "usr/local/bin/.wh.pip" in files
