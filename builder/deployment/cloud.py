@@ -31,7 +31,7 @@ SnapshotCondition = Literal["ON_CREATE", "ON_UPDATE"]
 
 @dataclass(frozen=True, slots=True)
 class Agents:
-    """Those that are to load the locations of a deployment.
+    """The agents of a deployment.
 
     :param serverless: whether they are Dagster's own; None if the server does not say.
     :param statuses: of each, such as `RUNNING` or `NOT_RUNNING`.
@@ -67,7 +67,7 @@ class ServerlessRegistry:
 class DagsterCloudClient:
     """An organization of Dagster Cloud; a context manager that closes its connections. Safe to use from threads.
 
-    :param tell: gets what the user should know while a request takes its time.
+    :param tell: called with notices while a request waits.
 
     Every method raises CloudError if the organization cannot be reached or refuses.
     """
@@ -85,7 +85,7 @@ class DagsterCloudClient:
         self._graphql.__exit__()
 
     def check_access(self) -> tuple[str, ...]:
-        """Ask something that costs nothing but needs the token; returns the names of the full deployments."""
+        """Check the token with a cheap query; returns the names of the full deployments."""
         deployments = self._graphql.execute(operations.FULL_DEPLOYMENTS_QUERY).get("fullDeployments")
         names = [entry.get("deploymentName") for entry in _mappings(deployments)]
         if not isinstance(deployments, list) or not all(isinstance(name, str) for name in names):
@@ -106,7 +106,7 @@ class DagsterCloudClient:
             raise CloudError(what, detail=error.detail, remedy=error.remedy) from error
         urls = [entry.get("url") for entry in _mappings(generated)]
         if len(urls) != len(names):
-            # Nobody knows which is whose.
+            # The URLs cannot be matched to the names.
             urls = [None] * len(names)
         missing = [name for name, url in zip(names, urls, strict=True) if not url or not isinstance(url, str)]
         if missing:
@@ -152,7 +152,7 @@ class DagsterCloudClient:
     def create_or_update_branch_deployment(
         self, branch: BranchDeployment, snapshot_base: SnapshotCondition | None = None
     ) -> str:
-        """Have the deployment of a branch there, as of the branch's last commit; returns its name.
+        """Create or update the deployment of a branch, at the branch's last commit; returns its name.
 
         :param snapshot_base: when the state of the base deployment is to be copied; None for never.
         """
@@ -194,7 +194,7 @@ class DagsterCloudClient:
     def entries(self, deployment: str, *, retries: int = RETRIES) -> dict[str, Entry]:
         """The locations of a deployment by name: what was deployed, and what has become of it.
 
-        An answer that is an error is asked for again: it is about the server's trouble at that moment.
+        An error in the answer is retried: it is a temporary failure of the server.
         """
         tries = 0
         while True:
@@ -259,7 +259,7 @@ class DagsterCloudClient:
         return bool(mine) and all(name.startswith("__") for name in names)
 
     def keep_state(self, deployment: str, key: str, version: str, content: bytes | None) -> None:
-        """Have a deployment keep the state of a component; see `builder.deployment.defs_state`."""
+        """Store the state of a component in a deployment; see `builder.deployment.defs_state`."""
         keep_state(self._graphql, deployment, key, version, content)
 
     def latest_states(self, deployment: str) -> dict[str, object]:

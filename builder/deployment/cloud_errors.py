@@ -21,9 +21,9 @@ _SHOWN: Final = 500
 
 
 class UnknownOutcomeError(CloudError):
-    """No answer came that says whether what was asked for has been done.
+    """The outcome of a request is unknown: no usable answer came.
 
-    :param late: whether the server may still be at it.
+    :param late: whether the server may still be working on it.
     """
 
     def __init__(self, what: str, *, detail: str | None = None, remedy: str = AGAIN, late: bool = False) -> None:
@@ -91,7 +91,7 @@ def data_of(response: httpx.Response, organization: Organization) -> dict[str, A
 
 
 def explain(error: http.HttpError) -> CloudError:
-    """What a request failed with in the end, as CloudError."""
+    """The CloudError for a request that failed for good."""
     if error.unsent:
         remedy = "; ".join(filter(None, (_ADDRESS, error.remedy)))
         return CloudError(str(error), remedy=remedy)
@@ -114,7 +114,7 @@ def _messages(errors: object) -> list[str]:
 
 
 def _clean(text: object, organization: Organization) -> str:
-    """A text of the other side, which may repeat what it was sent."""
+    """A text of the server without the token, which it may repeat."""
     return str(text).replace(organization.token, "[token]").strip()
 
 

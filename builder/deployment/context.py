@@ -46,7 +46,7 @@ class PullRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CiContext:
-    """Where the code comes from, as far as it is known; nothing here is a guess.
+    """Where the code comes from, as far as it is known for certain.
 
     :param repository: "owner/name"; GitLab's owners nest ("group/subgroup/name").
     :param repository_url: where a browser finds it, without credentials.

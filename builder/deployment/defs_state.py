@@ -61,7 +61,7 @@ query AllSecretsQuery($onlyViewable: Boolean, $scopes: SecretScopesInput) {
 
 
 def keep_state(graphql: GraphQL, deployment: str, key: str, version: str, content: bytes | None) -> None:
-    """Have a deployment keep the state of a component, and use it from the next load on; raises CloudError.
+    """Store the state of a component in a deployment, which uses it from the next load on; raises CloudError.
 
     :param content: None for one that lies in the source PEX.
     """

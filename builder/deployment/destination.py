@@ -170,7 +170,7 @@ def _wrong_details(problem: str) -> UsageError:
 
 def _detailed(context: CiContext, deployment: str | None, details: Details) -> ResolvedDestination:
     commit_hash = details.commit_hash or context.commit_hash
-    # A hash that somebody made up has no page.
+    # An invented hash has no page.
     known = commit_hash is not None and commit_hash == context.commit_hash
     url = details.git_url or (context.tree_url(commit_hash) if known and commit_hash else None)
     notices: tuple[Notice, ...] = ()

@@ -40,7 +40,7 @@ _CONNECTIONS: Final = 4
 class GraphQL:
     """The GraphQL endpoints of an organization; a context manager. Safe to use from several threads.
 
-    :param tell: gets what the user should know while a request takes its time.
+    :param tell: called with notices while a request waits.
 
     Raises NetworkError if the environment's proxy or certificates cannot be used.
     """
@@ -59,7 +59,7 @@ class GraphQL:
                 "Dagster-Cloud-Version": CLIENT_VERSION,
                 "Python-Version": platform.python_version(),
             },
-            # Whoever answers with a redirection would get the token.
+            # A redirection would send the token elsewhere.
             follow_redirects=False,
         )
 
@@ -83,7 +83,7 @@ class GraphQL:
         :param deployment: in whose scope; None for the organization's.
         :param idempotent: a mutation that may be sent again after a time-out.
 
-        Raises CloudError if the server refuses, Uncertain (a CloudError) if it cannot be known what it has done.
+        Raises CloudError if the server refuses, UnknownOutcomeError if it is unknown what the server did.
         """
         repeatable = idempotent or "mutation " not in text
         question = {"query": text, "variables": dict(variables or {})}
@@ -111,7 +111,7 @@ class GraphQL:
             try:
                 asked = self._client.post(url, json={"key": key}, headers=headers, timeout=_timeout())
                 place = asked.raise_for_status().json()
-                # Signed for this one file; whoever keeps it does not get the token.
+                # The URL is signed for this one file; the store must not get the token.
                 with http.client(connections=1, timeout=_timeout()) as storage:
                     files = {"file": content}
                     storage.post(place["url"], data=place["fields"], files=files).raise_for_status()

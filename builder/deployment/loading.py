@@ -14,16 +14,16 @@ from builder.errors import CloudError, LoadError
 from builder.system import process
 
 INTERVAL: float = 2
-"""Seconds between two looks at the server, at most: the first ones are closer together."""
+"""Longest pause between two polls, in seconds; the first ones are shorter."""
 
 _FIRST_POLL_SECONDS: Final = 0.25
-"""Seconds until the second look."""
+"""Seconds until the second poll."""
 
 FAILURES: Final = 10
 """Failing polls in a row after which waiting ends."""
 
 OUTAGE_SECONDS: float = 60
-"""Nor is it if they fail for so many seconds."""
+"""The same, in seconds."""
 
 
 def wait_until_loaded(
@@ -76,7 +76,7 @@ def wait_until_loaded(
 
 
 class _Poller:
-    """One look at the server after another; single ones may fail."""
+    """Polls the server; single polls may fail."""
 
     def __init__(self, cloud: DagsterCloudClient, deployment: str) -> None:
         self._cloud = cloud
@@ -122,7 +122,7 @@ class _PendingLocation:
     since: float | None = None
 
     def judge(self, entry: Entry | None) -> _Verdict | None:
-        """What can be said now for good; None if it is to be waited for."""
+        """The final verdict, or None to wait on."""
         self.last = entry
         if entry is None or entry.version != self.version:
             return self._replaced(entry)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 CLIENT_VERSION: Final = "1.13.27"
-"""The version of dagster-cloud-cli that these texts are from, which the server is told."""
+"""The version of dagster-cloud-cli that these texts are from; sent to the server."""
 
 LOCATIONS_QUERY: Final = """
 query BuilderLocations {

@@ -43,7 +43,7 @@ class Organization:
 
     @property
     def host(self) -> str:
-        """What to call the other side in a message: host and, if it is unusual, port."""
+        """The host, with its port if that is unusual, for messages."""
         return urllib.parse.urlsplit(self.url).netloc
 
     def page(self, deployment: str) -> str:

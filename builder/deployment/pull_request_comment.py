@@ -115,7 +115,7 @@ class PullRequestComment:
 
 
 class _Refused(Exception):
-    """GitHub does not do what it is asked; `hopeless` if it never will."""
+    """GitHub refuses a request; `hopeless` if it always will."""
 
     def __init__(self, problem: str, *, hopeless: bool = False) -> None:
         super().__init__(problem)
@@ -135,7 +135,7 @@ class _Api:
         self._end = time.monotonic() + _STOPPING_TIMEOUT_SECONDS
 
     def ask(self, method: str, url: str, content: object = None) -> object:
-        """The JSON of an answer; a question that can be asked twice is, if GitHub stumbles over the first.
+        """The JSON of an answer; a request that can be repeated is retried once.
 
         Raises _Refused, HttpError.
         """

@@ -275,7 +275,7 @@ def _address(url: str | None) -> str | None:
 
 
 def _code(text: str, longest: int = _LONGEST_NAME) -> str:
-    """Anyone's words in one line, for a table too: no markup of theirs has an effect, and nobody is mentioned.
+    """A foreign text in one line, for a table too, without effect as markup or as a mention.
 
     As HTML, because markdown has no way to write a backquote or a pipe in code inside a table.
     """
@@ -285,7 +285,7 @@ def _code(text: str, longest: int = _LONGEST_NAME) -> str:
 
 
 def _block(text: str) -> str:
-    """Anyone's words in several lines."""
+    """A foreign text in several lines."""
     runs = re.findall("`+", text)
     fence = "`" * max([3, *(len(run) + 1 for run in runs)])
     return f"{fence}\n{text}\n{fence}"

@@ -20,7 +20,7 @@ LATE_UPDATE_SECONDS: float = 15
 """Seconds for which a server that did not answer in time is watched, since it may still be at it."""
 
 LOOK: float = 1
-"""Seconds between two looks at it."""
+"""Seconds between two polls of it."""
 
 
 class NotUpdated(CloudError):
@@ -51,7 +51,7 @@ def update_locations(
 
     :param entries: gives what the deployment holds now.
     :param before: what it held when it was looked at last.
-    :param tell: hears of an update that took place although no answer came.
+    :param tell: called with a notice if an update took place although no answer came.
 
     Raises NotUpdated, or another CloudError where nothing was updated for certain.
     """
@@ -102,7 +102,7 @@ class _Update:
         self._tell = tell
 
     def send(self, text: str, field: str, document: Document, documents: Sequence[Document]) -> None:
-        """Send a document that holds these locations, and make sure of what has come of it."""
+        """Send a document with these locations, and find out what was updated."""
         try:
             data = self._graphql.execute(text, {"document": document}, deployment=self._deployment)
             _check(data.get(field), documents, self._deployment)
@@ -112,7 +112,7 @@ class _Update:
             self._find_out(error, documents)
 
     def _find_out(self, error: UnknownOutcomeError, documents: Sequence[Document]) -> None:
-        """Look what has become of an update that was not answered; returns if all of it took place."""
+        """Poll after an update without an answer; returns if all of it took place."""
         until = time.monotonic() + (LATE_UPDATE_SECONDS if error.late else 0)
         while True:
             try:
@@ -138,9 +138,9 @@ class _Update:
         raise NotUpdated(error, what, updated=done, unknown=left if error.late else ()) from error
 
     def _is_there(self, entries: Mapping[str, Entry], document: Document) -> bool:
-        """Whether a deployment holds what a document says, and was told so since it was looked at last.
+        """Whether a deployment holds what a document says, and was updated since it was read last.
 
-        A document that changes settings only, or nothing, is told from what was there by the time of the update.
+        A document that changes settings only, or nothing, is recognised by the time of the update.
         """
         entry, before = entries.get(document["location_name"]), self._before.get(document["location_name"])
         pex, git = document.get("pex_metadata") or {}, document.get("git") or {}

@@ -28,7 +28,7 @@ class Reason(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ParentInfo:
-    """What a directory's own parent says about it.
+    """What the parent of a directory says about it.
 
     :param python_project: a `pyproject.toml`, `setup.py` or `setup.cfg` lies beside the directory.
     :param dagster_home: the parent is a used `DAGSTER_HOME`: run history was written into it.

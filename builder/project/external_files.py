@@ -20,7 +20,7 @@ _LARGEST_CODE: Final = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class ExternalPath:
-    """A directory or file outside the build directory that belongs all the same.
+    """A directory or file outside the build directory that is packed as well.
 
     :param name: where it is, relative to the build directory, such as `../dbt_project`; the unpacked source PEX
         has it in the same place relative to the project's files.
@@ -41,7 +41,7 @@ def split_include(include: Iterable[str]) -> tuple[list[str], list[str]]:
 def select_outside(
     directory: Path, names: Sequence[str], *, respect_gitignore: bool, out_dir: Path | None
 ) -> list[ExternalPath]:
-    """Apply the rule of what belongs to paths outside a build directory; raises ProjectError if one is missing."""
+    """Select the files of paths outside a build directory; raises ProjectError if one is missing."""
     selected = []
     for name in names:
         path = Path(os.path.normpath(directory / name))

@@ -9,7 +9,7 @@ directories included, except
 - what `.builderignore` files name, at any level of the tree (`builder.project.patterns`);
 - with `respect_gitignore`, what git ignores.
 
-Include patterns beat all of these; a secret has to be meant by one (`IncludePatterns.mean`). A symlink to
+Include patterns override all of these; a secret needs a pattern that names it. A symlink to
 something in the build directory stays one, unless its target was left out; one to elsewhere in the git repository
 is replaced by what it points to; one that leaves the repository is an error. Dangling symlinks, sockets, pipes and
 devices are left out with a notice.
@@ -38,7 +38,7 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class ProjectFile:
-    """One file, symlink or empty directory that belongs.
+    """One selected file, symlink or empty directory.
 
     :param name: posix path relative to the build directory.
     :param path: the file whose bytes to take (for a symlink that stays one: the symlink itself); None for an empty
@@ -55,7 +55,7 @@ class ProjectFile:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What belongs, and what the user should hear about the rest.
+    """The selected files, and warnings about the others.
 
     :param files: sorted by name, in the order of code points, whatever the machine and the locale.
     :param left_out: what a rule left out, by name, as `Walked` has it.
@@ -156,7 +156,7 @@ def copy_tree(selection: Selection, destination: Path) -> None:
 def _ignored(walked: Walked, *, demanded: bool) -> dict[str, Line]:
     """The paths of what the walk found that git ignores, and why; of directories only where obedience is demanded.
 
-    Only counting must not fail a build: without git, or without its answer, nothing is ignored.
+    Only for counting, a build must not fail: without git, or if git fails, nothing is ignored.
     """
     if demanded and walked.repository is None:
         raise ProjectError(
@@ -183,8 +183,8 @@ def _ignored(walked: Walked, *, demanded: bool) -> dict[str, Line]:
 
 
 def _obey(walked: Walked, ignored: Mapping[str, Line]) -> None:
-    """Take what git ignores out of what the walk found, but for what was asked for by name."""
-    # Who asks a nested repository does not hear that the outer one ignores the whole of it.
+    """Remove what git ignores from the result of the walk, except what is included by name."""
+    # A nested repository does not know that the outer one ignores all of it.
     trees = tuple(f"{directory.path}/" for directory in walked.directories if directory.path in ignored)
 
     def belongs(entry: WalkedEntry, end: str = "") -> bool:
@@ -199,7 +199,7 @@ def _obey(walked: Walked, ignored: Mapping[str, Line]) -> None:
 
 
 def _kept_links(walked: Walked) -> list[ProjectFile]:
-    """The symlinks whose target belongs; what is asked for by name comes even if its target does not."""
+    """The symlinks whose target is selected; one that is included by name stays even if its target is not."""
     names = {file.name for file in walked.files} | {directory.name for directory in walked.directories} | {""}
     names |= _parents(names)
     targets = {link.found.name: link.target for link in walked.links}

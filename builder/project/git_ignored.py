@@ -16,7 +16,7 @@ def ignored_by_git(repository: str, paths: Collection[str]) -> dict[str, Line]:
     or cannot answer.
     """
     start = len(repository.rstrip("/")) + 1
-    # git refuses to say anything of its own directory.
+    # git refuses to check paths in its own directory.
     asked = [name for path in paths if ".git" not in (name := path[start:]).split("/")]
     if not asked:
         return {}
@@ -28,6 +28,6 @@ def ignored_by_git(repository: str, paths: Collection[str]) -> dict[str, Line]:
     return {
         f"{repository.rstrip('/')}/{name}": Line(file, int(number))
         for file, number, pattern, name in zip(fields, fields, fields, fields, strict=False)
-        # It names the pattern that decides, even if that is one which takes in again.
+        # It prints the deciding pattern, even if that is one that re-includes.
         if not pattern.startswith("!")
     }

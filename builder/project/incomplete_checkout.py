@@ -1,6 +1,6 @@
 """What CI's checkout leaves out by default: the content of git-lfs files, submodules, history with its tags.
 
-A build of such a checkout goes well, and is wrong. Each is told with the line of the workflow to change.
+A build of such a checkout succeeds with wrong content. Each notice names the line of the workflow to change.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def _notice(text: str, directory: Path, what: tuple[str, str]) -> Notice:
 
 
 def _what_to_do(directory: Path, what: tuple[str, str]) -> tuple[str, Origin | None]:
-    """How to have the checkout complete, and the line of the workflow that has made it."""
+    """How to make the checkout complete, and the line of the workflow that made it."""
     setting, command = what
     root = find_repository(directory)
     where = _checkout_step(root, os.environ) if root else None

@@ -38,7 +38,7 @@ class Location:
     :param settings: the entry with `defaults` merged in, without `build`; keys are passed through untouched.
     :param origin: where it is declared.
     :param registry: of the Docker image that it runs from; None for a location that runs from PEX files.
-    :param notices: what the user should know if it is built.
+    :param notices: warnings to show if it is built.
     :param problem: why it cannot be built as declared; then nothing else but its name and origin is known.
     """
 
@@ -53,7 +53,7 @@ class Location:
 
     @classmethod
     def unusable(cls, name: str, directory: Path, origin: Origin, problem: ProjectError) -> Location:
-        """A location that is declared in a way that cannot be right; the others are not affected.
+        """A location with an invalid declaration; the others are not affected.
 
         :param directory: of the file that declares it.
         """
@@ -72,7 +72,7 @@ class Workspace:
     """Code locations in the order in which they are declared.
 
     :param path: the file that declares them.
-    :param notices: what the user should know whichever location is built.
+    :param notices: warnings to show whichever location is built.
     """
 
     path: Path

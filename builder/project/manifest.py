@@ -62,7 +62,7 @@ def _declares_in_pyproject(directory: Path) -> bool:
     try:
         pyproject = TomlFile.pyproject(directory)
     except ProjectError:
-        # Its reader will say what is wrong with it; looking further up would hide that.
+        # Its reader reports what is wrong with it; searching further up would hide that.
         return True
     return any(key in pyproject.data for key in _TABLES) or "poetry" in pyproject.table("tool")
 

@@ -63,7 +63,7 @@ class IgnoreRules:
 
 
 class IncludePatterns:
-    """What the user takes in on purpose; patterns are relative to the build directory.
+    """The include patterns of the user, relative to the build directory.
 
     :param patterns: as the user wrote them. Raises ProjectError for one that cannot be right.
     """
@@ -82,16 +82,16 @@ class IncludePatterns:
         return bool(self._patterns)
 
     def matches(self, name: str) -> bool:
-        """Whether `name` is taken in; the last pattern that matches decides. Directories end with a slash."""
+        """Whether `name` is included; the last pattern that matches decides. Directories end with a slash."""
         return (
             next((pattern.include for pattern in reversed(self._patterns) if pattern.match_file(name)), None)
             is True
         )
 
     def names_explicitly(self, name: str) -> bool:
-        """Whether a pattern means `name` itself: it would not take in just any file in its place.
+        """Whether a pattern names `name` itself, and not just every file in its directory.
 
-        `config/` and `*` do not mean `config/key.pem`; `config/*.pem` does. A secret has to be meant.
+        `config/` and `*` do not mean `config/key.pem`; `config/*.pem` does. A secret needs such a pattern.
         """
         head, slash, tail = name.rstrip("/").rpartition("/")
         other = f"{head}{slash}{_NO_NAME}{'/' if name.endswith('/') else ''}"
@@ -101,9 +101,9 @@ class IncludePatterns:
         )
 
     def may_match_below(self, name: str, *, inside: bool) -> bool:
-        """Whether something in the left-out directory `name` may be taken in.
+        """Whether something in the excluded directory `name` may be included.
 
-        A pattern reaches into a left-out directory only if it spells that directory's name out: `dist/*.csv`
+        A pattern reaches into an excluded directory only if it spells that directory's name out: `dist/*.csv`
         reaches into `dist`, but neither `*.csv` nor `*/x.csv` or `**/x.csv` does. Once inside, wildcards count.
         """
         parts = name.rstrip("/").split("/")
@@ -119,7 +119,7 @@ class IncludePatterns:
 
 
 def check_include(pattern: str, where: Origin | None = None) -> bool:
-    """Say that a pattern can be right; raises ProjectError, with `where`, if it cannot."""
+    """Check a pattern; raises ProjectError, with `where`, for an invalid one."""
     if not pattern.strip() or pattern.lstrip().startswith("#"):
         raise ProjectError(
             f"include pattern {pattern!r} is empty",
@@ -144,7 +144,7 @@ def check_include(pattern: str, where: Origin | None = None) -> bool:
 
 
 def unreadable(error: OSError, path: str) -> ProjectError:
-    """Put an OSError from reading `path` into words."""
+    """The ProjectError for an OSError from reading `path`."""
     reason = os.strerror(error.errno) if error.errno else str(error)
     return ProjectError(
         f"could not read `{path}`: {reason}",

@@ -30,7 +30,7 @@ from builder.project.variables import expand
 
 
 def parse_requirements_txt(path: Path) -> RequirementsFile:
-    """What `read_requirements_txt` promises."""
+    """See `read_requirements_txt`, which calls this."""
     parser = _Parser(_NoNetwork(), _parse_line)  # type: ignore[arg-type]
     lines: list[RequirementLine] = []
     options: list[str] = []
@@ -122,7 +122,7 @@ def _link(link: str, base: Path) -> str:
 
 
 def _refusal(path: Path, error: Exception) -> ProjectError:
-    """Pip's complaint in one line, without its usage text."""
+    """The ProjectError for an error of pip's parser, in one line without its usage text."""
     problem = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
     place = re.search(r"line (\d+) of (\S+)", str(error))
     missing = re.search(r"requirements file: .*No such file or directory: '(.+)'", str(error))

@@ -33,7 +33,7 @@ def uses_poetry(directory: Path) -> bool:
 
 
 def read_poetry(directory: Path) -> Metadata:
-    """The metadata of a poetry project; runs no code of it. Raises ProjectError in poetry-core's words."""
+    """The metadata of a poetry project; runs no code of it. Raises ProjectError with poetry-core's message."""
     package = _package(directory)
     # `[tool.poetry.dependencies]` says of what `[project]` names where it comes from: a path, git, a source.
     main = package.dependency_group("main") if package.has_dependency_group("main") else None
@@ -120,7 +120,7 @@ def _package(directory: Path) -> ProjectPackage:
     try:
         return Factory().create_poetry(directory).package
     except (RuntimeError, ValueError) as error:
-        # poetry-core has no common base for its complaints; all that a file can cause are these.
+        # poetry-core's errors have no common base class; a file can cause only these.
         lines = [line for line in str(error).splitlines() if line.strip()]
         raise ProjectError(
             "pyproject.toml is not what poetry expects",

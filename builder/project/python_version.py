@@ -29,7 +29,7 @@ class ChosenPython:
     """A version, and the file that says so; without a file it is the default.
 
     :param version: such as "3.12".
-    :param notices: what the user should know of what was not obeyed.
+    :param notices: warnings about settings that were not used.
     """
 
     version: str

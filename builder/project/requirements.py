@@ -44,7 +44,7 @@ from builder.terminal.formatting import quoted
 
 @dataclass(frozen=True, slots=True)
 class RequestedExtras:
-    """What of a project's optional requirements goes in: nothing, unless it is asked for.
+    """The extras and dependency groups to install; none by default.
 
     :param extras: names of extras of the project.
     :param groups: names of dependency groups.
@@ -62,7 +62,7 @@ SERVERLESS: Final = frozenset({"dagster", "dagster-cloud"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Requirements:
-    """Everything that a project asks for.
+    """The requirements of a project.
 
     :param directory: the project.
     :param lines: requirements that an index, a URL or a repository serves; local files are `file:` URLs.
@@ -71,7 +71,7 @@ class Requirements:
     :param local_packages: directories of the user's own packages, the project first; absolute.
     :param local_names: the normalised names of these packages, which no index is ever asked for.
     :param lock: the project's own lock, which is obeyed instead of the lines.
-    :param wanted: what of the optional things was asked for.
+    :param wanted: the extras and groups that were requested.
     """
 
     directory: Path
@@ -88,7 +88,7 @@ class Requirements:
 def read_requirements(
     directory: Path, markers: Mapping[str, str], build: MetadataBuilder, wanted: RequestedExtras = NO_EXTRAS
 ) -> Requirements:
-    """Read what the project in `directory` asks for on a target with these markers.
+    """Read the requirements of the project in `directory` for a target with these markers.
 
     Raises ProjectError, with file and line, for what its own tools would refuse.
     """
@@ -133,13 +133,13 @@ def _limiting_lock(directory: Path, lock: Path | None) -> Path | None:
     try:
         asked = {required_name(line.text) for line in read_requirements_txt(path).lines}
     except ProjectError:
-        # Nothing has to be right about a file that is not read.
+        # A file that is not used need not be valid.
         return None
     return lock if lacking and lacking <= asked else None
 
 
 def _not_read(directory: Path, lock: Path | None) -> tuple[Notice, ...]:
-    """What the user may expect to be read, but a lock, or poetry, takes the place of."""
+    """Files that are not read because a lock, or poetry, takes their place."""
     if lock is None and (directory / "Pipfile.lock").is_file():
         text = "something else says what is required; `Pipfile.lock` beside it is not read"
         return (Notice(text, Origin(directory / "Pipfile.lock")),)
@@ -166,7 +166,7 @@ class _Collector:
     notices: list[Notice] = field(default_factory=list)
 
     def follow(self) -> None:
-        """Read local packages until none is left that was not read with all extras asked of it."""
+        """Read local packages until each was read with all of its requested extras."""
         self.pending += self._extras_asked_by_name()
         while self.pending:
             directory, extras, origin = self.pending.pop(0)
@@ -228,7 +228,7 @@ class _Collector:
             self._add_path(Path(os.path.normpath(path)), frozenset(), origin)
 
     def limit(self, lock: Path) -> None:
-        """Have the versions of a lock as constraints, where it holds one of a name."""
+        """The versions of a lock as constraints, for names with exactly one version."""
         for name, versions in locked_versions(lock).items():
             if len(versions) == 1:
                 text = f"{name}=={next(iter(versions))}"

@@ -39,9 +39,9 @@ Method = Literal["PUT", "GET"]
 _AT_ONCE: Final = 4
 _SENDINGS: Final = 2
 _STAT_SHARE: Final = 0.25
-"""The part of a file's time that it may take to find out whether it has to be sent at all."""
+"""The part of a file's time limit that checking whether it is there may take."""
 _OPTIONAL_SECONDS: Final = 15.0
-"""Seconds that finding out what nothing depends on may take."""
+"""Seconds that an optional query may take."""
 _RECORD_SECONDS: Final = 30.0
 """Seconds that reading or writing a record may take: it only spares work."""
 _DIRECTORY_LIMIT: Final = 1 << 26
@@ -134,9 +134,9 @@ class PexRegistry:
     def publish(
         self, artefacts: Sequence[Artefact], progress: Callable[[str, int], None], *, check: ReadBack | None = None
     ) -> dict[str, Published | PublishError]:
-        """Have these files in the registry, several at once; return by name what became of each.
+        """Upload these files, several at once; returns the result of each by name.
 
-        A file that is there whole already is not sent. Raises CloudError if there are no URLs to be had.
+        A file that is there whole already is not sent. Raises CloudError if no URLs are available.
 
         :param check: how what is there is compared, if not as otherwise.
         :param progress: gets a file's name and the number of its bytes that were sent; begins anew at 0 with each
@@ -294,7 +294,7 @@ class PexRegistry:
             return self._urls(names, method)
 
     def _ask(self, file: Artefact, link: PresignedUrl, check: ReadBack) -> Published | _Missing | _Failed:
-        """Ask whether it is there whole."""
+        """Check whether it is there whole."""
         started = time.monotonic()
         try:
             deadline = Deadline(self._timeout * _STAT_SHARE)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 LIMIT: Final = 1 << 16
-"""Bytes that no record has."""
+"""Bytes; every record is smaller."""
 
 # Ours and the existing tool's have 40 digits. The name goes into the pex tag, where a colon would separate files.
 _DEPS_NAME: Final = re.compile(r"deps-[0-9a-f]{8,64}\.pex")
