@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from builder.system import process, storage
@@ -18,6 +19,10 @@ from tests.support.commands import Workshop, workshop
 from tests.support.server import CodeServer
 
 REPOSITORY = Path(__file__).parents[1]
+
+# How long an example takes is the machine's business.
+hypothesis.settings.register_profile("tests", deadline=None)
+hypothesis.settings.load_profile("tests")
 
 _SETTINGS = ("PIP_", "UV_", "GITHUB_", "DAGSTER_", "PEX_", "BUILDER_")
 
@@ -49,6 +54,12 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         if fixture in getattr(item, "fixturenames", ()):
             for mark in marks:
                 item.add_marker(mark)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With several workers, run the slow tests first: none of them is then the last that the others wait for."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 @pytest.fixture

@@ -10,6 +10,8 @@ import pytest
 
 from tests.support.deploying import Deploying, deploying
 
+pytestmark = [pytest.mark.slow, pytest.mark.network]
+
 
 @pytest.fixture
 def built(tmp_path: Path) -> Iterator[Deploying]:

@@ -15,6 +15,8 @@ from tests.support.deploying import DETAILS
 from tests.support.server import CodeServer
 from tests.support.state_backed import KEY, TABLES, state_backed_project
 
+pytestmark = [pytest.mark.slow, pytest.mark.network]
+
 
 @dataclass(slots=True)
 class Desk:

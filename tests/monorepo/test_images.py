@@ -30,7 +30,8 @@ from tests.support.index import Index, serving
 from tests.support.programs import REPOSITORY
 from tests.support.wheels import make_wheel
 
-pytestmark = [pytest.mark.slow, pytest.mark.containers]
+pytestmark = [pytest.mark.slow, pytest.mark.containers, pytest.mark.xdist_group("images")]
+"""One worker has the registry and the first images, which take half a minute."""
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 EPOCH = 1_700_000_000
