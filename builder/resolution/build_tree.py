@@ -7,14 +7,17 @@ files or `MOST_BYTES` what lies around the package is not copied: symlinks to th
 it.
 """
 
+# There may be a hundred thousand files around a package: a Path for each would take most of the time.
+# ruff: noqa: PTH101, PTH115, PTH116, PTH119, PTH120, PTH211
+
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import shutil
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+import stat
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -104,48 +107,88 @@ def _leftovers(package: Path) -> list[str]:
 def _copy_surroundings(
     root: Path, top: Path, package: Path, out_dir: Path | None, repository: Repository | None
 ) -> None:
-    left_out = {str(package), str(out_dir)}
-    entries: list[Path] = []
     size = 0
-    made: set[Path] = set()
-    for entry in _around(root, left_out):
+    paths: list[str] = []
+    for entry in _around(str(root), {str(package), str(out_dir)}):
         size += entry.stat(follow_symlinks=False).st_size
-        entries.append(Path(entry.path))
-        if len(entries) > MOST_FILES or size > MOST_BYTES:
+        paths.append(entry.path)
+        if len(paths) > MOST_FILES or size > MOST_BYTES:
             break
-    else:
-        for path in entries:
-            _copy(path, root, top, made)
+    tree = _Tree(str(root), str(top))
+    if len(paths) <= MOST_FILES and size <= MOST_BYTES:
+        for path in paths:
+            tree.copy(path)
         return
     # Files on the way down to the package are what builds read most: `../VERSION`, `../README.md`.
-    way = [path for path in package.parents if path.is_relative_to(root)]
-    near = [Path(entry.path) for directory in way for entry in _files(str(directory))]
-    for path in near:
-        (_copy if path.lstat().st_size <= _SMALL else _link)(path, root, top, made)
-    for path in _tracked_around(repository, package) if repository else ():
-        if path.parent not in way:
-            _link(path, root, top, made)
+    way = {str(path) for path in package.parents if path.is_relative_to(root)}
+    for directory in sorted(way):
+        for entry in _files(directory, _listing(directory)):
+            small = entry.stat(follow_symlinks=False).st_size <= _SMALL
+            (tree.copy if small else tree.link)(entry.path)
+    for path in _tracked_around(repository, str(package)) if repository else ():
+        if path.rpartition("/")[0] not in way:
+            tree.link(path)
 
 
-def _around(root: Path, left_out: Collection[str]) -> Iterator[os.DirEntry[str]]:
+@dataclass(frozen=True, slots=True)
+class _Tree:
+    """A copied tree that is being filled; paths are strings, since there may be many.
+
+    :param made: the directories that are there.
+    """
+
+    root: str
+    top: str
+    made: set[str] = field(default_factory=set)
+
+    def copy(self, path: str) -> None:
+        """Copy a file or a symlink; a secret stays out, and so does what cannot be read."""
+        target = self._target(path)
+        # A build that wants to read what cannot be read says so itself.
+        with contextlib.suppress(PermissionError):
+            status = os.lstat(path)
+            if stat.S_ISLNK(status.st_mode):
+                os.symlink(os.readlink(path), target)
+            elif stat.S_ISREG(status.st_mode) and not holds_secret(path, os.path.basename(path), status.st_size):
+                shutil.copyfile(path, target)
+                os.chmod(target, 0o755 if status.st_mode & 0o100 else 0o644)
+
+    def link(self, path: str) -> None:
+        """Have a symlink stand for a file; a secret stays out, and so does a submodule."""
+        with contextlib.suppress(OSError):
+            status = os.stat(path)
+            if stat.S_ISREG(status.st_mode) and not holds_secret(path, os.path.basename(path), status.st_size):
+                os.symlink(path, self._target(path))
+
+    def _target(self, path: str) -> str:
+        target = self.top + path[len(self.root) :]
+        parent = os.path.dirname(target)
+        if parent not in self.made:
+            storage.make_directory(Path(parent))
+            self.made.add(parent)
+        return target
+
+
+def _around(root: str, left_out: Collection[str]) -> Iterator[os.DirEntry[str]]:
     """Files and symlinks below `root` that belong by their names; what cannot be read is passed over."""
-    pending = [str(root)]
+    pending = [(root, _listing(root))]
     while pending:
-        directory = pending.pop(0)
-        entries = _listing(directory)
+        directory, entries = pending.pop(0)
+        yield from _files(directory, entries)
         around = parent_info(directory, {entry.name for entry in entries})
         for entry in entries:
-            if entry.is_dir(follow_symlinks=False) and entry.path not in left_out:
-                names = {inside.name for inside in _listing(entry.path)}
-                reason = directory_reason(entry.name, Path(directory).name)
-                if reason is None and contents_reason(entry.name, names, around) is None:
-                    pending.append(entry.path)
-        yield from _files(directory)
+            if not entry.is_dir(follow_symlinks=False) or entry.path in left_out:
+                continue
+            if directory_reason(entry.name, os.path.basename(directory)) is None:
+                inside = _listing(entry.path)
+                if contents_reason(entry.name, {child.name for child in inside}, around) is None:
+                    pending.append((entry.path, inside))
 
 
-def _files(directory: str) -> Iterator[os.DirEntry[str]]:
-    for entry in _listing(directory):
-        if not entry.is_dir(follow_symlinks=False) and file_reason(entry.name, Path(directory).name) is None:
+def _files(directory: str, entries: Iterable[os.DirEntry[str]]) -> Iterator[os.DirEntry[str]]:
+    parent = os.path.basename(directory)
+    for entry in entries:
+        if not entry.is_dir(follow_symlinks=False) and file_reason(entry.name, parent) is None:
             yield entry
 
 
@@ -157,38 +200,21 @@ def _listing(directory: str) -> list[os.DirEntry[str]]:
         return []
 
 
-def _tracked_around(repository: Repository, package: Path) -> Iterator[Path]:
+def _tracked_around(repository: Repository, package: str) -> Iterator[str]:
+    """The files that git tracks outside of a package, and that belong by their names."""
+    belongs = {"": True}
+
+    def judge(directory: str) -> bool:
+        known = belongs.get(directory)
+        if known is None:
+            parent, _, name = directory.rpartition("/")
+            known = judge(parent) and directory_reason(name, parent.rpartition("/")[2]) is None
+            belongs[directory] = known
+        return known
+
     for name in tracked_files(repository):
-        parts = ("", *name.split("/"))
-        judged = [directory_reason(part, parent) for parent, part in itertools.pairwise(parts[:-1])]
-        path = repository.root / name
-        if not any(judged) and file_reason(parts[-1], parts[-2]) is None and not path.is_relative_to(package):
+        directory, _, last = name.rpartition("/")
+        path = f"{repository.root}/{name}"
+        outside = not path.startswith(f"{package}/")
+        if outside and judge(directory) and file_reason(last, directory.rpartition("/")[2]) is None:
             yield path
-
-
-def _copy(path: Path, root: Path, top: Path, made: set[Path]) -> None:
-    target = top / path.relative_to(root)
-    _make_parent(target, made)
-    try:
-        status = path.lstat()
-        if path.is_symlink():
-            target.symlink_to(path.readlink())
-        elif path.is_file() and not holds_secret(str(path), path.name, status.st_size):
-            shutil.copyfile(path, target)
-            target.chmod(0o755 if status.st_mode & 0o100 else 0o644)
-    except PermissionError:
-        # It matters only to a build that wants to read it, which then says so.
-        return
-
-
-def _link(path: Path, root: Path, top: Path, made: set[Path]) -> None:
-    target = top / path.relative_to(root)
-    if path.is_file() and not holds_secret(str(path), path.name, path.stat().st_size):
-        _make_parent(target, made)
-        target.symlink_to(path)
-
-
-def _make_parent(target: Path, made: set[Path]) -> None:
-    if target.parent not in made:
-        storage.make_directory(target.parent)
-        made.add(target.parent)
