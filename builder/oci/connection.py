@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import ipaddress
 import json
 import re
 import threading
@@ -21,6 +20,7 @@ from builder.errors import PublishError
 from builder.oci.reference import DOCKER_HUB
 from builder.resolution.transport import Credentials
 from builder.system import http, process
+from builder.system.loopback import is_loopback
 
 _CONNECTIONS: Final = 8
 _LOGINS: Final = 3
@@ -166,17 +166,6 @@ class Connection:
 
     def _unexpected(self, answer: httpx.Response) -> http.HttpError:
         return http.refused(answer, self.host, message(answer))
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a registry's host, with or without a port, is this machine."""
-    name = urllib.parse.urlsplit(f"//{host}").hostname or ""
-    if name == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
 
 
 def _basic(credentials: Credentials) -> str:

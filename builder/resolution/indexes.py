@@ -100,14 +100,21 @@ def read_indexes(directory: Path, options: Sequence[str] = ()) -> Indexes:
             environment["UV_EXCLUDE_NEWER"] = pip.uploaded_before
     if places.merged and not (os.environ.get("UV_INDEX_STRATEGY") or "index-strategy" in uv.settings):
         environment["UV_INDEX_STRATEGY"] = "unsafe-best-match"
+    transport = _transport(uv, pip, places)
+    warnings = [
+        Notice(
+            f"the password of the index {address} is sent unencrypted; use https, or check who named that address"
+        )
+        for address in dict.fromkeys(transport.unencrypted())
+    ]
     return Indexes(
         options=lines,
         environment=environment,
         settings=_settings(uv, places),
-        transport=_transport(uv, pip, places),
+        transport=transport,
         remote=remote,
         local=tuple(path for place in (*places.all, *constraints) if (path := local_path(place)) is not None),
-        notices=() if uv.decides else pip.notices,
+        notices=(*warnings, *(() if uv.decides else pip.notices)),
     )
 
 

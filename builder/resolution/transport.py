@@ -18,6 +18,7 @@ from builder.errors import ToolError
 from builder.resolution.uv_configuration import NamedIndex
 from builder.resolution.uv_credentials import STORE, store_text
 from builder.system import process, storage
+from builder.system.loopback import is_loopback
 
 
 class Credentials(NamedTuple):
@@ -67,6 +68,17 @@ class Transport:
         logins = [login for login in logins if login[2] or not self.keyring]
         variables[STORE] = store_text(logins)
         return variables
+
+    def unencrypted(self) -> list[str]:
+        """The addresses, without credentials, of indexes whose password would be sent for all to read."""
+        return [
+            urllib.parse.urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+            for index in self.indexes
+            if (parts := urllib.parse.urlsplit(index.url)).scheme == "http"
+            and not is_loopback(parts.hostname or "")
+            and (login := _of_index(index))
+            and login.password
+        ]
 
     def credentials(self, url: str) -> Credentials | None:
         """What to present to the host of a URL: its own, its index's, those in `~/.netrc`, or the keyring's."""

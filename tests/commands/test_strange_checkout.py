@@ -50,6 +50,7 @@ class _Listener(ThreadingHTTPServer):
         self.requests: list[str] = []
         self.argv: list[str] = []
         self.environments: list[str] = []
+        self.redirect = ""
 
     @property
     def url(self) -> str:
@@ -67,6 +68,11 @@ class _Handler(BaseHTTPRequestHandler):
                 # uv and git are what may be asking; the builder itself has the secrets.
                 if (directory / "exe").readlink().name.startswith(("uv", "git")):
                     self.server.environments.append(_text(directory / "environ"))
+        if self.server.redirect and "127.0.0.1" in self.headers["Host"]:
+            self.send_response(302)
+            self.send_header("Location", f"{self.server.redirect}{self.path}")
+            self.end_headers()
+            return
         content = self.server.files.get(self.path.rpartition("/")[2])
         self.send_response(404 if content is None else 200)
         self.send_header("Content-Length", str(len(content or b"")))
@@ -217,6 +223,23 @@ def test_a_named_secret_is_the_login_of_the_host_that_asks_for_it(place: Worksho
     )
     error = place.build(project, env={**secret, "BUILDER_PASS_ENV": "INDEX_TOKEN"}).failed()
     assert "elsewhere than in the user and password of a URL" in error
+
+
+def test_a_login_does_not_follow_a_redirect_to_another_host(place: Workshop, listener: _Listener) -> None:
+    host = listener.url.removeprefix("http://")
+    # By another name it is another host.
+    listener.redirect = listener.url.replace("127.0.0.1", "localhost")
+    project = place.project(
+        {"requirements.txt": f"--extra-index-url http://u:${{INDEX_TOKEN}}@{host}/simple\n{_SERVERLESS}"}
+    )
+    place.build(project, env={"INDEX_TOKEN": "canary-1", "BUILDER_PASS_ENV": "INDEX_TOKEN"})
+    hosts = {
+        (request.partition("Host: ")[2].split()[0], "Authorization" in request) for request in listener.requests
+    }
+    assert (host, True) in hosts
+    other = listener.redirect.removeprefix("http://")
+    assert (other, False) in hosts
+    assert (other, True) not in hosts
 
 
 def test_a_named_secret_of_a_git_url_is_on_no_command_line(place: Workshop, listener: _Listener) -> None:

@@ -467,3 +467,23 @@ def test_pips_proxy_is_used_for_everything(place: Place) -> None:
         assert place.versions() == {}
     assert sorted(proxy.pages()) == ["dagster", "dagster-cloud"]
     assert len(proxy.downloads()) == 2
+
+
+@pytest.mark.parametrize(
+    "url, warned",
+    [
+        ("http://index.test/simple", True),
+        ("https://index.test/simple", False),
+        ("http://127.0.0.1:1/simple", False),
+    ],
+)
+def test_a_password_that_goes_unencrypted_to_another_machine_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str, warnings: int
+) -> None:
+    """A pull request may give the name of a private index another address."""
+    (tmp_path / "pyproject.toml").write_text(f'[[tool.uv.index]]\nname = "priv"\nurl = "{url}"\n')
+    assert not read_indexes(tmp_path).notices
+    monkeypatch.setenv("UV_INDEX_PRIV_PASSWORD", "x")
+    texts = [notice.text for notice in read_indexes(tmp_path).notices]
+    assert len(texts) == warnings
+    assert all(url in text for text in texts)

@@ -20,7 +20,7 @@ from builder.deployment.cloud import DagsterCloudClient
 from builder.deployment.organization import Organization
 from builder.deployment.pull_request_comment import PullRequestComment
 from builder.errors import BuilderError, NetworkError
-from builder.oci import registry as registry_module
+from builder.oci import connection
 from builder.oci.registry import Registry
 from builder.publishing.pex_registry import PexRegistry
 from builder.resolution.indexes import read_indexes
@@ -74,7 +74,7 @@ def _settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("BUILDER_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setattr(http, "PAUSE", 0)
     # Loopback registries are spoken to without TLS.
-    monkeypatch.setattr(registry_module, "is_loopback", lambda _: False)
+    monkeypatch.setattr(connection, "is_loopback", lambda _: False)
 
 
 def _cloud(host: str) -> None:
