@@ -33,6 +33,7 @@ FAMILIES = {
     "requirements.txt": r"requirements-",
     "setup.py and setup.cfg": r"setup-",
     "Several declarations at once, and other locks": r"pylock|several-|local-",
+    "After public bug reports": r"reported-",
     "Built, but they do not load": r"broken-",
     "Source trees": r"",
 }

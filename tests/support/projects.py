@@ -11,6 +11,7 @@ Each has a `trait.txt`, of which `scripts/projects_doc.py` makes a table, and, u
     absent = ["app/tests.py"]        # files that must not
     says = ["beside it is not read"] # words on the screen
     refused = ["setup.py:3"]         # words of the error, where there is one
+    loads = false                    # no server can load it; default: true
     assets = ["orders"]              # what the receiving server must find, by way of
     [code_source]
     package_name = "app"
@@ -45,6 +46,7 @@ class Trait:
     says: tuple[str, ...] = ()
     refused: tuple[str, ...] = ()
     assets: tuple[str, ...] = ()
+    loads: bool = True
     code_source: Mapping[str, str] = field(default_factory=lambda: {"package_name": "app"})
 
     @classmethod
