@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from builder.assembly.archive import Member
+from builder.assembly.wheels import Wheel
 
 NOTABLE: Final = 1_000_000
 """Bytes from which on a file of a distribution is listed by itself."""
@@ -63,10 +64,8 @@ class Duplicate:
     size: int
 
 
-def packed_distribution(
-    project: str, version: str, metadata: Mapping[str, Sequence[str]], members: Iterable[Member]
-) -> PackedDistribution:
-    """Summarise a wheel's members as they are in a PEX file."""
+def packed_distribution(wheel: Wheel, members: Iterable[Member]) -> PackedDistribution:
+    """Summarise a wheel and its members as they are in a PEX file."""
     packed = unpacked = tests = 0
     files = []
     copies = []
@@ -85,14 +84,14 @@ def packed_distribution(
         elif "/" not in name and name.endswith((".py", ".so")):
             modules.add(name.partition(".")[0])
     return PackedDistribution(
-        project=project,
-        version=version,
+        project=wheel.file.project,
+        version=wheel.version,
         packed=packed,
         unpacked=unpacked,
         tests=tests,
         files=tuple(files),
         copies=tuple(sorted(copies)),
-        metadata=metadata,
+        metadata=wheel.metadata,
         imports=tuple(sorted(each for each in modules if modules.isdisjoint(_parents(each)))),
     )
 

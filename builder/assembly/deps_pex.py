@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -19,8 +18,8 @@ from builder.assembly.contents import PackedDistribution, packed_distribution
 from builder.assembly.installation import LAYOUT, STASH, InstalledWheel, UnsupportedWheelError, install
 from builder.assembly.pex_file import frame, preamble
 from builder.assembly.pex_installation import install_by_pex
-from builder.assembly.wheels import Wheel, WheelFile, open_wheel
-from builder.errors import AssemblyError, Notice
+from builder.assembly.wheels import Wheel, WheelFile, in_order, open_wheel
+from builder.errors import Notice
 from builder.system import storage
 from builder.system.storage import Artefact
 from builder.terminal.formatting import quoted
@@ -60,28 +59,16 @@ def assemble_deps_pex(
         for member in _members(installed, python_version):
             writer.add(member)
         size, sha256 = writer.finish()
-    contents = [
-        packed_distribution(
-            installation.wheel.file.project,
-            installation.wheel.version,
-            installation.wheel.metadata,
-            installation.members,
-        )
-        for installation in installed
-    ]
+    contents = [packed_distribution(installation.wheel, installation.members) for installation in installed]
     artefact = Artefact(path, size, sha256, identity)
     return Assembled(artefact, tuple(contents), (*notices, *_collisions(installed)))
 
 
 def _install_all(files: Iterable[WheelFile], python_version: str) -> tuple[list[InstalledWheel], list[Notice]]:
-    ordered = sorted(files, key=lambda file: (file.project, file.filename))
-    for one, other in pairwise(ordered):
-        if one.project == other.project:
-            raise AssemblyError(f"`{one.filename}` and `{other.filename}` cannot be installed together")
     installed: list[InstalledWheel] = []
     unusual: list[Wheel] = []
     notices: list[Notice] = []
-    for file in ordered:
+    for file in in_order(files):
         wheel = open_wheel(file)
         try:
             installed.append(install(wheel))

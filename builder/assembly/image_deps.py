@@ -14,7 +14,6 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -22,8 +21,8 @@ from builder.assembly.archive import Member
 from builder.assembly.contents import PackedDistribution, packed_distribution
 from builder.assembly.image_files import Scheme, installed_files
 from builder.assembly.image_layer import LayerContent, LayerWriter, directories
-from builder.assembly.wheels import Wheel, WheelFile, open_wheel
-from builder.errors import AssemblyError, Notice
+from builder.assembly.wheels import Wheel, WheelFile, in_order, open_wheel
+from builder.errors import Notice
 from builder.system import storage
 from builder.terminal.formatting import counted, quoted
 
@@ -73,23 +72,11 @@ def dependency_layers(wheels: Sequence[WheelFile], scheme: Scheme) -> Dependency
     Raises AssemblyError for a wheel that cannot be installed, and for two of one project; StorageError if the
     cache cannot be written.
     """
-    ordered = sorted(wheels, key=lambda file: (file.project, file.filename))
-    for one, other in pairwise(ordered):
-        if one.project == other.project:
-            raise AssemblyError(f"`{one.filename}` and `{other.filename}` cannot be installed together")
-    opened = [open_wheel(file) for file in ordered]
+    opened = [open_wheel(file) for file in in_order(wheels)]
     installed, notices = _without_collisions(
         [_Installed(wheel, installed_files(wheel, scheme)) for wheel in opened]
     )
-    contents = tuple(
-        packed_distribution(
-            installation.wheel.file.project,
-            installation.wheel.version,
-            installation.wheel.metadata,
-            installation.files,
-        )
-        for installation in installed
-    )
+    contents = tuple(packed_distribution(installation.wheel, installation.files) for installation in installed)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         layers = pool.map(lambda group: _layer(group[0], group[1], scheme), _groups(installed))
         return DependencyLayers(tuple(layers), contents, tuple(notices))

@@ -13,8 +13,9 @@ import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import IO, Final, NoReturn
 
@@ -85,6 +86,15 @@ class Wheel:
     def record(self) -> str:
         """Name of the list of files that every wheel has."""
         return f"{self.dist_info}/RECORD"
+
+
+def in_order(files: Iterable[WheelFile]) -> list[WheelFile]:
+    """Wheels by project; raises AssemblyError for two of one project."""
+    ordered = sorted(files, key=lambda file: (file.project, file.filename))
+    for one, other in pairwise(ordered):
+        if one.project == other.project:
+            raise AssemblyError(f"`{one.filename}` and `{other.filename}` cannot be installed together")
+    return ordered
 
 
 def open_wheel(file: WheelFile) -> Wheel:
