@@ -99,10 +99,10 @@ def _version(module: str) -> str:
         finished = process.run(command, env=process.clean_environment(), timeout=_TIMEOUT_SECONDS)
     else:
         finished = process.run_module(module, ["--version"], env=process.clean_environment())
-    words = finished.stdout.split()
-    if not words:
+    output = finished.stdout.split()
+    if not output:
         raise ToolError(f"`{module} --version` prints nothing")
-    return words[-1]
+    return output[-1]
 
 
 def _location() -> str:

@@ -145,10 +145,10 @@ class _PendingLocation:
         return _Verdict(LoadError(f"{what} replaced by another deploy{commit}", remedy=remedy))
 
     def _load_error(self, error: ServerError) -> LoadError:
-        told = cut_server_error(error)
+        cut = cut_server_error(error)
         return LoadError(
-            f"the location `{self.name}` was updated in `{self.deployment}`, but does not load there: {told.what}",
-            detail="\n".join(told.lines),
+            f"the location `{self.name}` was updated in `{self.deployment}`, but does not load there: {cut.what}",
+            detail="\n".join(cut.lines),
             remedy=f"Correct the code and deploy it again, or deploy the version before again; {self.page}",
         )
 

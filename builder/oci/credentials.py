@@ -82,9 +82,11 @@ def _of(document: Mapping[str, Any], key: str, path: Path) -> Credentials | None
 
 def _ask(helper: str, key: str) -> Credentials | None:
     """Ask a credential helper (docker-credential-helpers, "get")."""
-    words = [f"docker-credential-{helper}", "get"]
+    command = [f"docker-credential-{helper}", "get"]
     try:
-        answer = json.loads(process.run(words, env=process.credential_environment(), stdin=key, timeout=30).stdout)
+        answer = json.loads(
+            process.run(command, env=process.credential_environment(), stdin=key, timeout=30).stdout
+        )
         return Credentials(answer["Username"], answer["Secret"])
     except (ToolError, ValueError, KeyError, TypeError):
         # Without credentials, the registry will say that it wants some.

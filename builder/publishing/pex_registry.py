@@ -340,8 +340,8 @@ class PexRegistry:
             # Sending may have taken so long that the URL for reading is too old by now.
             return self._compare(file, link, deadline, self._check, sent=True)
         except HttpError as error:
-            words = f"it was sent, but could not be read back: {error}"
-            raise HttpError(words, remedy=error.remedy) from None
+            problem = f"it was sent, but could not be read back: {error}"
+            raise HttpError(problem, remedy=error.remedy) from None
 
     def _compare(
         self, file: Artefact, link: PresignedUrl, deadline: Deadline, check: ReadBack, *, sent: bool = False
@@ -437,8 +437,8 @@ def _difference(file: Artefact, tail: bytes, stored: RemoteObject | None) -> str
     return None
 
 
-def _error(name: str, words: str, *, remedy: str | None = None) -> PublishError:
-    return PublishError(f"`{name}` could not be published: {words}", remedy=remedy or _AGAIN)
+def _error(name: str, problem: str, *, remedy: str | None = None) -> PublishError:
+    return PublishError(f"`{name}` could not be published: {problem}", remedy=remedy or _AGAIN)
 
 
 def _each(pool: ThreadPoolExecutor, work: Callable[[T], R], items: Iterable[T]) -> list[R]:

@@ -120,10 +120,10 @@ def cut(error: RaisedError, site_packages: str) -> CutTraceback:
     """
     errors = list(chain(error))
     root = errors[-1]
-    told = [cause for cause in reversed(errors) if cause.kind not in WRAPPERS] or [root]
+    shown = [cause for cause in reversed(errors) if cause.kind not in WRAPPERS] or [root]
     lines: list[str] = []
     where: tuple[str, int] | None = None
-    for index, cause in enumerate(told):
+    for index, cause in enumerate(shown):
         if index:
             lines.append("which led to")
         own = list(_own(cause, site_packages))
@@ -138,7 +138,7 @@ def cut(error: RaisedError, site_packages: str) -> CutTraceback:
         where = (
             where or _place_in_message(cause, site_packages) or ((own[-1][0], own[-1][1].line) if own else None)
         )
-    return CutTraceback(_summary(told[-1], site_packages), where, tuple(lines), root)
+    return CutTraceback(_summary(shown[-1], site_packages), where, tuple(lines), root)
 
 
 def _own(error: RaisedError, site_packages: str) -> Iterator[tuple[str, Frame]]:

@@ -74,24 +74,24 @@ class Explanation:
     of_workspace: bool = False
 
 
-def explain(raised: Raised, told: CutTraceback, context: FailureContext) -> Explanation:
+def explain(raised: Raised, cut: CutTraceback, context: FailureContext) -> Explanation:
     """Say what an error means; where that is not certain, only what it says itself."""
-    if explanation := _hiding(told, context):
+    if explanation := _hiding(cut, context):
         return explanation
     for hint in _HINTS:
-        if explanation := hint(raised, told, context):
+        if explanation := hint(raised, cut, context):
             if raised.of_dagster:
                 return replace(explanation, what=f"dagster itself cannot be imported: {explanation.what}")
             return explanation
     if raised.of_dagster:
         remedy = "Depend on another version of dagster, or of what the last of these lines is in; then build again"
-        return Explanation(f"dagster itself cannot be imported: {told.what}", remedy)
-    return Explanation(f"its code does not load: {told.what}", None)
+        return Explanation(f"dagster itself cannot be imported: {cut.what}", remedy)
+    return Explanation(f"its code does not load: {cut.what}", None)
 
 
-def _hiding(told: CutTraceback, context: FailureContext) -> Explanation | None:
+def _hiding(cut: CutTraceback, context: FailureContext) -> Explanation | None:
     """A file of the project's that is found where another module is meant."""
-    message = told.root.message
+    message = cut.root.message
     if "partially initialized module" not in message and "is not a package" not in message:
         return None
     base = f"{context.code.working_directory}/" if context.code.working_directory else ""
@@ -102,7 +102,7 @@ def _hiding(told: CutTraceback, context: FailureContext) -> Explanation | None:
         whose = "Python's own" if stem in sys.stdlib_module_names else "the installed"
         if whose == "the installed" and not (context.deps / stem / "__init__.py").exists():
             continue
-        if any(line.startswith(f"{name}:") for line in told.lines) or f"'{stem}'" in message:
+        if any(line.startswith(f"{name}:") for line in cut.lines) or f"'{stem}'" in message:
             return Explanation(
                 f"the project's `{name}` hides {whose} module `{stem}` from everything that imports it",
                 f"Give `{name}` another name, also where {context.file} or your code names it; then build again",
@@ -110,9 +110,9 @@ def _hiding(told: CutTraceback, context: FailureContext) -> Explanation | None:
     return None
 
 
-def _missing_module(_raised: Raised, told: CutTraceback, context: FailureContext) -> Explanation | None:
-    module = told.root.attributes.get("module")
-    if not module or told.root.kind != "ModuleNotFoundError":
+def _missing_module(_raised: Raised, cut: CutTraceback, context: FailureContext) -> Explanation | None:
+    module = cut.root.attributes.get("module")
+    if not module or cut.root.kind != "ModuleNotFoundError":
         return None
     if hint := _left_out_module(module, context):
         name, left = hint
@@ -120,7 +120,7 @@ def _missing_module(_raised: Raised, told: CutTraceback, context: FailureContext
             f"there is no module `{module}`: `{name}` is in the project, but {left.rule}", left.remedy
         )
     code = context.code
-    asked = code.kind != "python_file" and f"{code.value}.".startswith(f"{module}.") and told.where is None
+    asked = code.kind != "python_file" and f"{code.value}.".startswith(f"{module}.") and cut.where is None
     if asked:
         return _missing_code_source(module, context)
     if path := _packed_module(module, context):
@@ -175,8 +175,8 @@ def _left_out_module(module: str, context: FailureContext) -> tuple[str, Exclusi
     return None
 
 
-def _missing_file(_raised: Raised, told: CutTraceback, context: FailureContext) -> Explanation | None:
-    path, written = (told.root.attributes.get(key) for key in ("file", "file_as_written"))
+def _missing_file(_raised: Raised, cut: CutTraceback, context: FailureContext) -> Explanation | None:
+    path, written = (cut.root.attributes.get(key) for key in ("file", "file_as_written"))
     if not path or not written or context.directory is None:
         return None
     name = place(path, str(context.source))
@@ -193,8 +193,8 @@ def _missing_file(_raised: Raised, told: CutTraceback, context: FailureContext) 
     return None
 
 
-def _missing_variable(_raised: Raised, told: CutTraceback, context: FailureContext) -> Explanation | None:
-    root = told.root
+def _missing_variable(_raised: Raised, cut: CutTraceback, context: FailureContext) -> Explanation | None:
+    root = cut.root
     last = root.frames[-1] if root.frames else None
     name = root.attributes.get("key") if last and last.function == "__getitem__" else None
     if not name or last is None or PurePosixPath(last.path).name not in {"os.py", "<frozen os>"}:
@@ -215,8 +215,8 @@ def _missing_variable(_raised: Raised, told: CutTraceback, context: FailureConte
     )
 
 
-def _missing_library(_raised: Raised, told: CutTraceback, _context: FailureContext) -> Explanation | None:
-    library = missing_library(told.root.message)
+def _missing_library(_raised: Raised, cut: CutTraceback, _context: FailureContext) -> Explanation | None:
+    library = missing_library(cut.root.message)
     if library is None:
         return None
     return Explanation(
@@ -224,17 +224,17 @@ def _missing_library(_raised: Raised, told: CutTraceback, _context: FailureConte
     )
 
 
-def _syntax(_raised: Raised, told: CutTraceback, context: FailureContext) -> Explanation | None:
-    if told.root.kind not in {"SyntaxError", "IndentationError", "TabError"}:
+def _syntax(_raised: Raised, cut: CutTraceback, context: FailureContext) -> Explanation | None:
+    if cut.root.kind not in {"SyntaxError", "IndentationError", "TabError"}:
         return None
-    words = told.what.removeprefix(f"{told.root.kind}: ")
+    words = cut.what.removeprefix(f"{cut.root.kind}: ")
     return Explanation(
         f"its code is not valid Python {context.python_version}: {words}", "Correct the line; then build again"
     )
 
 
-def _definitions(raised: Raised, told: CutTraceback, context: FailureContext) -> Explanation | None:
-    message, code = told.root.message, context.code
+def _definitions(raised: Raised, cut: CutTraceback, context: FailureContext) -> Explanation | None:
+    message, code = cut.root.message, context.code
     if match := _SEVERAL.search(message):
         names = [name.rpartition(".")[2] for name in match[1].strip().split(", ")]
         return Explanation(
@@ -258,8 +258,8 @@ def _definitions(raised: Raised, told: CutTraceback, context: FailureContext) ->
     return None
 
 
-def _relative_import(_raised: Raised, told: CutTraceback, context: FailureContext) -> Explanation | None:
-    if _RELATIVE not in told.root.message or context.code.kind != "python_file":
+def _relative_import(_raised: Raised, cut: CutTraceback, context: FailureContext) -> Explanation | None:
+    if _RELATIVE not in cut.root.message or context.code.kind != "python_file":
         return None
     module = context.code.value.removesuffix(".py").replace("/", ".")
     return Explanation(

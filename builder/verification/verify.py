@@ -345,16 +345,16 @@ def _packed(source: Unpacked) -> frozenset[str]:
 def _failure(result: Raised | Died, context: FailureContext, timeout: float) -> LoadError:
     site_packages = str(context.source)
     if isinstance(result, Raised):
-        told = cut(result.error, site_packages)
-        explanation = explain(result, told, context)
+        shown = cut(result.error, site_packages)
+        explanation = explain(result, shown, context)
     else:
-        told = cut(RaisedError(kind="", message=result.output, frames=result.frames), site_packages)
+        shown = cut(RaisedError(kind="", message=result.output, frames=result.frames), site_packages)
         explanation = _of_death(result, timeout)
     if explanation.of_workspace:
         return LoadError(explanation.what, where=context.declared, remedy=explanation.remedy)
-    lines = [*_foreign(told.root), *told.lines] if told.where is None else told.lines
+    lines = [*_foreign(shown.root), *shown.lines] if shown.where is None else shown.lines
     detail = "\n".join(lines) or None
-    return LoadError(explanation.what, where=_origin(told, context), detail=detail, remedy=explanation.remedy)
+    return LoadError(explanation.what, where=_origin(shown, context), detail=detail, remedy=explanation.remedy)
 
 
 def _foreign(error: RaisedError) -> list[str]:
@@ -388,10 +388,10 @@ def _of_death(died: Died, timeout: float) -> Explanation:
     )
 
 
-def _origin(told: CutTraceback, context: FailureContext) -> Origin | None:
-    if told.where is None or context.directory is None:
+def _origin(shown: CutTraceback, context: FailureContext) -> Origin | None:
+    if shown.where is None or context.directory is None:
         return None
-    name, line = told.where
+    name, line = shown.where
     path = Path(os.path.normpath(context.directory / name))
     return Origin(path, line) if path.is_file() else None
 
