@@ -470,11 +470,11 @@ def test_pips_proxy_is_used_for_everything(place: Place) -> None:
 
 
 @pytest.mark.parametrize(
-    "url, warned",
+    "url, warnings",
     [
-        ("http://index.test/simple", True),
-        ("https://index.test/simple", False),
-        ("http://127.0.0.1:1/simple", False),
+        ("http://index.test/simple", 1),
+        ("https://index.test/simple", 0),
+        ("http://127.0.0.1:1/simple", 0),
     ],
 )
 def test_a_password_that_goes_unencrypted_to_another_machine_is_a_warning(
