@@ -10,6 +10,7 @@ a file, but Python before 3.13 cannot run it as it is.
 from __future__ import annotations
 
 import hashlib
+import mmap
 import posixpath
 import stat
 import struct
@@ -46,6 +47,8 @@ _DIRECTORY_MODE: Final = ((stat.S_IFDIR | 0o755) << 16) | _DOS_DIRECTORY
 _LEVEL: Final = 6
 
 _CHUNK: Final = 1 << 20
+_LARGE: Final = 16 << 20
+"""Bytes from which on a member is written in pieces: a stream that keeps things in memory would copy it."""
 
 
 class Member(NamedTuple):
@@ -82,6 +85,40 @@ def deflated(name: str, content: bytes, *, executable: bool = False) -> Member:
     if len(data) >= len(content):
         return stored(name, content, executable=executable)
     return Member(name, data, DEFLATED, zlib.crc32(content), len(content), executable)
+
+
+def deflated_file(name: str, source: IO[bytes], scratch: IO[bytes], *, executable: bool = False) -> Member:
+    """Compress what `source` holds as `deflated` does, in pieces; the result lies in `scratch`, an empty file.
+
+    That may be closed before the member is written. Raises ChangedError if the content does not stay the same.
+    """
+    compressor = zlib.compressobj(_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
+    crc = size = 0
+    while chunk := source.read(_CHUNK):
+        crc, size = zlib.crc32(chunk, crc), size + len(chunk)
+        scratch.write(compressor.compress(chunk))
+    scratch.write(compressor.flush())
+    if scratch.tell() < size:
+        return Member(name, _mapped(scratch), DEFLATED, crc, size, executable)
+    scratch.seek(0)
+    scratch.truncate()
+    source.seek(0)
+    again = 0
+    while chunk := source.read(_CHUNK):
+        again = zlib.crc32(chunk, again)
+        scratch.write(chunk)
+    if (again, scratch.tell()) != (crc, size):
+        raise ChangedError(name)
+    return Member(name, _mapped(scratch), STORED, crc, size, executable)
+
+
+def _mapped(stream: IO[bytes]) -> memoryview:
+    stream.flush()
+    return memoryview(mmap.mmap(stream.fileno(), 0, prot=mmap.PROT_READ))
+
+
+class ChangedError(Exception):
+    """A file was changed while it was read."""
 
 
 def names_of_both(files: Collection[str], directories: Iterable[str] = ()) -> set[str]:
@@ -169,18 +206,29 @@ class ArchiveWriter:
         return end + len(closing), self._digest.hexdigest()
 
     def _write(self, data: bytes | memoryview) -> None:
-        self._pending.append(data)
-        self._pending_size += len(data)
-        if self._pending_size >= _CHUNK:
+        if len(data) > _LARGE:
             self._flush()
+            view = memoryview(data)
+            for start in range(0, len(data), _CHUNK):
+                self._put(view[start : start + _CHUNK])
+                if isinstance(view.obj, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+                    # Or all of a mapped file would be in memory in the end.
+                    view.obj.madvise(mmap.MADV_DONTNEED, start, min(_CHUNK, len(data) - start))
+        else:
+            self._pending.append(data)
+            self._pending_size += len(data)
+            if self._pending_size >= _CHUNK:
+                self._flush()
 
     def _flush(self) -> None:
         # Thousands of small pieces: one hash update and one write per megabyte instead of two per entry.
-        chunk = self._pending[0] if len(self._pending) == 1 else b"".join(self._pending)
-        self._digest.update(chunk)
-        self._stream.write(chunk)
+        self._put(self._pending[0] if len(self._pending) == 1 else b"".join(self._pending))
         self._pending.clear()
         self._pending_size = 0
+
+    def _put(self, chunk: bytes | memoryview) -> None:
+        self._digest.update(chunk)
+        self._stream.write(chunk)
 
 
 def _too_large(where: str) -> AssemblyError:

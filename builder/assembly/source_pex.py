@@ -7,13 +7,23 @@ import hashlib
 import os
 import shutil
 import tempfile
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from builder.assembly.archive import MAX_BYTES, ArchiveWriter, Member, deflated, directory, names_of_both
+from builder.assembly.archive import (
+    MAX_BYTES,
+    ArchiveWriter,
+    ChangedError,
+    Member,
+    deflated,
+    deflated_file,
+    directory,
+    names_of_both,
+)
 from builder.assembly.bootstrap import PEX_VERSION, bootstrap
 from builder.assembly.contents import PackedFile, packed_file
 from builder.assembly.pex_file import RESERVED, frame, preamble
@@ -24,6 +34,11 @@ from builder.system.storage import Artefact
 SOURCE_LAYOUT_VERSION: Final = "1"
 """Part of the identity: increase it when the same files give other bytes."""
 
+_BATCH: Final = 1 << 20
+_SIZE_OF_A_NAME: Final = 1 << 12
+"""Bytes that a file counts for besides its own: what opening it costs."""
+_STREAMED: Final = 32 << 20
+"""Bytes from which on a file is not held in memory."""
 _IN_MEMORY: Final = 64 << 20
 _MOST_THREADS: Final = 4
 
@@ -70,7 +85,7 @@ def assemble_source_pex(entries: Iterable[SourceEntry], *, python_version: str, 
         writer = ArchiveWriter(spool, preamble=preamble(python_version))
         own = {entry.name for entry in ordered}
         files = []
-        for member in _compressed(ordered):
+        for member in _compressed(ordered, out_dir):
             writer.add(member)
             if member.name in own:
                 files.append(packed_file(member))
@@ -99,43 +114,95 @@ def _spool(out_dir: Path) -> Iterator[tempfile.SpooledTemporaryFile[bytes]]:
         raise storage.storage_error(error, out_dir / "source.pex") from error
 
 
-def _compressed(entries: Sequence[SourceEntry]) -> Iterator[Member]:
+def _compressed(entries: Sequence[SourceEntry], scratch: Path | None) -> Iterator[Member]:
+    threads = min(_MOST_THREADS, os.cpu_count() or 1)
     # zlib and file reads release the interpreter lock.
-    with ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(threads) as pool:
         yield from pool.map(_recompressed, bootstrap().members)
-        yield from pool.map(compressed_member, entries)
+        waiting: deque[Future[list[Member]]] = deque()
+        for batch in _batches(entries):
+            if len(waiting) > 2 * threads:
+                yield from waiting.popleft().result()
+            waiting.append(pool.submit(_members, batch, scratch))
+        while waiting:
+            yield from waiting.popleft().result()
+
+
+def _batches(entries: Iterable[SourceEntry]) -> Iterator[list[SourceEntry]]:
+    """Entries that make a job together: one for each of many small files would cost more than the file."""
+    batch: list[SourceEntry] = []
+    size = 0
+    for entry in entries:
+        batch.append(entry)
+        size += _size(entry) + _SIZE_OF_A_NAME
+        if size >= _BATCH:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _size(entry: SourceEntry) -> int:
+    if not isinstance(entry.content, Path):
+        return len(entry.content or b"")
+    try:
+        return entry.content.stat().st_size
+    except OSError:
+        # It will be told when it is read.
+        return 0
 
 
 def _recompressed(member: Member) -> Member:
     return member if member.name.endswith("/") else deflated(member.name, bytes(member.data))
 
 
-def compressed_member(entry: SourceEntry) -> Member:
-    """An entry with its content read and compressed; raises AssemblyError if it cannot be read, or changes."""
+def _members(entries: Sequence[SourceEntry], scratch: Path | None) -> list[Member]:
+    return [compressed_member(entry, scratch) for entry in entries]
+
+
+def compressed_member(entry: SourceEntry, scratch: Path | None = None) -> Member:
+    """The member of an archive that an entry becomes; raises AssemblyError if its file cannot be read.
+
+    :param scratch: a directory for what large files become until it is written.
+    """
+    executable = bool(entry.mode & 0o100)
     if entry.content is None:
         return directory(entry.name)
-    content = entry.content if isinstance(entry.content, bytes) else _read(entry.content)
-    return deflated(entry.name, content, executable=bool(entry.mode & 0o100))
+    if isinstance(entry.content, bytes):
+        return deflated(entry.name, entry.content, executable=executable)
+    return _member_of_file(entry.name, entry.content, scratch, executable=executable)
 
 
-def _read(path: Path) -> bytes:
+def _member_of_file(name: str, path: Path, scratch: Path | None, *, executable: bool) -> Member:
     try:
         with path.open("rb", buffering=0) as stream:
             before = os.fstat(stream.fileno())
             if before.st_size > MAX_BYTES:
                 raise AssemblyError(f"`{path}` is larger than 4 GiB, more than a PEX file can hold")
-            content = stream.readall()
+            if before.st_size > _STREAMED:
+                with tempfile.TemporaryFile(dir=scratch) as target:
+                    member = deflated_file(name, stream, target, executable=executable)
+            else:
+                member = deflated(name, stream.readall(), executable=executable)
             after = os.fstat(stream.fileno())
+    except ChangedError:
+        raise _changed(path) from None
     except OSError as error:
+        if error.errno in storage.FULL:
+            raise storage.storage_error(error, scratch or path) from error
         reason = os.strerror(error.errno) if error.errno else str(error)
         remedy = "Let nothing else write to the project while it is built, and make its files readable"
         raise AssemblyError(f"could not read `{path}`: {reason}", remedy=remedy) from error
-    if (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, len(content)):
-        raise AssemblyError(
-            f"`{path}` changed while it was read",
-            remedy="Let nothing else write to the project while it is built, or leave that file out of it",
-        )
-    return content
+    if (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, member.size):
+        raise _changed(path)
+    return member
+
+
+def _changed(path: Path) -> AssemblyError:
+    return AssemblyError(
+        f"`{path}` changed while it was read",
+        remedy="Let nothing else write to the project while it is built, or leave that file out of it",
+    )
 
 
 def _check_names(entries: Sequence[SourceEntry]) -> None:

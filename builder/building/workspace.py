@@ -13,6 +13,7 @@ from builder.assembly.bootstrap import bootstrap
 from builder.assembly.deps_pex import LAYOUT_VERSION
 from builder.assembly.import_clashes import import_clashes
 from builder.assembly.size_warnings import installed_twice
+from builder.building.shared_resolutions import SharedResolutions
 from builder.building.steps import (
     DepsBuild,
     SourceBuild,
@@ -88,11 +89,13 @@ class PexPacking:
     """A deps PEX and a source PEX.
 
     :param find_deps: asked before each deps PEX is built; what it returns is taken instead.
+    :param deps_ready: called with each deps PEX, as soon as it is whole, from several threads.
     """
 
     target: Target
     out_dir: Path
     find_deps: FindDeps = lambda _: None
+    deps_ready: Callable[[DepsBuild], None] = lambda _: None
 
     def identity(self, lock: Lock) -> str:
         """See `Packing`."""
@@ -100,7 +103,9 @@ class PexPacking:
 
     def deps(self, lock: Lock, requirements: Requirements, about: str) -> DepsBuild:
         """See `Packing`."""
-        return self.find_deps(lock) or build_deps(lock, requirements, self.out_dir, about=about)
+        deps = self.find_deps(lock) or build_deps(lock, requirements, self.out_dir, about=about)
+        self.deps_ready(deps)
+        return deps
 
     def source(
         self, tree: SourceTree, packages: Sequence[Path], own: LocalPackages, include: Sequence[str], about: str
@@ -117,6 +122,10 @@ class PexPacking:
         bootstrap()
 
 
+Ready = Callable[[SourceTree, ProjectBuild | BuilderError], None]
+"""Hears what became of a source tree."""
+
+
 @dataclass(slots=True, kw_only=True)
 class _WorkspaceBuild:
     """The build of one workspace, with what its projects share."""
@@ -128,6 +137,8 @@ class _WorkspaceBuild:
     own: LocalPackages
     working_directories: Mapping[SourceTree, Collection[str]]
     sources: ThreadPoolExecutor
+    ready: Ready
+    resolutions: SharedResolutions
     _deps: dict[str, Future[DepsBuild]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -139,8 +150,11 @@ class _WorkspaceBuild:
         packages = local_packages(requirements)
         source = self.sources.submit(packing.source, tree, packages, self.own, self.include, about)
         try:
-            lock, step = resolve_project(requirements, packing.target, about=about)
-            deps = self._once(packing.identity(lock), lambda: packing.deps(lock, requirements, about))
+            lock, step, leader = self.resolutions.resolve(requirements, about)
+            deps = self._deps_of(lock, requirements, about)
+            if not self.resolutions.fits(requirements, leader, deps):
+                lock, step = resolve_project(requirements, packing.target, about=about)
+                deps = self._deps_of(lock, requirements, about)
         finally:
             # No part of a project may still run when its result is known, whichever part failed first.
             wait([source])
@@ -149,6 +163,18 @@ class _WorkspaceBuild:
         names = [packing.place(file.name) for file in built.contents]
         console.notices(import_clashes(names, deps.distributions, self.working_directories[tree]))
         return ProjectBuild(deps, built, {"resolve": step.seconds, **deps.seconds, **built.seconds})
+
+    def outcome(self, tree: SourceTree, name: str) -> ProjectBuild | BuilderError:
+        """Build one project, and say what became of it."""
+        try:
+            result: ProjectBuild | BuilderError = self.build(tree, name)
+        except BuilderError as error:
+            result = error
+        self.ready(tree, result)
+        return result
+
+    def _deps_of(self, lock: Lock, requirements: Requirements, about: str) -> DepsBuild:
+        return self._once(self.packing.identity(lock), lambda: self.packing.deps(lock, requirements, about))
 
     def _once(self, key: str, make: Callable[[], DepsBuild]) -> DepsBuild:
         """What `make` returns, made once for each key: projects with equal locks share their dependencies."""
@@ -167,9 +193,16 @@ class _WorkspaceBuild:
 
 
 def build_workspace(
-    workspace: Workspace, packing: Packing, *, include: Sequence[str], wanted: RequestedExtras
+    workspace: Workspace,
+    packing: Packing,
+    *,
+    include: Sequence[str],
+    wanted: RequestedExtras,
+    ready: Ready = lambda _tree, _result: None,
 ) -> dict[SourceTree, ProjectBuild | BuilderError]:
     """Build every source tree of a workspace in parallel.
+
+    :param ready: called with each source tree as soon as it is known what became of it, from several threads.
 
     Locations of one tree are built once, those with a problem are left out. A project that fails does not stop
     the others: its error is in the result.
@@ -186,12 +219,14 @@ def build_workspace(
             own=own,
             working_directories=_working_directories(usable),
             sources=sources,
+            ready=ready,
+            resolutions=SharedResolutions(packing.target),
         )
         # Every assembly needs it, so load it while the requirements are resolved.
         warming = pool.submit(packing.warm_up)
-        futures = {tree: pool.submit(work.build, tree, name) for tree, name in names.items()}
+        futures = {tree: pool.submit(work.outcome, tree, name) for tree, name in names.items()}
         try:
-            results = {tree: _outcome(future) for tree, future in futures.items()}
+            results = {tree: future.result() for tree, future in futures.items()}
             warming.result()
         except BaseException:
             # Stopped, or a defect: start nothing more, wait only for what runs.
@@ -208,10 +243,3 @@ def _working_directories(locations: Iterable[Location]) -> dict[SourceTree, set[
         declared = location.settings.get("working_directory")
         found.setdefault(location.tree, set()).add(declared if isinstance(declared, str) else ".")
     return found
-
-
-def _outcome(future: Future[ProjectBuild]) -> ProjectBuild | BuilderError:
-    try:
-        return future.result()
-    except BuilderError as error:
-        return error

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from builder.building.image_workspace import build_images
@@ -16,12 +18,13 @@ from builder.delivery.early_failure import announce_early_failure
 from builder.delivery.job import Job, build_locations, part_of, show_built, show_errors, write_report
 from builder.delivery.location_run import LocationRun, Update, Upload
 from builder.delivery.options import DeliveryOptions
+from builder.delivery.pipeline import Pipeline
 from builder.delivery.plan import plan
 from builder.delivery.registries import Registries, choose_formats, connect
 from builder.delivery.take_built import take_built
 from builder.delivery.updater import Updater
 from builder.delivery.uploader import Uploader
-from builder.delivery.verifying import Verification, items_of, verify
+from builder.delivery.verifying import LocationVerifier, Verification
 from builder.deployment.cloud import DagsterCloudClient
 from builder.deployment.context import CiContext
 from builder.deployment.destination import BranchDeployment, find_destination, parse_details
@@ -128,31 +131,79 @@ def _is_refreshed(run: LocationRun, delivery: DeliveryOptions) -> bool:
     return delivery.refresh_defs_state or (run.needs_state and os.environ.get("CI") == "true")
 
 
-def _refresh(
-    runs: Sequence[LocationRun],
-    job: Job,
-    verification: Verification,
-    scratch: Path,
-    uploader: Uploader | None,
-    updater: Updater | None,
-) -> None:
-    """Refresh the state of these locations' components.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Delivery:
+    """One run that delivers: what it has to do, and who does it.
 
     :param scratch: a directory for what the deployment is to keep, until the locations are updated.
     """
-    with console.phase("State"):
-        for number, run in enumerate(runs):
-            variables = updater.variables(run.name) if updater else {}
-            environment = {**variables, **verification.environment}
-            for _, item in items_of([run], job.target.python_version, uploader, scratch):
-                refresh(
-                    run,
-                    item,
-                    scratch / str(number),
-                    job.out_dir,
-                    timeout=verification.timeout,
-                    environment=environment,
+
+    options: DeliveryOptions
+    verification: Verification
+    runs: Sequence[LocationRun]
+    verifier: LocationVerifier
+    registries: Registries
+    scratch: Path
+    _pushing: threading.Lock = field(default_factory=threading.Lock)
+
+    def run(self) -> None:
+        """Build, verify, upload and update each location."""
+        job, uploader = self.registries.job, self.registries.pex
+        pipeline = Pipeline(
+            self.runs,
+            job.target.python_version,
+            verifier=self.verifier if _is_verified(self.options) else None,
+            refresh=self._refresh,
+            publish=self._publish,
+            uploader=uploader,
+            updater=self.registries.updater,
+        )
+        with pipeline:
+            if self.options.built:
+                # Another run has built and verified everything.
+                take_built(job, self.runs)
+                pipeline.built(self.runs)
+            else:
+                find_deps = _find_deps(self.registries)
+                build_locations(
+                    job,
+                    self.runs,
+                    find_deps,
+                    _build_images,
+                    deps_ready=pipeline.deps_built,
+                    ready=pipeline.built,
                 )
+            pipeline.finish()
+        if any(run.states for run in self.runs):
+            write_report(job, self.runs)
+
+    def _publish(self, run: LocationRun) -> None:
+        if run.format == "pex" and self.registries.pex:
+            self.registries.pex.publish(run)
+        elif self.registries.images:
+            # One after the other: what one image has pushed, the next takes over.
+            with self._pushing:
+                self.registries.images.publish([run])
+
+    def _refresh(self, run: LocationRun) -> bool:
+        """Refresh the state of a location's components if need be; returns whether that was done."""
+        if not _is_refreshed(run, self.options) or (item := self.verifier.item(run)) is None:
+            return False
+        updater = self.registries.updater
+        variables = updater.variables(run.name) if updater else {}
+        refresh(
+            run,
+            item,
+            self.scratch / str(self.runs.index(run)),
+            self.registries.job.out_dir,
+            timeout=self.verification.timeout,
+            environment={**variables, **self.verification.environment},
+        )
+        return True
+
+
+def _is_verified(delivery: DeliveryOptions) -> bool:
+    return delivery.verify and not delivery.built
 
 
 def _deliver(
@@ -168,29 +219,26 @@ def _deliver(
     with contextlib.ExitStack() as stack:
         announcement = _announcement(job, update)
         stack.enter_context(announced(announcement, runs, job.build_json))
+        stack.callback(console.release_all)
+        verifier = stack.enter_context(LocationVerifier(len(runs), verification, job.target.python_version))
+        if upload and _is_verified(delivery):
+            verifier.prepare(job.build_json)
         registries = _connected(stack, job, runs, upload, update, announcement)
-        uploader, updater = registries.pex, registries.updater
-        if delivery.built:
-            # Another run has built and verified everything.
-            take_built(job, runs)
+        updater = registries.updater
+        if upload:
+            verifier.uploader = registries.pex
+            _Delivery(
+                options=delivery,
+                verification=verification,
+                runs=runs,
+                verifier=verifier,
+                registries=registries,
+                scratch=stack.enter_context(storage.scratch_directory()),
+            ).run()
         else:
             build_locations(registries.job, runs, _find_deps(registries), _build_images)
-        if upload and delivery.verify and not delivery.built:
-            with console.phase("Verify"):
-                verify([run for run in runs if run.build], verification, job.target.python_version, uploader)
-        stateful = [run for run in runs if upload and _is_refreshed(run, delivery)]
-        if stateful:
-            scratch = stack.enter_context(storage.scratch_directory())
-            _refresh(stateful, job, verification, scratch, uploader, updater)
-            write_report(job, runs)
-            if delivery.verify:
-                refreshed = [run for run in stateful if run.error is None]
-                verify(refreshed, verification, job.target.python_version, uploader)
-        if upload:
-            with console.phase("Upload"):
-                _upload_built(registries, [run for run in runs if run.error is None])
-        if uploader and updater:
-            _update_locations(job, runs, uploader, updater, started)
+        if registries.pex and updater:
+            _see_loaded(job, runs, registries.pex, updater, started)
         for run in runs:
             run.seconds = run.seconds or time.monotonic() - started
         show_built(runs, report=job.report)
@@ -204,13 +252,6 @@ def _find_deps(registries: Registries) -> FindDeps:
     """What looks for deps PEXes that need not be built."""
     uploader = registries.pex
     return lambda lock: uploader.find_deps(lock, registries.job.out_dir) if uploader else None
-
-
-def _upload_built(registries: Registries, runs: Sequence[LocationRun]) -> None:
-    if registries.pex:
-        registries.pex.publish([run for run in runs if run.format == "pex"])
-    if registries.images:
-        registries.images.publish([run for run in runs if run.format == "image"])
 
 
 def _build_images(job: Job, runs: Sequence[LocationRun]) -> None:
@@ -262,30 +303,29 @@ def _connected(
     return connect(stack, job, runs, cloud, upload, update, announcement)
 
 
-def _update_locations(
+def _see_loaded(
     job: Job, runs: Sequence[LocationRun], uploader: Uploader, updater: Updater, started: float
 ) -> None:
-    """Update the locations whose files are all there, and wait until they are loaded."""
-    uploaded = [run for run in runs if run.error is None]
-    if not uploaded:
-        return
+    """Wait until the updated locations are loaded; a damaged upload is sent and loaded once more."""
 
     def settled(run: LocationRun) -> None:
         run.seconds = time.monotonic() - started
 
-    def update(runs: Sequence[LocationRun]) -> None:
-        with console.phase("Update"):
-            updater.update(runs, job.target.python_version)
+    def wait(runs: Sequence[LocationRun]) -> None:
         with console.phase("Load"):
             updater.wait(runs, settled)
 
-    update(uploaded)
-    not_loaded = [run for run in uploaded if run.updated and isinstance(run.error, LoadError)]
+    updated = [run for run in runs if run.updated]
+    if not updated:
+        return
+    wait(updated)
     # A container registry checks all that it has against its digest.
-    if not_loaded := [run for run in not_loaded if run.format == "pex"]:
+    if not_loaded := [run for run in updated if isinstance(run.error, LoadError) and run.format == "pex"]:
         # The cause may be a damaged upload instead of the code.
         for run in (damaged := uploader.send_damaged_again(not_loaded)):
             run.error, run.updated = None, False
         if damaged:
-            update(damaged)
-    uploader.look_back([run for run in uploaded if run.updated])
+            with console.phase("Update"):
+                updater.update(damaged, job.target.python_version)
+            wait(damaged)
+    uploader.look_back([run for run in updated if run.updated])

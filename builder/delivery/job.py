@@ -11,10 +11,11 @@ from typing import Literal
 from builder.building.build_json import build_report
 from builder.building.contents_table import show_contents
 from builder.building.image_settings import ImageSettings
+from builder.building.steps import DepsBuild
 from builder.building.workspace import FindDeps, PexPacking, ProjectBuild, build_workspace
 from builder.delivery.location_run import Format, LocationRun
 from builder.errors import BuilderError
-from builder.project.location import Location, Workspace
+from builder.project.location import Location, SourceTree, Workspace
 from builder.project.requirements import RequestedExtras
 from builder.resolution.target import Target
 from builder.system.storage import atomic_write
@@ -64,29 +65,44 @@ def build_locations(
     runs: Sequence[LocationRun],
     find_deps: FindDeps = lambda _: None,
     build_images: Callable[[Job, Sequence[LocationRun]], None] = lambda _job, _runs: None,
+    *,
+    deps_ready: Callable[[DepsBuild], None] = lambda _: None,
+    ready: Callable[[Sequence[LocationRun]], None] = lambda _: None,
 ) -> None:
     """Build what all locations need, and write build.json; a failure is that of its location.
 
-    :param find_deps: see `PexPacking`.
+    :param find_deps: see `PexPacking`, as for `deps_ready`.
     :param build_images: builds those that become images; it is given where there are any.
+    :param ready: called with locations that are built or have an error, some at a time, from several threads.
     """
+    pex_files = [run for run in runs if run.format == "pex"]
+    images = [run for run in runs if run.format == "image"]
     with console.phase("Build"):
-        _build_pex_files(job, [run for run in runs if run.format == "pex"], find_deps)
-        build_images(job, [run for run in runs if run.format == "image"])
+        if pex_files:
+            _build_pex_files(job, pex_files, PexPacking(job.target, job.out_dir, find_deps, deps_ready), ready)
+        build_images(job, images)
+        ready(images)
     write_report(job, runs)
 
 
-def _build_pex_files(job: Job, runs: Sequence[LocationRun], find_deps: FindDeps) -> None:
-    if not runs:
-        return
-    packing = PexPacking(job.target, job.out_dir, find_deps)
-    results = build_workspace(part_of(job, runs), packing, include=job.include, wanted=job.wanted)
+def _build_pex_files(
+    job: Job, runs: Sequence[LocationRun], packing: PexPacking, ready: Callable[[Sequence[LocationRun]], None]
+) -> None:
+    usable = [run for run in runs if run.location.problem is None]
+
+    def note(tree: SourceTree, result: ProjectBuild | BuilderError) -> None:
+        built = [run for run in usable if run.location.tree == tree]
+        for run in built:
+            if isinstance(result, ProjectBuild):
+                run.build = result
+            else:
+                run.error = result
+        ready(built)
+
     for run in runs:
-        result = run.location.problem or results[run.location.tree]
-        if isinstance(result, ProjectBuild):
-            run.build = result
-        else:
-            run.error = result
+        run.error = run.location.problem
+    ready([run for run in runs if run.error])
+    build_workspace(part_of(job, runs), packing, include=job.include, wanted=job.wanted, ready=note)
 
 
 def write_report(job: Job, runs: Sequence[LocationRun]) -> None:

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from builder.assembly.deps_pex import LAYOUT_VERSION
 from builder.building.steps import DepsBuild, write_lock
-from builder.delivery.location_run import LocationRun, Upload, run_or_mark_failed
+from builder.delivery.location_run import LocationRun, Upload
 from builder.deployment.cloud import DagsterCloudClient
-from builder.errors import CloudError, Notice, PublishError
-from builder.publishing.pex_registry import CachedDeps, PexRegistry, Published, ReadBack
+from builder.errors import BuilderError, CloudError, Notice, PublishError
+from builder.publishing.pex_registry import FILES_AT_ONCE, CachedDeps, PexRegistry, Published, ReadBack
 from builder.publishing.remote_zip import DistributionSize
 from builder.resolution.lock import Lock
+from builder.system.storage import Artefact
 from builder.terminal.console import console
 from builder.terminal.formatting import counted, size
+from builder.terminal.progress import Progress
 
 
 class Uploader:
@@ -28,6 +32,14 @@ class Uploader:
         self._upload = upload
         self._registry = PexRegistry(cloud.presigned_urls, check=upload.check, timeout=upload.timeout)
         self._recorded: set[str] = set()
+        self._recording = threading.Lock()
+        self._pool = ThreadPoolExecutor(FILES_AT_ONCE)
+        self._lock = threading.Lock()
+        self._sent: dict[str, Future[Published | PublishError]] = {}
+        self._sizes: dict[str, int] = {}
+        self._progress: Progress | None = None
+        self._active = 0
+        self._since = self._seconds = 0.0
 
     def __enter__(self) -> Self:
         return self
@@ -35,6 +47,7 @@ class Uploader:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._pool.shutdown(cancel_futures=kind is not None)
         self._registry.__exit__(kind, error, traceback)
 
     def find_deps(self, lock: Lock, out_dir: Path) -> DepsBuild | None:
@@ -68,26 +81,69 @@ class Uploader:
         ):
             return self._registry.fetch(content, directory, progress.update)
 
-    def publish(self, runs: Sequence[LocationRun]) -> None:
-        """Upload what was built, check it, and write the cache's records; a failure is that of its locations."""
-        artefacts = {artefact.name: artefact for run in runs for artefact in run.artefacts}
-        if not artefacts:
-            return
-        started = time.monotonic()
-        with console.progress("uploading", sum(artefact.size for artefact in artefacts.values())) as progress:
-            published: dict[str, Published | PublishError] = run_or_mark_failed(
-                runs, lambda: self._registry.publish(list(artefacts.values()), progress.update), {}
-            )
-        if said := _published_text(published):
-            console.done(said, time.monotonic() - started)
-        for run in runs:
-            for artefact in run.artefacts:
-                result = published.get(artefact.name)
-                if isinstance(result, PublishError):
-                    run.error = run.error or result
-                elif result is not None:
-                    run.published[artefact.name] = result
-        self._record([run for run in runs if run.error is None])
+    def begin(self, artefact: Artefact) -> Future[Published | PublishError]:
+        """Have a file in the registry, checked; it is sent once, however often this is asked for."""
+        with self._lock:
+            if artefact.name not in self._sent:
+                self._sizes[artefact.name] = artefact.size
+                self._sent[artefact.name] = self._pool.submit(self._send, artefact)
+            return self._sent[artefact.name]
+
+    def _send(self, artefact: Artefact) -> Published | PublishError:
+        with self._busy():
+            return self._registry.publish([artefact], self._note_progress)[artefact.name]
+
+    @contextlib.contextmanager
+    def _busy(self) -> Iterator[None]:
+        """Count the seconds in which anything is being sent."""
+        with self._lock:
+            if not self._active:
+                self._since = time.monotonic()
+            self._active += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._active -= 1
+                if not self._active:
+                    self._seconds += time.monotonic() - self._since
+
+    def _note_progress(self, name: str, sent: int) -> None:
+        if progress := self._progress:
+            progress.update(name, sent)
+
+    @contextlib.contextmanager
+    def progress(self) -> Iterator[None]:
+        """Show how far the files are that have been begun."""
+        with console.progress("uploading", sum(self._sizes.values())) as self._progress:
+            yield
+        self._progress = None
+
+    def publish(self, run: LocationRun) -> None:
+        """Have a location's files in the registry, and write the cache's record; a failure is its error."""
+        futures = [self.begin(artefact) for artefact in run.artefacts]
+        results = [self._result(run, future) for future in futures]
+        for artefact, result in zip(run.artefacts, results, strict=True):
+            if isinstance(result, PublishError):
+                run.error = run.error or result
+            else:
+                run.published[artefact.name] = result
+        if run.error is None and run.build:
+            self._record(run.build.deps)
+
+    @staticmethod
+    def _result(run: LocationRun, future: Future[Published | PublishError]) -> Published | PublishError:
+        try:
+            return future.result()
+        except BuilderError as error:
+            run.error = run.error or error
+            return PublishError(error.what)
+
+    def show_summary(self) -> None:
+        """Say what is in the registry now."""
+        done = [future.result() for future in self._sent.values() if not future.exception()]
+        if text := _published_text(done):
+            console.done(text, self._seconds)
 
     def send_damaged_again(self, runs: Sequence[LocationRun]) -> list[LocationRun]:
         """Compare all bytes of what locations run from with the registry's; send again what differs, and say so.
@@ -114,20 +170,19 @@ class Uploader:
                 )
         return [run for run in runs if not sent.isdisjoint(artefact.name for artefact in run.artefacts)]
 
-    def _record(self, runs: Sequence[LocationRun]) -> None:
+    def _record(self, deps: DepsBuild) -> None:
         tag = self._upload.write_tag
         if tag is None:
             return
-        deps = {run.build.deps.identity: run.build.deps for run in runs if run.build}
-        for identity, build in deps.items():
-            if identity in self._recorded:
-                continue
+        with self._recording:
+            if deps.identity in self._recorded:
+                return
             try:
-                self._registry.record_deps(identity, tag, _cached(build))
+                self._registry.record_deps(deps.identity, tag, _cached(deps))
             except PublishError as error:
                 # Without a record the next run builds the deps PEX again: no reason to fail this run.
                 console.notices([Notice(error.what)])
-            self._recorded.add(identity)
+            self._recorded.add(deps.identity)
 
     def sizes(self, names: Sequence[str]) -> dict[str, int | None]:
         """How large files of the registry are, in bytes; None for those that are not there. Raises CloudError."""
@@ -183,9 +238,9 @@ def _deps_names(pex_tag: str | None) -> list[str]:
     return [name for name in listed if name.startswith("deps-")]
 
 
-def _published_text(published: Mapping[str, Published | PublishError]) -> str:
+def _published_text(published: Sequence[Published | PublishError]) -> str:
     """A summary of the uploaded files, for people; failed ones are reported as errors."""
-    done = [result for result in published.values() if not isinstance(result, PublishError)]
+    done = [result for result in published if not isinstance(result, PublishError)]
     sent = [result for result in done if result.sent]
     parts = [f"uploaded {counted(len(sent), 'file')}, {size(sum(result.size for result in sent))}"] if sent else []
     if there := len(done) - len(sent):

@@ -16,8 +16,11 @@ from builder.system import process
 INTERVAL: float = 2
 """Longest pause between two polls, in seconds; the first ones are shorter."""
 
-_FIRST_POLL_SECONDS: Final = 0.25
+_FIRST_POLL_SECONDS: Final = 0.2
 """Seconds until the second poll."""
+
+_GROWTH: Final = 1.5
+"""Of the pauses between polls."""
 
 FAILURES: Final = 10
 """Failing polls in a row after which waiting ends."""
@@ -71,7 +74,7 @@ def wait_until_loaded(
                 error = outcome[watched.name] = give_up(watched)
                 loaded(watched.name, error)
             break
-        pause = min(2 * pause, INTERVAL)
+        pause = min(_GROWTH * pause, INTERVAL)
     return outcome
 
 

@@ -36,7 +36,8 @@ from builder.system.storage import Artefact
 
 Method = Literal["PUT", "GET"]
 
-_AT_ONCE: Final = 4
+FILES_AT_ONCE: Final = 4
+"""How many files are transferred at the same time."""
 _SENDINGS: Final = 2
 _STAT_SHARE: Final = 0.25
 """The part of a file's time limit that checking whether it is there may take."""
@@ -123,7 +124,7 @@ class PexRegistry:
         self._urls_lock = threading.Lock()
         self._check = check
         self._timeout = timeout
-        self._transfers = Transfers(_AT_ONCE)
+        self._transfers = Transfers(FILES_AT_ONCE)
 
     def __enter__(self) -> Self:
         return self
@@ -146,7 +147,7 @@ class PexRegistry:
         files = sorted({file.name: file for file in artefacts}.values(), key=lambda file: -file.size)
         if not files:
             return {}
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
+        with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
             links, failed = self._known([file.name for file in files], "GET")
             asked = _each(
                 pool,
@@ -245,7 +246,7 @@ class PexRegistry:
                 return None
             return stored.size if stored else None
 
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
+        with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
             return dict(zip(names, _each(pool, ask, names), strict=True))
 
     def fetch(self, deps: CachedDeps, directory: Path, progress: Callable[[str, int], None]) -> Path:

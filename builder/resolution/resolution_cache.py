@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import time
 from pathlib import Path
 from typing import Final
@@ -19,7 +20,7 @@ from typing import Final
 from builder.project.requirements import Requirements
 from builder.project.toml_file import TomlFile
 from builder.resolution import uv
-from builder.resolution.indexes import Indexes, is_index_option
+from builder.resolution.indexes import Indexes, is_index_option, read_indexes
 from builder.resolution.target import Target
 from builder.system import storage
 
@@ -38,7 +39,7 @@ def entry_path(requirements: Requirements, target: Target, indexes: Indexes) -> 
     if (
         indexes.remote
         or any(_SETTINGS.fullmatch(name) for name in os.environ)
-        or _configured(requirements.directory)
+        or is_configured(requirements.directory)
     ):
         return None
     lines = [line.text for line in requirements.lines]
@@ -84,7 +85,14 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _configured(directory: Path) -> bool:
+def copy(known: Requirements, same: Requirements, target: Target) -> None:
+    """Keep a known resolution for the same requirements of another project; raises OSError if there is none."""
+    paths = [entry_path(each, target, read_indexes(each.directory, each.options)) for each in (known, same)]
+    if paths[0] and paths[1]:
+        shutil.copy2(paths[0], paths[1])
+
+
+def is_configured(directory: Path) -> bool:
     """Whether a configuration file of uv may hold anything that resolving obeys."""
     if not _HARMLESS_TABLES.issuperset(TomlFile.pyproject(directory).table("tool", "uv")):
         return True

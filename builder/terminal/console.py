@@ -14,7 +14,8 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -50,6 +51,8 @@ class Console:
         self.quiet = False
         self._lock = threading.RLock()
         self._phase: str | None = None
+        self._held: dict[str, list[Callable[[], None]]] = {}
+        self._begun: set[str] = set()
         self._interrupt_note: str | None = None
         self._steps: list[Progress] = []
         self._bars: Bars | None = None
@@ -72,21 +75,51 @@ class Console:
     def phase(self, title: str) -> Iterator[None]:
         """A part of the whole work, a group of the log in GitHub Actions: groups cannot be nested there.
 
-        An error ends the group: it must be visible without unfolding anything.
+        Shows first what has been said of it already (see `during`). An error ends the group: it
+        must be visible without unfolding anything.
         """
-        if self.quiet or not github_output.in_actions():
-            yield
-            return
+        grouped = not self.quiet and github_output.in_actions()
         with self._alone():
-            self._end_group()
-            self._phase = title
-            self._command(github_output.command("group", _clean(title)))
+            if grouped:
+                self._end_group()
+                self._phase = title
+                self._command(github_output.command("group", _clean(title)))
+            self._release(title)
         try:
             yield
         finally:
             with self._alone():
-                if self._phase == title:
+                if grouped and self._phase == title:
                     self._end_group()
+
+    @contextlib.contextmanager
+    def during(self, title: str) -> Iterator[None]:
+        """Hold back what this thread says until the phase of this title has begun: work runs side by side."""
+        token = _PHASE.set(title)
+        try:
+            yield
+        finally:
+            _PHASE.reset(token)
+
+    def release_all(self) -> None:
+        """Show what is held back for phases that will not begin any more."""
+        with self._alone():
+            for title in list(self._held):
+                self._release(title)
+
+    def _release(self, title: str) -> None:
+        self._begun.add(title)
+        for write in self._held.pop(title, ()):
+            write()
+
+    def _write(self, line: Callable[[], None]) -> None:
+        """Write now, or when the phase that the thread is in has begun."""
+        title = _PHASE.get()
+        with self._alone():
+            if title is not None and title not in self._begun:
+                self._held.setdefault(title, []).append(line)
+            else:
+                line()
 
     @contextlib.contextmanager
     def step(self, title: str) -> Iterator[Step]:
@@ -232,13 +265,12 @@ class Console:
         """Write to stderr; only the first `head` characters are coloured."""
         text = _harmless(text)
         coloured = False if "NO_COLOR" in os.environ else None
-        with self._alone():
-            click.echo(click.style(text[:head], fg=colour) + text[head:], err=True, color=coloured)
+        line = click.style(text[:head], fg=colour) + text[head:]
+        self._write(lambda: click.echo(line, err=True, color=coloured))
 
     def _command(self, line: str) -> None:
         """Write a workflow command to stderr: the runner reads both streams."""
-        with self._alone():
-            click.echo(line, err=True)
+        self._write(lambda: click.echo(line, err=True))
 
     def _end_group(self) -> None:
         if self._phase is not None:
@@ -260,6 +292,9 @@ class Console:
             if held:
                 self._lock.release()
 
+
+_PHASE: Final[ContextVar[str | None]] = ContextVar("_PHASE", default=None)
+"""The phase that a thread has said it works for."""
 
 BAR_DELAY_SECONDS: Final = 1.0
 """Seconds that a step may take before it gets a bar."""

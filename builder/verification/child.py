@@ -12,7 +12,8 @@ builder can be imported here, and nothing newer than Python 3.9.
 
 # Dagster is imported where its time and errors are told apart from the project's, and its objects have no types
 # here; whatever the project raises is the answer; pathlib would be a module that the project got for free.
-# ruff: noqa: ANN401, BLE001, PLC0415, PTH100, PTH103, PTH105, PTH119, PTH118, PTH122, PTH123, PTH207, PTH208, SLF001
+# ruff: noqa: ANN401, BLE001, PLC0415, PTH100, PTH103, PTH105, PTH112, PTH119, PTH118, PTH122, PTH123, PTH207
+# ruff: noqa: PTH208, SLF001
 
 from __future__ import annotations
 
@@ -26,6 +27,7 @@ import inspect
 import json
 import os
 import shutil
+import site
 import sys
 import time
 import traceback
@@ -36,6 +38,9 @@ from typing import Any
 Answer = dict[str, Any]
 
 _LIBRARY = "dagster"
+
+_PATHS = "working_directory.pth"
+"""What the builder gives projects in the `src` layout (`builder.assembly.source_tree.PATHS`)."""
 
 
 def main(path: str, *, anew: bool) -> None:
@@ -92,11 +97,17 @@ def _hidden(request: Answer) -> bool:
 
     The project's directories are first on the path, so that a file of theirs hides a library of the same name.
     """
-    places = glob.glob(os.path.join(sys.prefix, "lib", "python*", "site-packages"))
-    entries = [entry for place in places for entry in os.listdir(place)]
-    if any(entry.endswith(".pth") and entry != "PEX_EXTRA_SYS_PATH.pth" for entry in entries):
-        return True
-    names = {entry.split(".")[0] for entry in [*entries, *os.listdir(request["directory"])]}
+    before = list(sys.path)
+    (place,) = glob.glob(os.path.join(sys.prefix, "lib", "python*", "site-packages"))
+    for name in os.listdir(place):
+        if name == _PATHS:
+            # The interpreter obeys it when it starts.
+            site.addpackage(place, name, None)
+        elif name.endswith(".pth") and name != "PEX_EXTRA_SYS_PATH.pth":
+            return True
+    places = [place, request["directory"], *(path for path in sys.path if path not in before)]
+    entries = [entry for path in places if os.path.isdir(path) for entry in os.listdir(path)]
+    names = {entry.split(".")[0] for entry in entries}
     imported = {name.split(".")[0] for name in sys.modules} | {"sitecustomize", "usercustomize"}
     return not names.isdisjoint(imported)
 

@@ -6,9 +6,11 @@ import zipfile
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from builder.assembly import archive, source_pex
 from builder.assembly.source_pex import SourceEntry, assemble_source_pex
 from builder.errors import AssemblyError
 from builder.system.storage import Artefact
@@ -177,3 +179,53 @@ def test_notices_a_file_that_changes_while_it_is_read(tmp_path: Path, monkeypatc
     with pytest.raises(AssemblyError, match=r"growing\.log` changed while it was read"):
         assemble([SourceEntry("growing.log", 0o644, path)], out_dir=tmp_path / "out")
     assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize("content", [b"again and again\n" * 300_000, os.urandom(3_000_000)])
+def test_a_file_that_is_compressed_in_pieces_gives_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
+) -> None:
+    path = tmp_path / "large"
+    path.write_bytes(content)
+    entry = SourceEntry(f"{ROOT}/large", 0o755, path)
+    whole = assemble_source_pex([entry], python_version="3.11", out_dir=tmp_path / "whole").artefact
+    monkeypatch.setattr(source_pex, "_STREAMED", 1)
+    monkeypatch.setattr(archive, "_LARGE", 1)
+
+    pieces = assemble_source_pex([entry], python_version="3.11", out_dir=tmp_path / "pieces").artefact
+
+    assert (pieces.name, pieces.sha256) == (whole.name, whole.sha256)
+    assert [path.name for path in (tmp_path / "pieces").iterdir()] == [pieces.name]
+
+
+def test_a_large_file_that_changes_while_it_is_read_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "large"
+    path.write_bytes(os.urandom(3_000_000))
+    monkeypatch.setattr(source_pex, "_STREAMED", 1)
+    compress = zlib.compressobj
+
+    def change(*arguments: Any) -> object:  # noqa: ANN401
+        with path.open("r+b") as stream:
+            stream.seek(2_900_000)
+            stream.write(b"changed")
+        return compress(*arguments)
+
+    monkeypatch.setattr(zlib, "compressobj", change)
+
+    with pytest.raises(AssemblyError, match="changed while it was read"):
+        assemble_source_pex([SourceEntry("large", 0o644, path)], python_version="3.11", out_dir=tmp_path)
+
+
+def test_many_small_files_come_in_order_whatever_their_batches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [SourceEntry(f"{ROOT}/{number:03}", 0o644, b"x" * number) for number in range(200)]
+    made = []
+    for size in (1, 20_000, 1 << 30):
+        monkeypatch.setattr(source_pex, "_BATCH", size)
+        out = tmp_path / str(size)
+        made.append(assemble_source_pex(files, python_version="3.11", out_dir=out).artefact.sha256)
+
+    assert len(set(made)) == 1

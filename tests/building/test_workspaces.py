@@ -213,6 +213,32 @@ def test_equal_locks_share_one_deps_pex_made_once(place: Workshop) -> None:
     assert len(place.index.downloads()) == 2
 
 
+def test_equal_requirements_are_resolved_once(place: Workshop) -> None:
+    for name in ("one", "two", "three"):
+        place.project({"code.py": f"answer = '{name}'\n"}, name=name)
+    other = {"requirements.txt": "dagster-cloud\ndagster\n"}
+    place.project(other, name="other")
+    workspace = several(place, a="one", b="two", c="three", d="other")
+
+    ran = place.run("deploy", workspace, place.out).succeeded()
+
+    assert ran.stderr.count("resolved 2 distributions, as `") == 2
+    # The page is asked for by each resolution.
+    assert place.index.pages().count("dagster-cloud") == 2
+    assert len({location["deps"]["file"] for location in report(place)}) == 1
+
+
+def test_an_error_of_a_shared_resolution_is_that_of_all_who_share_it(place: Workshop) -> None:
+    make_wheel(place.index.directory, {"tool.py": ""}, name="tool", version="2.0")
+    for name in ("one", "two"):
+        place.project({"requirements.txt": "dagster\ndagster-cloud\ntool<2\n"}, name=name)
+
+    error = place.run("deploy", several(place, a="one", b="two"), place.out).failed()
+
+    assert "error: locations `a`, `b`: the requirements cannot be resolved" in error
+    assert error.count("cannot be resolved") == 1
+
+
 def test_a_failing_location_does_not_hide_the_others(place: Workshop) -> None:
     make_wheel(place.index.directory, {"tool.py": ""}, name="tool", version="2.0")
     place.project(name="one")

@@ -18,7 +18,9 @@ from pathlib import Path
 
 import pytest
 
+from builder.errors import Notice
 from builder.system.redaction import redacted
+from builder.terminal.console import Console
 from tests.support.commands import SECONDS, Ran, Running
 from tests.support.programs import REPOSITORY
 
@@ -499,3 +501,40 @@ def test_a_thread_that_hangs_in_a_line_does_not_keep_the_last_word_from_being_sa
     assert process.stderr.readline() == "error: stopped by SIGTERM; no incomplete file was left behind\n"
     assert process.wait(SECONDS) == 143
     process.communicate()
+
+
+def test_what_is_said_of_a_later_phase_waits_for_it(capsys: pytest.CaptureFixture[str]) -> None:
+    console = Console()
+    console.note("start")
+    with console.during("Upload"), console.step("uploaded"):
+        console.notices([Notice("slow")])
+    with console.during("Verify"):
+        console.note("loads")
+    with console.phase("Verify"):
+        console.note("verifying")
+        with console.during("Verify"):
+            console.note("loads too")
+    with console.during("Load"):
+        console.note("loaded")
+    with console.phase("Upload"):
+        pass
+    console.release_all()
+
+    said = [re.sub(r"  \d+\.\d+s", "", line) for line in capsys.readouterr().err.splitlines()]
+    assert said == ["start", "loads", "verifying", "loads too", "warning: slow", "✓ uploaded", "loaded"]
+
+
+def test_a_group_of_github_actions_holds_what_was_said_of_it_before(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    console = Console()
+    with console.during("Verify"):
+        console.note("loads")
+    with console.phase("Build"):
+        console.note("built")
+    with console.phase("Verify"):
+        pass
+
+    said = capsys.readouterr().err.splitlines()
+    assert said == ["::group::Build", "built", "::endgroup::", "::group::Verify", "loads", "::endgroup::"]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from builder.assembly.deps_pex import assemble_deps_pex
 from builder.assembly.source_pex import SourceEntry, assemble_source_pex
+from builder.assembly.source_tree import PATH_LINE, PATHS
 from builder.resolution.pythons import find_python
 from builder.system import storage
 from builder.verification.load import CodeSource
@@ -60,11 +62,13 @@ class Setup:
         made = assemble_deps_pex([wheel], identity=identity, python_version=RUNNING, out_dir=self.root)
         return made.artefact.path, storage.sha256_of(made.artefact.path)
 
-    def item(self, files: dict[str, str], *, deps: Path | None = None) -> ToVerify:
+    def item(
+        self, files: dict[str, str], *, deps: Path | None = None, more: Sequence[SourceEntry] = ()
+    ) -> ToVerify:
         entries = [
             SourceEntry(f"working_directory/root/{name}", 0o644, text.encode()) for name, text in files.items()
         ]
-        path = assemble_source_pex(entries, python_version=RUNNING, out_dir=self.root).artefact.path
+        path = assemble_source_pex([*entries, *more], python_version=RUNNING, out_dir=self.root).artefact.path
         return ToVerify("sales", path, deps or self.deps, RUNNING, CodeSource("module_name", "app"))
 
     def verifier(self) -> Verifier:
@@ -99,6 +103,33 @@ def test_what_was_prepared_is_used(setup: Setup) -> None:
 
     assert isinstance(outcome, Verified), outcome
     assert len(setup.notes()) == 1
+
+
+def test_what_was_prepared_is_used_for_the_src_layout_too(setup: Setup) -> None:
+    line = SourceEntry(PATHS, 0o644, PATH_LINE.format(parts=("working_directory", "root", "src")).encode())
+    item = setup.item({"app.py": "import package.deep", "src/package/deep.py": ""}, more=[line])
+
+    outcome = setup.verify(item)
+
+    assert isinstance(outcome, Verified), outcome
+    assert len(setup.notes()) == 1
+
+
+def test_a_module_of_the_src_layout_may_hide_what_was_imported(setup: Setup) -> None:
+    line = SourceEntry(PATHS, 0o644, PATH_LINE.format(parts=("working_directory", "root", "src")).encode())
+
+    outcome = setup.verify(setup.item({"app.py": "", "src/colorsys.py": ""}, more=[line]))
+
+    assert isinstance(outcome, Verified), outcome
+    assert setup.notes()[-1][1].endswith("working_directory/root/src/colorsys.py")
+
+
+def test_another_pth_file_is_obeyed(setup: Setup) -> None:
+    more = [SourceEntry("own.pth", 0o644, b"import os; os.environ['OWN'] = '1'\n")]
+
+    outcome = setup.verify(setup.item({"app.py": "import os; assert os.environ['OWN']"}, more=more))
+
+    assert isinstance(outcome, Verified), outcome
 
 
 @pytest.mark.parametrize("name", ["colorsys.py", "colorsys/__init__.py", "sitecustomize.py"])
