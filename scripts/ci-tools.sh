@@ -5,7 +5,7 @@ set -uo pipefail
 
 # program:package
 wanted=(
-    buildah:buildah podman:podman runc:runc docker-registry:docker-registry mmdebstrap:mmdebstrap
+    buildah:buildah podman:podman runc:runc docker-registry:docker-registry mmdebstrap:mmdebstrap skopeo:skopeo umoci:umoci
     chromium:chromium chromedriver:chromium-driver jq:jq
 )
 missing() {

@@ -119,7 +119,7 @@ def test_the_image_runs_the_code_as_the_platform_starts_it(images: Images) -> No
     assert run["Labels"]["org.opencontainers.image.title"] == "sales"
     assert run["Labels"]["builder.dagster-version"] == "1.13.27"
     files = images.files()
-    assert {f"{APP}/code.py", f"{SITE}/dagster/__init__.py", f"{SITE}/dagster_cloud/__init__.py"} <= files.keys()
+    assert {f"{APP}/requirements.txt", f"{SITE}/dagster/__init__.py", f"{SITE}/dagster_cloud/__init__.py"} <= files.keys()
 
 
 def test_a_change_of_code_sends_the_source_layer_the_config_and_the_manifest(images: Images) -> None:
@@ -276,7 +276,7 @@ def test_a_location_with_a_registry_gets_an_image_there_and_the_others_pex_files
     assert run["User"] == "10001:10001"
     assert "HOME=/home/dagster" in run["Env"]
     files = images.files("stock")
-    assert (files[f"{APP}/code.py"].uid, files[f"{APP}/code.py"].gid) == (10001, 10001)
+    assert (files[f"{APP}/requirements.txt"].uid, files[f"{APP}/requirements.txt"].gid) == (10001, 10001)
     assert files[f"{SITE}/dagster/__init__.py"].uid == 0
     assert files["etc/passwd"].size > 0
 
