@@ -30,7 +30,7 @@ from builder.system import storage
 MACHINES: Final[Mapping[str, str]] = {"amd64": "x86_64", "arm64": "aarch64"}
 """What Python calls the architectures of images."""
 
-_LOOK_VERSION: Final = "1"
+_LOOK_VERSION: Final = "2"
 """To be raised with any change of what is found out about an image."""
 
 _AT_ONCE: Final = 4

@@ -69,7 +69,7 @@ def _describe(files: Filesystem, directory: str, resolved: str, version: str) ->
     if files.read(f"{environment}/pyvenv.cfg") is not None:
         python, prefix, packages = f"{directory}/python{version}", environment, "site-packages"
         python = python if files.resolve(python) else f"{directory}/python"
-    elif files.below("/usr/lib/python3/dist-packages") and posixpath.dirname(resolved) == "/usr/bin":
+    elif _has_directory(files, "/usr/lib/python3/dist-packages") and posixpath.dirname(resolved) == "/usr/bin":
         # Debian's own Python installs below /usr/local what is not of a Debian package.
         python, prefix, packages = resolved, "/usr/local", "dist-packages"
     else:
@@ -86,6 +86,11 @@ def _describe(files: Filesystem, directory: str, resolved: str, version: str) ->
         group=(files.read("/etc/group") or b"").decode(errors="replace"),
         distributions=_distributions(files, site_packages),
     )
+
+
+def _has_directory(files: Filesystem, path: str) -> bool:
+    """Whether there is a directory, in a layer's own entry or implied by a file in it."""
+    return files.resolve(path) is not None or bool(files.below(path))
 
 
 def _glibc(files: Filesystem) -> str:

@@ -119,7 +119,11 @@ def test_the_image_runs_the_code_as_the_platform_starts_it(images: Images) -> No
     assert run["Labels"]["org.opencontainers.image.title"] == "sales"
     assert run["Labels"]["builder.dagster-version"] == "1.13.27"
     files = images.files()
-    assert {f"{APP}/requirements.txt", f"{SITE}/dagster/__init__.py", f"{SITE}/dagster_cloud/__init__.py"} <= files.keys()
+    assert {
+        f"{APP}/requirements.txt",
+        f"{SITE}/dagster/__init__.py",
+        f"{SITE}/dagster_cloud/__init__.py",
+    } <= files.keys()
 
 
 def test_a_change_of_code_sends_the_source_layer_the_config_and_the_manifest(images: Images) -> None:

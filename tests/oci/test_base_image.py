@@ -77,11 +77,12 @@ def test_later_layers_replace_and_remove(registry: FaultyRegistry) -> None:
     assert python.distributions == {}
 
 
-def test_debian_installs_below_usr_local(registry: FaultyRegistry) -> None:
+@pytest.mark.parametrize("packages", ["usr/lib/python3/dist-packages/x.py", "usr/lib/python3/dist-packages/"])
+def test_debian_installs_below_usr_local(registry: FaultyRegistry, packages: str) -> None:
     files: dict[str, bytes | str] = {
         "usr/bin/python3.11": b"\x7fELF",
         "usr/bin/python3": "python3.11",
-        "usr/lib/python3/dist-packages/x.py": b"",
+        packages: b"",
         "lib/x86_64-linux-gnu/libc.so.6": GLIBC,
     }
     put(registry, layer(files))

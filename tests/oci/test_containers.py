@@ -117,7 +117,7 @@ for i in $(seq 100); do dagster api grpc-health-check --socket /tmp/server.sock 
 python3 - <<'P'
 from dagster._grpc.client import DagsterGrpcClient
 client = DagsterGrpcClient(socket="/tmp/server.sock")
-print("repositories", client.list_repositories().repository_symbols)
+print("repositories", client.list_repositories())
 P
 dagster asset materialize --select '*' -m quickstart.definitions 2>&1 | grep -c RUN_SUCCESS
 id -u; pwd; touch made-by-the-user
@@ -125,7 +125,7 @@ id -u; pwd; touch made-by-the-user
     options = tuple(word for name, value in variables.items() for word in ("--env", f"{name}={value}"))
     ran = pushed.run("sh", "-c", script, options=options)
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert "repositories [" in ran.stdout
+    assert "__repository__" in ran.stdout
     assert ran.stdout.split()[-3:] == ["1", "10001", "/opt/dagster/app"]
 
 

@@ -33,6 +33,9 @@ def layer(files: Mapping[str, bytes | str], *, compressed: bool = True) -> bytes
             if isinstance(content, str):
                 info.type, info.linkname = tarfile.SYMTYPE, content
                 archive.addfile(info)
+            elif name.endswith("/"):
+                info.type = tarfile.DIRTYPE
+                archive.addfile(info)
             else:
                 info.size = len(content)
                 archive.addfile(info, io.BytesIO(content))
