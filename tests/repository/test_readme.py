@@ -9,7 +9,12 @@ import click
 
 from tests.support.programs import REPOSITORY
 
-COMMANDS = ("deploy", "source", "deps", "verify", "preview", "diff", "selftest", "cache")
+COMMANDS = [
+    path.stem
+    for path in sorted((REPOSITORY / "builder").glob("*.py"))
+    if path.stem not in {"__init__", "__main__", "errors", "packages"}
+]
+"""All but `packages`, which has a page of its own."""
 OF_ALL = {"--verbose", "--quiet"}
 
 

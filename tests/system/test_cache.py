@@ -137,6 +137,8 @@ def own_uv(empty_cache: Path, monkeypatch: pytest.MonkeyPatch, pytestconfig: pyt
     return empty_cache / "tools" / shared.parent.name / "uv"
 
 
+@pytest.mark.slow
+@pytest.mark.network
 @pytest.mark.parametrize("damage", ["cut", "empty", "flipped", "flipped unnoticed"])
 def test_a_damaged_uv_is_fetched_again(own_uv: Path, damage: str) -> None:
     good = own_uv.read_bytes()
