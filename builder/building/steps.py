@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from builder.assembly.contents import PackedDistribution, PackedFile
@@ -13,10 +13,11 @@ from builder.assembly.image_deps import Layer
 from builder.assembly.sbom import sbom
 from builder.assembly.size_warnings import cuda_libraries, large_files, own_tests, several_sdks
 from builder.assembly.source_pex import assemble_source_pex
-from builder.assembly.source_tree import source_entries
+from builder.assembly.source_tree import ROOT, source_entries
 from builder.assembly.wheels import WheelFile
 from builder.errors import Notice
 from builder.project.bounds import check_includes
+from builder.project.dg_name import named_config
 from builder.project.external_files import ExternalPath, paths_named_outside, select_outside, split_include
 from builder.project.files import Selection, select_files
 from builder.project.incomplete_checkout import history_notices, pointer_notices, submodule_notices
@@ -263,6 +264,9 @@ def build_source(
             wheels = list(pool.map(build.wheel, packages))
         source = select_source(tree, out_dir, include)
         entries, notices = source_entries(source.inside, wheels, source.others)
+        if config := named_config(tree.directory):
+            name = f"{ROOT}/{config[0]}"
+            entries = [replace(entry, content=config[1]) if entry.name == name else entry for entry in entries]
         # A large file takes its time: the reader knows of it before.
         versioned = (package for package in packages if inputs_of(package) is Inputs.REPOSITORY)
         show_selection_notices(source, [*notices, *large_files(entries), *history_notices(versioned)])

@@ -1,0 +1,29 @@
+"""The name of a `dg` project that its directory alone says, which is another one on the server."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from builder.project.toml_file import TomlFile
+
+
+def named_config(directory: Path) -> tuple[str, bytes] | None:
+    """The configuration of the `dg` project in a directory, with the directory's name written into it.
+
+    On the server each project's directory is called `root`, and dagster would warn, again and again, that this is
+    not the name of the location. Returns the file's name and what it is to hold; None if there is nothing to add.
+    """
+    for name, keys in (("dg.toml", ("project",)), ("pyproject.toml", ("tool", "dg", "project"))):
+        path = directory / name
+        if not path.is_file():
+            continue
+        file = TomlFile.load(path)
+        project = file.table(*keys)
+        heading = re.compile(rf"^\[{re.escape('.'.join(keys))}\][ \t]*(#.*)?$", re.MULTILINE)
+        found = heading.search(file.text)
+        if "root_module" in project and "code_location_name" not in project and found:
+            line = f"\ncode_location_name = {json.dumps(directory.name)}"
+            return name, (file.text[: found.end()] + line + file.text[found.end() :]).encode()
+    return None
