@@ -92,7 +92,7 @@ def packed_distribution(wheel: Wheel, members: Iterable[Member]) -> PackedDistri
         files=tuple(files),
         copies=tuple(sorted(copies)),
         metadata=wheel.metadata,
-        imports=tuple(sorted(each for each in modules if modules.isdisjoint(_parents(each)))),
+        imports=tuple(sorted(module for module in modules if modules.isdisjoint(_parents(module)))),
     )
 
 

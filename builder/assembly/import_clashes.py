@@ -28,9 +28,9 @@ def import_clashes(
     :param distributions: what the deps PEX holds.
     :param working_directories: of the locations, relative to the build directory.
     """
-    owners = {root: each for each in distributions for root in each.imports if root not in _NO_MATTER}
+    owners = {root: dist for dist in distributions for root in dist.imports if root not in _NO_MATTER}
     yield from _split_packages(names, owners)
-    for directory in sorted({posixpath.normpath(each) for each in working_directories}):
+    for directory in sorted({posixpath.normpath(working_directory) for working_directory in working_directories}):
         place = posixpath.normpath(f"{ROOT}/{directory}")
         yield from _hiding(names, place, owners)
 
@@ -42,7 +42,7 @@ def _split_packages(names: Iterable[str], owners: dict[str, PackedDistribution])
         if name.startswith("working_directory/") or not name.endswith(".py"):
             continue
         directories = list(_directories(name))
-        root = next((each for each in directories if each in owners), None)
+        root = next((directory for directory in directories if directory in owners), None)
         if root is not None and root not in told:
             told.add(root)
             yield Notice(

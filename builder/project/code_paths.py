@@ -84,7 +84,7 @@ def _found(node: ast.AST, folding: _Folding) -> Iterator[NamedPath]:
 
 def _joined(arguments: Sequence[ast.expr]) -> str | None:
     """`../x` of arguments `…, "..", "x"`, as of `os.path.join`; None of others."""
-    texts = [each.value if isinstance(each, ast.Constant) else None for each in arguments]
+    texts = [argument.value if isinstance(argument, ast.Constant) else None for argument in arguments]
     if ".." not in texts:
         return None
     parts = texts[texts.index("..") :]

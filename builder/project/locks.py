@@ -119,7 +119,7 @@ def _entries(lock: Path) -> list[Mapping[str, object]]:
             if isinstance(entry, dict)
         ]
     packages = document.get("package", document.get("packages", []))
-    return [each for each in packages if isinstance(each, dict)] if isinstance(packages, list) else []
+    return [package for package in packages if isinstance(package, dict)] if isinstance(packages, list) else []
 
 
 def _unreadable(lock: Path, error: Exception) -> ProjectError:
