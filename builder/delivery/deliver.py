@@ -15,6 +15,7 @@ from builder.building.workspace import FindDeps
 from builder.delivery.announcement import Announcement, announced, state
 from builder.delivery.defs_state import refresh
 from builder.delivery.early_failure import announce_early_failure
+from builder.delivery.image_plan import image_rows
 from builder.delivery.job import Job, build_locations, part_of, show_built, show_errors, write_report
 from builder.delivery.location_run import LocationRun, Update, Upload
 from builder.delivery.options import DeliveryOptions
@@ -121,7 +122,9 @@ def _plan(job: Job, upload: Upload | None, update: Update | None) -> int:
     runs = [LocationRun(location=location) for location in job.workspace.locations]
     with contextlib.ExitStack() as stack:
         registries = _connected(stack, job, runs, upload, update)
-        return show_errors(plan(registries.job, registries.pex, registries.updater))
+        rows = image_rows(registries.job, registries.images)
+        images = {run.name: rows for run in runs if run.format == "image"}
+        return show_errors(plan(registries.job, registries.pex, registries.updater, images))
 
 
 def _is_refreshed(run: LocationRun, delivery: DeliveryOptions) -> bool:

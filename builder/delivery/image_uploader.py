@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from builder.building.image import BuiltImage
+from builder.building.image import BuiltImage, image_name
 from builder.delivery.location_run import LocationRun, run_or_mark_failed
 from builder.deployment.cloud import ServerlessRegistry
 from builder.errors import CloudError
@@ -14,6 +14,7 @@ from builder.oci.layout import read_descriptor
 from builder.oci.pushing import push_layout
 from builder.oci.reference import Reference, read_repository
 from builder.oci.registry import Registry
+from builder.project.location import Location
 from builder.publishing.pex_registry import Published
 from builder.resolution.transport import Credentials
 from builder.terminal.console import console
@@ -37,7 +38,15 @@ class ImageUploader:
     def check(self, runs: Sequence[LocationRun]) -> None:
         """Raise CloudError or UsageError, before anything is built, if an image could not be brought anywhere."""
         for run in runs:
-            self._place(run)
+            self._place(run.location, image_name(run.name), "")
+
+    def present(self, location: Location, digests: Sequence[str]) -> frozenset[str]:
+        """Which of these blobs the repository of a location has; raises PublishError."""
+        reference, credentials = self._place(location, image_name(location.name), "")
+        with Registry(
+            reference.host, reference.repository, credentials, push=False, timeout=self._timeout
+        ) as registry:
+            return frozenset(digest for digest in digests if registry.has_blob(digest))
 
     def publish(self, runs: Sequence[LocationRun]) -> None:
         """Push the images of locations, one after the other; a failure is that of its location.
@@ -50,7 +59,8 @@ class ImageUploader:
 
     def _publish(self, run: LocationRun, image: BuiltImage) -> None:
         started = time.monotonic()
-        reference, credentials = self._place(run, image)
+        mark = image.digest.removeprefix("sha256:")[:_SHORT]
+        reference, credentials = self._place(run.location, image.name, mark)
         sources = {
             blob: repository for (host, blob), repository in self._holders.items() if host == reference.host
         }
@@ -83,15 +93,16 @@ class ImageUploader:
                 blob = read_descriptor(entry).digest
                 self._holders.setdefault((reference.host, blob), reference.repository)
 
-    def _place(self, run: LocationRun, image: BuiltImage | None = None) -> tuple[Reference, Credentials | None]:
+    def _place(self, location: Location, name: str, mark: str) -> tuple[Reference, Credentials | None]:
         """Where the image of a location goes, and the login there.
+
+        :param name: of the image.
+        :param mark: the beginning of its digest.
 
         The tag only keeps the registry from clearing the image away; Dagster Cloud is told the digest.
         """
-        mark = image.digest.removeprefix("sha256:")[:_SHORT] if image else "none"
-        name = image.name if image else "none"
-        if run.location.registry is not None:
-            host, repository = read_repository(run.location.registry)
+        if location.registry is not None:
+            host, repository = read_repository(location.registry)
             return Reference(host, repository, f"{name}-{mark}"), stored_credentials(host, repository)
         known = self._serverless
         if known is None or known.url is None or known.credentials is None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from builder.assembly.deps_pex import LAYOUT_VERSION
@@ -41,15 +43,28 @@ class _Planned:
     size: int
 
 
-def plan(job: Job, uploader: Uploader | None = None, updater: Updater | None = None) -> dict[str, BuilderError]:
-    """Show what a run would do; returns by location what would keep it from doing so."""
+ImageRows = Callable[[Location, "Lock"], list[list[str]]]
+"""The rows for the dependencies of a location that becomes an image."""
+
+
+def plan(
+    job: Job,
+    uploader: Uploader | None = None,
+    updater: Updater | None = None,
+    images: Mapping[str, ImageRows] = MappingProxyType({}),
+) -> dict[str, BuilderError]:
+    """Show what a run would do; returns by location what would keep it from doing so.
+
+    :param images: by the names of the locations that become images, what plans their dependencies.
+    """
     planned = _projects(job)
     buildable = [
         (location, project)
         for location in job.workspace.locations
         if isinstance(project := location.problem or planned[location.tree], _Planned)
     ]
-    names = list(dict.fromkeys(project.deps for _, project in buildable))
+    pex = [(location, project) for location, project in buildable if location.name not in images]
+    names = list(dict.fromkeys(project.deps for _, project in pex))
     there = uploader.sizes(names) if uploader and names else {}
     if updater:
         console.result(f"deployment: {updater.planned}")
@@ -57,13 +72,20 @@ def plan(job: Job, uploader: Uploader | None = None, updater: Updater | None = N
     rows = [
         row
         for location, project in buildable
-        for row in _rows(location, project, job.out_dir, there, uploader, updater)
+        for row in (
+            [
+                *images[location.name](location, project.lock),
+                *_source_rows(location, project, "source layer", uploads=uploader is not None, updater=updater),
+            ]
+            if location.name in images
+            else _rows(location, project, job.out_dir, there, uploader, updater)
+        )
     ]
     if rows:
         console.result("")
         console.table(["location", "what", ">size", "what would be done"], rows)
     if uploader and updater:
-        for location, project in buildable:
+        for location, project in pex:
             _show_changes(location, project, uploader, updater)
     errors = {location.name: location.problem or planned[location.tree] for location in job.workspace.locations}
     return {name: error for name, error in errors.items() if isinstance(error, BuilderError)}
@@ -119,7 +141,6 @@ def _rows(
     sizes = [dist.size for dist in project.lock.distributions]
     estimate = in_registry or (sum(filter(None, sizes)) if any(sizes) else None)
     what = f"{len(sizes)} distributions"
-    source = "built, and sent unless it is there" if uploader else "built"
     return [
         [
             location.name,
@@ -127,7 +148,16 @@ def _rows(
             _about(estimate, exact=in_registry is not None),
             f"{what}: {', '.join(done)}",
         ],
-        ["", "source PEX", _about(project.size, exact=False), f"{project.files} files: {source}"],
+        *_source_rows(location, project, "source PEX", uploads=uploader is not None, updater=updater),
+    ]
+
+
+def _source_rows(
+    location: Location, project: _Planned, what: str, *, uploads: bool, updater: Updater | None
+) -> list[list[str]]:
+    source = "built, and sent unless it is there" if uploads else "built"
+    return [
+        ["", what, _about(project.size, exact=False), f"{project.files} files: {source}"],
         *([["", "location", "", updater.intention(location.name)]] if updater else []),
     ]
 

@@ -256,6 +256,26 @@ def test_what_the_platform_says_of_an_image_that_it_cannot_pull_is_told(images: 
     assert said in ran.stderr
 
 
+def test_a_plan_says_which_layers_are_there_and_does_nothing(images: Images) -> None:
+    first = images.deploy("--plan").succeeded()
+    assert "2 distributions: built, 2 to fetch" in " ".join(first.stdout.split())
+    assert not images.registry.blobs.get("acme/prefix/sales")
+    images.deploy().succeeded()
+    received = images.registry.received
+    again = " ".join(images.deploy("--plan").succeeded().stdout.split())
+    assert "2 distributions: 1 layer there" in again
+    assert "source layer" in again
+    assert "location updated" in again
+    make_wheel(images.here.place.index.directory, {"other/__init__.py": ""}, name="other")
+    (images.here.place.root / "project sales" / "requirements.txt").write_text("dagster\ndagster-cloud\nother\n")
+    images.here.place.run(
+        "image", images.here.place.root / "dagster_cloud.yaml", images.here.place.out
+    ).succeeded()
+    planned = " ".join(images.deploy("--plan").succeeded().stdout.split())
+    assert "3 distributions: 1 layer there, 1 layer sent (" in planned
+    assert images.registry.received - received < 1000
+
+
 def test_the_older_registry_has_one_repository_for_all(images: Images) -> None:
     images.here.cloud.api.registry_is_harbor = False
     images.deploy("--format", "image").succeeded()

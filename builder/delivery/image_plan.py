@@ -1,0 +1,53 @@
+"""What `--plan` says of images: which layers there are, and which would travel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from builder.assembly.image_deps import dependency_layers
+from builder.assembly.wheels import WheelFile
+from builder.building.image import Foundation, lay_foundation
+from builder.delivery.image_uploader import ImageUploader
+from builder.delivery.job import Job
+from builder.delivery.plan import ImageRows
+from builder.project.location import Location
+from builder.resolution.lock import Lock
+from builder.resolution.sdists import fetch_wheels
+from builder.resolution.store import store_path
+from builder.terminal.formatting import counted, size
+
+
+def image_rows(job: Job, images: ImageUploader | None) -> ImageRows:
+    """What plans the dependencies of images; the layers of a lock are known only where all its wheels are here.
+
+    :param images: None if nothing is uploaded.
+    """
+    foundations: dict[tuple[str, bool], Foundation] = {}
+
+    def rows(location: Location, lock: Lock) -> list[list[str]]:
+        distributions = counted(len(lock.distributions), "distribution")
+        missing = [dist for dist in lock.distributions if dist.kind != "wheel" or not store_path(dist).exists()]
+        if missing:
+            known = sum(dist.size or 0 for dist in missing)
+            fetched = f"{len(missing)} to fetch" + (f" ({size(known)})" if known else "")
+            total = sum(dist.size or 0 for dist in lock.distributions)
+            return [[location.name, "dependency layers", f"~{size(total)}", f"{distributions}: built, {fetched}"]]
+        key = (job.images.base_of(location), location.registry is not None)
+        if key not in foundations:
+            foundations[key] = lay_foundation(key[0], job.target, own_registry=key[1], logins=job.images.logins)
+        wheels = [WheelFile(file.path, file.sha256) for file in fetch_wheels(lock).values()]
+        layers = dependency_layers(wheels, foundations[key].scheme).layers
+        there = images.present(location, [layer.content.digest for layer in layers]) if images else frozenset()
+        sent = [layer for layer in layers if layer.content.digest not in there]
+        total = sum(layer.content.size for layer in layers)
+        done = _done(len(layers) - len(sent), [layer.content.size for layer in sent]) if images else "built"
+        return [[location.name, f"{len(layers)} dependency layers", size(total), f"{distributions}: {done}"]]
+
+    return rows
+
+
+def _done(there: int, sent: Sequence[int]) -> str:
+    said = [f"{counted(there, 'layer')} there"] if there else []
+    if sent:
+        said.append(f"{counted(len(sent), 'layer')} sent ({size(sum(sent))})")
+    return ", ".join(said)
