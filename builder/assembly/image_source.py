@@ -150,10 +150,10 @@ def removals(distributions: Mapping[str, Sequence[str]], replaced: Iterable[str]
 def _implied(files: Iterable[Member], scheme: Scheme, user: ImageUser) -> dict[str, Member]:
     """The directories that are made, those of the user too."""
     members = list(files)
-    found = [*directories(members, scheme.site_packages), *directories(members, f"/{_TOP}"), directory(APP[1:])]
+    names = [*directories(members, scheme.site_packages), *directories(members, f"/{_TOP}"), directory(APP[1:])]
     if user.home:
-        found.append(directory(user.home[1:]))
-    return {member.name: member for member in found}
+        names.append(directory(user.home[1:]))
+    return {member.name: member for member in names}
 
 
 def _installed(wheels: Sequence[Path], scheme: Scheme) -> tuple[dict[str, Member], list[Notice]]:
@@ -183,7 +183,10 @@ def _without_paths(wheel: Wheel) -> tuple[Wheel, frozenset[str]]:
 def _project_members(selection: Selection, outside: Sequence[ExternalPath]) -> Iterator[Member]:
     entries: dict[str, SourceEntry] = {}
     root = APP[1:]
-    places = [(root, selection.files), *((place_of(each, root, _TOP), each.selection.files) for each in outside)]
+    places = [
+        (root, selection.files),
+        *((place_of(external, root, _TOP), external.selection.files) for external in outside),
+    ]
     for place, files in places:
         for entry in project_entries(place, files):
             if entries.setdefault(entry.name, entry) is not entry and entry.content is not None:

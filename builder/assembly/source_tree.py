@@ -100,11 +100,11 @@ def module_roots(wheels: Sequence[Path], files: Sequence[ProjectFile]) -> dict[s
 
     That is what a build made, such as `_version.py`: after an editable installation it would lie there too.
     """
-    found: dict[str, dict[str, bytes]] = {}
+    roots_of: dict[str, dict[str, bytes]] = {}
     for wheel in wheels:
         if root := _module_root(wheel, files):
-            found.setdefault(root[0], {}).update(root[1])
-    return dict(sorted(found.items()))
+            roots_of.setdefault(root[0], {}).update(root[1])
+    return dict(sorted(roots_of.items()))
 
 
 def _module_root(path: Path, files: Sequence[ProjectFile]) -> tuple[str, dict[str, bytes]] | None:

@@ -50,7 +50,9 @@ class SharedResolutions:
             return (*resolve_project(requirements, self._target, about=about), requirements)
         indexes = read_indexes(requirements.directory, requirements.options)
         with self._mutex:
-            known = next((each for each in self._known if _equal(each, requirements, indexes)), None)
+            known = next(
+                (candidate for candidate in self._known if _equal(candidate, requirements, indexes)), None
+            )
             shared = known or _Shared(requirements, indexes)
             if known is None:
                 self._known.append(shared)

@@ -238,8 +238,8 @@ def build_workspace(
 
 def _working_directories(locations: Iterable[Location]) -> dict[SourceTree, set[str]]:
     """Those of the code of each source tree, relative to its build directory."""
-    found: dict[SourceTree, set[str]] = {}
+    names_by_tree: dict[SourceTree, set[str]] = {}
     for location in locations:
         declared = location.settings.get("working_directory")
-        found.setdefault(location.tree, set()).add(declared if isinstance(declared, str) else ".")
-    return found
+        names_by_tree.setdefault(location.tree, set()).add(declared if isinstance(declared, str) else ".")
+    return names_by_tree

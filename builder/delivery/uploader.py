@@ -150,12 +150,12 @@ class Uploader:
 
         Returns the locations of such files. One whose deps PEX was not built here has an error that says so.
         """
-        artefacts = list({each.name: each for run in runs for each in run.artefacts}.values())
+        artefacts = list({item.name: item for run in runs for item in run.artefacts}.values())
         published: dict[str, Published | PublishError] = {}
         # If they cannot be compared, the load error is more useful.
         with console.progress("comparing with the registry", None), contextlib.suppress(CloudError):
             published = self._registry.publish(artefacts, lambda _name, _sent: None, check=ReadBack.FULL)
-        sent = {name for name, each in published.items() if isinstance(each, Published) and each.sent}
+        sent = {name for name, item in published.items() if isinstance(item, Published) and item.sent}
         for name in sorted(sent):
             console.notices([Notice(f"the registry's `{name}` was damaged; it was sent again")])
         for run in runs:

@@ -246,8 +246,8 @@ class DagsterCloudClient:
             answer = self._graphql.execute(operations.DEFINITIONS_QUERY, deployment=deployment, retries=1)
         except CloudError:
             return False
-        found = answer.get("repositoriesOrError")
-        nodes = _mappings(found.get("nodes")) if isinstance(found, dict) else []
+        repositories = answer.get("repositoriesOrError")
+        nodes = _mappings(repositories.get("nodes")) if isinstance(repositories, dict) else []
         mine = [node for node in nodes if (node.get("location") or {}).get("name") == location]
         names = [
             str(entry.get("name", entry.get("id")))

@@ -174,10 +174,10 @@ def _basic(credentials: Credentials) -> str:
 
 def _errors(answer: httpx.Response) -> list[Mapping[str, object]]:
     try:
-        found = json.loads(answer.content)["errors"]
+        errors = json.loads(answer.content)["errors"]
     except (ValueError, KeyError, TypeError, httpx.ResponseNotRead):
         return []
-    return [error for error in found if isinstance(error, dict)] if isinstance(found, list) else []
+    return [error for error in errors if isinstance(error, dict)] if isinstance(errors, list) else []
 
 
 def codes(answer: httpx.Response) -> str:

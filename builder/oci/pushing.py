@@ -64,7 +64,7 @@ def push_layout(
     image = layout.image
     if image.media_type == INDEX:
         registry.push_manifest(image.digest, layout.read(image.digest), image.media_type)
-    for pushed in {each.digest for each in (*manifests, image)}:
+    for pushed in {descriptor.digest for descriptor in (*manifests, image)}:
         registry.verify(pushed, pushed)
     for tag in tags:
         registry.push_manifest(tag, layout.read(image.digest), image.media_type)

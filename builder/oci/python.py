@@ -55,7 +55,7 @@ def wanted(path: str) -> bool:
 
 def find_python(files: Filesystem, path: str) -> ImagePython | None:
     """The Python that an image's PATH finds first; None if there is none."""
-    for directory in (each for each in path.split(":") if each.startswith("/")):
+    for directory in (part for part in path.split(":") if part.startswith("/")):
         for name in _NAMES:
             resolved = files.resolve(f"{directory}/{name}")
             match = _PROGRAM.fullmatch(posixpath.basename(resolved)) if resolved else None
@@ -102,17 +102,17 @@ def _glibc(files: Filesystem) -> str:
 
 def _distributions(files: Filesystem, site_packages: str) -> dict[str, list[str]]:
     """What installers would remove before they install another version of a distribution."""
-    found: dict[str, set[str]] = {}
+    distributions: dict[str, set[str]] = {}
     for path in files.below(site_packages):
         relative = path.removeprefix(f"{site_packages}/")
         directory, _, below = relative.partition("/")
         if not (below and directory.endswith(".dist-info")):
             continue
         name = re.sub(r"[-_.]+", "-", directory.partition("-")[0]).lower()
-        found.setdefault(name, set()).add(path)
+        distributions.setdefault(name, set()).add(path)
         if below == "RECORD":
-            found[name].update(_recorded(files, site_packages, files.entries[path].content or b""))
-    return {name: sorted(paths) for name, paths in sorted(found.items())}
+            distributions[name].update(_recorded(files, site_packages, files.entries[path].content or b""))
+    return {name: sorted(paths) for name, paths in sorted(distributions.items())}
 
 
 def _recorded(files: Filesystem, site_packages: str, record: bytes) -> Iterator[str]:

@@ -181,7 +181,7 @@ class _Folding:
         raise _UncertainError
 
     def _call(self, node: ast.Call) -> object:
-        arguments = [self._fold(each) for each in node.args]
+        arguments = [self._fold(argument) for argument in node.args]
         name = self._dotted(node.func)
         if name in self._functions:
             return self._functions[name](*arguments)

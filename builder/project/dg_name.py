@@ -22,8 +22,8 @@ def named_config(directory: Path) -> tuple[str, bytes] | None:
         file = TomlFile.load(path)
         project = file.table(*keys)
         heading = re.compile(rf"^\[{re.escape('.'.join(keys))}\][ \t]*(#.*)?$", re.MULTILINE)
-        found = heading.search(file.text)
-        if "root_module" in project and "code_location_name" not in project and found:
+        match = heading.search(file.text)
+        if "root_module" in project and "code_location_name" not in project and match:
             line = f"\ncode_location_name = {json.dumps(directory.name)}"
-            return name, (file.text[: found.end()] + line + file.text[found.end() :]).encode()
+            return name, (file.text[: match.end()] + line + file.text[match.end() :]).encode()
     return None

@@ -132,11 +132,11 @@ def _check_fit(asked: Iterable[RequirementLine], entries: Iterable[Mapping[str, 
         versions.setdefault(canonicalize_name(entry["name"]), set()).add(str(entry.get("version", "")))
     for line in asked:
         requirement = Requirement(line.text)
-        found = versions.get(canonicalize_name(requirement.name))
-        if found is None:
+        locked = versions.get(canonicalize_name(requirement.name))
+        if locked is None:
             raise _outdated(lock, f"it lacks `{requirement.name}`, which {line.origin} asks for")
-        if not any(requirement.specifier.contains(version, prereleases=True) for version in found):
-            why = f"it has {requirement.name} {', '.join(sorted(found))}, and {line.origin} asks for another"
+        if not any(requirement.specifier.contains(version, prereleases=True) for version in locked):
+            why = f"it has {requirement.name} {', '.join(sorted(locked))}, and {line.origin} asks for another"
             raise _outdated(lock, why)
 
 

@@ -56,15 +56,15 @@ def without_logins(environment: Mapping[str, str]) -> dict[str, str]:
 
     uv puts only variables with upper-case names into texts, and obeys `https_proxy` as it does `HTTPS_PROXY`.
     """
-    found = {}
+    logins = {}
     for name, value in environment.items():
         if name in _PLACES:
-            found[name] = _LOGIN.sub("", value)
+            logins[name] = _LOGIN.sub("", value)
         elif name.upper().endswith("_PROXY"):
-            found[name.lower()] = value
+            logins[name.lower()] = value
         else:
-            found[name] = value
-    return found
+            logins[name] = value
+    return logins
 
 
 @contextlib.contextmanager

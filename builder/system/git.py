@@ -177,10 +177,10 @@ def _configuration(settings: Mapping[str, str]) -> dict[str, str]:
     """Variables that are settings of git, after those that the caller's environment has."""
     count = os.environ.get("GIT_CONFIG_COUNT", "")
     start = int(count) if count.isdigit() else 0
-    found = {"GIT_CONFIG_COUNT": str(start + len(settings))}
+    variables = {"GIT_CONFIG_COUNT": str(start + len(settings))}
     for number, (name, value) in enumerate(settings.items(), start):
-        found |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
-    return found
+        variables |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
+    return variables
 
 
 def _without_login(location: str) -> str:

@@ -261,12 +261,12 @@ def _link(existing: str, path: str, size: int) -> bool:
 
 def _link_bytecode(existing: str, path: str) -> None:
     name = os.path.basename(path).removesuffix(".py")  # noqa: PTH119
-    before, after = (f"{os.path.dirname(each)}/__pycache__" for each in (existing, path))  # noqa: PTH120
+    before, after = (f"{os.path.dirname(file)}/__pycache__" for file in (existing, path))  # noqa: PTH120
     try:
-        found = [entry for entry in _listing(before) if entry.startswith(f"{name}.cpython-")]
-        if found:
+        compiled = [entry for entry in _listing(before) if entry.startswith(f"{name}.cpython-")]
+        if compiled:
             os.makedirs(after, exist_ok=True)  # noqa: PTH103
-        for entry in found:
+        for entry in compiled:
             os.link(f"{before}/{entry}", f"{after}/{entry}")
     except OSError:
         return
