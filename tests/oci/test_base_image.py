@@ -147,7 +147,9 @@ def test_a_name_that_means_nothing_is_told(registry: FaultyRegistry) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"not a layer", layer(SLIM)[:-40], layer(SLIM)[:60], gzip.compress(b"x" * 2000)]
+    "content",
+    [b"not a layer", layer(SLIM)[:-40], layer(SLIM)[:60], gzip.compress(b"x" * 2000, mtime=0)],
+    ids=["no gzip", "cut at the end", "cut at the start", "no tar"],
 )
 def test_a_layer_that_cannot_be_read_is_told(registry: FaultyRegistry, content: bytes) -> None:
     put(registry, layer({"x": b""}), content)
