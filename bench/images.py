@@ -4,7 +4,7 @@
 
 The registry is Debian's docker-registry on loopback, with a login by token; the base image is made here. buildah
 gets the Dockerfile of an ordinary Dagster image: requirements first, then the project, both by pip, and all layers
-cached. Both take distributions from the index in the first run, and from their caches later. Prints a table.
+cached. It has all wheels at hand from the beginning; this project fetches them in its first run. Prints a table.
 """
 
 from __future__ import annotations
@@ -33,8 +33,11 @@ ARG BASE
 FROM ${BASE}
 WORKDIR /opt/dagster/app
 COPY requirements.txt .
-RUN --mount=type=cache,target=/root/.cache/pip pip install --disable-pip-version-check -r requirements.txt
-COPY . .
+RUN --mount=type=bind,source=wheels,target=/wheels \\
+    pip install --disable-pip-version-check --no-index --find-links=/wheels -r requirements.txt
+COPY pyproject.toml README.md ./
+COPY data data
+COPY quickstart quickstart
 RUN pip install --disable-pip-version-check --no-deps --no-build-isolation .
 """
 
@@ -86,7 +89,7 @@ def main() -> None:
     """Measure both, and print the table."""
     require_programs()
     with ExitStack() as stack:
-        root = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        root = Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
         (root / "registry").mkdir()
         registry = stack.enter_context(serving_containers(root / "registry"))
         base_cache = REPOSITORY / ".pytest_cache" / "d" / "container-base"
@@ -111,6 +114,16 @@ def main() -> None:
         builder = measure("builder", ours, lambda: timed([*words, "--upload", "--no-verify"], environment))
 
         theirs = project(root / "theirs")
+        download: list[str | Path] = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--dest",
+            theirs / "wheels",
+        ]
+        timed([*download, "-r", theirs / "requirements.txt", "tabulate"], dict(os.environ))
         buildah: list[str | Path] = ["buildah", "--root", root / "store", "--runroot", containers.running]
         image = f"{registry.host}/bench/theirs:1"
 

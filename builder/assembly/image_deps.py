@@ -89,6 +89,7 @@ def kept_layer(key: str, title: str, write: Callable[[LayerWriter], None]) -> La
     try:
         content = LayerContent(**json.loads(description.read_text(encoding="utf-8")))
         if f"sha256:{storage.sha256_of(path)}" == content.digest:
+            storage.mark_used(path)
             return Layer(path, content, title)
     except (OSError, ValueError, TypeError):
         pass

@@ -2,8 +2,8 @@
 
 Kept are, in the directory `base-images` of the cache:
 
-    blobs/sha256/…          manifests, configs and layers
-    sha256-….json           what was found out about the image of a manifest
+    sha256/…    manifests, configs and layers
+    python/…    what was found out about the images of manifests
 """
 
 from __future__ import annotations
@@ -185,6 +185,7 @@ def _large_blob(registry: Registry, blob: Descriptor, arrived: Arrived) -> Path:
     path = _blob_path(blob.digest)
     with contextlib.suppress(FileNotFoundError):
         if f"sha256:{storage.sha256_of(path)}" == blob.digest:
+            storage.mark_used(path)
             arrived(blob.digest, blob.size)
             return path
     registry.pull_blob(blob, path, lambda taken: arrived(blob.digest, taken))
@@ -193,15 +194,17 @@ def _large_blob(registry: Registry, blob: Descriptor, arrived: Arrived) -> Path:
 
 def _kept(digest: str) -> bytes | None:
     with contextlib.suppress(OSError):
-        content = _blob_path(digest).read_bytes()
+        path = _blob_path(digest)
+        content = path.read_bytes()
         if digest_of(content) == digest:
+            storage.mark_used(path)
             return content
     return None
 
 
 def _blob_path(digest: str) -> Path:
     algorithm, _, encoded = digest.partition(":")
-    return storage.cache_directory() / "base-images" / "blobs" / algorithm / encoded
+    return storage.cache_directory() / "base-images" / algorithm / encoded
 
 
 def _check_platform(reference: Reference, platform: str, config: Document) -> None:
@@ -215,9 +218,11 @@ def _check_platform(reference: Reference, platform: str, config: Document) -> No
 
 def _python(reference: Reference, digest: str, config: Document, layers: list[Path]) -> ImagePython | None:
     """What was found out about an image, now or earlier."""
-    path = storage.cache_directory() / "base-images" / f"{digest.replace(':', '-')}-{_LOOK_VERSION}.json"
+    name = f"{digest.replace(':', '-')}-{_LOOK_VERSION}.json"
+    path = storage.cache_directory() / "base-images" / "python" / name
     with contextlib.suppress(OSError, ValueError, TypeError):
         known: dict[str, Any] | None = json.loads(path.read_text(encoding="utf-8"))
+        storage.mark_used(path)
         return ImagePython(**known) if known else None
     files = Filesystem()
     for layer in layers:

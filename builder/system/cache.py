@@ -44,6 +44,8 @@ _KINDS: Final = {
     "tools": ("uv", "*"),
     "uv": ("uv's own cache", "."),
     "containers": ("container images", "."),
+    "layers": ("image layers", "*/*"),
+    "base-images": ("base images", "*/*"),
 }
 """Title of each directory of the cache, and the pattern of its entries. Elsewhere, each name is an entry."""
 

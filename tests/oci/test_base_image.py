@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import os
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from builder.oci.layout import DOCKER_INDEX, INDEX, OCI, canonical, digest_of
 from builder.oci.reference import Reference, read_reference
 from builder.resolution.target import serverless_target
 from builder.resolution.transport import Credentials
-from builder.system import http
+from builder.system import cache, http
 from tests.support.base_images import GLIBC, SLIM, layer, put
 from tests.support.faulty_registry import PASSWORD, USER, Corrupt, FaultyRegistry, serving_faulty_registry
 
@@ -106,11 +108,30 @@ def test_an_image_is_fetched_once_and_by_digest_without_asking(registry: FaultyR
     assert registry.requests[before:] == []
 
 
+def test_what_a_base_image_left_in_the_cache_is_removed_when_it_is_not_used_any_more(
+    registry: FaultyRegistry, empty_cache: Path
+) -> None:
+    put(registry, layer(SLIM))
+    fetch(registry)
+    entries = [path for path in (empty_cache / "base-images").rglob("*") if path.is_file()]
+    assert len(entries) == 4
+    long_ago = time.time() - 20 * 86400
+    for path in entries:
+        os.utime(path, (long_ago, long_ago))
+    fetch(registry)
+    # Used again, but for a file that nobody asks for.
+    assert {path.name for path in entries if path.stat().st_mtime == long_ago} <= {"index.json"}
+    for path in entries:
+        os.utime(path, (long_ago - 20 * 86400, long_ago - 20 * 86400))
+    cache.prune()
+    assert not [path for path in (empty_cache / "base-images").rglob("*") if path.is_file()]
+
+
 def test_what_is_damaged_in_the_cache_is_fetched_again(registry: FaultyRegistry, empty_cache: Path) -> None:
     put(registry, layer(SLIM))
     (_, path) = fetch(registry).layers[0]
     path.write_bytes(b"damaged")
-    for description in empty_cache.glob("base-images/*.json"):
+    for description in empty_cache.glob("base-images/python/*.json"):
         description.write_text("{")
     assert fetch(registry).python is not None
     assert path.read_bytes() == layer(SLIM)
