@@ -1,13 +1,15 @@
 """Deploy examples/quickstart to a Dagster Cloud on loopback with this project and with the existing tool.
 
-    python bench/deploy.py [BUILDER_PEX]    (default: generated/gha/builder.pex)
+    python bench/deploy.py [BUILDER_PEX] [--runs N] [--fast-network]    (default: generated/gha/builder.pex)
 
-The server is that of the tests: what is measured is what a client does, not a network. Prints a table in Markdown:
-seconds until the location is loaded, and megabytes that were sent.
+The server is that of the tests, behind 20 ms of latency and 50 Mbit/s unless told otherwise. Five situations:
+first (all caches empty), unchanged, one file changed, one requirement added, back to the version before. Prints a
+table in Markdown: seconds until the location is loaded, megabytes sent, peak memory of the largest process.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import statistics
@@ -24,10 +26,30 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY))
 
 from tests.support.cloud import CloudServer  # noqa: E402  (found by the line above)
+from tests.support.cloud.web import Throttle  # noqa: E402  (the same)
 
-RUNS = 3
 QUICKSTART = REPOSITORY / "examples" / "quickstart"
-SCENARIOS = ("first", "again, nothing changed", "one source file changed")
+LATENCY = 0.02
+BITS_PER_SECOND = 50e6
+ADDED = "humanize"
+"""A requirement without requirements of its own."""
+
+FIRST, UNCHANGED, FILE, REQUIREMENT, ROLLBACK = SITUATIONS = (
+    "first",
+    "unchanged",
+    "one file changed",
+    "one requirement added",
+    "back to the version before",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """One run."""
+
+    seconds: float
+    sent: int
+    memory: int
 
 
 @dataclass(slots=True)
@@ -37,91 +59,110 @@ class Tool:
     name: str
     root: Path
     argv: Callable[[Path, CloudServer], list[str | Path]]
-    seconds: dict[str, list[float]] = field(default_factory=dict)
-    sent: dict[str, list[int]] = field(default_factory=dict)
+    figures: dict[str, list[Figures]] = field(default_factory=dict)
 
-    def measure(self) -> None:
-        """Deploy for the first time on a fresh machine, again, and after changes."""
+    def measure(self, runs: int, throttle: Throttle | None) -> None:
+        """Deploy in each situation."""
         project = Path(shutil.copytree(QUICKSTART, self.root / "quickstart"))
-        with CloudServer() as cloud:
-            self._deploy(SCENARIOS[0], project, cloud)
-            for _ in range(RUNS):
-                self._deploy(SCENARIOS[1], project, cloud)
-            for count in range(RUNS):
-                with (project / "quickstart" / "assets.py").open("a") as stream:
-                    stream.write(f"\n# change {count}\n")
-                self._deploy(SCENARIOS[2], project, cloud)
+        assets, manifest = project / "quickstart" / "assets.py", project / "pyproject.toml"
+        with CloudServer(throttle=throttle) as cloud:
+            self._deploy(FIRST, project, cloud)
+            for _ in range(runs):
+                self._deploy(UNCHANGED, project, cloud)
+            for count in range(runs):
+                before = assets.read_text(encoding="utf-8")
+                assets.write_text(f"{before}\n# change {count}\n", encoding="utf-8")
+                self._deploy(FILE, project, cloud)
+                changed = assets.read_text(encoding="utf-8")
+                assets.write_text(before, encoding="utf-8")
+                self._deploy(ROLLBACK, project, cloud)
+                assets.write_text(changed, encoding="utf-8")
+            text = manifest.read_text(encoding="utf-8")
+            manifest.write_text(text.replace('"pandas"', f'"pandas", "{ADDED}"'), encoding="utf-8")
+            self._deploy(REQUIREMENT, project, cloud)
 
-    def _deploy(self, scenario: str, project: Path, cloud: CloudServer) -> None:
+    def _deploy(self, situation: str, project: Path, cloud: CloudServer) -> None:
         cloud.requests.clear()
         started = time.perf_counter()
-        finished = subprocess.run(
-            self.argv(project, cloud),
-            env={**self._environment(), **cloud.environ()},
-            cwd=project,
-            capture_output=True,
-            encoding="utf-8",
-            check=False,
-        )
+        seconds, memory = run(self.argv(project, cloud), project, {**environment(self.root), **cloud.environ()})
         seconds = time.perf_counter() - started
-        if finished.returncode != 0:
-            sys.exit(f"{self.name}, {scenario}: {finished.stdout}{finished.stderr}")
-        sent = sum(size for _, size in cloud.uploads())
-        self.seconds.setdefault(scenario, []).append(seconds)
-        self.sent.setdefault(scenario, []).append(sent)
-        print(f"{self.name}, {scenario}: {seconds:.2f} s, {sent / 1e6:.1f} MB", file=sys.stderr, flush=True)
+        figures = Figures(seconds, sum(size for _, size in cloud.uploads()), memory)
+        self.figures.setdefault(situation, []).append(figures)
+        print(f"{self.name}, {situation}: {seconds:.2f} s", file=sys.stderr, flush=True)
 
-    def _environment(self) -> dict[str, str]:
-        names = ("UV_CACHE_DIR", "PIP_CACHE_DIR", "PEX_ROOT", "XDG_CACHE_HOME", "PYTHONPATH")
-        kept = {name: value for name, value in os.environ.items() if name not in names}
-        path = os.pathsep.join([sysconfig.get_path("scripts"), os.environ["PATH"]])
-        return {**kept, "PATH": path, "HOME": str(self.root), "BUILDER_CACHE_DIR": str(self.root / "cache")}
+
+def run(argv: list[str | Path], directory: Path, env: dict[str, str]) -> tuple[float, int]:
+    """Run a program to its end; returns its seconds, and the memory of the largest process in bytes."""
+    started = time.perf_counter()
+    with tempfile.TemporaryFile() as output:
+        child = subprocess.Popen(argv, env=env, cwd=directory, stdout=output, stderr=output)
+        _, status, usage = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+        if child.returncode:
+            output.seek(0)
+            sys.exit(f"{argv}: exit code {child.returncode}\n{output.read().decode(errors='replace')}")
+    return time.perf_counter() - started, usage.ru_maxrss * 1024
+
+
+def environment(root: Path) -> dict[str, str]:
+    """The caller's environment, with the home directory and every cache below `root`."""
+    names = ("UV_CACHE_DIR", "PIP_CACHE_DIR", "PEX_ROOT", "XDG_CACHE_HOME", "PYTHONPATH")
+    kept = {name: value for name, value in os.environ.items() if name not in names}
+    path = os.pathsep.join([sysconfig.get_path("scripts"), os.environ["PATH"]])
+    return {**kept, "PATH": path, "HOME": str(root), "BUILDER_CACHE_DIR": str(root / "cache")}
 
 
 def table(tools: list[Tool]) -> str:
     """Medians, and how many times longer than this project the other tool takes."""
     lines = [["", *(tool.name for tool in tools)], ["---"] + ["---:"] * len(tools)]
-    for scenario in SCENARIOS:
-        own = statistics.median(tools[0].seconds[scenario])
+    for situation in SITUATIONS:
+        own = statistics.median(each.seconds for each in tools[0].figures[situation])
         cells = []
         for tool in tools:
-            seconds = statistics.median(tool.seconds[scenario])
+            figures = tool.figures[situation]
+            seconds = statistics.median(each.seconds for each in figures)
             times = f" ({seconds / own:.1f} times)" if tool is not tools[0] else ""
-            cells.append(f"{seconds:.2f} s{times}, {statistics.median(tool.sent[scenario]) / 1e6:.1f} MB")
-        lines.append([scenario, *cells])
+            sent = statistics.median(each.sent for each in figures) / 1e6
+            memory = max(each.memory for each in figures) / 1e6
+            cells.append(f"{seconds:.2f} s{times}, {sent:.1f} MB sent, {memory:.0f} MB memory")
+        lines.append([situation, *cells])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def ours(builder: list[str | Path]) -> Callable[[Path, CloudServer], list[str | Path]]:
+    """How this project deploys."""
+
+    def argv(project: Path, _cloud: CloudServer) -> list[str | Path]:
+        options = ["--upload-pex", "--update-code-location", "--deps-cache-tag-read=bench"]
+        options += ["--deps-cache-tag-write=bench", "--code-location-details=deployment=prod,commit_hash=abc"]
+        out = project.parent / "out"
+        return [*builder, "-m", "builder.deploy", project / "dagster_cloud.yaml", out, *options]
+
+    return argv
+
+
+def theirs(_project: Path, cloud: CloudServer) -> list[str | Path]:
+    """How the existing tool deploys."""
+    argv = ["dagster-cloud", "serverless", "deploy-python-executable", ".", "--url", f"{cloud.url}/prod"]
+    argv += ["--location-name", "quickstart", "--location-file", "dagster_cloud.yaml", "--build-method", "local"]
+    return [*argv, "--deps-cache-from", "bench", "--deps-cache-to", "bench", "--commit-hash", "abc"]
 
 
 def main() -> None:
     """Measure one tool after the other."""
-    builder_pex = Path(sys.argv[1] if len(sys.argv) > 1 else REPOSITORY / "generated/gha/builder.pex").resolve()
-
-    def ours(project: Path, _cloud: CloudServer) -> list[str | Path]:
-        options = ["--upload-pex", "--update-code-location", "--deps-cache-tag-read=bench"]
-        options += ["--deps-cache-tag-write=bench", "--code-location-details=deployment=prod,commit_hash=abc"]
-        out = project.parent / "out"
-        return [builder_pex, "-m", "builder.deploy", project / "dagster_cloud.yaml", out, *options]
-
-    def theirs(_project: Path, cloud: CloudServer) -> list[str | Path]:
-        argv = ["dagster-cloud", "serverless", "deploy-python-executable", ".", "--url", f"{cloud.url}/prod"]
-        argv += [
-            "--location-name",
-            "quickstart",
-            "--location-file",
-            "dagster_cloud.yaml",
-            "--build-method",
-            "local",
-        ]
-        return [*argv, "--deps-cache-from", "bench", "--deps-cache-to", "bench", "--commit-hash", "abc"]
-
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("builder_pex", nargs="?", type=Path, default=REPOSITORY / "generated/gha/builder.pex")
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--fast-network", action="store_true", help="no latency, no limit")
+    parser.add_argument("--ours-only", action="store_true")
+    given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="builder-bench-") as name:
-        tools = [
-            Tool("this project", Path(name) / "ours", ours),
-            Tool("dagster-cloud-cli", Path(name) / "theirs", theirs),
-        ]
+        tools = [Tool("this project", Path(name) / "ours", ours([given.builder_pex.resolve()]))]
+        if not given.ours_only:
+            tools.append(Tool("dagster-cloud-cli", Path(name) / "theirs", theirs))
         for tool in tools:
             tool.root.mkdir()
-            tool.measure()
+            tool.measure(given.runs, None if given.fast_network else Throttle(LATENCY, BITS_PER_SECOND))
         print(table(tools))
 
 

@@ -56,11 +56,14 @@ class Request:
 class CloudServer:
     """Dagster Cloud on loopback, alive inside the `with` block. See the package for an example."""
 
-    def __init__(self, *, url_lifetime: int = 3600, may_list: bool = False) -> None:
+    def __init__(
+        self, *, url_lifetime: int = 3600, may_list: bool = False, throttle: web.Throttle | None = None
+    ) -> None:
         """Prepare a server.
 
         :param url_lifetime: of presigned URLs, in seconds.
         :param may_list: whether a missing object is answered 404; S3 says 403 to those who may not list.
+        :param throttle: a network on the way to it.
         """
         self.token = TOKEN
         self.requests: list[Request] = []
@@ -69,7 +72,7 @@ class CloudServer:
         self._faults = faults.FaultPlan()
         self.api = graphql_api.Api(self.organization, self._faults, self.storage.presign)
         self._lock = threading.Lock()
-        self._web = web.WebServer(type("Handler", (_Handler,), {"cloud": self}))
+        self._web = web.WebServer(type("Handler", (_Handler,), {"cloud": self}), throttle)
         self.url = f"http://{self._web.host}"
         self.storage.endpoint = self.url
 

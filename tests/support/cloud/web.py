@@ -8,6 +8,7 @@ import socket
 import struct
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -15,6 +16,29 @@ from typing import Self
 
 _SECONDS = 600
 """Longer than any test: what hangs ends when the server is closed."""
+
+_PIECE = 1 << 16
+
+
+class Throttle:
+    """A network on the way to the server, for measurements.
+
+    :param latency: seconds of a round trip, which a new connection and each request cost.
+    :param bits_per_second: of all connections together.
+    """
+
+    def __init__(self, latency: float, bits_per_second: float) -> None:
+        self.latency = latency
+        self._seconds_per_byte = 8 / bits_per_second
+        self._free_at = 0.0
+        self._lock = threading.Lock()
+
+    def transfer(self, size: int) -> None:
+        """Take the time of so many bytes."""
+        with self._lock:
+            self._free_at = max(self._free_at, time.monotonic()) + size * self._seconds_per_byte
+            wait = self._free_at - time.monotonic()
+        time.sleep(max(wait, 0))
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -29,6 +53,8 @@ class Handler(BaseHTTPRequestHandler):
         """Note the connection, so that the server can end it."""
         super().setup()
         self.server.connections.add(self.connection)
+        if throttle := self.server.throttle:
+            time.sleep(throttle.latency)
         if self.server.closing.is_set():
             # It came too late to be ended with the others.
             self.connection.shutdown(socket.SHUT_RDWR)
@@ -52,7 +78,16 @@ class Handler(BaseHTTPRequestHandler):
 
     def body(self, size: int | None = None) -> bytes:
         """The body of the request, or so many bytes of it; less if the client goes away."""
-        return self.rfile.read(self.announced() if size is None else size)
+        wanted = self.announced() if size is None else size
+        throttle = self.server.throttle
+        if throttle is None:
+            return self.rfile.read(wanted)
+        pieces = []
+        while wanted and (piece := self.rfile.read(min(wanted, _PIECE))):
+            throttle.transfer(len(piece))
+            wanted -= len(piece)
+            pieces.append(piece)
+        return b"".join(pieces)
 
     def reply(
         self,
@@ -67,6 +102,9 @@ class Handler(BaseHTTPRequestHandler):
         :param headers: Content-Length is added unless it is there (as in an answer to HEAD).
         :param sent: so many bytes of the content only, then the end of the connection.
         """
+        if throttle := self.server.throttle:
+            time.sleep(throttle.latency)
+            throttle.transfer(len(content[:sent]))
         given = {name.title(): value for name, value in (headers or {}).items()}
         fields = {"Content-Type": "text/plain", "Content-Length": str(len(content)), **given}
         self.send_response(status)
@@ -107,6 +145,7 @@ class _Server(ThreadingHTTPServer):
         self.closing = threading.Event()
         self.hanging = threading.Event()
         self.connections: set[socket.socket] = set()
+        self.throttle: Throttle | None = None
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Clients that go away are part of the game; anything else is an error of the test server."""
@@ -117,8 +156,9 @@ class _Server(ThreadingHTTPServer):
 class WebServer:
     """Serves until the end of the `with` block."""
 
-    def __init__(self, handler: type[Handler]) -> None:
+    def __init__(self, handler: type[Handler], throttle: Throttle | None = None) -> None:
         self._server = _Server(handler)
+        self._server.throttle = throttle
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
         self.host = f"127.0.0.1:{self._server.server_address[1]}"
 
