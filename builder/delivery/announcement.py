@@ -91,10 +91,13 @@ class Announcement:
             _notice(github_output.append_summary(Path(summary), job_summary(outcome)))
         if outputs := self._environ.get("GITHUB_OUTPUT"):
             # A later step must not run what failed.
-            tags = [run.build.pex_tag for run in runs if run.build and run.error is None]
+            built = [run for run in runs if run.build and run.error is None]
+            tags = [run.version for run in built if run.format == "pex" and run.version]
+            images = [run.version for run in built if run.format == "image" and run.version]
             values = {
                 "deployment": outcome.deployment or "",
                 "pex-tag": "\n".join(tags),
+                "image": "\n".join(images),
                 "build-json": str(build_json) if build_json.exists() else "",
             }
             _notice(github_output.write_outputs(Path(outputs), values))
@@ -155,7 +158,7 @@ def _outcome(run: LocationRun, page: str | None, *, stopped: bool) -> LocationSu
         name=run.name,
         state=state(run, stopped=stopped),
         url=f"{page}/{quote(run.name, safe='')}" if page and run.updated else None,
-        pex_tag=build.pex_tag if build else None,
+        version=run.version,
         deps_size=build.deps.size if build else None,
         source_size=build.source.artefact.size if build else None,
         sent_bytes=sum(published.size for published in run.published.values() if published.sent)

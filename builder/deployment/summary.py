@@ -69,7 +69,7 @@ class LocationSummary:
     name: str
     state: State
     url: str | None = None
-    pex_tag: str | None = None
+    version: str | None = None
     deps_size: int | None = None
     source_size: int | None = None
     sent_bytes: int | None = None
@@ -132,7 +132,7 @@ def job_summary(outcome: RunSummary) -> str:
         for location in outcome.locations
     }
     columns = ["location", "result", ">deps", ">source", ">sent", ">seconds", "dependencies"]
-    parts = [*_failures(outcome), *_changes(outcome), *_pex_tags(outcome)]
+    parts = [*_failures(outcome), *_changes(outcome), *_versions(outcome)]
     return _document(outcome, columns, rows, parts)
 
 
@@ -236,15 +236,15 @@ def _first(entries: Sequence[str]) -> str:
     return ", ".join(entries[:_LISTED]) + (f" and {more} more" if more > 0 else "")
 
 
-def _pex_tags(outcome: RunSummary) -> Iterable[str]:
+def _versions(outcome: RunSummary) -> Iterable[str]:
     tags = [
-        f"- {_code(location.name)}: {_code(location.pex_tag, 1000)}"
+        f"- {_code(location.name)}: {_code(location.version, 1000)}"
         for location in outcome.locations
-        if location.pex_tag
+        if location.version
     ]
     if tags:
         lines = "\n".join(tags)
-        yield f"<details><summary>PEX tags</summary>\n\n{lines}\n\n</details>"
+        yield f"<details><summary>What each location runs</summary>\n\n{lines}\n\n</details>"
 
 
 def _counts(changes: DependencyChanges | None) -> str:

@@ -26,7 +26,7 @@ READY = LocationSummary(
     name="sales",
     state="ready",
     url="https://hooli.dagster.cloud/prod/locations/sales",
-    pex_tag="files=deps-a.pex:source-b.pex",
+    version="files=deps-a.pex:source-b.pex",
     deps_size=63_000_000,
     source_size=12_300,
     sent_bytes=12_300,
@@ -82,7 +82,7 @@ def test_the_job_summary_tells_what_became_of_each_location() -> None:
         "- removed: `pandas` `2.2`\n"
         "- changed: `dagster` `1.13.26` → `1.13.27`\n"
         "\n"
-        "<details><summary>PEX tags</summary>\n"
+        "<details><summary>What each location runs</summary>\n"
         "\n"
         "- `sales`: `files=deps-a.pex:source-b.pex`\n"
         "\n"
@@ -183,7 +183,7 @@ def test_no_name_has_a_meaning_in_markdown(name: str, version: str, url: str) ->
         name=name,
         state="ready",
         url="https://x/" + url.replace("\n", ""),
-        pex_tag=name,
+        version=name,
         error_where=name,
         error="x",
         changes=changes,
@@ -238,7 +238,7 @@ def test_only_links_into_the_web_are_links(url: str) -> None:
 @pytest.mark.parametrize("count", [50, 600])
 def test_it_is_never_too_long_and_failures_come_first(count: int) -> None:
     locations = [
-        LocationSummary(name=f"{'|' * 90}{number}", state="ready", pex_tag="x" * 150, changes=CHANGES)
+        LocationSummary(name=f"{'|' * 90}{number}", state="ready", version="x" * 150, changes=CHANGES)
         for number in range(count)
     ]
     failures = [

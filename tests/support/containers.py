@@ -23,7 +23,7 @@ from tests.support.container_registry import PASSWORD, USER, ContainerRegistry
 
 SECONDS = 300
 
-_PROGRAMS = ("buildah", "podman", "runc", "docker-registry", "mmdebstrap")
+_PROGRAMS = ("buildah", "podman", "runc", "docker-registry", "mmdebstrap", "skopeo", "umoci")
 
 # What python:3.11-slim has, as far as an image of a package can tell: Debian 12 has Python 3.11.
 _INSTALL_PIP = """chroot "$1" env SOURCE_DATE_EPOCH=1700000000 python3 - <<'P'
