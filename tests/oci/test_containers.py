@@ -75,7 +75,7 @@ def pushed(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
             yield made
 
 
-def build(made: Pushed) -> Ran:
+def build(made: Pushed, project: str = "project", out: str = "out") -> Ran:
     """Build, verify and push it, logged in as `docker login` does it."""
     login = ("--username", USER, "--password", PASSWORD, made.registry.host)
     made.containers.podman("login", "--authfile", made.root / "auth.json", *login)
@@ -87,7 +87,7 @@ def build(made: Pushed) -> Ran:
         "REGISTRY_AUTH_FILE": str(made.root / "auth.json"),
     }
     base = f"--base-image={made.registry.host}/library/python:3.11-slim"
-    words = ("-m", "builder.image", made.root / "project", made.root / "out", base, "--upload")
+    words = ("-m", "builder.image", made.root / project, made.root / out, base, "--upload")
     finished = subprocess.run(
         [sys.executable, *words],
         env=environment,
@@ -127,6 +127,18 @@ id -u; pwd; touch made-by-the-user
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "__repository__" in ran.stdout
     assert ran.stdout.split()[-3:] == ["1", "10001", "/opt/dagster/app"]
+
+
+def test_code_that_does_not_load_is_explained_and_not_pushed(pushed: Pushed) -> None:
+    broken = Path(shutil.copytree(pushed.root / "project", pushed.root / "broken"))
+    workspace = broken / "dagster_cloud.yaml"
+    workspace.write_text(workspace.read_text().replace("/own/quickstart", "/own/broken"))
+    definitions = broken / "quickstart" / "definitions.py"
+    definitions.write_text(f"import no_such_module\n{definitions.read_text()}")
+    error = build(pushed, "broken", "broken-out").failed()
+    assert "there is no module `no_such_module` among its dependencies" in error
+    assert f"where: {definitions}:1" in error
+    assert not pushed.registry.tags("own/broken")
 
 
 def test_other_programs_read_every_layer(pushed: Pushed, tmp_path: Path) -> None:
