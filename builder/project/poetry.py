@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Final
 
 from packaging.utils import canonicalize_name
 
-from builder.errors import Origin, ProjectError
+from builder.errors import ProjectError
 from builder.project.lines import line_of_name
 from builder.project.metadata import Metadata
 from builder.project.toml_file import TomlFile, table
 
 if TYPE_CHECKING:
-    from poetry.core.packages.project_package import ProjectPackage
+    from builder.project.poetry_package import PoetryPackage
 
 _PRIMARY: Final = {"primary", "default"}
 
@@ -35,29 +35,18 @@ def uses_poetry(directory: Path) -> bool:
 def read_poetry(directory: Path) -> Metadata:
     """The metadata of a poetry project; runs no code of it. Raises ProjectError with poetry-core's message."""
     package = _package(directory)
-    # `[tool.poetry.dependencies]` says of what `[project]` names where it comes from: a path, git, a source.
-    main = package.dependency_group("main") if package.has_dependency_group("main") else None
-    requires = tuple(dependency.to_pep_508() for dependency in (main.dependencies_for_locking if main else ()))
-    python = package.python_versions
     return Metadata(
         name=package.name,
-        requires=requires,
-        requires_python="" if python == "*" else str(package.python_constraint).replace(" || ", ","),
+        requires=package.groups.get("main", ()),
+        requires_python=package.requires_python,
         manifest=directory / "pyproject.toml",
-        extras=tuple(package.extras),
+        extras=package.extras,
     )
 
 
 def read_poetry_groups(directory: Path) -> Mapping[str, tuple[str, ...]]:
     """The dependency groups of a poetry project, optional ones too, less the main one."""
-    package = _package(directory)
-    names = package.dependency_group_names(include_optional=True) - {"main"}
-    return {
-        name: tuple(
-            dependency.to_pep_508() for dependency in package.dependency_group(name).dependencies_for_locking
-        )
-        for name in names
-    }
+    return {name: requires for name, requires in _package(directory).groups.items() if name != "main"}
 
 
 def poetry_index_of(name: str, directory: Path) -> Mapping[str, object] | None:
@@ -113,18 +102,8 @@ def _tables(values: Iterable[object]) -> list[Mapping[str, object]]:
     return [value for value in values if isinstance(value, dict)]
 
 
-def _package(directory: Path) -> ProjectPackage:
-    # poetry-core takes 170 ms to import, and few projects are poetry's.
-    from poetry.core.factory import Factory  # noqa: PLC0415
+def _package(directory: Path) -> PoetryPackage:
+    # It takes 170 ms to import, and few projects are poetry's.
+    from builder.project.poetry_package import read_poetry_package  # noqa: PLC0415
 
-    try:
-        return Factory().create_poetry(directory).package
-    except (RuntimeError, ValueError) as error:
-        # poetry-core's errors have no common base class; a file can cause only these.
-        lines = [line for line in str(error).splitlines() if line.strip()]
-        raise ProjectError(
-            "pyproject.toml is not what poetry expects",
-            where=Origin(directory / "pyproject.toml"),
-            detail="\n".join(lines),
-            remedy="Correct it; `poetry check` says more",
-        ) from error
+    return read_poetry_package(directory)

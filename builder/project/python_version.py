@@ -1,10 +1,11 @@
-"""Which Python a project is made for, where the user does not say: `.python-version`, `requires-python`.
+"""Which Python a project is made for, where no option says it: `.python-version`, `requires-python`, a Pipfile.
 
 Only what can be read without running code of the project counts.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from builder.errors import Notice, Origin, ProjectError
 from builder.project.lines import line_of_name
 from builder.project.location import SourceTree
+from builder.project.locks import declares_by_pipfile
 from builder.project.poetry import read_poetry, uses_poetry
 from builder.project.setup_cfg import read_setup_cfg
 from builder.project.toml_file import TomlFile
@@ -41,7 +43,8 @@ def choose_python(trees: Iterable[SourceTree], versions: Sequence[str], default:
     """The Python for all of these source trees.
 
     The nearest `.python-version`, from the build directory up to the root of the repository, decides. Without one
-    it is the default, or, where `requires-python` does not allow that, the nearest version that all allow.
+    it is the default, or, where `requires-python` or a range in `.python-version` does not allow that, the nearest
+    version that all allow.
 
     :param versions: that can be had, in order.
 
@@ -60,7 +63,7 @@ def choose_python(trees: Iterable[SourceTree], versions: Sequence[str], default:
                     remedy="Choose with --python-version, or build each location in a run of its own (--location)",
                 )
         return ChosenPython(version, where, _unusable(pins, versions))
-    limits = [limit for tree in trees if (limit := _limit(tree.project))]
+    limits = [limit for tree in trees for limit in (_pinned_range(tree), _limit(tree.project)) if limit]
     number = versions.index(default)
     for version in sorted(versions, key=lambda candidate: abs(versions.index(candidate) - number)):
         if all(_allows(allowed, version) for allowed, _where in limits):
@@ -80,17 +83,31 @@ def _unusable(pins: Iterable[tuple[str, Origin]], versions: Sequence[str]) -> tu
 
 
 def _pinned(tree: SourceTree) -> tuple[str, Origin] | None:
+    text, where = _pin_file(tree)
+    # Other texts name environments of pyenv, or other Pythons.
+    match = _PIN.fullmatch(text)
+    return (match[1], where) if match else None
+
+
+def _pinned_range(tree: SourceTree) -> tuple[SpecifierSet, Origin] | None:
+    """What a pin allows that is a range, as uv takes it: `>=3.12,<3.14`."""
+    text, where = _pin_file(tree)
+    with contextlib.suppress(InvalidSpecifier):
+        return (SpecifierSet(text), where) if text else None
+    return None
+
+
+def _pin_file(tree: SourceTree) -> tuple[str, Origin]:
+    """The first entry of the nearest `.python-version`, or of uv's `.python-versions` where that is missing."""
     top = find_repository(tree.directory)
     for directory in dict.fromkeys((*_upwards(tree.directory, top), *_upwards(tree.project, top))):
-        path = directory / ".python-version"
-        if path.is_file():
-            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-            texts = ((number, line.partition("#")[0].strip()) for number, line in enumerate(lines, 1))
-            number, text = next(((number, text) for number, text in texts if text), (1, ""))
-            # Other texts name environments of pyenv, or other Pythons.
-            match = _PIN.fullmatch(text)
-            return (match[1], Origin(path, number)) if match else None
-    return None
+        for path in (directory / ".python-version", directory / ".python-versions"):
+            if path.is_file():
+                lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+                texts = ((number, line.partition("#")[0].strip()) for number, line in enumerate(lines, 1))
+                number, text = next(((number, text) for number, text in texts if text), (1, ""))
+                return text, Origin(path, number)
+    return "", Origin(tree.project)
 
 
 def _upwards(directory: Path, top: Path | None) -> Iterator[Path]:
@@ -116,6 +133,10 @@ def _requires_python(project: Path) -> tuple[str, Origin]:
         return declared, pyproject.origin("project", "requires-python")
     if uses_poetry(project):
         return read_poetry(project).requires_python, pyproject.origin("tool", "poetry", "dependencies", "python")
+    if declares_by_pipfile(project) and (pipfile := project / "Pipfile").is_file():
+        file = TomlFile.load(pipfile)
+        version = file.table("requires").get("python_version")
+        return f"=={version}.*" if isinstance(version, str) else "", file.origin("requires", "python_version")
     metadata = read_setup_cfg(project)
     if metadata is None:
         return "", Origin(project)

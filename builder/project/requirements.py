@@ -8,7 +8,7 @@ read; without one, requirements.txt and the package's metadata (pyproject.toml, 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -100,10 +100,10 @@ def read_requirements(
         lock, notices = None, ()
     if lock is not None and not KINDS[lock.name].pins:
         return Requirements(directory=directory, lock=lock, wanted=wanted, notices=notices)
-    collector = _Collector(project=directory, markers=markers, build=build)
+    collector = _Collector(project=directory, markers=markers, build=build, groups=wanted.groups)
     collector.add_package(directory, frozenset(wanted.extras), Origin(directory))
     collector.check_extras(wanted.extras)
-    collector.add_groups(wanted.groups)
+    collector.add_groups()
     if uses_poetry(directory):
         collector.options.extend(poetry_index_options(directory))
     else:
@@ -155,6 +155,7 @@ class _Collector:
     project: Path
     markers: Mapping[str, str]
     build: MetadataBuilder
+    groups: tuple[str, ...]
     pending: list[tuple[Path, frozenset[str], Origin]] = field(default_factory=list)
     seen: dict[Path, set[str]] = field(default_factory=dict)
     metadata: dict[Path, Metadata | None] = field(default_factory=dict)
@@ -236,9 +237,9 @@ class _Collector:
         lacks = f"`{lock.name}` lacks what Dagster Cloud needs, which requirements.txt has"
         self.notices.append(Notice(f"{lacks}: both are used; the lock decides the versions", Origin(lock)))
 
-    def add_groups(self, names: Sequence[str]) -> None:
+    def add_groups(self) -> None:
         manifest = self.project / "pyproject.toml"
-        for requirement in applicable(read_groups(self.project, names), self.markers, ()):
+        for requirement in applicable(read_groups(self.project, self.groups), self.markers, ()):
             self._add(requirement, self.project, line_of_name(requirement.name, manifest))
 
     def add_requirements_txt(self, path: Path) -> None:
@@ -300,7 +301,8 @@ class _Collector:
         """A requirement of a package's metadata, whose marker is known to hold."""
         if directory not in self.sources:
             self.sources[directory] = Sources(directory)
-        source = requirement.url or self.sources[directory].of(requirement, self.markers)
+        asked = self.seen.get(directory, ()), self.groups if directory == self.project else ()
+        source = requirement.url or self.sources[directory].of(requirement, self.markers, *asked)
         match source:
             case LocalSource(path):
                 self._add_path(path, frozenset(requirement.extras), origin)

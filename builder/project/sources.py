@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -53,8 +53,14 @@ class Sources:
             for name, value in _uv_table(base, "sources").items()
         }
 
-    def of(self, requirement: Requirement, markers: Mapping[str, str]) -> Source | None:
-        """Where the project takes a requirement from.
+    def of(
+        self,
+        requirement: Requirement,
+        markers: Mapping[str, str],
+        extras: Iterable[str] = (),
+        groups: Iterable[str] = (),
+    ) -> Source | None:
+        """Where the project takes a requirement from, with these of its extras and groups installed.
 
         A local path; or one index; or a PEP 508 direct reference to use instead; or None, which means by name.
         Raises ProjectError for a source that cannot be found, or that the builder does not know.
@@ -63,7 +69,11 @@ class Sources:
             index = poetry_index_of(requirement.name, self._directory)
             return IndexSource(index) if index else None
         value, base = self._declared.get(canonicalize_name(requirement.name), (None, self._root))
-        source = _for_target(value, markers)
+        candidates = [source for source in _tables(value) if _holds(source, markers)]
+        source = next((source for source in candidates if _is_asked_for(source, extras, groups)), None)
+        if source is None and not _uv_table(self._root).get("conflicts"):
+            # Without conflicts uv locks one version for all extras and groups, those that are not installed too.
+            source = next(iter(candidates), None)
         return _resolve(requirement, source, base, self._root) if source else None
 
 
@@ -89,13 +99,24 @@ def _member_directories(root: Path) -> set[Path]:
     return members
 
 
-def _for_target(value: object, markers: Mapping[str, str]) -> Mapping[str, object] | None:
-    """The source that holds for the target: several may be given, each with a marker."""
-    for source in value if isinstance(value, list) else [value]:
-        marker = source.get("marker") if isinstance(source, dict) else None
-        if isinstance(source, dict) and (not isinstance(marker, str) or Marker(marker).evaluate(dict(markers))):
-            return source
-    return None
+def _tables(value: object) -> list[Mapping[str, object]]:
+    """The sources of a requirement: one, or several with conditions."""
+    return [source for source in (value if isinstance(value, list) else [value]) if isinstance(source, dict)]
+
+
+def _holds(source: Mapping[str, object], markers: Mapping[str, str]) -> bool:
+    """Whether the marker of a source, if it has one, holds for the target."""
+    marker = source.get("marker")
+    return not isinstance(marker, str) or Marker(marker).evaluate(dict(markers))
+
+
+def _is_asked_for(source: Mapping[str, object], extras: Iterable[str], groups: Iterable[str]) -> bool:
+    """Whether a source holds for all, or for an extra or group among these."""
+    for key, asked in (("extra", extras), ("group", groups)):
+        name = source.get(key)
+        if isinstance(name, str) and canonicalize_name(name) not in map(canonicalize_name, asked):
+            return False
+    return True
 
 
 def _resolve(requirement: Requirement, source: Mapping[str, object], base: Path, root: Path) -> Source:

@@ -86,10 +86,10 @@ _LEADS_OUT: Final = re.compile(r"(^|[/\\\s\"'=:(,])(\.\.([/\\]|$)|/[\w.]|~/)|\{e
 # Patterns of hatchling; a slash in front of one means the package's directory.
 _PATTERNS: Final = {"artifacts", "exclude", "include", "only-include"}
 _URL: Final = re.compile(r"\w+://\S+")
-# Keys by which code of the project runs, or versions come from somewhere else.
+# Keys by which code of the project runs, or versions come from somewhere else, such as the date.
 _RUNS_CODE: Final = {
     *("build-script", "call", "cmdclass", "custom", "custom-hook", "module-dir", "run-setuptools", "script"),
-    *("format-jinja", "format-jinja-imports", "setup_requires"),
+    *("format-jinja", "format-jinja-imports", "setup_requires", "tag_date"),
 }
 _VERSION_SOURCES: Final = {"file", "nodejs", "regex", "scm", "uv-dynamic-versioning", "vcs", "versioningit"}
 _OTHER_CONFIGURATION: Final = ("CMakeLists.txt", "Cargo.toml", "MANIFEST.in", "meson.build")
@@ -170,15 +170,22 @@ def _setup_cfg(directory: Path) -> Iterator[tuple[str, str]]:
 
 
 def _build_tables(directory: Path) -> Mapping[str, object]:
-    """Of pyproject.toml what a build reads."""
+    """Of pyproject.toml and hatch.toml what a build reads."""
     pyproject = TomlFile.pyproject(directory).data
     project = {key: value for key, value in table(pyproject, "project").items() if key in _READ_OF_PROJECT}
     tools = {
-        name: {key: inside for key, inside in value.items() if key not in _NOT_BUILT_FROM}
+        name: _of_builds(value)
         for name, value in table(pyproject, "tool").items()
         if _TOOLS.fullmatch(name) and isinstance(value, dict)
     }
-    return {"project": project, "tool": tools}
+    # hatchling takes all of hatch.toml for `[tool.hatch]`.
+    path = directory / "hatch.toml"
+    hatch = _of_builds(TomlFile.load(path).data) if path.is_file() else {}
+    return {"project": project, "tool": tools, "hatch.toml": hatch}
+
+
+def _of_builds(settings: Mapping[str, object]) -> Mapping[str, object]:
+    return {key: value for key, value in settings.items() if key not in _NOT_BUILT_FROM}
 
 
 def _configuration(directory: Path) -> Iterator[str]:

@@ -37,6 +37,8 @@ def project(directory: Path, requires_python: str) -> Path:
         ("my-environment\n", "3.11"),
         ("pypy3.10\n", "3.11"),
         ("system\n", "3.11"),
+        (">=3.12,<3.14\n", "3.12"),
+        (">=3.10\n", "3.11"),
         ("", "3.11"),
     ],
 )
@@ -84,6 +86,21 @@ def test_all_locations_have_a_say(tmp_path: Path) -> None:
     with pytest.raises(ProjectError, match=r"asks for Python 3\.14.* for Python 3\.13") as caught:
         choose(one, two)
     assert "--python-version" in str(caught.value.remedy)
+
+
+def test_uvs_list_of_versions_decides_where_there_is_no_single_one(tmp_path: Path) -> None:
+    path = write(tmp_path / ".python-versions", "3.12\n3.13\n")
+    assert choose(tmp_path) == ChosenPython("3.12", Origin(path, 1))
+    write(tmp_path / ".python-version", "3.10")
+    assert choose(tmp_path).version == "3.10"
+
+
+def test_a_pipfile_names_its_python(tmp_path: Path) -> None:
+    path = write(tmp_path / "Pipfile", '[packages]\nsix = "*"\n[requires]\npython_version = "3.12"\n')
+    assert choose(tmp_path) == ChosenPython("3.12", Origin(path, 4))
+    # It is not what declares the project any more.
+    write(tmp_path / "requirements.txt", "six\n")
+    assert choose(tmp_path).version == "3.11"
 
 
 def test_what_no_version_allows_is_for_reading_the_project_to_say(tmp_path: Path) -> None:

@@ -209,6 +209,29 @@ elsewhere = [{ path = "../missing", marker = "sys_platform == 'win32'" }]
     ]
 
 
+def test_a_uv_source_of_an_extra_or_group_holds_where_that_is_installed(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        package(tmp_path / name, "private")
+    more = """
+[project.optional-dependencies]
+a = ["private"]
+b = ["private"]
+[dependency-groups]
+c = ["private"]
+[tool.uv.sources]
+private = [{ path = "../a", extra = "a" }, { path = "../b", extra = "b" }, { path = "../c", group = "c" }]
+"""
+    conflicts = '[tool.uv]\nconflicts = [[{ extra = "a" }, { extra = "b" }, { group = "c" }]]\n'
+    app = package(tmp_path / "app", "app", "private", more=more + conflicts)
+    assert texts(read(app)) == ["private"]
+    for name in ("a", "b"):
+        assert read(app, RequestedExtras(extras=(name,))).local_packages == (app, tmp_path / name)
+    assert read(app, RequestedExtras(groups=("c",))).local_packages == (app, tmp_path / "c")
+    # Without conflicts uv locks one version for all of them, and a path stands above an index.
+    package(tmp_path / "app", "app", "private", more=more)
+    assert read(app).local_packages == (app, tmp_path / "a")
+
+
 def test_a_source_of_an_unknown_kind_is_refused_rather_than_asked_of_the_index(tmp_path: Path) -> None:
     package(tmp_path, "app", "private", more='[tool.uv.sources]\nprivate = { registry = "ours" }\n')
     with pytest.raises(ProjectError, match="`private`") as caught:

@@ -73,6 +73,17 @@ def test_poetry_that_does_not_allow_the_target(tmp_path: Path) -> None:
         read_requirements(tmp_path / "app", markers, no_backend)
 
 
+def test_ranges_of_pythons_with_a_gap_allow_what_is_in_them(tmp_path: Path) -> None:
+    text = POETRY.replace('python = ">=3.10,<3.13"', 'python = "~3.10 || ~3.12"')
+    assert text != POETRY
+    package(tmp_path / "shared", "shared")
+    write(tmp_path / "app" / "pyproject.toml", text + POETRY_BACKEND)
+    for version in ("3.10", "3.12"):
+        read_requirements(tmp_path / "app", serverless_target(version).markers, no_backend)
+    with pytest.raises(ProjectError, match=r"`app` does not allow Python 3\.11"):
+        read_requirements(tmp_path / "app", serverless_target("3.11").markers, no_backend)
+
+
 def test_a_poetry_table_of_a_backend_that_is_not_in_use_is_not_read(tmp_path: Path) -> None:
     package(tmp_path, "app", "dagster", more='[tool.poetry.dependencies]\nrequests = "^2"\n')
     assert texts(read(tmp_path)) == ["dagster"]

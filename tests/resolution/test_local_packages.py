@@ -669,6 +669,13 @@ INPUTS = {
         "[metadata]\nname = a\nversion = attr: computed.VERSION\n": Inputs.UNKNOWN,
         "[metadata]\nname = a\nversion = file: ../VERSION\n": Inputs.UNKNOWN,
         "[options]\ncmdclass =\n    build = custom.Build\n": Inputs.UNKNOWN,
+        "[metadata]\nname = a\n[egg_info]\ntag_date = 1\n": Inputs.UNKNOWN,
+    },
+    "hatch.toml": {
+        '[version]\npath = "literal.py"\n[envs.default]\ndependencies = ["../x"]\n': Inputs.FILES,
+        '[version]\npath = "../literal.py"\n': Inputs.UNKNOWN,
+        '[build.targets.wheel.force-include]\n"../schemas" = "a/schemas"\n': Inputs.UNKNOWN,
+        "[build.hooks.custom]\n": Inputs.UNKNOWN,
     },
     "MANIFEST.in": {"include ../LICENSE\n": Inputs.UNKNOWN, "include LICENSE\n": Inputs.FILES},
     "pyproject.toml": {
