@@ -1,1 +1,1 @@
-"""Resolving requirements to a lock of one target, and fetching its wheels."""
+"""Resolving a project's requirements to a lock for one target, and fetching its wheels."""

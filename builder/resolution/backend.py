@@ -1,8 +1,8 @@
 """Running build backends: metadata and wheels of local packages, wheels of source distributions.
 
-Backends run under the target's Python, in a copy of the checkout (the user's tree gets no `build/`, no egg-info),
-in the caller's environment without its secrets, with a time limit. Results are kept in the cache by what the build
-reads; where that is unknown (`builder.resolution.build_inputs`), each run builds anew.
+Backends run under the target's Python, in a copy of the checkout (so no `build/` or egg-info appears in the user's
+tree), in the caller's environment without its secrets, with a time limit. Results are cached under a hash of the
+build's inputs; where the inputs are unknown (`builder.resolution.build_inputs`), each run builds again.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ from builder.system import process, storage
 from builder.system.git import find_repository, open_repository
 
 _FORMAT: Final = "5"
-"""Bump it when what is kept in the cache changes its form."""
+"""Version of the cache entries' format; increase it when the format changes."""
 
 _ABOVE: Final = "/.directory-above-the-checkout"
-"""Stands in kept metadata for where the checkout lies: a copy is built, and the cache goes by content."""
+"""Placeholder for the checkout's path in cached metadata, which may be used for another checkout."""
 
 _PYTHON: Final = {"PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
 _REPRODUCIBLE: Final = {**_PYTHON, "SOURCE_DATE_EPOCH": str(OLDEST)}
 
-# Variables that backends, compilers and git read, whatever the package declares.
+# Environment variables that backends, compilers and git read for any package.
 _READ_BY_TOOLS: Final = re.compile(
     r"(ARCHFLAGS|CARGO|CC|CFLAGS|CMAKE|CPPFLAGS|CXX|CXXFLAGS|DISTUTILS|DUNAMAI|FLIT|GIT|HATCH|LDFLAGS|MATURIN|PDM|"
     r"POETRY|RUST|SETUPTOOLS|SKBUILD|SOURCE_DATE_EPOCH|UV_DYNAMIC|VCS_VERSIONING|VERSIONEER|VERSIONINGIT)(_|$)"
@@ -56,10 +56,10 @@ _READ_BY_TOOLS: Final = re.compile(
 
 
 class LocalPackages:
-    """The user's own packages in one run: each is built once at most, by whoever asks first.
+    """The user's own packages in one run. Each is built at most once, on first use.
 
     :param python_version: of the target, whose Python runs the backends.
-    :param out_dir: where artefacts go; not part of a package where it lies inside.
+    :param out_dir: the output directory for artefacts; excluded from a package that contains it.
     """
 
     def __init__(self, python_version: str, out_dir: Path | None = None) -> None:
@@ -69,7 +69,7 @@ class LocalPackages:
         self._lock = threading.Lock()
 
     def wheel(self, directory: Path) -> Path:
-        """A wheel of the package in a directory; raises SdistBuildError in the backend's words."""
+        """Build a wheel of the package in a directory; raises SdistBuildError with the backend's output."""
         with self._lock:
             known = self._wheels.get(directory)
             future = self._wheels.setdefault(directory, Future())
@@ -82,13 +82,13 @@ class LocalPackages:
         return future.result()
 
     def metadata_of_wheel(self, directory: Path) -> Metadata:
-        """The metadata of a package out of its wheel, where that is needed anyway; raises SdistBuildError."""
+        """Read a package's metadata from its wheel, when the wheel is needed anyway; raises SdistBuildError."""
         return _metadata_in(self.wheel(directory), directory)
 
     def metadata(self, directory: Path) -> Metadata:
-        """The metadata of a package, from its backend; raises SdistBuildError in the backend's words.
+        """Get the metadata of a package from its backend; raises SdistBuildError with the backend's output.
 
-        Only metadata is made, unless a wheel of the very same inputs is there already.
+        No wheel is built for this, but a cached wheel of the same inputs is used.
         """
         selection = self._selection(directory)
         wheel = self._place(directory, selection, "wheel")
@@ -116,11 +116,11 @@ class LocalPackages:
             tree = lay_out(directory, selection, scratch, self._out_dir)
             indexes = read_indexes(directory)
             name, content = _build(tree.package, self._python_version, indexes, _PYTHON, directory, tree)
-        # What cannot be told beforehand is known by its content.
+        # Without a cache key, the wheel is stored by its content.
         return storage.keep(place or storage.cache_directory() / "local" / "wheel" / "anew", name, content)
 
     def _selection(self, directory: Path) -> Selection:
-        """The package's files, by the one rule of what belongs."""
+        """The package's files, selected as for a source PEX."""
         settings = read_settings(directory)
         return select_files(
             directory,
@@ -130,7 +130,7 @@ class LocalPackages:
         )
 
     def _place(self, directory: Path, selection: Selection, what: str) -> Path | None:
-        """Where the cache keeps what is made of a package, by all that its build reads; None if unknown."""
+        """The cache entry of a wheel or metadata, keyed by the build's inputs; None if they are unknown."""
         inputs = inputs_of(directory)
         if inputs is Inputs.UNKNOWN:
             return None
@@ -147,12 +147,12 @@ class LocalPackages:
 
 
 def _repository_parts(directory: Path, inputs: Inputs) -> list[str]:
-    """What a build reads of the repository around a package."""
+    """Parts of the cache key for what a build reads from the repository around a package."""
     directory = Path(os.path.realpath(directory))
     root = find_repository(directory)
     if root is None or shutil.which("git") is None:
         return []
-    # hatchling and poetry-core leave out of a wheel what git ignores, also by files above the package.
+    # hatchling and poetry-core exclude what git ignores, including by .gitignore files above the package.
     way = [path for path in directory.parents if path.is_relative_to(root)]
     parts = [f"{depth} {_text(path / '.gitignore')}" for depth, path in enumerate(way)]
     asks_git = build_system(directory).backend.startswith("poetry")
@@ -164,7 +164,7 @@ def _repository_parts(directory: Path, inputs: Inputs) -> list[str]:
         if inputs is not Inputs.REPOSITORY:
             return parts
         parts.append(read_state(repository).key)
-        # Versions of what is not committed have the date in them, and so have those of some schemes.
+        # Versions of uncommitted trees contain the date, as do those of some version schemes.
         return [*parts, dt.datetime.now(tz=dt.UTC).date().isoformat()]
 
 
@@ -173,9 +173,9 @@ def _text(path: Path) -> str:
 
 
 def _metadata_in(wheel: Path, directory: Path) -> Metadata:
-    """The metadata of the local package in `directory`, out of its wheel."""
+    """Read the metadata of the local package in `directory` from its wheel."""
     with zipfile.ZipFile(wheel) as archive:
-        # Not that of a distribution which the package brings along in a directory of its own.
+        # Top level only: a package may contain a vendored distribution's .dist-info further down.
         member = next(name for name in archive.namelist() if re.fullmatch(r"[^/]+\.dist-info/METADATA", name))
         return _parse(archive.read(member).decode("utf-8"), directory)
 
@@ -183,11 +183,11 @@ def _metadata_in(wheel: Path, directory: Path) -> Metadata:
 def build_wheel(source: Path, python_version: str, place: Path, *, about: str, indexes: Indexes) -> Path:
     """Build a wheel from a source distribution's directory with uv.
 
-    :param place: the directory of the cache to keep it in.
-    :param about: what to call the source in an error.
-    :param indexes: where what the backend needs comes from.
+    :param place: the cache directory to store the wheel in.
+    :param about: the name of the source in error messages.
+    :param indexes: where the build requirements come from.
 
-    Raises SdistBuildError with the end of the backend's output, TargetError without a Python for the target.
+    Raises SdistBuildError with the end of the backend's output; TargetError if the target's Python is missing.
     """
     name, content = _build(source, python_version, indexes, _REPRODUCIBLE, about)
     return storage.keep(place, name, content)
@@ -201,7 +201,7 @@ def _build(
     about: Path | str,
     tree: BuildTree | None = None,
 ) -> tuple[str, bytes]:
-    """The name and the bytes of a wheel."""
+    """Build a wheel; returns its file name and its bytes."""
     with storage.scratch_directory() as scratch:
         arguments: list[str | Path] = ["build", "--wheel", "--python", _python_for(source, python_version)]
         arguments += ["--no-python-downloads", "--no-create-gitignore", "--out-dir", scratch / "out", source]
@@ -216,17 +216,17 @@ def _build(
 
 
 def _paths(tree: BuildTree | None) -> tuple[str, str]:
-    """Where the copy of a checkout lies, and where the checkout lies."""
+    """The path of the copied checkout, and the path of the original."""
     return (str(tree.above), str(tree.original_above)) if tree else ("", "")
 
 
 def _no_repository_above(scratch: Path) -> dict[str, str]:
-    """Keeps git from looking for a repository above the scratch directories."""
+    """Variables that stop git from looking for a repository above the scratch directory."""
     return {"GIT_CEILING_DIRECTORIES": str(scratch.parent)}
 
 
 def _python_for(source: Path, python_version: str) -> Path:
-    """The Python that runs a backend: any will do where neither code of the project nor a compiler is run."""
+    """The Python that runs a backend: the target's version if project code or a compiler runs, else any."""
     try:
         return pythons.find_python(python_version)
     except TargetError:
@@ -236,7 +236,7 @@ def _python_for(source: Path, python_version: str) -> Path:
 
 
 def _runs_project_code(directory: Path) -> bool:
-    """Whether the backend runs code of the project, or compiles, so that the interpreter's version matters."""
+    """Whether the backend runs project code or a compiler, so that the interpreter's version matters."""
     system = build_system(directory)
     pure = system.backend.partition(".")[0] in {"hatchling", "flit_core", "uv_build", "pdm"}
     return bool(system.path) or not pure or (directory / "hatch_build.py").is_file()
@@ -251,7 +251,7 @@ def _ask_backend(directory: Path, tree: BuildTree, scratch: Path, python_version
     output = scratch / "answer.json"
     needs: Sequence[str] = system.requires
     variables = {**read_indexes(directory).variables_outside(scratch), **_PYTHON, **_no_repository_above(scratch)}
-    # The backend may want more installed once it has seen the project (PEP 517), but not for ever.
+    # After each round the backend may ask for more build requirements (PEP 517); the loop is bounded.
     for _round in range(3):
         arguments: list[str | Path] = ["run", "--no-project", "--isolated", "--no-python-downloads", "--quiet"]
         arguments += ["--python", python]

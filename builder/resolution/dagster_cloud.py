@@ -1,6 +1,6 @@
-"""`dagster-cloud`, which the receiving server runs out of the deps PEX, for projects that ask for dagster alone.
+"""Adding `dagster-cloud`, which the receiving server needs in the deps PEX, to projects that require only dagster.
 
-A project made by `create-dagster` has no `dagster-cloud`. Which one it needs is no question: that of its dagster.
+A project made by `create-dagster` does not require `dagster-cloud`. The version that is added is that of dagster.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ NAME: Final = "dagster-cloud"
 
 
 def lacks_dagster_cloud(lock: Lock, requirements: Requirements) -> bool:
-    """Whether dagster is there, and only dagster-cloud is missing."""
+    """Whether the lock has dagster but not dagster-cloud."""
     return (
         lock.version_of("dagster") is not None
         and lock.version_of(NAME) is None
@@ -37,7 +37,7 @@ def lacks_dagster_cloud(lock: Lock, requirements: Requirements) -> bool:
 
 
 def asking_for_dagster_cloud(requirements: Requirements) -> Requirements:
-    """The requirements with `dagster-cloud` next to `dagster`, whose version decides on its."""
+    """Add `dagster-cloud` next to `dagster` in the requirements; dagster's version determines its version."""
     lines = list(requirements.lines)
     names = [required_name(line.text) for line in lines]
     place = names.index("dagster") if "dagster" in names else len(lines)
@@ -47,9 +47,9 @@ def asking_for_dagster_cloud(requirements: Requirements) -> Requirements:
 
 
 def locked_with_dagster_cloud(lock: Lock, requirements: Requirements, target: Target) -> Lock:
-    """A project's own lock with the `dagster-cloud` of its dagster, and with what only that needs.
+    """Add to a project's own lock the `dagster-cloud` of its dagster, and the packages that only that requires.
 
-    What is locked stays as it is. Raises ResolutionError if that cannot be.
+    Locked packages stay unchanged. Raises ResolutionError if that is impossible.
     """
     path = requirements.lock or requirements.directory
     version = lock.version_of("dagster")
@@ -75,7 +75,7 @@ def locked_with_dagster_cloud(lock: Lock, requirements: Requirements, target: Ta
 
 
 def added_notice(lock: Lock, requirements: Requirements) -> Notice:
-    """What to say of a `dagster-cloud` that was added."""
+    """The notice that `dagster-cloud` was added."""
     origin = next((line.origin for line in requirements.lines if required_name(line.text) == "dagster"), None)
     lacking = f"`{requirements.lock.name}` lacks it" if requirements.lock else "the project does not ask for it"
     version = lock.version_of(NAME) or ""
@@ -87,7 +87,7 @@ def added_notice(lock: Lock, requirements: Requirements) -> Notice:
 
 
 def how_to_add(requirements: Requirements, version: str) -> str:
-    """How a user adds `dagster-cloud` to the project, in the words of the project's tool."""
+    """How a user adds `dagster-cloud` to the project, with the commands or files of the project's own tool."""
     requirement = f"{NAME}=={version}"
     lock = requirements.lock.name if requirements.lock else ""
     if lock and KINDS[lock].add:
@@ -97,7 +97,7 @@ def how_to_add(requirements: Requirements, version: str) -> str:
 
 
 def where_to_add(directory: Path, texts: list[str]) -> tuple[Path, str]:
-    """The file of a project that requirements are to be written into, and how they look there.
+    """The project's file for requirements, and the requirements in that file's syntax.
 
     :param texts: names, or names and versions (`name==1.0`).
     """

@@ -20,12 +20,12 @@ CONNECTIONS: Final = 16
 _REFUSED: Final = frozenset({401, 403, 407})
 _CHUNK: Final = 1 << 18
 _WRONG_AT_MOST: Final = 3
-"""How often a file is fetched whose bytes are not what the lock says."""
+"""How often a file is downloaded if its hash does not match the lock."""
 _TIMEOUT: Final = httpx.Timeout(30, connect=10)
 
 
 ProgressCallback = Callable[[str, int], None]
-"""Gets a file's name and how many of its bytes are there, again and again, from several threads."""
+"""Called repeatedly with a file's name and the number of bytes received, from several threads."""
 
 
 def download(missing: Mapping[Path, Distribution], transport: Transport, arrived: ProgressCallback) -> None:
@@ -39,7 +39,7 @@ def download(missing: Mapping[Path, Distribution], transport: Transport, arrived
         insecure_hosts=transport.insecure_hosts,
     )
     with client, ThreadPoolExecutor(CONNECTIONS) as pool:
-        # Large ones first: the last to start should not be the last to finish by far.
+        # Largest first, so that no large download starts last and finishes alone.
         ordered = sorted(missing.items(), key=lambda item: -(item[1].size or 0))
         futures = [
             pool.submit(_fetch, client, distribution, path, credentials.get(distribution.name), arrived)
@@ -61,7 +61,7 @@ def download(missing: Mapping[Path, Distribution], transport: Transport, arrived
 
 
 def _credentials(missing: Iterable[Distribution], transport: Transport) -> Mapping[str, Credentials]:
-    """What to present for each distribution, by its name; each directory is looked up once: a keyring is slow."""
+    """The credentials for each distribution, by name; looked up once per directory, since a keyring is slow."""
     by_directory: dict[str, Credentials | None] = {}
     known = {}
     for distribution in missing:
@@ -82,7 +82,7 @@ def _fetch(
     credentials: Credentials | None,
     arrived: ProgressCallback,
 ) -> str | None:
-    """Write one file; returns what went wrong, if it could not be fetched."""
+    """Download one file; returns the reason if that failed."""
     if isinstance(distribution.location, Path) and not distribution.location.is_file():
         return f"{distribution.filename}: `{distribution.location}` does not exist"
     wrong = 0
@@ -130,12 +130,12 @@ def _chunks(client: httpx.Client, distribution: Distribution, credentials: Crede
             while chunk := source.read(_CHUNK):
                 yield chunk
         return
-    # A wheel is compressed already; asking for it as it is lets the content be hashed as it arrives.
+    # A wheel is compressed already. Without a content encoding, the bytes can be hashed as they arrive.
     headers = {"Accept-Encoding": "identity"}
     host = ""
     try:
         host = httpx.URL(location).host
-        # httpx presents them to this host only, not to another one that it may redirect to.
+        # httpx sends credentials to this host only, not to one that it is redirected to.
         with client.stream("GET", location, headers=headers, auth=credentials) as response:
             if not response.is_success:
                 raise http.refused(response, host, _reason(response.status_code, credentials))

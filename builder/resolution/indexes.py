@@ -1,15 +1,15 @@
-"""Package indexes: the configuration of pip, uv and the project, merged into one view.
+"""Package indexes: the configuration of pip, uv and the project, merged into one.
 
-1. Index options of the requirements file stand above both configurations, as with pip: `--index-url` replaces
-   what is configured, all else is added to it.
-2. If uv is configured with any index, uv's configuration counts, and pip's only says how hosts are reached
-   (proxy, certificates).
+1. Index options of the requirements file take precedence over both configurations, as with pip: `--index-url`
+   replaces the configured index, all other options are added.
+2. If uv is configured with any index, uv's configuration is used, and pip's only for how hosts are reached (proxy,
+   certificates).
 3. Otherwise pip's configuration is translated.
 
-Of several indexes the first that has a name serves it, whatever versions the others have: extra indexes in their
-order, then the default one, and the public one after all others. So nobody can publish a higher version of a
-private package where all can publish. Directories of this machine (`--find-links`, and extra indexes that are
-`file:` URLs) only add to what the index has, and the best version is taken, as with pip.
+A package is taken from the first index that has it, whatever versions the others have. The order is: extra
+indexes, the default index, and the public index last. So nobody can replace a private package by publishing a
+higher version on the public index. Local directories (`--find-links`, and extra indexes that are `file:` URLs) add
+to what the index has, and the best version of both is taken, as with pip.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ _OPTIONS: Final = ("--index-url", "--extra-index-url", "--find-links", "--no-ind
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Indexes:
-    """Where the distributions of a project come from, and how they are reached.
+    """The package indexes of a project, and how they are reached.
 
-    :param options: lines of a requirements file for uv: what it does not find out by itself.
-    :param environment: variables for uv where it resolves or builds; an empty one takes back the user's.
+    :param options: lines of a requirements file for uv, with what uv does not read itself.
+    :param environment: variables for uv when it resolves or builds; an empty value overrides the user's.
     :param settings: a `uv.toml` for runs of uv outside the project, which build wheels.
-    :param remote: an index other than the public one or a local directory is configured.
-    :param local: directories, and files of constraints, of this machine that have a say.
+    :param remote: whether an index is configured that is neither the public one nor a local directory.
+    :param local: local directories and constraint files that affect the resolution.
     """
 
     options: tuple[str, ...] = field(default=(), repr=False)
@@ -58,25 +58,25 @@ class Indexes:
     notices: tuple[Notice, ...] = ()
 
     def variables(self) -> Mapping[str, str]:
-        """The environment for uv where it resolves."""
+        """The environment for uv when it resolves."""
         return {**self.transport.variables(), **self.environment}
 
     def variables_outside(self, scratch: Path) -> Mapping[str, str]:
-        """The environment for uv where it builds, outside the project: `scratch` is to hold its settings."""
+        """The environment for uv when it builds outside the project; its settings are written to `scratch`."""
         path = scratch / "uv.toml"
         path.write_text(tomli_w.dumps(self.settings), encoding="utf-8")
         return {**self.variables(), "UV_CONFIG_FILE": str(path)}
 
 
 def is_index_option(option: str) -> bool:
-    """Whether an option of a requirements file is about indexes, so that `Indexes` has it."""
+    """Whether an option of a requirements file configures indexes, so that `Indexes` includes it."""
     return option.partition(" ")[0] in _OPTIONS
 
 
 def read_indexes(directory: Path, options: Sequence[str] = ()) -> Indexes:
-    """Read where the distributions of the project in `directory` come from.
+    """Read the index configuration of the project in `directory`.
 
-    :param options: of its requirements file, one per text.
+    :param options: the options in its requirements file, one per string.
 
     Raises ToolError or ProjectError for a configuration file that cannot be read.
     """
@@ -87,7 +87,7 @@ def read_indexes(directory: Path, options: Sequence[str] = ()) -> Indexes:
     environment = {name: "" for name in ENVIRONMENT[:4] if replaced and name in os.environ}
     extra = (option.partition(" ")[2] for option in options if option.startswith("--extra-index-url "))
     if not replaced and _default_of_uv() and any(map(_is_public, extra)):
-        # The public index is to come last, so that it has to be the default one; see `_public_last`.
+        # uv tries the default index last, so the public index has to be the default; see `_public_last`.
         indexes = f"{os.environ.get('UV_INDEX', '')} {_default_of_uv()}".strip()
         environment |= {"UV_INDEX": indexes, "UV_DEFAULT_INDEX": "", "UV_INDEX_URL": ""}
     remote = uv.decides
@@ -119,7 +119,7 @@ def read_indexes(directory: Path, options: Sequence[str] = ()) -> Indexes:
 
 
 def local_path(place: str) -> Path | None:
-    """The directory of a `file:` URL, or of a path; None for what another machine serves."""
+    """The directory of a `file:` URL or a path; None for the URL of a remote host."""
     parts = urllib.parse.urlsplit(place)
     if parts.scheme == "file":
         return Path(urllib.parse.unquote(parts.path))
@@ -128,9 +128,9 @@ def local_path(place: str) -> Path | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _IndexUrls:
-    """Indexes and find-links locations to pass to uv.
+    """The indexes and find-links locations to pass to uv.
 
-    :param default: empty for what uv takes by itself.
+    :param default: empty for uv's own default.
     """
 
     default: str
@@ -167,7 +167,7 @@ def _places(options: Sequence[str], pip: PipConfiguration, uv: UvConfiguration) 
         default, extra = _public_last(default, extra)
     merged = bool(extra) and not any(map(_is_remote, extra)) and (not uv.decides or bool(own))
     if merged:
-        # Of equal versions uv takes that of the first index: a lock should rather name a URL than a path.
+        # uv takes equal versions from the first index, and a lock should name a URL rather than a local path.
         default, extra = extra[-1], (default or _public_index(), *extra[:-1])
     return _IndexUrls(default=default, extra=extra, find_links=find_links, no_index=False, merged=merged)
 
@@ -177,7 +177,7 @@ def _default_of_uv() -> str:
 
 
 def _public_last(default: str, extra: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
-    """The default index and the others, so that the public one comes last; it is what uv takes by itself."""
+    """Reorder indexes so that the public one is last; returns the default index and the others."""
     others = tuple(url for url in extra if not _is_public(url))
     if _is_public(default):
         return "", others
@@ -187,7 +187,7 @@ def _public_last(default: str, extra: tuple[str, ...]) -> tuple[str, tuple[str, 
 
 
 def _public_index() -> str:
-    """What pip and uv take where nothing is configured."""
+    """The index that pip and uv use if none is configured."""
     return PyPI.simple_url
 
 
@@ -200,7 +200,7 @@ def _is_remote(place: str) -> bool:
 
 
 def _settings(uv: UvConfiguration, places: _IndexUrls) -> Mapping[str, object]:
-    """What uv's files say, with what the requirements file and pip's configuration add."""
+    """The settings in uv's files, with the indexes of the requirements file and of pip's configuration."""
     settings = dict(uv.settings)
     for key, added in (("extra-index-url", places.extra), ("find-links", places.find_links)):
         known = settings.get(key)

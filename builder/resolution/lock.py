@@ -1,4 +1,4 @@
-"""The lock: the resolved, hashed set of distributions of one target (PEP 751)."""
+"""The lock: the resolved distributions for one target, with hashes (PEP 751)."""
 
 from __future__ import annotations
 
@@ -41,22 +41,22 @@ if TYPE_CHECKING:
     AnyChoice = Choice | PackageDirectory
 
 Hashes = dict[str, frozenset[str]]
-"""Normalised name → the sha256 digests that the user's requirements allow."""
+"""The sha256 digests that the user's requirements allow, by normalised name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Distribution:
-    """One distribution of a lock, as it will be fetched.
+    """One distribution of a lock, with where to fetch it.
 
     :param name: normalised.
-    :param version: empty where only building tells (a git repository).
-    :param kind: a wheel, or something to build one from.
-    :param location: a URL, perhaps with credentials (never to be shown), or the path of a local file.
+    :param version: empty if only a build determines it (a git repository).
+    :param kind: a wheel, or a source to build one from.
+    :param location: a URL, perhaps with credentials (never print it), or the path of a local file.
     :param filename: the wheel's or sdist's own name; for git the repository's.
     :param digest: sha256, or the commit for git.
-    :param size: in bytes, where the lock tells.
-    :param subdirectory: where the package is inside a repository or an archive.
-    :param uploaded: when the index got it, where the lock tells; no part of what the lock is.
+    :param size: in bytes, if the lock has it.
+    :param subdirectory: the package's directory inside a repository or an archive.
+    :param uploaded: when it was uploaded to the index, if the lock has it; not part of the lock's identity.
     """
 
     name: str
@@ -74,9 +74,9 @@ class Distribution:
 class Lock:
     """A lock for one target.
 
-    :param distributions: one of each name, sorted by name; the user's own packages are not among them.
-    :param text: the lock as a `pylock.toml` that holds these distributions and no others.
-    :param indexes: how the distributions are reached, which is no part of what the lock is.
+    :param distributions: one of each name, sorted by name, without the user's own packages.
+    :param text: the lock as a `pylock.toml` with exactly these distributions.
+    :param indexes: how the distributions are reached; not part of the lock's identity.
     """
 
     target: Target
@@ -91,7 +91,7 @@ class Lock:
 
     @property
     def size(self) -> int | None:
-        """Bytes of all distributions as they are fetched; None if that of any is not known."""
+        """The download size of all distributions in bytes; None if that of any is unknown."""
         sizes = [dist.size for dist in self.distributions]
         return None if None in sizes else sum(size for size in sizes if size is not None)
 
@@ -100,9 +100,9 @@ class Lock:
         return self.versions.get(name)
 
     def identity(self, layout: str) -> str:
-        """What the lock, its target and the layout version add up to: 40 hexadecimal digits.
+        """A hash of the lock, its target and the layout version: 40 hexadecimal digits.
 
-        Where files come from does not count: the same distributions from a mirror are the same.
+        URLs are not part of it: the same distributions from a mirror give the same identity.
         """
         content = [layout, self.target.python_version, self.target.tag_names[0]]
         content += [f"{dist.name} {dist.version} {dist.filename} {dist.digest}" for dist in self.distributions]
@@ -110,9 +110,9 @@ class Lock:
 
 
 def allowed_hashes(lines: Iterable[RequirementLine]) -> Hashes:
-    """What requirements with hashes allow.
+    """The hashes that requirements allow, by package name.
 
-    There may be several of a name, for several versions, each with a marker that excludes the others.
+    A package may have several requirements, for several versions, with markers that exclude each other.
     """
     allowed: Hashes = {}
     for line in lines:
@@ -126,14 +126,14 @@ def allowed_hashes(lines: Iterable[RequirementLine]) -> Hashes:
 def read_lock(
     text: str, target: Target, *, base: Path, origin: Origin, hashes: Hashes, wanted: RequestedExtras = NO_EXTRAS
 ) -> Lock:
-    """Choose what a `pylock.toml` holds for a target.
+    """Select the distributions of a `pylock.toml` for a target.
 
-    :param base: the directory that relative paths in the lock are relative to.
-    :param origin: the file to name if something is wrong.
-    :param hashes: what the user allows for each name, or an empty mapping for everything.
-    :param wanted: extras and dependency groups of the lock to take besides its default groups.
+    :param base: the base directory of relative paths in the lock.
+    :param origin: the file to name in errors.
+    :param hashes: the hashes that the user allows for each name; empty to allow all.
+    :param wanted: extras and dependency groups to select besides the lock's default groups.
 
-    Raises ResolutionError if the lock is not one, or holds nothing for the target.
+    Raises ResolutionError if the text is not a valid lock, or has no distribution for the target.
     """
     try:
         pylock = Pylock.from_dict(tomllib.loads(text))
@@ -167,7 +167,7 @@ def _select(
     try:
         return list(choose(pylock))
     except PylockSelectError as error:
-        # The library stops at the first problem; the user wants to know them all.
+        # packaging stops at the first problem, but the error should list all of them.
         problems = {str(error): None}
         for package in pylock.packages:
             try:
@@ -183,7 +183,7 @@ def _select(
 
 
 def _only_allowed(pylock: Pylock, hashes: Hashes) -> Pylock:
-    """The lock without the files whose hashes the user does not allow; names without a hash are an error."""
+    """Remove files whose hashes the user does not allow; a package without any allowed hash is an error."""
     if not hashes:
         return pylock
     packages = []
@@ -257,7 +257,7 @@ def _version(filename: str) -> str:
 
 
 def _write(pylock: Pylock, chosen: Iterable[tuple[Package, Choice]], base: Path) -> str:
-    """The lock reduced to what was chosen, in one canonical form: same choice, same bytes."""
+    """Write a lock with only the chosen files, in canonical form: the same choice gives the same bytes."""
     packages = []
     for package, choice in chosen:
         bare = replace(package, marker=None, index=None, dependencies=None, wheels=None, sdist=None, tool=None)
@@ -285,7 +285,7 @@ def _write(pylock: Pylock, chosen: Iterable[tuple[Package, Choice]], base: Path)
 
 
 def _portable(file: _File, base: Path) -> _File:
-    """Without credentials, upload times and this machine's paths."""
+    """Remove credentials, upload times and local paths from a file's entry."""
     local = local_path(file.url) if file.url and file.url.startswith("file:") else None
     path = local or (base / file.path if file.path else None)
     url = _without_credentials(file.url) if file.url and not local else None

@@ -14,11 +14,11 @@ from builder.errors import Origin, ResolutionError
 
 @dataclass(frozen=True, slots=True)
 class LockEntry:
-    """All that a lock has of one project.
+    """All entries of a lock for one project.
 
-    :param versions: usually one; several where a lock is for several targets, none where only building tells.
-    :param contents: hashes and commits of its files: what differs where the version does not.
-    :param size: of its file in bytes; None where the lock does not tell, or holds several to choose from.
+    :param versions: usually one; several if a lock is for several targets, none if only a build determines it.
+    :param contents: hashes and commits of its files, which show a change when the version is the same.
+    :param size: of its file in bytes; None if the lock does not have it, or has several files to choose from.
     """
 
     name: str
@@ -28,18 +28,18 @@ class LockEntry:
 
     @property
     def version(self) -> str:
-        """The version for people."""
+        """The version as shown to users."""
         return ", ".join(self.versions) or "?"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LockDiff:
-    """What changed from an old lock to a new one, each sorted by name.
+    """The differences between an old lock and a new one, sorted by name.
 
-    :param changed: old and new, of projects whose version or whose files differ.
-    :param unchanged: how many projects are the same in both.
-    :param old_size: of all files whose size the old lock tells, in bytes; `new_size` likewise.
-    :param unknown: how many projects there are whose size a lock does not tell.
+    :param changed: the old and the new entry of each project whose version or files differ.
+    :param unchanged: the number of projects that are the same in both.
+    :param old_size: the sum of the file sizes that the old lock has, in bytes; `new_size` likewise.
+    :param unknown: the number of projects whose size is missing from a lock.
     """
 
     added: tuple[LockEntry, ...]
@@ -56,9 +56,9 @@ class LockDiff:
 
 
 def read_lock_entries(path: Path) -> dict[str, LockEntry]:
-    """What a lock holds, by normalised project name.
+    """Read the entries of a lock file, by normalised project name.
 
-    Raises ResolutionError that names the file and, where that is the matter, the key that is wrong.
+    Raises ResolutionError with the file's name and, if a key is wrong, that key.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -71,7 +71,7 @@ def read_lock_entries(path: Path) -> dict[str, LockEntry]:
 
 
 def parse_lock_entries(text: str, origin: Origin) -> dict[str, LockEntry]:
-    """What the text of a lock holds; raises as `read_locked` does, naming `origin`."""
+    """Parse the text of a lock; raises ResolutionError as `read_lock_entries` does, with `origin`."""
     try:
         packages = Pylock.from_dict(tomllib.loads(text)).packages
     except (ValueError, RecursionError, PylockValidationError) as error:
@@ -85,7 +85,7 @@ def parse_lock_entries(text: str, origin: Origin) -> dict[str, LockEntry]:
 
 
 def diff_locks(old: Mapping[str, LockEntry], new: Mapping[str, LockEntry]) -> LockDiff:
-    """What changed between two locks that were read."""
+    """Compare two locks."""
     both = sorted(old.keys() & new.keys())
     changed = [(old[name], new[name]) for name in both if _differ(old[name], new[name])]
     return LockDiff(
@@ -113,14 +113,14 @@ def _locked(name: str, packages: Iterable[Package]) -> LockEntry:
         if package.version is not None:
             versions[str(package.version)] = None
         contents.update(_contents(package))
-        # A source distribution is what is left where no wheel fits.
+        # The source distribution is only used if there is no wheel.
         files += package.wheels or [package.sdist or package.archive]
     size = files[0].size if len(files) == 1 and files[0] else None
     return LockEntry(name, tuple(versions), frozenset(contents), size)
 
 
 def _contents(package: Package) -> Iterator[str]:
-    """What tells whether two packages of one version install the same files, wherever those come from."""
+    """Hashes and commits: equal ones mean that two packages install the same files, whatever their URLs."""
     for file in (*(package.wheels or ()), package.sdist, package.archive):
         if file is not None:
             yield from (f"{algorithm}:{digest}" for algorithm, digest in file.hashes.items())

@@ -1,4 +1,4 @@
-"""Warnings about a lock that satisfies every requirement but may surprise."""
+"""Warnings about a lock that satisfies every requirement but is probably not what the user expects."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from builder.resolution.store import StoredFile
 from builder.resolution.target import Target
 
 _LEFT_BEHIND: Final = {"3.9"}
-"""Pythons that there are serverless images of, but no newer dagster."""
+"""Python versions with serverless images that newer versions of dagster do not support."""
 
 _WITHOUT_PKG_RESOURCES: Final = 82
 _RECENT: Final = 2023
@@ -30,19 +30,19 @@ _PKG_RESOURCES: Final = re.compile(rb"^(import|from)\s+pkg_resources\b", re.MULT
 _LIMITING: Final = {"==", "===", "~=", "<", "<="}
 
 Explain = Callable[[list[str]], str | None]
-"""Resolves again with these constraints added; returns the resolver's words if that fails."""
+"""Resolves again with these constraints added; returns the resolver's message if that fails."""
 
 Newest = Callable[[list[str]], Mapping[str, str]]
-"""The newest version of each of these distributions that the target can have, other requirements aside."""
+"""Returns the newest version of each distribution that supports the target, ignoring other requirements."""
 
 
 def lock_warnings(
     text: str, lines: Iterable[RequirementLine], target: Target, newest: Newest, explain: Explain
 ) -> list[Notice]:
-    """What the user should know of a resolution.
+    """Collect the warnings about a resolution.
 
     :param text: the resolver's `pylock.toml`, with upload times.
-    :param lines: what the project asks for.
+    :param lines: the project's requirements.
     """
     pylock = Pylock.from_dict(tomllib.loads(text))
     asked = {name: line for line in lines if (name := required_name(line.text))}
@@ -55,10 +55,9 @@ def lock_warnings(
 
 
 def importing_setuptools(lock: Lock, wheels: Mapping[str, StoredFile]) -> list[Notice]:
-    """A notice for each old distribution that imports `pkg_resources`, if nothing brings that along.
+    """A warning for each old distribution that imports `pkg_resources`, if the lock does not provide it.
 
-    setuptools took it out in version 82, and environments of Python 3.12 and later have none of their
-    own.
+    setuptools removed it in version 82, and environments of Python 3.12 and later have no setuptools by default.
     """
     setuptools = lock.version_of("setuptools")
     if setuptools is not None and int(setuptools.partition(".")[0]) < _WITHOUT_PKG_RESOURCES:
@@ -81,7 +80,7 @@ def _imports_pkg_resources(wheel: Path) -> bool:
 
 
 def _left_behind(pylock: Pylock, target: Target, newest: Newest) -> list[Notice]:
-    """A notice that dagster is the newest that the target's Python allows, where newer ones do not."""
+    """A warning that newer versions of dagster exist, but do not support the target's Python."""
     version = next((str(package.version) for package in pylock.packages if package.name == "dagster"), None)
     if (
         target.python_version not in _LEFT_BEHIND
@@ -93,7 +92,7 @@ def _left_behind(pylock: Pylock, target: Target, newest: Newest) -> list[Notice]
 
 
 def _versions_apart(pylock: Pylock) -> list[Notice]:
-    """A notice if `dagster` and `dagster-cloud` are not of one version, as they are released and tested."""
+    """A warning if `dagster` and `dagster-cloud`, which are released together, are of different versions."""
     versions = {str(package.name): str(package.version) for package in pylock.packages}
     dagster, cloud = versions.get("dagster"), versions.get("dagster-cloud")
     if not dagster or not cloud or dagster == cloud:
@@ -122,7 +121,7 @@ def _names_prerelease(text: str) -> bool:
 def _gone_back(
     pylock: Pylock, asked: Mapping[str, RequirementLine], newest: Newest, explain: Explain
 ) -> list[Notice]:
-    """A notice for each requirement that a resolver met with a version of years ago, with what forced it."""
+    """A warning for each requirement that resolved to a years-old version, with what prevents a newer one."""
     uploads = {str(package.name): uploaded(package) for package in pylock.packages}
     latest = max((time for time in uploads.values() if time), default=None)
     versions = {str(package.name): str(package.version) for package in pylock.packages}
@@ -132,7 +131,7 @@ def _gone_back(
         if latest and (time := uploads.get(name)) and latest - time > YEARS and not _limited(line.text)
     ]
     current = newest(old) if old else {}
-    # An old version that is the newest there is means nothing.
+    # An old version that is also the newest one needs no warning.
     back = [name for name in old if name in current and series(current[name]) != series(versions[name])]
     if not back:
         return []
@@ -145,14 +144,14 @@ def _gone_back(
 
 
 def _required(words: str) -> list[str]:
-    """The names that a resolver's explanation says the user requires, the last conclusion first."""
+    """The package names that the resolver says the user requires, the last conclusion first."""
     clauses = re.findall(r"you require ((?:[^,.]|[,.](?!\s))+)", words)
     parts = (part for clause in reversed(clauses) for part in clause.split(" and "))
     return [name for part in parts if (name := required_name(part))]
 
 
 def _limited(text: str) -> bool:
-    """Whether a requirement itself keeps newer versions out, or names no version to compare."""
+    """Whether a requirement itself excludes newer versions, or is a direct reference."""
     requirement = Requirement(text)
     return requirement.url is not None or any(
         specifier.operator in _LIMITING for specifier in requirement.specifier

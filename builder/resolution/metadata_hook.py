@@ -1,8 +1,9 @@
 """Ask a build backend for metadata (PEP 517). Runs under the target's Python, in a copy of the project.
 
-Usage: metadata_hook.py BACKEND BACKEND_PATH OUTPUT INSTALLED, each in JSON, in the project's directory. Writes
-JSON to OUTPUT: either `{"needs": [...]}`, what the backend wants installed first, or `{"metadata": "…"}`, the
-text of METADATA. It has to run on every Python that a target may have, with nothing but the backend.
+Usage: metadata_hook.py BACKEND BACKEND_PATH OUTPUT INSTALLED, each as JSON, run in the project's directory.
+Writes JSON to OUTPUT: either `{"needs": [...]}`, further requirements that the backend wants installed first, or
+`{"metadata": "…"}`, the text of METADATA. It must run on every Python that a target may have, with only the
+backend installed.
 """
 
 import importlib
@@ -14,7 +15,7 @@ import zipfile
 
 
 def main() -> None:
-    """Call the backend's hooks and write what they answer."""
+    """Call the backend's hooks and write their results to OUTPUT."""
     backend_name, backend_path, output, installed = (json.loads(argument) for argument in sys.argv[1:5])
     sys.path[:0] = [os.path.abspath(entry) for entry in backend_path]  # noqa: PTH100  (any Python, no Path needed)
     module, _, attribute = backend_name.partition(":")
@@ -29,12 +30,12 @@ def main() -> None:
 
 
 def no_requirements(_settings: object) -> list:  # type: ignore[type-arg]  # Python 3.8 knows no list[str]
-    """What a backend without the optional hook wants installed."""
+    """Stands in for the optional hook `get_requires_for_build_wheel`."""
     return []
 
 
 def metadata(backend: object) -> str:
-    """The text of METADATA, from the hook for it or, where a backend has none, out of a wheel."""
+    """The text of METADATA, from the backend's metadata hook or, if it has none, from a wheel that it builds."""
     with tempfile.TemporaryDirectory() as directory:
         prepare = getattr(backend, "prepare_metadata_for_build_wheel", None)
         if prepare is not None:

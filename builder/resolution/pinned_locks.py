@@ -1,4 +1,4 @@
-"""pdm.lock and Pipfile.lock, whose entries are pins: read as requirements that leave a resolver no choice."""
+"""Reading pdm.lock and Pipfile.lock as requirements that are pinned to exact versions."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _GROUPS: Final = "pdm.lock does not say for each distribution which groups need 
 
 
 def pinned_requirements(requirements: Requirements, lock: Path) -> Requirements:
-    """What such a lock pins, as requirements.
+    """Read a pdm.lock or Pipfile.lock as pinned requirements.
 
-    Raises ResolutionError for a lock that does not fit what it is made from, or that tells too little.
+    Raises ResolutionError for a lock that is outdated, or that lacks information.
     """
     options = requirements.options
     if lock.name == "pdm.lock":
@@ -36,15 +36,15 @@ def pinned_requirements(requirements: Requirements, lock: Path) -> Requirements:
         options = tuple(f"--extra-index-url {source['url']}" for source in sources.values())
     lines = [line for line in lines if required_name(line.text) not in requirements.local_names]
     if not all(line.hashes for line in lines):
-        # A repository has none, and where one requirement has some, all need them.
+        # A git requirement has no hash, and if any requirement has hashes, all must have them.
         lines = [replace(line, hashes=()) for line in lines]
     return replace(requirements, lines=tuple(lines), options=options, lock=None)
 
 
 def pdm_lines(requirements: Requirements, lock: Path) -> list[RequirementLine]:
-    """What pdm.lock holds for the project, with the extras and groups that are wanted of it.
+    """Read the entries of pdm.lock for the project and its selected extras and groups.
 
-    Raises ResolutionError for a lock that does not fit pyproject.toml any more, or that tells too little.
+    Raises ResolutionError for a lock that no longer matches pyproject.toml, or that lacks information.
     """
     document = load_lock(lock)
     entries = [entry for entry in document.get("package", []) if isinstance(entry, dict)]
@@ -63,22 +63,22 @@ def pdm_lines(requirements: Requirements, lock: Path) -> list[RequirementLine]:
 
 
 def pipfile_lines(lock: Path) -> list[RequirementLine]:
-    """What Pipfile.lock holds for running the project.
+    """Read the default (not the development) packages of Pipfile.lock.
 
-    Raises ResolutionError for a lock that does not fit the Pipfile any more.
+    Raises ResolutionError for a lock that no longer matches the Pipfile.
     """
     document = load_lock(lock)
     pipfile = lock.with_name("Pipfile")
     said = document.get("_meta", {}).get("hash", {}).get("sha256")
     made_from = TomlFile.load(pipfile).data if pipfile.is_file() else {}
-    # Where a Pipfile names no source, pipenv takes note of one all the same.
+    # If a Pipfile names no source, pipenv still hashes a default one, so that the hashes cannot be compared.
     if "source" in made_from and said != _pipfile_hash(made_from):
         raise _outdated(lock, "Pipfile has changed since")
     return list(_pipfile_lines(document.get("default", {}), _pipfile_sources(document), lock))
 
 
 def _pipfile_sources(document: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """The indexes by name, but for the public one: this machine may well have another way to that."""
+    """The indexes by name, without the public one, for which this machine may have a mirror configured."""
     sources = {source["name"]: source for source in document.get("_meta", {}).get("sources", [])}
     sources.pop("pypi", None)
     return sources
@@ -126,7 +126,7 @@ def _line(
 
 
 def _check_fit(asked: Iterable[RequirementLine], entries: Iterable[Mapping[str, Any]], lock: Path) -> None:
-    """Refuse a lock that lacks what the project asks for, or has another version of it."""
+    """Raise ResolutionError for a lock that lacks a requirement of the project, or has another version of it."""
     versions: dict[str, set[str]] = {}
     for entry in entries:
         versions.setdefault(canonicalize_name(entry["name"]), set()).add(str(entry.get("version", "")))
@@ -150,7 +150,7 @@ def _outdated(lock: Path, why: str) -> ResolutionError:
 
 
 def _pipfile_hash(pipfile: Mapping[str, Any]) -> str:
-    """The hash that pipenv writes of a Pipfile (`plette.pipfiles.Pipfile.get_hash`)."""
+    """The hash of a Pipfile as pipenv computes it (`plette.pipfiles.Pipfile.get_hash`)."""
     content = {
         "_meta": {"sources": pipfile.get("source", []), "requires": pipfile.get("requires", {})},
         "default": pipfile.get("packages", {}),

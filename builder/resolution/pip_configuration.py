@@ -1,4 +1,4 @@
-"""pip's configuration (files and environment), read by the bundled pip."""
+"""pip's configuration (files and environment variables), read through the bundled pip."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from builder.errors import Notice, Origin, ToolError
 from builder.terminal.formatting import quoted
 
 _SECTIONS: Final = ("global", "install", ":env:")
-"""In the order in which pip lets a later one win."""
+"""Sections of pip's configuration, in order of increasing precedence."""
 
-# They change what `pip install` would choose, and uv has nothing that means the same.
+# Options that change what `pip install` selects and have no equivalent in uv.
 _WITHOUT_EQUIVALENT: Final = frozenset(
     {
         *("abi", "all-releases", "build-constraint", "config-settings", "group", "ignore-requires-python"),
@@ -30,12 +30,12 @@ _WITHOUT_EQUIVALENT: Final = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PipConfiguration:
-    """pip's configuration; URLs may hold credentials, which must never be shown.
+    """pip's configuration. URLs may hold credentials, which must never be printed.
 
     :param index_url: the default index, or empty for the public one.
     :param find_links: URLs and absolute paths.
     :param options: the binary options, constraints and `--pre`, as lines of a requirements file.
-    :param uploaded_before: a date or a duration; nothing uploaded later is taken.
+    :param uploaded_before: a date or a duration; files uploaded later are ignored.
     :param proxy: a URL, or empty.
     :param certificates: a file of certificate authorities to trust, or empty.
     :param client_certificate: a file with a private key and its certificate, or empty.
@@ -62,7 +62,7 @@ class PipConfiguration:
 
 
 def read_pip_configuration() -> PipConfiguration:
-    """Read what `pip install` would obey; raises ToolError if pip could not read its configuration either."""
+    """Read the configuration that `pip install` would use; raises ToolError if pip cannot read it."""
     values = _values()
 
     def words(name: str) -> tuple[str, ...]:
@@ -85,7 +85,7 @@ def read_pip_configuration() -> PipConfiguration:
 
 
 def _values() -> Mapping[str, str]:
-    """Long option names with their values, by the rules of pip's own option parser."""
+    """Values by long option name, as pip's own option parser reads them."""
     configuration = Configuration(isolated=False)
     try:
         configuration.load()
@@ -101,7 +101,7 @@ def _values() -> Mapping[str, str]:
 
 
 def _unreadable(error: Exception) -> ToolError:
-    # pip's message quotes the line at fault, which may be a URL with a password: only the place is shown.
+    # pip's message quotes the wrong line, which may hold a password: show only the file and line number.
     path = re.search(r"(?:file: |in )'?([^'\n]+?)'?(?:,|$| \[line|\.?\n)", str(error))
     line = re.search(r"\bline:?\s+(\d+)", str(error))
     return ToolError(
@@ -113,7 +113,7 @@ def _unreadable(error: Exception) -> ToolError:
 
 def _options(values: Mapping[str, str]) -> Iterator[str]:
     for option in ("no-binary", "only-binary"):
-        # `:none:` takes back what was said before it.
+        # `:none:` resets the values before it.
         names = re.split(r"[\s,]+", values.get(option, "").rpartition(":none:")[2])
         yield from (f"--{option} {name}" for name in names if name)
     for constraints in values.get("constraint", "").split():
@@ -133,12 +133,12 @@ def _is_true(values: Mapping[str, str], name: str) -> bool:
 
 
 def _absolute(place: str) -> str:
-    """A path that does not depend on where uv runs; pip's are relative to where the builder was started."""
+    """Make a path absolute. pip's paths are relative to the builder's working directory, uv runs in another."""
     if not place or "://" in place or place.startswith("file:"):
         return place
     return os.path.abspath(os.path.expanduser(place))  # noqa: PTH100, PTH111  (also for what is no path yet)
 
 
 def _with_scheme(proxy: str) -> str:
-    """Pip takes `[user:password@]host:port` for an HTTP proxy."""
+    """Add `http://` to a proxy of the form `[user:password@]host:port`, as pip does."""
     return f"http://{proxy}" if proxy and "://" not in proxy else proxy

@@ -23,9 +23,9 @@ _TIME_LIMIT = 300.0
 
 
 def locked_requirements(requirements: Requirements, lock: Path) -> Requirements:
-    """What poetry.lock pins, with hashes, as requirements that leave a resolver no choice.
+    """Read poetry.lock as pinned requirements with hashes.
 
-    Raises ResolutionError in poetry's words if the lock does not fit pyproject.toml.
+    Raises ResolutionError with poetry's message if the lock does not match pyproject.toml.
     """
     with storage.scratch_directory() as scratch:
         exported = scratch / lock.name
@@ -40,7 +40,7 @@ def locked_requirements(requirements: Requirements, lock: Path) -> Requirements:
 
 
 def _export(requirements: Requirements, lock: Path) -> str:
-    """The export, kept for as long as nothing that it is made of changes."""
+    """Export the lock, or read the export from the cache if its inputs are unchanged."""
     parts = [path.read_text(encoding="utf-8") for path in (lock, requirements.directory / "pyproject.toml")]
     key = json.dumps([_TOOLS, requirements.wanted.extras, requirements.wanted.groups, *parts])
     place = storage.cache_directory() / "exports" / hashlib.sha256(key.encode()).hexdigest()
@@ -58,7 +58,7 @@ def _run(requirements: Requirements, lock: Path) -> str:
         arguments += ["--extras", extra]
     with storage.scratch_directory() as scratch:
         output = scratch / "requirements.txt"
-        # Where the project lies, poetry would run plugins that are committed there, and the project's own Python.
+        # In the project's directory poetry would run the plugins and the Python that are committed there.
         copy = storage.make_directory(scratch / "project")
         for path in (lock, requirements.directory / "pyproject.toml"):
             shutil.copyfile(path, copy / path.name)

@@ -1,4 +1,4 @@
-"""Finding a Python interpreter of the target's version on this machine."""
+"""Finding an installed Python interpreter of the target's version."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _PROBE = "import sys; sys.stdout.write('%d.%d\\n%s' % (*sys.version_info[:2], sy
 
 @functools.lru_cache
 def find_python(version: str) -> Path:
-    """A working interpreter of `version` ("3.11"): one called `pythonX.Y` on PATH, else one that uv knows.
+    """Find a working interpreter of `version` ("3.11"): `pythonX.Y` on PATH, else one that uv finds.
 
-    What is found is the interpreter itself, not a program such as pyenv's shims that looks for it each time.
+    Returns the interpreter itself, not a wrapper such as pyenv's shims.
 
-    Raises TargetError, with what to install, if there is none. Names on PATH that do not work, such as pyenv's
-    shims of versions that are not installed, are passed over.
+    Raises TargetError, with what to install, if there is none. Programs on PATH that do not work, such as pyenv's
+    shims for versions that are not installed, are skipped.
     """
     for candidate in _candidates(version):
         if executable := _probe(candidate, version):
@@ -39,7 +39,7 @@ def works(python: Path, version: str) -> bool:
 
 
 def _probe(python: Path, version: str) -> Path | None:
-    """The interpreter that `python` starts, if it is of `version`."""
+    """The path of the interpreter that `python` starts, if it is of `version`."""
     try:
         finished = process.run([python, "-I", "-c", _PROBE], env=process.clean_environment(), timeout=30)
     except ToolError:

@@ -1,8 +1,8 @@
-"""The git repository that a local package lies in, as its build backend gets to see it.
+"""Copying the git repository of a local package, for its build backend.
 
-A backend that takes a version or a list of files from git asks git. It is given a repository of its own: the
-commits and tags of the user's, the index, and which files differ from it, but neither hooks nor configuration that
-git would execute. Nothing that it does there reaches the user's repository, whose objects are only read.
+Some backends read the version or a list of files from git. They get a copy: the commits and tags of the user's
+repository, its index, and the same modified files, but no hooks and no configuration that git would execute. The
+backend cannot change the user's repository; the copy only reads its objects.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _SHA256_DIGITS: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """All that a version can be made of: commit, branch, refs, and what is not committed.
+    """The state that a version can be derived from: commit, branch, refs, and uncommitted changes.
 
     :param head: a commit, or `ref: ` and a branch.
-    :param refs: a line for each ref, with its object.
-    :param status: what differs between commit, index and work tree, as `git status --porcelain -z` prints it.
-    :param shallow: whether older commits, and with them tags, are missing from the clone.
+    :param refs: one line for each ref, with its object.
+    :param status: the output of `git status --porcelain -z`.
+    :param shallow: whether the clone is shallow, so that older commits and their tags are missing.
     """
 
     head: str
@@ -38,7 +38,7 @@ class State:
 
     @property
     def key(self) -> str:
-        """A hash of all of it."""
+        """A hash of the state, for cache keys."""
         text = "\0".join((self.head, self.refs, self.status, str(self.shallow)))
         return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
 
@@ -49,7 +49,7 @@ class State:
 
 
 def read_state(repository: Repository) -> State:
-    """The state of a repository; raises ToolError if git cannot tell."""
+    """Read the state of a repository; raises ToolError if git fails."""
     branch = repository.run("symbolic-ref", "--quiet", "HEAD", also=1).stdout.strip()
     head = f"ref: {branch}" if branch else repository.run("rev-parse", "HEAD").stdout.strip()
     refs = repository.run("for-each-ref", "--format=%(objectname) %(refname)").stdout
@@ -59,12 +59,12 @@ def read_state(repository: Repository) -> State:
 
 
 def copy_repository(repository: Repository, work_tree: Path, *, leftovers: Sequence[str] = ()) -> None:
-    """Make a `.git` for a copied work tree, which holds a part of the files; raises ToolError if git cannot.
+    """Create a `.git` for a copied work tree that has only some of the files; raises ToolError if git fails.
 
-    What is dirty in the user's tree is dirty here, and nothing else is: all other files, those that are missing
-    too, are declared unmodified.
+    Exactly the files that are modified in the user's tree are modified in the copy: all others, including those
+    that were not copied, are marked as unchanged in the index.
 
-    :param leftovers: what the build will write, as ignore patterns.
+    :param leftovers: ignore patterns for files that the build will write.
     """
     state = read_state(repository)
     names = ("objects", "index", "shallow", "info/exclude")
@@ -99,11 +99,11 @@ def copy_repository(repository: Repository, work_tree: Path, *, leftovers: Seque
 
 
 def tracked_files(repository: Repository) -> list[str]:
-    """The names of all files in the index, relative to the work tree; raises ToolError if git cannot tell."""
+    """The names of all files in the index, relative to the work tree; raises ToolError if git fails."""
     return [name for name in repository.run("ls-files", "-z").stdout.split("\0") if name]
 
 
 def ignored_but_tracked(repository: Repository, directory: Path) -> str:
-    """The files of a directory that are in the index although an ignore file names them, NUL after each."""
+    """The files of a directory that are in the index although an ignore file matches them, NUL-terminated."""
     arguments = ("ls-files", "-z", "--cached", "--ignored", "--exclude-standard", "--", str(directory))
     return repository.run(*arguments).stdout

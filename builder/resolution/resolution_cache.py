@@ -1,9 +1,9 @@
-"""A cache of resolutions of the last ten minutes, for building again after a change of code.
+"""A cache of resolutions for ten minutes, to speed up rebuilds after a change of code.
 
-The public index lets its pages be cached for ten minutes, and uv does so; a mirror that says nothing of caching
-makes uv ask for every page again, which takes seconds. So a resolution of the same requirements is used again for
-as long as those pages would be, but only where nothing but the public index had a say: a package of one's own is
-often published a minute before it is needed.
+The public index allows its pages to be cached for ten minutes, and uv caches them. For a mirror without caching
+headers uv requests every page again, which takes seconds. So a resolution of the same requirements is reused for
+ten minutes as well, but only if nothing except the public index and local files affects it: packages on a private
+index are often published a minute before they are needed.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from builder.resolution.target import Target
 from builder.system import storage
 
 _MAX_AGE_SECONDS: Final = 600
-"""What the public index says in `Cache-Control: max-age` of its pages."""
+"""The `Cache-Control: max-age` of the public index's pages."""
 
-# Where the user can give uv other indexes, constraints, or a date to stop at.
+# Environment variables that can configure other indexes, constraints, or an upload date limit for uv.
 _SETTINGS: Final = re.compile(r"UV_(?!CACHE_DIR$|NO_PROGRESS$|PYTHON)\w+")
 _INCLUDES: Final = re.compile(r"^\s*-|://", re.MULTILINE)
-"""What makes a file of constraints depend on more than itself."""
+"""Lines of a constraints file that refer to another file or a URL."""
 _HARMLESS_TABLES: Final = {"sources", "workspace", "package", "dev-dependencies", "managed", "build-backend"}
 
 
 def entry_path(requirements: Requirements, target: Target, indexes: Indexes) -> Path | None:
-    """The file of the resolution of these requirements; None if it must not be kept."""
+    """The cache entry for the resolution of these requirements; None if it must not be cached."""
     if (
         indexes.remote
         or any(_SETTINGS.fullmatch(name) for name in os.environ)
@@ -66,7 +66,7 @@ def entry_path(requirements: Requirements, target: Target, indexes: Indexes) -> 
 
 
 def load(path: Path) -> tuple[str, int] | None:
-    """A kept resolution and its age in seconds; None if there is none, or none recent enough."""
+    """Read a cached resolution and its age in seconds; None if there is none, or it is too old or damaged."""
     try:
         age = time.time() - path.stat().st_mtime
         head, _, text = path.read_text(encoding="utf-8").partition("\n")
@@ -76,7 +76,7 @@ def load(path: Path) -> tuple[str, int] | None:
 
 
 def save(path: Path, text: str) -> None:
-    """Keep a resolution for the next build."""
+    """Write a resolution to the cache."""
     with storage.atomic_write(path) as stream:
         stream.write(f"{_digest(text)}\n{text}".encode())
 
@@ -86,14 +86,17 @@ def _digest(text: str) -> str:
 
 
 def copy(known: Requirements, same: Requirements, target: Target) -> None:
-    """Keep a known resolution for the same requirements of another project; raises OSError if there is none."""
+    """Reuse the cached resolution of `known` for equal requirements `same` of another project.
+
+    Raises OSError if nothing is cached.
+    """
     paths = [entry_path(each, target, read_indexes(each.directory, each.options)) for each in (known, same)]
     if paths[0] and paths[1]:
         shutil.copy2(paths[0], paths[1])
 
 
 def is_configured(directory: Path) -> bool:
-    """Whether a configuration file of uv may hold anything that resolving obeys."""
+    """Whether a configuration file of uv may affect the resolution."""
     if not _HARMLESS_TABLES.issuperset(TomlFile.pyproject(directory).table("tool", "uv")):
         return True
     home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
@@ -102,9 +105,9 @@ def is_configured(directory: Path) -> bool:
 
 
 def _state(place: Path) -> list[tuple[str, int, int]]:
-    """What changes when a distribution is added to a local index, or to a directory of distributions.
+    """Names, times and sizes of the files in a local index or directory, or of a constraints file.
 
-    The same of a file of constraints that is edited.
+    They change when a distribution is added, or the file is edited.
     """
     paths = [place] if place.is_file() else [*place.glob("*"), *place.glob("*/index.html")]
     states = [(path.name, path.stat()) for path in paths]

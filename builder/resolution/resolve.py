@@ -46,7 +46,7 @@ _NO_INTERPRETER = re.compile(r"No interpreter found|incompatible with the projec
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """A lock, how many seconds ago it was resolved if that was in an earlier build, and warnings about it."""
+    """A lock, its age in seconds if it was resolved by an earlier build, and warnings about it."""
 
     lock: Lock
     age: int | None = None
@@ -54,10 +54,10 @@ class Resolution:
 
 
 def resolve(requirements: Requirements, target: Target) -> Resolution:
-    """Resolve what a project asks for, or read its own lock.
+    """Resolve a project's requirements, or read its own lock if it has one.
 
-    Raises ResolutionError in uv's own words, shortened, with the file and line of the requirement that started
-    it; FetchError if the index cannot be reached; ResolutionError if `dagster` or `dagster-cloud` is missing.
+    Raises ResolutionError with uv's message, shortened, and the file and line of the requirement that caused it;
+    FetchError if the index cannot be reached; ResolutionError if `dagster` or `dagster-cloud` is missing.
     """
     if requirements.lock is None:
         resolution = _resolve(requirements, target)
@@ -86,7 +86,7 @@ def _with_dagster_cloud(resolution: Resolution, requirements: Requirements, targ
 
 
 def local_packages(requirements: Requirements) -> tuple[Path, ...]:
-    """The directories of the user's own packages, the project first; resolves nothing and needs no network."""
+    """The directories of the user's own packages, the project's first. Works without network."""
     if requirements.lock is None or KINDS[requirements.lock.name].pins:
         return requirements.local_packages
     text = _export(requirements, requirements.lock, "--frozen")
@@ -109,7 +109,7 @@ def _resolve(requirements: Requirements, target: Target) -> Resolution:
 
 
 def _resolve_anew(requirements: Requirements, target: Target, indexes: Indexes) -> str:
-    """The lock, headed by comments that hold what the user should know of it."""
+    """Resolve with uv; returns the lock's text, with the warnings about it in comments at its head."""
     finished, notices = _ask_for_one_series(requirements, target, indexes)
     warnings = re.findall(r"^warning: (`.* is yanked.*)$", finished.stderr, re.MULTILINE)
 
@@ -137,7 +137,7 @@ def _resolve_anew(requirements: Requirements, target: Target, indexes: Indexes) 
 def _ask_for_one_series(
     requirements: Requirements, target: Target, indexes: Indexes
 ) -> tuple[process.Finished, list[Notice]]:
-    """Have uv resolve in the order that the project wrote, and if that leads apart, with dagster-cloud first."""
+    """Resolve in the project's order of requirements; if versions then diverge, again with dagster-cloud first."""
     finished = compile_requirements(requirements, target, indexes)
     names = apart(finished.stdout, requirements.lines)
     again = replace(requirements, lines=dagster_first(requirements.lines))
@@ -159,7 +159,7 @@ def _written_notices(text: str) -> tuple[Notice, ...]:
 
 
 def _obey(requirements: Requirements, path: Path, target: Target) -> Resolution:
-    # A lock says itself where its files are; what was configured only says how to get there.
+    # The lock has its files' URLs; the configured indexes only add credentials and network settings.
     indexes = read_indexes(requirements.directory)
     variables = indexes.transport.variables()
     notices: tuple[Notice, ...] = ()
@@ -168,18 +168,18 @@ def _obey(requirements: Requirements, path: Path, target: Target) -> Resolution:
     except ResolutionError as error:
         if not _NO_INTERPRETER.search(error.detail or ""):
             raise
-        # To compare a lock with its project uv wants a Python that the project allows; to read it, none.
+        # `--locked` needs a Python that the project supports, `--frozen` needs none.
         text = _export(requirements, path, "--frozen", variables)
         words = "not compared with pyproject.toml, since this machine has no Python that the project allows"
         notices = (Notice(words, Origin(path)),)
-    # An export holds what was asked for; a pylock.toml has markers for it.
+    # An export has only the selected extras and groups; a pylock.toml has all, with markers.
     wanted = NO_EXTRAS if path.name == "uv.lock" else requirements.wanted
     lock = read_lock(text, target, base=requirements.directory, origin=Origin(path), hashes={}, wanted=wanted)
     return Resolution(replace(lock, indexes=indexes), notices=notices)
 
 
 def _export(requirements: Requirements, lock: Path, mode: str, variables: Mapping[str, str] | None = None) -> str:
-    """The project's own lock as a `pylock.toml`; `--locked` refuses one that no longer fits the project."""
+    """Export the project's own lock as a `pylock.toml`; mode `--locked` refuses one that is outdated."""
     if lock.name != "uv.lock":
         return lock.read_text(encoding="utf-8")
     arguments = ["export", mode, "--format", "pylock.toml", "--no-default-groups", "--no-header", "--no-annotate"]
@@ -188,7 +188,7 @@ def _export(requirements: Requirements, lock: Path, mode: str, variables: Mappin
     for group in requirements.wanted.groups:
         arguments += ["--group", group]
     try:
-        # Or else uv would run the interpreter that `.python-version` names, which may be a file of the project.
+        # Without `--python`, uv would run the interpreter in `.python-version`, perhaps a file of the project.
         arguments += ["--no-python-downloads", "--quiet", "--python", _any_python(requirements.directory)]
         return uv.run(arguments, cwd=requirements.directory, extra_env=variables).stdout
     except process.ProcessFailed as error:
@@ -205,16 +205,16 @@ _OLDEST: Final = ">=3.8"
 
 
 def _any_python(directory: Path) -> str:
-    """What uv is to look for on this machine where the project's lock, but no code, needs a Python."""
+    """The `--python` argument for reading the project's lock, which runs no code of the project."""
     text = TomlFile.pyproject(directory).table("project").get("requires-python")
     with contextlib.suppress(InvalidSpecifier):
-        # In canonical form: uv would take a path for an interpreter.
+        # In canonical form, since uv would run a path as an interpreter.
         return str(SpecifierSet(str(text or ""))) or _OLDEST
     return _OLDEST
 
 
 def _check_versions(resolution: Resolution, requirements: Requirements) -> None:
-    """A `dagster-cloud` of another series than `dagster` cannot run it: say so before the server does."""
+    """Raise ResolutionError if `dagster-cloud` and `dagster` are of different, hence incompatible, series."""
     dagster, cloud = (resolution.lock.version_of(name) for name in ("dagster", "dagster-cloud"))
     if dagster is None or cloud is None or series(dagster) == series(cloud):
         return

@@ -1,4 +1,4 @@
-"""Building wheels from sdists and git sources, once for each target, and keeping them."""
+"""Building wheels from sdists and git sources, once for each target, and caching them."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ _PARALLEL_BUILDS: Final = 4
 
 
 StepContext = Callable[[str], AbstractContextManager[object]]
-"""Shows something that takes a while, given what is being done, as long as it takes."""
+"""A context that shows a description of a long-running step while the step runs."""
 
 
 def fetch_wheels(
     lock: Lock, arrived: ProgressCallback = lambda _name, _bytes: None, showing: StepContext = nullcontext
 ) -> Mapping[str, StoredFile]:
-    """A checked wheel for every distribution of a lock, by name: fetched, or built from source.
+    """Get a verified wheel for every distribution of a lock, by name: downloaded, or built from source.
 
-    :param showing: is used for each that is built, from several threads.
+    :param showing: entered for each distribution while it is built, from several threads.
 
-    Raises FetchError, StorageError; SdistBuildError that names every distribution that cannot be built for the
-    target on this machine.
+    Raises FetchError, StorageError; SdistBuildError with every distribution that cannot be built for the target on
+    this machine.
     """
     archives = [dist for dist in lock.distributions if dist.kind != "git"]
     sources = [dist for dist in lock.distributions if dist.kind != "wheel"]
@@ -46,7 +46,7 @@ def fetch_wheels(
 
 
 def _check_python(lock: Lock, sources: Sequence[Distribution]) -> None:
-    """Without the target's Python nothing can be built: say so before anything is fetched."""
+    """Raise SdistBuildError before the downloads start if the target's Python, needed for builds, is missing."""
     unbuilt = [source for source in sources if storage.kept(_place(lock, source)) is None]
     if not unbuilt:
         return
@@ -103,7 +103,7 @@ def _build(lock: Lock, distribution: Distribution, files: Mapping[str, StoredFil
 
 
 def _check_out(distribution: Distribution, directory: Path) -> Path:
-    """A repository at the locked commit."""
+    """Check a repository out at the locked commit."""
     try:
         git.clone(str(distribution.location), distribution.digest, directory)
     except ToolError as error:
@@ -115,9 +115,9 @@ def _check_out(distribution: Distribution, directory: Path) -> Path:
 
 
 def unpack_sdist(archive: Path, directory: Path) -> Path:
-    """Unpack an sdist; returns its only top-level directory. Raises SdistBuildError for what is none."""
+    """Unpack an sdist; returns its only top-level directory. Raises SdistBuildError if it is not a valid sdist."""
     try:
-        # The filter refuses members that leave the directory; zip files have no such members once unpacked.
+        # The filter rejects tar members outside the directory; for zip files, unpacking itself prevents them.
         if archive.suffix == ".zip":
             shutil.unpack_archive(archive, directory)
         else:
@@ -129,7 +129,7 @@ def unpack_sdist(archive: Path, directory: Path) -> Path:
 
 
 def _check_fits(lock: Lock, distribution: Distribution, wheel: Path) -> None:
-    """Whether the target can install and load a wheel that was built here."""
+    """Check that the target can install and load a wheel that was built here."""
     if not lock.target.accepts(wheel.name):
         raise SdistBuildError(
             f"`{distribution.name}` builds to `{wheel.name}` here, which the target does not accept"
@@ -141,7 +141,7 @@ def _check_fits(lock: Lock, distribution: Distribution, wheel: Path) -> None:
 
 
 def _needed_glibc(wheel: Path) -> tuple[int, int] | None:
-    """The newest glibc symbol version that a wheel's shared objects ask for (ELF's `.gnu.version_r` names)."""
+    """The newest glibc symbol version that a wheel's shared objects require (names in ELF's `.gnu.version_r`)."""
     with zipfile.ZipFile(wheel) as archive:
         objects = [archive.read(name) for name in archive.namelist() if ".so" in Path(name).name]
     versions = [
@@ -151,7 +151,7 @@ def _needed_glibc(wheel: Path) -> tuple[int, int] | None:
 
 
 def _place(lock: Lock, distribution: Distribution) -> Path:
-    """Where a wheel built of this source for this target is kept."""
+    """The cache directory for the wheel built from this source for this target."""
     parts = (distribution.digest, distribution.subdirectory or "", lock.target.tag_names[0], uv.pinned_version())
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()
     return storage.cache_directory() / "built" / key[:2] / key

@@ -1,8 +1,8 @@
-"""`dagster`, `dagster-cloud` and dagster's own libraries are released together: which of a resolution are apart.
+"""Detecting versions of `dagster`, `dagster-cloud` and dagster's libraries that were not released together.
 
-A resolver goes through requirements in the order in which they are written. Where dagster comes first and its
-newest version has no dagster-cloud yet, or the other way round, it may rather take a dagster-cloud of years ago,
-which names no version of dagster, than a dagster that is a week older.
+A resolver processes requirements in their written order. If dagster comes first and its newest version has no
+matching dagster-cloud yet (or the other way round), the resolver may choose a years-old dagster-cloud, which does
+not pin dagster, instead of a dagster that is a week older.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from builder.project.names import required_name
 from builder.project.requirements_txt import RequirementLine
 
 YEARS: Final = timedelta(days=730)
-"""A version that is this much older than the newest of a resolution was hardly chosen on purpose."""
+"""A version this much older than the newest one in a resolution was probably not intended."""
 
 
 def series(version: str) -> str:
@@ -27,19 +27,19 @@ def series(version: str) -> str:
 
 
 def uploaded(package: Package) -> datetime | None:
-    """When the newest file of a version was put on its index; None where the index does not say."""
+    """When the newest file of a version was uploaded; None if the index does not provide it."""
     times = (wheel.upload_time for wheel in package.wheels or ())
     return max((time for time in times if time is not None), default=None)
 
 
 def apart(text: str, lines: Iterable[RequirementLine]) -> frozenset[str]:
-    """The names of a resolution that are not of the time of its `dagster`.
+    """The names of resolved packages that do not match the release of the resolved `dagster`.
 
-    `dagster-cloud` is, if it is of the same series (1.13); a library that the project asks for, such as
-    `dagster-gcp`, if it was uploaded less than two years before.
+    `dagster-cloud` matches if it is of the same series (1.13); a library that the project requires, such as
+    `dagster-gcp`, matches if it was uploaded less than two years before dagster.
 
     :param text: the resolver's `pylock.toml`, with upload times.
-    :param lines: what the project asks for.
+    :param lines: the project's requirements.
     """
     packages = {str(package.name): package for package in Pylock.from_dict(tomllib.loads(text)).packages}
     dagster, cloud = packages.get("dagster"), packages.get("dagster-cloud")
@@ -57,7 +57,7 @@ def apart(text: str, lines: Iterable[RequirementLine]) -> frozenset[str]:
 
 
 def dagster_first(lines: Sequence[RequirementLine]) -> tuple[RequirementLine, ...]:
-    """The lines with dagster-cloud, dagster and dagster's libraries before all others, in this order."""
+    """Sort the lines: dagster-cloud, dagster, dagster's libraries, then all others."""
 
     def place(line: RequirementLine) -> int:
         name = required_name(line.text)

@@ -1,7 +1,7 @@
-"""The wheel store: the content-addressed directory of wheels and sdists on this machine, shared by all builds.
+"""The wheel store: a content-addressed directory of wheels and sdists, shared by all builds on this machine.
 
-A file lies under `sha256/ab/abcdef…/NAME` and gets there whole or not at all, so that any number of builders may
-use the store at once. Each use checks the content: a corrupt entry is thrown away and fetched again.
+A file is stored as `sha256/ab/abcdef…/NAME`. It appears there only when complete, so several builders may use the
+store at once. Each use verifies the hash: a corrupt entry is deleted and downloaded again.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ _AT_ONCE: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """A file of the store whose content was checked."""
+    """A file of the store whose hash was verified."""
 
     path: Path
     sha256: str
 
 
 def store_path(distribution: Distribution) -> Path:
-    """Where a distribution lies in the store, or will lie."""
+    """The path of a distribution in the store, whether or not it exists yet."""
     digest = distribution.digest
     return storage.cache_directory() / "sha256" / digest[:2] / digest / distribution.filename
 
@@ -42,13 +42,13 @@ def fetch(
     transport: Transport,
     arrived: ProgressCallback = lambda _name, _bytes: None,
 ) -> Mapping[str, StoredFile]:
-    """Have all these wheels and sdists in the store; return them by distribution name.
+    """Ensure that the store has all these wheels and sdists; returns them by distribution name.
 
-    What the store already holds is checked, the rest is fetched in parallel, each against its hash. Raises
-    FetchError naming everything that cannot be fetched, StorageError if the disk is full.
+    Stored files are verified, missing ones are downloaded in parallel and verified. Raises FetchError with every
+    distribution that cannot be downloaded, StorageError if the disk is full.
 
     :param transport: how the hosts are reached.
-    :param arrived: called from several threads; at once for what was there already.
+    :param arrived: called with the bytes received, from several threads; for stored files immediately.
     """
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         whole = list(pool.map(_is_whole, distributions))
@@ -57,7 +57,7 @@ def fetch(
             if there:
                 arrived(dist.filename, dist.size or 0)
     if missing:
-        # httpx takes 110 ms to import, and a warm build has all that it needs.
+        # Importing httpx takes 110 ms, and a warm build does not need it.
         from builder.resolution.download import download  # noqa: PLC0415
 
         download({store_path(distribution): distribution for distribution in missing}, transport, arrived)

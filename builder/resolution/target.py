@@ -1,4 +1,4 @@
-"""What the receiving server runs: a Python version and a complete platform."""
+"""The target of a build: the Python version and complete platform of the receiving server."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from packaging.utils import parse_wheel_filename
 from builder.errors import Origin, TargetError, UsageError
 
 PYTHON_VERSIONS: Final = ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
-"""The Pythons that Dagster Cloud's serverless base images have."""
+"""The Python versions of Dagster Cloud's serverless base images."""
 
 DEFAULT_PYTHON_VERSION: Final = "3.11"
 
-# The glibc levels for which uv knows a target triple; the lock holds all wheels up to the nearest one.
+# The glibc minor versions for which uv has a target triple; resolution uses the nearest one below the target's.
 _UV_MANYLINUX: Final = (17, 28, *range(31, 41))
 
 _MARKER_KEYS: Final = ("python_version", "sys_platform", "platform_machine")
@@ -29,11 +29,11 @@ _MARKER_KEYS: Final = ("python_version", "sys_platform", "platform_machine")
 
 @dataclass(frozen=True)
 class Target:
-    """A Python version and a complete platform, as `pex3 interpreter inspect --markers --tags` prints one.
+    """A Python version and a complete platform, as printed by `pex3 interpreter inspect --markers --tags`.
 
     :param python_version: such as "3.11".
-    :param markers: PEP 508 marker environment of the target.
-    :param tag_names: PEP 425 tags that the target accepts, best first.
+    :param markers: the PEP 508 marker environment of the target.
+    :param tag_names: the PEP 425 tags that the target accepts, most preferred first.
     """
 
     python_version: str
@@ -42,12 +42,12 @@ class Target:
 
     @cached_property
     def tags(self) -> list[Tag]:
-        """The accepted tags, parsed, best first."""
+        """The accepted tags, parsed, most preferred first."""
         return [Tag(*name.split("-", 2)) for name in self.tag_names]
 
     @property
     def description(self) -> str:
-        """For people: `Python 3.11 on linux x86_64`."""
+        """The target as shown to users: `Python 3.11 on linux x86_64`."""
         return f"Python {self.python_version} on {self.markers['sys_platform']} {self.markers['platform_machine']}"
 
     @property
@@ -57,13 +57,13 @@ class Target:
 
     @property
     def glibc(self) -> tuple[int, int] | None:
-        """The newest glibc that the tags promise, or None where the target is not a glibc Linux."""
+        """The newest glibc version in the tags; None if the target is not a glibc Linux."""
         levels = (re.fullmatch(r".*-manylinux_(\d+)_(\d+)_\w+", name) for name in self.tag_names)
         return max(((int(level[1]), int(level[2])) for level in levels if level), default=None)
 
     @property
     def uv_platform(self) -> str:
-        """The target triple that uv resolves for: the nearest one at or below the target's own level."""
+        """The target triple for uv: the one with the highest glibc version that the target has."""
         machine = {"arm64": "aarch64", "AMD64": "x86_64"}.get(self.markers["platform_machine"])
         machine = machine or self.markers["platform_machine"]
         if self.markers["sys_platform"] == "darwin":
@@ -79,7 +79,7 @@ class Target:
 
 
 def serverless_target(python_version: str) -> Target:
-    """The serverless base image of a Python version; raises UsageError for one that there is none of."""
+    """The target of Dagster Cloud's serverless image for a Python version; raises UsageError if none exists."""
     if python_version not in PYTHON_VERSIONS:
         nearest = re.match(r"(?:python|py|cp)?-?(3)\.?(\d{1,2})", python_version)
         guess = f"{nearest[1]}.{nearest[2]}" if nearest else DEFAULT_PYTHON_VERSION
@@ -94,7 +94,7 @@ def serverless_target(python_version: str) -> Target:
 
 
 def chosen_target(python_version: str | None, platform: Path | None) -> Target | None:
-    """The target that `--python-version` and `--platform` mean, None without them.
+    """The target selected by `--python-version` or `--platform`; None without them.
 
     Raises UsageError or TargetError.
     """
@@ -110,7 +110,7 @@ def chosen_target(python_version: str | None, platform: Path | None) -> Target |
 
 
 def read_target(path: Path) -> Target:
-    """A complete platform from a file; raises TargetError if it is not one."""
+    """Read a target from a complete-platform file; raises TargetError if it is invalid."""
     remedy = "Make the file on the target machine with `pex3 interpreter inspect --markers --tags`"
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
@@ -131,7 +131,7 @@ def read_target(path: Path) -> Target:
 
 
 def _parse(document: object) -> Target:
-    """Check the shape of a complete platform; raises ValueError or TypeError that names what is missing."""
+    """Validate a complete platform; raises ValueError or TypeError with what is missing."""
     if not isinstance(document, dict):
         message = "it is not a mapping"
         raise TypeError(message)
@@ -146,6 +146,6 @@ def _parse(document: object) -> Target:
     if not isinstance(tags, list) or not tags or not all(isinstance(t, str) and t.count("-") >= 2 for t in tags):
         message = "`compatible_tags` is not a list of tags"
         raise TypeError(message)
-    # Absent markers must compare as something: these two name one machine's kernel, never the target's.
+    # These two describe the kernel of one machine, not the target, but markers need a value to compare with.
     complete = {"platform_release": "", "platform_version": "", **markers}
     return Target(markers["python_version"], complete, tuple(tags))

@@ -22,7 +22,7 @@ from builder.system.loopback import is_loopback
 
 
 class Credentials(NamedTuple):
-    """A user name and a password, which are never to be shown."""
+    """A user name and a password, which must never be printed."""
 
     username: str
     password: str
@@ -30,13 +30,13 @@ class Credentials(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transport:
-    """How hosts are reached.
+    """Network settings for package indexes.
 
-    :param indexes: whose credentials hold for the files that their hosts serve.
-    :param keyring: passwords may be asked of the program `keyring`.
+    :param indexes: the indexes, whose credentials are also used for other URLs of the same hosts.
+    :param keyring: whether to look up passwords with the program `keyring`.
     :param certificates: files or directories of certificate authorities to trust instead of the system's.
     :param client_certificate: a file with a private key and its certificate, or empty.
-    :param proxy: a URL, perhaps with credentials, or empty for what the environment says.
+    :param proxy: a URL, perhaps with credentials; empty to use the environment's proxies.
     :param insecure_hosts: `host` or `host:port` whose certificates are not checked.
     """
 
@@ -48,7 +48,7 @@ class Transport:
     insecure_hosts: tuple[str, ...] = ()
 
     def variables(self) -> Mapping[str, str]:
-        """The environment that makes uv reach hosts in this way."""
+        """The environment variables that give uv these settings."""
         variables = {"UV_INSECURE_HOST": " ".join(self.insecure_hosts)} if self.insecure_hosts else {}
         if self.keyring:
             variables["UV_KEYRING_PROVIDER"] = "subprocess"
@@ -61,16 +61,16 @@ class Transport:
             variables["SSL_CLIENT_CERT"] = self.client_certificate
         if self.proxy:
             names = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
-            # Pip's own proxy setting is for every host.
+            # pip's proxy setting applies to every host.
             variables.update({**dict.fromkeys(names, self.proxy), "NO_PROXY": "", "no_proxy": ""})
         logins = [(index.url, *login) for index in self.indexes if (login := _of_index(index)) and any(login)]
-        # A user alone may be for keyring to look up.
+        # For a user name without a password, keyring may have the password.
         logins = [login for login in logins if login[2] or not self.keyring]
         variables[STORE] = store_text(logins)
         return variables
 
     def unencrypted(self) -> list[str]:
-        """The addresses, without credentials, of indexes whose password would be sent for all to read."""
+        """The URLs, without credentials, of indexes whose password would be sent unencrypted."""
         return [
             urllib.parse.urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
             for index in self.indexes
@@ -81,7 +81,7 @@ class Transport:
         ]
 
     def credentials(self, url: str) -> Credentials | None:
-        """What to present to the host of a URL: its own, its index's, those in `~/.netrc`, or the keyring's."""
+        """The credentials for a URL: from the URL itself, its index, `~/.netrc`, or the keyring."""
         own = _split(url)
         if own and own.password:
             return own
@@ -104,7 +104,7 @@ class Transport:
 
 
 def _bundle(certificates: Sequence[str]) -> str:
-    """One file with all these certificates: uv takes only one."""
+    """Join all certificates into one file, since uv accepts only one."""
     if len(certificates) == 1:
         return certificates[0]
     content = b"\n".join(Path(file).read_bytes() for file in certificates if Path(file).is_file())
@@ -116,7 +116,7 @@ def _bundle(certificates: Sequence[str]) -> str:
 
 
 def _of_index(index: NamedIndex) -> Credentials | None:
-    """What a URL holds, completed by `UV_INDEX_NAME_USERNAME` and `…_PASSWORD`."""
+    """The credentials in an index's URL, completed by `UV_INDEX_NAME_USERNAME` and `…_PASSWORD`."""
     prefix = "UV_INDEX_" + re.sub(r"[^A-Z0-9]", "_", index.name.upper())
     in_url = _split(index.url)
     username = os.environ.get(f"{prefix}_USERNAME") if index.name else None
@@ -129,7 +129,7 @@ def _of_index(index: NamedIndex) -> Credentials | None:
 def _netrc(host: str) -> Credentials | None:
     named = os.environ.get("NETRC")
     for path in [Path(named)] if named else [Path.home() / ".netrc", Path.home() / "_netrc"]:
-        # What is no netrc file holds no credentials; the host will say that it wants some.
+        # Ignore an invalid netrc file: if credentials are required, the host's response says so.
         with contextlib.suppress(OSError, UnicodeDecodeError, netrc.NetrcParseError):
             if entry := netrc.netrc(str(path)).authenticators(host):
                 return Credentials(entry[0], entry[2] or "")
@@ -137,7 +137,7 @@ def _netrc(host: str) -> Credentials | None:
 
 
 def _ask_keyring(url: str, username: str) -> str:
-    """The password that the program `keyring` knows for an index, asked as uv asks it: by URL, then by host."""
+    """The password for an index from the program `keyring`, looked up as uv does: by URL, then by host."""
     parts = urllib.parse.urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     for service in (urllib.parse.urlunsplit(parts._replace(netloc=host)), host):

@@ -1,4 +1,4 @@
-"""uv, the program that resolves requirements and builds wheels from source distributions."""
+"""Running uv, which resolves requirements and builds wheels, and downloading the pinned version of it."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from builder.system import git, process, storage
 
 _PIN = "uv-requirement.txt"
 _STAMP = ".stamp"
-"""Suffix of the file that says what the program in the cache was like: size, time of change (ns), sha256."""
+"""Suffix of the file with the program's size, modification time (ns) and sha256 at its installation."""
 
 _RUNNING_CODE = frozenset({"build", "run"})
-"""Commands of uv that run code of the project."""
+"""Commands of uv that may run project code."""
 
 
 def pinned_version() -> str:
-    """The version of uv that the builder was tested with."""
+    """The pinned version of uv, which the builder is tested with."""
     version = re.search(r"^uv==(\S+)", _pin_text(), re.MULTILINE)
     if version is None:
         message = f"{_PIN} pins no version"
@@ -34,11 +34,10 @@ def pinned_version() -> str:
 
 @lru_cache
 def executable() -> Path:
-    """The uv program: `$BUILDER_UV`, else the pinned version out of the builder's tool cache.
+    """The path of uv: `$BUILDER_UV`, else the pinned version in the builder's tool cache.
 
-    The first time, its wheel is fetched through the bundled pip, whose index configuration, proxies,
-    certificates and keyring hold for it as for everything else that the user installs; its hash is checked.
-    Raises ToolError if it cannot be found.
+    On first use its wheel is downloaded with the bundled pip, so that the user's index configuration, proxies,
+    certificates and keyring apply; its hash is verified. Raises ToolError if it cannot be installed.
     """
     configured = os.environ.get("BUILDER_UV")
     if configured:
@@ -54,12 +53,12 @@ def executable() -> Path:
 
 
 def _kept_program() -> Path:
-    """Where the pinned version lies in the builder's tool cache, or will lie."""
+    """The path of the pinned version in the builder's tool cache, whether or not it exists yet."""
     return storage.cache_directory() / "tools" / f"uv-{pinned_version()}" / "uv"
 
 
 def _have_whole(program: Path, *, compare_content: bool) -> bool:
-    """Fetch uv unless it is there undamaged; returns whether it was fetched. Raises ToolError."""
+    """Install uv unless it is there undamaged; returns whether it was installed. Raises ToolError."""
     if _is_whole(program, compare_content=compare_content):
         return False
     with storage.exclusive(program.parent.parent / ".lock"):
@@ -70,7 +69,7 @@ def _have_whole(program: Path, *, compare_content: bool) -> bool:
 
 
 def _is_whole(program: Path, *, compare_content: bool) -> bool:
-    """Whether the program is as it was installed: by its size and time of change, or by its content."""
+    """Whether the program is unchanged since its installation, by size and modification time, or by content."""
     try:
         size, changed, sha256 = program.with_suffix(_STAMP).read_text(encoding="utf-8").split()
         status = program.stat()
@@ -90,18 +89,18 @@ def run(
 ) -> process.Finished:
     """Run uv quietly, without the caller's secrets in its environment.
 
-    :param extra_env: with `Indexes.variables` uv gets the credentials of package indexes, through a pipe.
+    :param extra_env: additional variables; index credentials in `Indexes.variables` are passed through a pipe.
 
-    What gives access to git repositories, such as the ssh agent, is left out where uv runs code of the project.
-    Git's variables that say which repository to use, as in a hook, are left out too.
+    Variables that give access to git repositories, such as the ssh agent's, are removed if uv runs project code.
+    Git's variables that select a repository, which are set in hooks, are always removed.
 
-    Raises process.ProcessFailed with uv's own words, but StorageError where they are about a full disk.
+    Raises process.ProcessFailed with uv's output; StorageError if the disk is full.
     """
     cache = storage.make_directory(storage.cache_directory() / "uv")
     settings = {
         "UV_NO_PROGRESS": "1",
         "NO_COLOR": "1",
-        # Not the project's `.venv`, whose interpreter uv would run.
+        # A path that does not exist: uv would run the interpreter of the project's `.venv`.
         "UV_PROJECT_ENVIRONMENT": str(cache.parent / "no-environment"),
         "UV_CACHE_DIR": str(cache),
         **(extra_env or {}),
@@ -123,12 +122,15 @@ def run(
             raise full from error
         if program != _kept_program() or not _have_whole(program, compare_content=True):
             raise
-    # The program in the cache was damaged.
+    # The program in the cache was damaged and has been installed again.
     return once()
 
 
 def _environment(settings: Mapping[str, str], *, runs_code: bool) -> dict[str, str]:
-    """Without what the user named for the project's code where uv runs none: uv puts variables into texts."""
+    """The environment for uv. Secrets that the user passes to the project's code are removed if uv runs none.
+
+    uv expands variables in requirements, so that secrets could appear there.
+    """
     access = {} if runs_code else {**process.users_access(), **git.login_variables()}
     environment = {
         **process.clean_environment(allowed=runs_code),
@@ -136,7 +138,7 @@ def _environment(settings: Mapping[str, str], *, runs_code: bool) -> dict[str, s
         **access,
         **settings,
     }
-    # uv does not read pip's variables, and build backends have no use for them.
+    # uv does not read pip's variables, and build backends do not need them.
     kept = {
         name: value
         for name, value in environment.items()
@@ -146,7 +148,7 @@ def _environment(settings: Mapping[str, str], *, runs_code: bool) -> dict[str, s
 
 
 def _full_disk(words: str, cache: Path) -> StorageError | None:
-    """What uv, or Python below it, says of a disk that takes no more, with what to do; None if it says nothing."""
+    """The error for a full disk, if the output of uv or of a Python that it runs reports one; else None."""
     for line in words.splitlines():
         number = re.search(r"\(os error (\d+)\)|\[Errno (\d+)\]", line)
         if number and int(number[1] or number[2]) in storage.FULL:

@@ -1,4 +1,4 @@
-"""uv's own configuration: what its files and environment say of indexes, found as uv finds them.
+"""uv's own configuration of indexes, read from the files and environment variables that uv reads.
 
 See uv's documentation, "Configuration files" and "Package indexes".
 """
@@ -18,7 +18,7 @@ from builder.project.toml_file import TomlFile
 
 ENVIRONMENT: Final = ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS")
 
-# What uv has to know where it runs outside the project, to build a wheel there.
+# Settings that uv also needs when it builds a wheel outside the project.
 _LISTS: Final = ("index", "extra-index-url", "find-links", "allow-insecure-host", "build-constraint-dependencies")
 _SCALARS: Final = (
     *("index-url", "no-index", "index-strategy", "keyring-provider", "system-certs", "native-tls"),
@@ -30,9 +30,9 @@ _INDEXES: Final = ("index", "index-url", "extra-index-url", "find-links", "no-in
 
 @dataclass(frozen=True, slots=True)
 class NamedIndex:
-    """An index and the name that the user gave it, which is empty if there is none.
+    """An index, and the name that the user gave it, or an empty name.
 
-    :param url: perhaps with credentials, which are never to be shown.
+    :param url: perhaps with credentials; never print it.
     """
 
     name: str
@@ -41,11 +41,11 @@ class NamedIndex:
 
 @dataclass(frozen=True, slots=True)
 class UvConfiguration:
-    """What uv's files and environment say.
+    """The settings in uv's files and environment variables.
 
-    :param settings: of the files, as one `uv.toml`: what a run of uv outside the project has to be given.
-    :param indexes: every index that is named anywhere, explicit ones included.
-    :param decides: uv is configured with indexes, so that pip's indexes do not count.
+    :param settings: those of the files, merged into one `uv.toml` for runs of uv outside the project.
+    :param indexes: every configured index, including explicit ones.
+    :param decides: whether uv is configured with indexes, so that pip's indexes are ignored.
     """
 
     settings: Mapping[str, object] = field(default_factory=dict, repr=False)
@@ -54,14 +54,14 @@ class UvConfiguration:
 
 
 def read_uv_configuration(directory: Path) -> UvConfiguration:
-    """What uv would find when it is run in a project; raises ProjectError for a file that is not TOML."""
+    """Read the configuration that uv would use in a project; raises ProjectError for a file that is not TOML."""
     settings = _combined(directory)
     listed = [entry for entry in _list(settings.get("index")) if isinstance(entry, dict)]
     files = [NamedIndex(str(entry.get("name", "")), str(entry.get("url", ""))) for entry in listed]
     files += [
         NamedIndex("", str(url)) for key in ("index-url", "extra-index-url") for url in _list(settings.get(key))
     ]
-    # An index that only serves what is taken from it by name says nothing of where all else comes from.
+    # An explicit index serves only the packages that name it, so pip's indexes still apply to all others.
     general = any(key in settings for key in _INDEXES[1:]) or not all(entry.get("explicit") for entry in listed)
     in_environment = any(os.environ.get(name) for name in ENVIRONMENT)
     return UvConfiguration(settings, (*_environment(), *files), general or in_environment)
@@ -76,7 +76,7 @@ def _environment() -> Iterator[NamedIndex]:
 
 
 def _combined(directory: Path) -> dict[str, object]:
-    """The settings of all files: lists add up, for all else the nearest file decides."""
+    """Merge the settings of all files: lists are concatenated, for other settings the nearest file wins."""
     combined: dict[str, object] = {}
     for base, table in _tables(directory):
         of_pip = table.get("pip")
@@ -94,7 +94,7 @@ def _combined(directory: Path) -> dict[str, object]:
 
 
 def _tables(directory: Path) -> Iterator[tuple[Path, Mapping[str, object]]]:
-    """The configuration files that uv reads, the one that decides first, each with its directory."""
+    """The configuration files that uv reads, each with its directory, in order of precedence."""
     if chosen := os.environ.get("UV_CONFIG_FILE"):
         yield Path(chosen).absolute().parent, TomlFile.load(Path(chosen)).data
         return
@@ -113,7 +113,7 @@ def _tables(directory: Path) -> Iterator[tuple[Path, Mapping[str, object]]]:
 
 
 def _project_table(directory: Path) -> tuple[Path, Mapping[str, object]] | None:
-    """What a directory's `uv.toml` says, or else `[tool.uv]` of its pyproject.toml; None if it has neither."""
+    """The settings in a directory's `uv.toml`, else `[tool.uv]` in its pyproject.toml; None if it has neither."""
     file = directory / "uv.toml"
     if file.is_file():
         return directory, TomlFile.load(file).data
@@ -125,7 +125,7 @@ def _project_table(directory: Path) -> tuple[Path, Mapping[str, object]] | None:
 
 
 def _placed(key: str, value: object, base: Path) -> object:
-    """A value with its paths made absolute: relative ones are relative to the file that holds them."""
+    """Make the paths in a value absolute; they are relative to the directory of their file."""
     if isinstance(value, dict) and key == "index":
         return {**value, "url": _placed("find-links", value.get("url", ""), base)}
     if isinstance(value, str) and key in _INDEXES and value and "://" not in value:

@@ -1,8 +1,8 @@
-"""Credentials of package indexes, handed to uv through a pipe.
+"""Passing the credentials of package indexes to uv through a pipe.
 
-In uv's environment they would be within reach of every text of a project: uv puts variables into requirements,
-those in the metadata of a dependency included, and passes its environment on to build backends. So they go into
-uv's own store of credentials, whose file is a pipe: it is read once, and nothing is written to a disk.
+In uv's environment they could leak: uv expands variables in requirements, including those in the metadata of
+dependencies, and passes its environment on to build backends. So they are written in the format of uv's own
+credentials store to a pipe: uv reads it once, and nothing is written to disk.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ import tomli_w
 from builder.system import storage
 
 STORE: Final = "UV_CREDENTIALS"
-"""Stands among variables for the text of the store; not a variable of uv's."""
+"""The key under which the store's text is passed along with environment variables; uv has no such variable."""
 
 _PLACES: Final = ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS")
 _LOGIN: Final = re.compile(r"(?<=://)[^/\s@]*:[^/\s@]*@|(?<=://)[^/\s@:]{20,}@")
-"""User and password, or a user alone that is as long as a token. A short one may be for keyring to look up."""
+"""User and password, or a user name as long as a token. A short user name alone may be one for keyring."""
 
 
 def machine_settings() -> dict[str, str]:
-    """What this machine says of indexes, proxies and credentials, some of which is taken for a secret."""
+    """Environment variables for indexes, proxies and credentials, some of which may count as secrets."""
     names = {*_PLACES, "NETRC"}
     return {name: value for name, value in os.environ.items() if name in names or name.upper().endswith("_PROXY")}
 
 
 def store_text(logins: Iterable[tuple[str, str, str]]) -> str:
-    """The text of a store.
+    """The text of uv's credentials store.
 
-    :param logins: URL of an index, user and password; the first of a host is also for the host's other URLs.
+    :param logins: URL of an index, user and password; the first of a host also applies to the host's other URLs.
     """
     services: dict[str, tuple[str, str]] = {}
     for url, username, password in logins:
@@ -52,9 +52,9 @@ def store_text(logins: Iterable[tuple[str, str, str]]) -> str:
 
 
 def without_logins(environment: Mapping[str, str]) -> dict[str, str]:
-    """An environment for uv whose URLs of indexes have no passwords, and whose proxies no upper-case names.
+    """Remove passwords from the index URLs in an environment for uv, and rename proxy variables to lower case.
 
-    uv puts only variables with upper-case names into texts, and obeys `https_proxy` as it does `HTTPS_PROXY`.
+    uv expands only variables with upper-case names in requirements, and reads `https_proxy` like `HTTPS_PROXY`.
     """
     logins = {}
     for name, value in environment.items():
@@ -69,7 +69,7 @@ def without_logins(environment: Mapping[str, str]) -> dict[str, str]:
 
 @contextlib.contextmanager
 def handed_over(text: str) -> Iterator[tuple[Mapping[str, str], tuple[int, ...]]]:
-    """The variables by which uv finds a store, and the file descriptors that it has to inherit."""
+    """Provide the store to uv: yields the variables by which uv finds it, and the file descriptors to inherit."""
     if not text:
         yield {}, ()
         return
@@ -85,7 +85,7 @@ def handed_over(text: str) -> Iterator[tuple[Mapping[str, str], tuple[int, ...]]
 
 
 def _users_store() -> str:
-    """What `uv auth login` has stored."""
+    """The text of the store that `uv auth login` writes."""
     data = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
     directory = Path(os.environ.get("UV_CREDENTIALS_DIR") or data / "uv" / "credentials")
     with contextlib.suppress(OSError, UnicodeDecodeError):
