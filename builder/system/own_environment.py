@@ -30,5 +30,5 @@ def hide_secrets() -> None:
     for name in secrets:
         # What a process began with lies where the C library still finds it.
         if address := libc.getenv(os.fsencode(name)):
-            ctypes.memset(address, 0, len(os.fsencode(os.environ[name])))
+            ctypes.memset(address, 0, len(ctypes.string_at(address)))
     libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
