@@ -121,6 +121,6 @@ def test_a_location_with_definitions_is_not_replaced_by_an_empty_one(desk: Desk)
     desk.cloud.organization.definitions["app"] = ["orders"]
     (project / "src/app/more.py").write_text("")
     before = desk.document()
-    assert "nothing would be defined any more" in desk.deploy().failed()
+    assert "no definitions were found, but the running version has some" in desk.deploy().failed()
     assert desk.document() == before
     desk.deploy("--allow-empty").succeeded()
