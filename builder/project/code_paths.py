@@ -20,6 +20,7 @@ from typing import Any, Final
 
 _CLIMBING: Final = re.compile(r"(?:\.\./)+[\w./ -]*[\w-]")
 _KNOWN: Final = ("pathlib", "os", "dagster")
+_OWN: Final = ("self", "cls")
 _LONGEST: Final = 80
 _LONGEST_PATH: Final = 4096
 """What Linux takes. Code that makes longer texts of short ones by doubling them is not followed."""
@@ -60,8 +61,9 @@ def named_paths(code: str, file: Path, working_directory: Path) -> Iterator[Name
 
 def _may_climb(code: str) -> bool:
     """Whether code has any of the words without which no path in it leads upwards: parsing takes far longer."""
-    return any(text in code for text in ("../", '".."', "'..'")) or (
-        any(text in code for text in ("__file__", "cwd(")) and any(text in code for text in (".parent", "dirname"))
+    return any(text in code for text in ("../", '".."', "'..'", "pardir")) or (
+        any(text in code for text in ("__file__", "cwd(", "absolute(", "resolve("))
+        and any(text in code for text in (".parent", "dirname", "path.split"))
     )
 
 
@@ -106,8 +108,9 @@ class _Folding:
         self._bound = _bound_once(tree)
         self._values: dict[str, tuple[object, bool]] = {}
         self._anchored = False
-        self._functions = self._all_functions(working_directory)
-        self._methods = _methods(working_directory)
+        self._working_directory = working_directory
+        self._functions = self._all_functions()
+        self._methods = self._all_methods()
         self._nodes: Mapping[type[ast.expr], Callable[[Any], object]] = {
             ast.Constant: lambda node: node.value,
             ast.Name: self._name,
@@ -164,11 +167,18 @@ class _Folding:
         left, right = self._fold(node.left), self._fold(node.right)
         if isinstance(node.op, ast.Div) and isinstance(left, PurePath) and isinstance(right, str | PurePath):
             return left / right
-        if isinstance(node.op, ast.Add) and isinstance(left, str) and isinstance(right, str):
-            return left + right
+        if isinstance(left, str) and isinstance(right, str):
+            if isinstance(node.op, ast.Add):
+                return left + right
+            if isinstance(node.op, ast.Mod) and left.count("%") == left.count("%s") == 1:
+                return left.replace("%s", right)
         raise _UncertainError
 
     def _attribute(self, node: ast.Attribute) -> object:
+        if self._dotted(node) == "os.pardir":
+            return ".."
+        if isinstance(node.value, ast.Name) and node.value.id in _OWN:
+            return self._name(ast.Name(node.attr))
         value = self._fold(node.value)
         if isinstance(value, PurePath) and node.attr in {"parent", "parents", "name", "stem"}:
             return getattr(value, node.attr)
@@ -187,7 +197,7 @@ class _Folding:
             return self._functions[name](*arguments)
         if name is None and isinstance(node.func, ast.Attribute) and node.func.attr in self._methods:
             value = self._fold(node.func.value)
-            if isinstance(value, PurePath):
+            if isinstance(value, PurePath | str):
                 return self._methods[node.func.attr](value, *arguments)
         raise _UncertainError
 
@@ -198,43 +208,46 @@ class _Folding:
         above = self._dotted(node.value) if isinstance(node, ast.Attribute) else None
         return f"{above}.{node.attr}" if above and isinstance(node, ast.Attribute) else None
 
-    def _all_functions(self, working_directory: Path) -> dict[str, Callable[..., object]]:
+    def _absolute(self, path: str | PurePath = "") -> str:
+        self._anchored |= not PurePath(path).is_absolute()
+        return os.path.normpath(os.path.join(self._working_directory, path))
+
+    def _all_functions(self) -> dict[str, Callable[..., object]]:
         """Functions by the names that they have where they are defined; wrong arguments raise TypeError."""
-
-        def here(path: str | PurePath = "") -> str:
-            self._anchored |= not PurePath(path).is_absolute()
-            return os.path.normpath(os.path.join(working_directory, path))
-
         paths = dict.fromkeys(("Path", "PurePath", "PosixPath", "PurePosixPath"), PurePath)
         return {
             **{f"pathlib.{name}": function for name, function in paths.items()},
-            "pathlib.Path.cwd": lambda: PurePath(here()),
-            "os.getcwd": here,
+            "pathlib.Path.cwd": lambda: PurePath(self._absolute()),
+            "os.getcwd": self._absolute,
             "os.fspath": os.fspath,
-            "os.path.abspath": here,
+            "os.path.abspath": self._absolute,
             "os.path.basename": os.path.basename,
             "os.path.dirname": os.path.dirname,
             "os.path.join": os.path.join,
             "os.path.normpath": os.path.normpath,
-            "os.path.realpath": here,
+            "os.path.realpath": self._absolute,
+            "os.path.split": os.path.split,
             "dagster.file_relative_path": lambda file, path: os.path.join(os.path.dirname(file), path),
             "str": str,
         }
 
+    def _all_methods(self) -> dict[str, Callable[..., object]]:
+        """Methods of paths, and of texts, by name."""
+        return {
+            "absolute": lambda path: PurePath(self._absolute(path)),
+            "as_posix": PurePath.as_posix,
+            "format": _formatted_text,
+            "joinpath": PurePath.joinpath,
+            "resolve": lambda path, *_strict: PurePath(self._absolute(path)),
+            "with_name": PurePath.with_name,
+        }
 
-def _methods(working_directory: Path) -> dict[str, Callable[..., object]]:
-    """Methods of paths by name."""
 
-    def absolute(path: PurePath) -> PurePath:
-        return PurePath(os.path.normpath(working_directory / path))
-
-    return {
-        "absolute": absolute,
-        "as_posix": PurePath.as_posix,
-        "joinpath": PurePath.joinpath,
-        "resolve": absolute,
-        "with_name": PurePath.with_name,
-    }
+def _formatted_text(text: object, *arguments: object) -> str:
+    """`str.format` of a text whose fields say nothing of their width, which might be without measure."""
+    if not isinstance(text, str) or not re.fullmatch(r"(?:[^{}]|\{\d*\})*", text):
+        raise _UncertainError
+    return text.format(*arguments)
 
 
 def _imported(tree: ast.AST) -> Iterator[tuple[str, str]]:
@@ -250,16 +263,27 @@ def _imported(tree: ast.AST) -> Iterator[tuple[str, str]]:
 
 
 def _bound_once(tree: ast.AST) -> dict[str, ast.expr]:
-    """The expression of each name that is bound by one `=` in the file, and in no other way."""
+    """The expression of each name that is bound by one `=` in the file, and in no other way.
+
+    What `self.NAME` is counts as NAME: it is bound there, or in the body of the class.
+    """
     bound: dict[str, ast.expr] = {}
     times: Counter[str] = Counter()
     for node in ast.walk(tree):
         if isinstance(node, ast.arg):
             times[node.arg] += 1
-        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store | ast.Del):
-            times[node.id] += 1
+        elif isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Store | ast.Del):
+            times[_bound_name(node)] += 1
         target = node.targets[0] if isinstance(node, ast.Assign) and len(node.targets) == 1 else None
         target = node.target if isinstance(node, ast.AnnAssign) else target
-        if isinstance(target, ast.Name) and isinstance(node, ast.Assign | ast.AnnAssign) and node.value:
-            bound[target.id] = node.value
+        if (
+            isinstance(target, ast.Name | ast.Attribute)
+            and isinstance(node, ast.Assign | ast.AnnAssign)
+            and node.value
+        ):
+            bound[_bound_name(target)] = node.value
     return {name: expression for name, expression in bound.items() if times[name] == 1}
+
+
+def _bound_name(target: ast.Name | ast.Attribute) -> str:
+    return target.id if isinstance(target, ast.Name) else target.attr

@@ -11,6 +11,7 @@ from typing import Final
 
 from builder.errors import Notice, Origin, ProjectError
 from builder.project.code_paths import NamedPath, named_paths
+from builder.project.component_paths import FILES, component_paths
 from builder.project.files import ProjectFile, Selection, select_files
 
 _UP: Final = "../"
@@ -67,10 +68,10 @@ def paths_named_outside(directory: Path, selection: Selection, included: Sequenc
     directory = Path(os.path.realpath(directory))
     taken = {Path(os.path.normpath(directory / name)) for name in included}
     for file in selection.files:
-        if file.path is None or file.link or not file.name.endswith(".py"):
+        if file.path is None or file.link or not file.name.endswith((".py", *FILES)):
             continue
         outside: dict[Path, NamedPath] = {}
-        for named in named_paths(_code(file.path), file.path, directory):
+        for named in _named_paths(file.path, directory):
             if path := _place_outside(named, file.path, directory):
                 outside.setdefault(path, named)
         for path, named in outside.items():
@@ -82,6 +83,11 @@ def paths_named_outside(directory: Path, selection: Selection, included: Sequenc
                 f' time; if it is needed, write include = ["{wanted}"] under [tool.builder]',
                 Origin(file.path, named.line),
             )
+
+
+def _named_paths(file: Path, directory: Path) -> Iterator[NamedPath]:
+    text = _code(file)
+    return component_paths(text, directory) if file.name in FILES else named_paths(text, file, directory)
 
 
 def _place_outside(named: NamedPath, file: Path, directory: Path) -> Path | None:

@@ -11,6 +11,7 @@ from builder.project.code_paths import named_paths
 ROOT = Path("/repo/location")
 FILE = ROOT / "app/assets/rates.py"
 HERE = str(FILE.parent)
+UP = "Path(__file__).parents[3]"
 HEAD = """
 import os
 import os.path as osp
@@ -45,7 +46,18 @@ def named(code: str) -> list[str]:
         ('Path("..") / "shared"', "../shared"),
         ('"../shared/a b.csv"', "../shared/a b.csv"),
         ('join(unknown(), "..", "shared")', "../shared"),
+        ('join(dirname(__file__), os.pardir, os.pardir, os.pardir, "shared")', f"{HERE}/../../../shared"),
+        ('Path(os.pardir) / "shared"', "../shared"),
+        ('os.path.split(os.path.split(os.path.split(dirname(__file__))[0])[0])[0] + "/shared"', "/repo/shared"),
+        ('"{}/../../../{}".format(dirname(__file__), "shared")', f"{HERE}/../../../shared"),
+        ('"%s/../../../shared" % dirname(__file__)', f"{HERE}/../../../shared"),
+        ('Path(".").resolve().parent / "shared"', "/repo/shared"),
+        ('Path().absolute().parent / "shared"', "/repo/shared"),
         # Not certain, or no path of the project.
+        ('"{:>99999999999}/../x".format(__file__)', None),
+        ('"{0.parent}/../x".format(__file__)', None),
+        ('"%s/%s" % (__file__, "../x y")', "../x y"),
+        ('"%99999999999s" % __file__ + "/../x"', None),
         ('Path("/opt/app") / "shared"', None),
         ('Path(__file__).parents[9] / "shared"', None),
         ('Path(__file__).parents[depth] / "shared"', None),
@@ -87,6 +99,24 @@ def test_names_that_are_bound_once_are_followed() -> None:
 )
 def test_a_name_that_is_bound_in_another_way_too_is_not(again: str) -> None:
     assert named(f"ROOT = Path(__file__).parents[3]\n{again}\nX = ROOT / 'shared'\n") == ["/repo"]
+
+
+@pytest.mark.parametrize(
+    "body, path",
+    [
+        (f"    ROOT = {UP}\n    def f(self): return self.ROOT / 'shared'\n", "/repo/shared"),
+        (
+            f"    def __init__(self): self.ROOT = {UP}\n    def f(self): return self.ROOT / 'shared'\n",
+            "/repo/shared",
+        ),
+        (f"    ROOT = {UP}\n    def f(self): return self.ROOT / 'shared'\na.ROOT = Path('/opt')\n", None),
+        (f"    ROOT = {UP}\n    def f(self, other): return other.ROOT / 'shared'\n", None),
+    ],
+)
+def test_attributes_of_an_object_are_followed_in_its_class(body: str, path: str | None) -> None:
+    assert [each for each in named(f"class A:\n{body}") if each not in {str(FILE), "/repo"}] == (
+        [path] if path else []
+    )
 
 
 def test_a_name_that_refers_to_itself_is_unknown() -> None:

@@ -15,7 +15,7 @@ CODE = """
 from pathlib import Path
 PROJECT = Path(__file__).joinpath("..", "..", "..", "dbt_project")
 OTHER = "../dbt_project/models"
-HERE = "../project/code.py"
+HERE = "../project/answer.py"
 NOTHING = "../not/there"
 """
 
@@ -82,9 +82,9 @@ def test_a_path_too_far_above_has_no_place(shop: Workshop) -> None:
 
 
 def test_a_path_that_would_hide_another_file(shop: Workshop) -> None:
-    write_tree(shop.root / "root", {"code.py": "other = 1\n"})
+    write_tree(shop.root / "root", {"answer.py": "other = 1\n"})
     error = source(shop, shop.project(), "--include", "../root")[0].failed()
-    assert "working_directory/root/code.py" in error
+    assert "working_directory/root/answer.py" in error
 
 
 def test_paths_that_leave_by_parents_are_warned_of_where_they_lead_out(shop: Workshop) -> None:
@@ -92,7 +92,7 @@ def test_paths_that_leave_by_parents_are_warned_of_where_they_lead_out(shop: Wor
         "from pathlib import Path\nROOT = Path(__file__).resolve().parent.parent.parent\n"
         "MODELS = ROOT / 'dbt_project' / 'models'\nMODEL = MODELS / 'a.sql'\n"
         "NAME = Path(__file__).parents[2].joinpath('dbt_project', 'dbt_project.yml')\n"
-        "INSIDE = Path(__file__).parents[1] / 'code.py'\nMISSING = ROOT / 'nothing'\n"
+        "INSIDE = Path(__file__).parents[1] / 'answer.py'\nMISSING = ROOT / 'nothing'\n"
         "HOSTS = Path('/etc') / 'hosts'\n"
     )
     ran, _files = source(shop, shop.project({"package/defs.py": code}))
@@ -103,3 +103,23 @@ def test_paths_that_leave_by_parents_are_warned_of_where_they_lead_out(shop: Wor
     ]
     ran, _files = source(shop, shop.project(), "--include", "../dbt_project")
     assert "outside the build directory" not in ran.succeeded().stderr
+
+
+def test_component_files_that_name_a_path_outside_are_warned_of(shop: Workshop) -> None:
+    files = {
+        "package/defs/dbt/defs.yaml": (
+            "type: dagster_dbt.DbtProjectComponent\nattributes:\n"
+            '  project: "{{ project_root }}/../dbt_project"\n  # project: ../../../../dbt_project/models\n'
+        ),
+        "package/defs/more/defs.yaml": (
+            "attributes:\n  project: ../../../../dbt_project/models\n  inside: ../../answer.py\n"
+            "  missing: ../../../../nothing\n  url: https://example.invalid/../dbt_project\n"
+        ),
+        "compose.yaml": "services:\n  a:\n    build: ../dbt_project\n",
+    }
+    ran, _files = source(shop, shop.project(files))
+    warnings = [line for line in ran.succeeded().stderr.splitlines() if "outside the build directory" in line]
+    assert re.findall(r"(\w+/defs\.yaml:\d+).*include = \[(.*?)\]", "\n".join(warnings)) == [
+        ("dbt/defs.yaml:3", '"../dbt_project"'),
+        ("more/defs.yaml:2", '"../dbt_project/models"'),
+    ]
