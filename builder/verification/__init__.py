@@ -1,1 +1,1 @@
-"""Loading a built location as the receiving server does, on this machine."""
+"""Verifying a built location: loading its definitions on this machine as the receiving server does."""

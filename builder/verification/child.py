@@ -1,17 +1,19 @@
-"""What runs in the child, under the target's Python, among the project's own distributions.
+"""The program of the child process that loads a location's definitions.
 
-It loads a location, or refreshes the state of its state-backed components.
+It runs under the target's Python, with the project's distributions. It loads a location, or refreshes the state of
+its state-backed components.
 
     SOURCE_VENV/pex child.py REQUEST
 
-It imports dagster, and waits for a line on its standard input; by then the location's code is in the environment.
-REQUEST is a file with one JSON object; the answer is written to the file that it names, and is missing if the
-process did not live to write it. What was going on when it died is then in the file `trace`. Nothing of the
-builder can be imported here, and nothing newer than Python 3.9.
+It imports dagster, then waits for a line on its standard input, which says that the location's code is complete.
+REQUEST is a file with one JSON object. The answer is written to the file that the request names; if the process
+dies first, the answer is missing and the stack at that time is in the file `trace`. This program cannot import the
+builder, and must run on Python 3.9.
 """
 
-# Dagster is imported where its time and errors are told apart from the project's, and its objects have no types
-# here; whatever the project raises is the answer; pathlib would be a module that the project got for free.
+# Dagster is imported inside functions, to separate its time and errors from the project's; its objects are untyped
+# here. Any exception of the project is part of the answer. pathlib is avoided: the fewer modules are imported
+# before the project's code, the fewer can be hidden by it.
 # ruff: noqa: ANN401, BLE001, PLC0415, PTH100, PTH103, PTH105, PTH112, PTH119, PTH118, PTH122, PTH123, PTH207
 # ruff: noqa: PTH208, SLF001
 
@@ -40,28 +42,28 @@ Answer = dict[str, Any]
 _LIBRARY = "dagster"
 
 _PATHS = "working_directory.pth"
-"""What the builder gives projects in the `src` layout (`builder.assembly.source_tree.PATHS`)."""
+"""The .pth file that the builder adds to projects in the `src` layout (`builder.assembly.source_tree.PATHS`)."""
 
 
 def main(path: str, *, anew: bool) -> None:
-    """Answer the request in a file, and end the process, whatever threads the project has started.
+    """Answer the request in a file, then end the process, even if threads of the project still run.
 
-    :param anew: everything is there, and the standard input has been read.
+    :param anew: whether this is the second start, when the code is complete and standard input has been read.
     """
     leave = os._exit
     request = _read(path)
     with open(request["output"], "ab") as output:
-        # Programs that the project starts and leaves behind must not hold the builder's pipes.
+        # Processes that the project leaves running must not keep the builder's pipes open.
         os.dup2(output.fileno(), 1)
         os.dup2(output.fileno(), 2)
-    # Open to the end: the interpreter itself writes to it.
+    # Never closed: the interpreter itself writes to it.
     trace = os.open(request["trace"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     _watch(trace)
     heard = _listen()
     if not anew:
         failed = _preload()
         if not sys.stdin.readline():
-            # The builder has no use for it.
+            # End of file: the builder does not need this process.
             leave(0)
         request = _read(path)
         os.chdir(request["directory"])
@@ -84,7 +86,7 @@ def _read(path: str) -> Answer:
 
 
 def _preload() -> bool:
-    """Import dagster's server, which takes most of the time; returns whether that fails."""
+    """Import dagster's server, which takes most of the time; returns whether that failed."""
     try:
         import dagster._grpc.server  # noqa: F401
     except BaseException:
@@ -93,15 +95,15 @@ def _preload() -> bool:
 
 
 def _hidden(request: Answer) -> bool:
-    """Whether a module that was imported without the project could be another one with it.
+    """Whether the project may hide a module that was imported before the project's code was there.
 
-    The project's directories are first on the path, so that a file of theirs hides a library of the same name.
+    The project's directories are first on the path, so their files hide installed modules of the same name.
     """
     before = list(sys.path)
     (place,) = glob.glob(os.path.join(sys.prefix, "lib", "python*", "site-packages"))
     for name in os.listdir(place):
         if name == _PATHS:
-            # The interpreter obeys it when it starts.
+            # The interpreter would process it at start-up.
             site.addpackage(place, name, None)
         elif name.endswith(".pth") and name != "PEX_EXTRA_SYS_PATH.pth":
             return True
@@ -117,7 +119,7 @@ def _act(request: Answer, trace: int) -> Answer:
         import dagster._grpc.server
     except BaseException as error:
         return {"step": "dagster", "error": _describe(error)}
-    # The time that dagster itself takes is not the project's.
+    # The time limit starts here: importing dagster does not count as the project's time.
     faulthandler.dump_traceback_later(request["timeout"], exit=True, file=trace)
     started = time.monotonic()
     states: dict[str, tuple[str, bool]] = {}
@@ -139,13 +141,13 @@ def _act(request: Answer, trace: int) -> Answer:
 
 
 def _load(server: Any, request: Answer) -> dict[str, list[str]]:
-    """The names of what the location defines, loaded as `dagster api grpc` does (dagster/_cli/api.py)."""
+    """Load the location as `dagster api grpc` does (dagster/_cli/api.py); returns the names of its definitions."""
     from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
     origin = LoadableTargetOrigin(
         executable_path=sys.executable,
         attribute=request["attribute"],
-        # Relative, as the receiving server gives it (dagster_cloud/pex/grpc/server/manager.py).
+        # Relative, as the receiving server passes it (dagster_cloud/pex/grpc/server/manager.py).
         working_directory=request["working_directory"] or ".",
         **{request["code_source"][0]: request["code_source"][1]},
     )
@@ -156,7 +158,7 @@ def _load(server: Any, request: Answer) -> dict[str, list[str]]:
         "container_context": None,
         "code_location_name": request["name"],
     }
-    # Older versions know fewer of them.
+    # Older versions of dagster have fewer parameters.
     known = inspect.signature(server.LoadedRepositories).parameters
     loaded = server.LoadedRepositories(**{key: value for key, value in given.items() if key in known})
     repositories = list(loaded.definitions_by_name.values())
@@ -170,13 +172,13 @@ def _load(server: Any, request: Answer) -> dict[str, list[str]]:
 
 @contextlib.contextmanager
 def _storage(directory: str, states: dict[str, tuple[str, bool]]) -> Iterator[None]:
-    """Give state-backed components a storage in a directory, and note which states they ask for, by their keys."""
+    """Store states of state-backed components in a directory, and record which states they request, by key."""
     try:
         from dagster._core.definitions.definitions_load_context import DefinitionsLoadContext
         from dagster._core.storage.defs_state.base import DefsStateStorage, set_defs_state_storage
         from dagster_shared.serdes.objects.models.defs_state_info import DefsStateInfo
     except ImportError:
-        # Before dagster 1.12.
+        # dagster before 1.12
         yield
         return
 
@@ -211,7 +213,7 @@ def _storage(directory: str, states: dict[str, tuple[str, bool]]) -> Iterator[No
 
 
 def _refresh() -> list[tuple[str, str, str]]:
-    """Refresh the states of the project, as `dg utils refresh-defs-state` does; key, kind and version of each."""
+    """Refresh all states as `dg utils refresh-defs-state` does; returns key, kind and version of each."""
     from pathlib import Path
 
     from dagster.components.component.state_backed_component import StateBackedComponent
@@ -236,21 +238,21 @@ def _refresh() -> list[tuple[str, str, str]]:
 
 
 def _snapshot(repository: Any) -> None:
-    """Put the definitions in the form in which the server answers, which finds what else is wrong with them."""
+    """Serialise the definitions as the server does, which finds further errors in them."""
     try:
         from dagster._core.remote_representation.external_data import RepositorySnap
     except ImportError:
-        # Before dagster 1.9.
+        # dagster before 1.9
         return
     with warnings.catch_warnings():
-        # Reading what it has deprecated itself, such as a schedule's `environment_vars`, dagster warns everybody.
+        # Dagster itself reads deprecated attributes here, such as a schedule's `environment_vars`.
         warnings.simplefilter("ignore", DeprecationWarning)
         RepositorySnap.from_def(repository)
 
 
 def _assets(repository: Any) -> list[str]:
     graph = repository.asset_graph
-    # A property until dagster 1.7, and its checks came with 1.5.
+    # `all_asset_keys` is the property of dagster before 1.7.
     keys = graph.get_all_asset_keys() if hasattr(graph, "get_all_asset_keys") else graph.all_asset_keys
     return [key.to_user_string() for key in keys]
 
@@ -263,7 +265,7 @@ def _asset_checks(repository: Any) -> list[str]:
 _NAMES: dict[str, Callable[[Any], list[str]]] = {
     "assets": _assets,
     "asset_checks": _asset_checks,
-    # Dagster makes hidden jobs of its own.
+    # Jobs with such names are created by dagster itself.
     "jobs": lambda repository: [job.name for job in repository.get_all_jobs() if not job.name.startswith("__")],
     "schedules": lambda repository: [schedule.name for schedule in repository.schedule_defs],
     "sensors": lambda repository: [sensor.name for sensor in repository.sensor_defs],
@@ -272,7 +274,7 @@ _NAMES: dict[str, Callable[[Any], list[str]]] = {
 
 
 def _describe(error: BaseException) -> Answer:
-    """An exception and what it was raised from."""
+    """Describe an exception and its causes."""
     attributes: dict[str, str] = {}
     if isinstance(error, ImportError) and error.name:
         attributes["module"] = error.name
@@ -295,12 +297,12 @@ def _describe(error: BaseException) -> Answer:
 
 
 def _absolute(path: str) -> str:
-    # `<frozen os>` and its like are no paths.
+    # `<frozen os>` and the like are not paths.
     return path if path.startswith("<") else os.path.abspath(path)
 
 
 def _loadable(dagster: Any, request: Answer) -> list[str]:
-    """What could be loaded from the module, if it was imported."""
+    """The names in the module that could be loaded, if it was imported."""
     kind, value = request["code_source"]
     name = os.path.splitext(os.path.basename(value))[0] if kind == "python_file" else value
     wanted = (dagster.Definitions, dagster.RepositoryDefinition)
@@ -308,12 +310,12 @@ def _loadable(dagster: Any, request: Answer) -> list[str]:
 
 
 def _watch(trace: int) -> None:
-    """Have the stack written to a file if the process crashes or ends itself."""
+    """Write the stack to a file if the process crashes or exits."""
     faulthandler.enable(trace, all_threads=False)
     leave, here = os._exit, os.getpid()
 
     def ended(status: int) -> Any:
-        # Children by fork end this way too.
+        # Forked children call this too.
         if os.getpid() == here:
             faulthandler.dump_traceback(trace, all_threads=False)
         leave(status)
@@ -322,7 +324,7 @@ def _watch(trace: int) -> None:
 
 
 def _listen() -> list[dict[str, str]]:
-    """Note the warnings that dagster raises; they are as good as shown."""
+    """Record the warnings that dagster raises instead of printing them."""
     heard: list[dict[str, str]] = []
     warnings.simplefilter("default")
     show = warnings.showwarning

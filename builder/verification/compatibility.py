@@ -1,4 +1,4 @@
-"""Checking from the PEX files whether this machine can run what was built for the target."""
+"""Checking whether this machine can run PEX files that were built for the target."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _CONSTRAINT: Final = re.compile(r"CPython==(\d+\.\d+)\.\*")
 
 @dataclass(frozen=True, slots=True)
 class NotVerified:
-    """Why a location was not loaded on this machine, which says nothing about whether it loads on the server.
+    """Why a location could not be loaded on this machine. It may still load on the server.
 
     :param reason: one sentence without a full stop.
-    :param remedy: how it could be.
+    :param remedy: how to make verification possible.
     """
 
     reason: str
@@ -34,7 +34,7 @@ class NotVerified:
 
 
 def pex_info(pex: Path) -> dict[str, Any]:
-    """What a PEX file, or the directory that one was unpacked to, says of itself; raises LoadError."""
+    """Read PEX-INFO from a PEX file or an unpacked one; raises LoadError."""
     try:
         if pex.is_dir():
             content = (pex / _PEX_INFO).read_bytes()
@@ -48,14 +48,14 @@ def pex_info(pex: Path) -> dict[str, Any]:
 
 
 def python_version_of(pex: Path) -> str | None:
-    """The Python, such as `"3.11"`, that a PEX file is for; None if it is not for one version alone."""
+    """The Python version of a PEX file, such as `"3.11"`; None if it supports several versions."""
     constraints = pex_info(pex).get("interpreter_constraints")
     match = _CONSTRAINT.fullmatch(constraints[0]) if constraints and len(constraints) == 1 else None
     return match[1] if match else None
 
 
 def unfit(deps: Path, python_version: str) -> NotVerified | None:
-    """Why this machine cannot run a deps PEX (or the directory that one was unpacked to); None if it can."""
+    """Why this machine cannot run a deps PEX (or an unpacked one); None if it can."""
     names = [name for name in pex_info(deps).get("distributions", {}) if not _runs_here(name, python_version)]
     if not names:
         return None
@@ -67,7 +67,7 @@ def unfit(deps: Path, python_version: str) -> NotVerified | None:
 
 
 def interpreter(python_version: str) -> Path | NotVerified:
-    """The interpreter of a version, or why there is none here."""
+    """Find the interpreter of a version, or say why there is none."""
     try:
         return find_python(python_version)
     except TargetError as error:
@@ -78,7 +78,7 @@ def _runs_here(wheel: str, python_version: str) -> bool:
     try:
         return not parse_wheel_filename(wheel)[3].isdisjoint(_tags(python_version))
     except InvalidWheelFilename:
-        # PEX files of other builders may hold what is called otherwise; pex-tools has its own opinion of it.
+        # PEX files of other builders may hold other file names; pex-tools reports those that it cannot handle.
         return True
 
 

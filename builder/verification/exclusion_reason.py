@@ -1,4 +1,4 @@
-"""The rule that keeps a file of the build directory out of the source PEX."""
+"""Finding the rule that excluded a file of the build directory from the source PEX."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _INCLUDE: Final = 'write include = ["{name}"] under [tool.builder] in its `pypro
 
 @dataclass(frozen=True, slots=True)
 class ExclusionRule:
-    """A rule that left something out.
+    """A rule that excluded a file.
 
-    :param rule: what it is, to stand after "is missing:".
-    :param remedy: how to take it in, as an imperative.
+    :param rule: its description, to follow "is missing:".
+    :param remedy: how to include the file, as an imperative.
     """
 
     rule: str
@@ -30,10 +30,10 @@ class ExclusionRule:
 
 
 def why_left_out(directory: Path, name: str) -> ExclusionRule | None:
-    """The rule that left a file or directory out; None if there is no such file, or no rule that names it.
+    """The rule that excluded a file or directory; None if there is no such file, or no rule applies to it.
 
     :param directory: the build directory.
-    :param name: posix path relative to it; may lead out of it.
+    :param name: POSIX path relative to `directory`; may be outside it (`../…`).
     """
     name = posixpath.normpath(name)
     if not (directory / name).exists():
@@ -60,7 +60,7 @@ def why_left_out(directory: Path, name: str) -> ExclusionRule | None:
 
 
 def _explain(rule: Reason | Line, entry: str, name: str) -> ExclusionRule:
-    """The rule that left `entry` out, which `name` is or lies in."""
+    """Describe the rule that excluded `entry`, which is `name` or a parent directory of it."""
     include = _INCLUDE.format(name=name)
     take_in = f"To take it in, {include}; then build again"
     if rule is Reason.SECRET:
@@ -76,6 +76,6 @@ def _explain(rule: Reason | Line, entry: str, name: str) -> ExclusionRule:
 
 
 def _top_outside(name: str) -> str:
-    """The directory to include for a file outside: its own, unless it lies right beside the build directory."""
+    """The path to include for a file outside the build directory: `../a` for `../a/b/c`."""
     up, _, rest = name.rpartition("../")
     return f"{up}../{rest.partition('/')[0]}"

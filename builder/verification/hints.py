@@ -1,4 +1,4 @@
-"""Hints for errors of the user's code: the likely cause and what to do, where that is certain."""
+"""Explaining errors of the user's code: the cause and what to do, if they are certain."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ _BUILT_IN: Final = "DAGSTER_CLOUD_"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailureContext:
-    """What is known of a location besides the error.
+    """What is known about a location besides its error.
 
     :param directory: the build directory, if it is on this machine.
     :param project: the directory of the manifest.
     :param declared: where the location is declared.
-    :param packed: the names of the project's files that are in the source PEX.
-    :param source: the directory that the source PEX was unpacked to, `site-packages`.
-    :param deps: that of the deps PEX.
-    :param variables: the names of environment variables that are set here, but withheld from the code.
+    :param packed: the names of the project's files in the source PEX.
+    :param source: `site-packages` of the unpacked source PEX.
+    :param deps: `site-packages` of the unpacked deps PEX.
+    :param variables: names of environment variables that are set here but not passed to the code.
     """
 
     code: CodeSource
@@ -50,11 +50,11 @@ class FailureContext:
 
     @property
     def file(self) -> str:
-        """The file that declares the location, for people."""
+        """The file that declares the location, as shown to users."""
         return f"`{self.declared.path.name}`" if self.declared else "the workspace file"
 
     def shown(self, path: Path) -> str:
-        """A directory as people look for it, with a slash at its end; empty for that of the workspace file."""
+        """A directory relative to the workspace file, with a trailing slash; empty for the workspace's own."""
         base = self.declared.path.parent if self.declared else path
         relative = os.path.relpath(path, base)
         return "" if relative == "." else f"{relative}/"
@@ -62,11 +62,11 @@ class FailureContext:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """An error in words.
+    """A message that explains an error.
 
     :param what: one sentence without a full stop.
     :param remedy: what to do about it.
-    :param of_workspace: it is about the workspace file, not about the code.
+    :param of_workspace: whether it is about the workspace file, not the code.
     """
 
     what: str
@@ -75,7 +75,7 @@ class Explanation:
 
 
 def explain(raised: Raised, cut: CutTraceback, context: FailureContext) -> Explanation:
-    """Say what an error means; where that is not certain, only what it says itself."""
+    """Explain an error; if its cause is not certain, give only the error's own message."""
     if explanation := _hiding(cut, context):
         return explanation
     for hint in _HINTS:
@@ -90,7 +90,7 @@ def explain(raised: Raised, cut: CutTraceback, context: FailureContext) -> Expla
 
 
 def _hiding(cut: CutTraceback, context: FailureContext) -> Explanation | None:
-    """A file of the project's that is found where another module is meant."""
+    """Explain a project file that hides a module of the same name."""
     message = cut.root.message
     if "partially initialized module" not in message and "is not a package" not in message:
         return None
@@ -156,7 +156,7 @@ def _missing_code_source(module: str, context: FailureContext) -> Explanation:
 
 
 def _packed_module(module: str, context: FailureContext) -> str | None:
-    """The file of the project that a module could be, if there is exactly one."""
+    """The project's file for a module, if exactly one file matches."""
     path = module.replace(".", "/")
     ends = (f"/{path}.py", f"/{path}/__init__.py")
     names = [name for name in context.packed if f"/{name}".endswith(ends)]

@@ -1,6 +1,6 @@
-"""Import names and the distributions that provide them, where the two differ.
+"""Mapping import names to the distributions that provide them.
 
-What an index has cannot be asked for by module; the table holds well-known cases only.
+Indexes cannot be searched by module name, so a table lists well-known cases.
 """
 
 from __future__ import annotations
@@ -72,16 +72,16 @@ _SAME: Final = frozenset(
         *("slack_sdk", "usaddress"),
     )
 )
-"""Modules whose distribution has their name."""
+"""Modules whose distribution has the same name."""
 _PREFIXES: Final = (("google.cloud.", 3), ("azure.", 3))
-"""Namespaces whose parts are distributions of their own, and how many segments name one."""
+"""Namespace packages split over several distributions, with the number of segments that identify one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """A distribution that has a module.
+    """A distribution that provides a module.
 
-    :param certain: whether it is known, not guessed from the module's name.
+    :param certain: whether it is in the table; otherwise it is guessed from the module's name.
     """
 
     name: str
@@ -89,7 +89,7 @@ class Provider:
 
 
 def provider_of(module: str) -> Provider:
-    """The distribution that has a module, such as `yaml` or `google.cloud.storage`."""
+    """The distribution that provides a module, such as `yaml` or `google.cloud.storage`."""
     parts = module.split(".")
     for length in range(len(parts), 0, -1):
         name = ".".join(parts[:length])
@@ -99,15 +99,15 @@ def provider_of(module: str) -> Provider:
         if module.startswith(prefix):
             return Provider("-".join(parts[:length]).replace("_", "-"), certain=False)
     name = parts[0].replace("_", "-")
-    # Dagster's own libraries are all called like this.
+    # All of dagster's own libraries follow this naming.
     return Provider(name, certain=name.startswith("dagster-"))
 
 
 def how_to_declare(distribution: str, project: Path, shown: str) -> str:
-    """The remedy for a distribution that a project lacks, as an imperative.
+    """The hint for adding a missing distribution to a project, as an imperative.
 
-    :param project: the directory whose manifest holds.
-    :param shown: how that directory is named to the user, with a slash at its end, or empty.
+    :param project: the directory of the manifest.
+    :param shown: that directory as shown to the user, with a trailing slash; may be empty.
     """
     manifest = find_manifest(project)
     if manifest is None:
@@ -128,7 +128,7 @@ def how_to_declare(distribution: str, project: Path, shown: str) -> str:
 
 
 def _elsewhere(distribution: str, project: Path) -> Iterator[tuple[str, str]]:
-    """Where else in a pyproject.toml a distribution is declared, and the option that ships it."""
+    """Other places in pyproject.toml that declare a distribution, each with the option that selects it."""
     try:
         pyproject = TomlFile.pyproject(project)
     except ProjectError:
@@ -142,7 +142,7 @@ def _elsewhere(distribution: str, project: Path) -> Iterator[tuple[str, str]]:
 
 
 def _names(entries: object, distribution: str) -> bool:
-    """Whether one of these requirements is for a distribution."""
+    """Whether one of these requirements names the distribution."""
     if not isinstance(entries, list):
         return False
     names = (required_name(entry) for entry in entries if isinstance(entry, str))

@@ -1,4 +1,4 @@
-"""Loading a location's definitions in a child process, from PEX files that are unpacked."""
+"""Loading a location's definitions in a child process, from unpacked PEX files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from builder.system.tracebacks import Frame, RaisedError
 from builder.verification.unpack import Unpacked
 
 _STARTUP_SECONDS: Final = 120.0
-"""Seconds that the child may take besides the project's: to start, and to import dagster for the first time."""
+"""Time limit in seconds for the child's own work: starting, and importing dagster for the first time."""
 
 _OUTPUT_LINES: Final = 5
 _TRACE_FRAME: Final = re.compile(r'  File "(?P<path>[^"]*)", line (?P<line>\d+) in (?P<function>.*)')
@@ -27,10 +27,10 @@ _TRACE_FRAME: Final = re.compile(r'  File "(?P<path>[^"]*)", line (?P<line>\d+) 
 
 @dataclass(frozen=True, slots=True)
 class CodeSource:
-    """What of the unpacked code is loaded.
+    """The code source of a location: the module, package or file that is loaded.
 
     :param kind: one of `builder.project.location.CODE_SOURCES`.
-    :param attribute: the name in the module, if one is asked for.
+    :param attribute: the name in the module, if one is configured.
     :param working_directory: relative to the build directory.
     """
 
@@ -42,7 +42,7 @@ class CodeSource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Definitions:
-    """The names of what a location defines, sorted."""
+    """The names of a location's definitions, sorted."""
 
     assets: tuple[str, ...] = ()
     asset_checks: tuple[str, ...] = ()
@@ -58,11 +58,10 @@ VERSIONED_STATE: Final = "VERSIONED_STATE_STORAGE"
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The state that a state-backed component asked for.
+    """A state that a state-backed component requested.
 
-    :param kind: how it is managed: LOCAL_STATE lies among the files of the project, VERSIONED_STATE is kept by the
-        deployment.
-    :param present: whether it is there.
+    :param kind: LOCAL_STATE, stored with the project's files, or VERSIONED_STATE, stored by the deployment.
+    :param present: whether the state exists.
     """
 
     key: str
@@ -74,7 +73,7 @@ class State:
 class RefreshedState:
     """The state of a component that was refreshed.
 
-    :param version: of VERSIONED_STATE, the name of its file in the directory of states.
+    :param version: for VERSIONED_STATE, the name of its file in the directory of states.
     """
 
     key: str
@@ -84,11 +83,11 @@ class RefreshedState:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The definitions were loaded, or states refreshed.
+    """The definitions were loaded, or the states refreshed.
 
-    :param warnings: that dagster raised; where it is known, in which file of the unpacked code.
-    :param seconds: that the project's code took.
-    :param states: that its components asked for, sorted by key.
+    :param warnings: dagster's warnings, with the file of the unpacked code if it is known.
+    :param seconds: the time that the project's code took.
+    :param states: the states that its components requested, sorted by key.
     :param refreshed: the states that were refreshed instead of loading definitions.
     """
 
@@ -104,8 +103,8 @@ class Loaded:
 class Raised:
     """The project's code raised an error.
 
-    :param of_dagster: dagster itself could not be imported.
-    :param loadable: names in the module of the code source that could be loaded.
+    :param of_dagster: whether dagster itself could not be imported.
+    :param loadable: the names in the code source's module that could be loaded.
     """
 
     error: RaisedError
@@ -115,11 +114,11 @@ class Raised:
 
 @dataclass(frozen=True, slots=True)
 class Died:
-    """The process ended before it could answer.
+    """The process ended without an answer.
 
-    :param code: its exit code; negative if a signal ended it; None if it was stopped at the time limit.
-    :param frames: what it was at, outermost first, as far as it is known.
-    :param output: the last lines that it wrote.
+    :param code: its exit code; negative if a signal ended it; None if it exceeded the time limit.
+    :param frames: the stack at that time, outermost first, as far as it is known.
+    :param output: the last lines of its output.
     """
 
     code: int | None
@@ -128,18 +127,18 @@ class Died:
 
     @property
     def signal_name(self) -> str | None:
-        """The signal that ended it."""
+        """The name of the signal that ended it."""
         return signal.Signals(-self.code).name if self.code is not None and self.code < 0 else None
 
 
 class Loading:
     """A process in which a location is loaded as the receiving server does it (`dagster_cloud/pex/grpc/server`).
 
-    It starts at once, and imports dagster while the location's own code may still be on its way into `source`.
+    It starts immediately, and imports dagster while the location's code may still be being written to `source`.
 
     :param name: of the location.
-    :param source: an environment, which may be empty as yet.
-    :param scratch: an empty directory for what is written meanwhile.
+    :param source: the environment of the code, which may still be empty.
+    :param scratch: an empty directory for temporary files.
     :param environment: variables besides those of `process.clean_environment`.
     """
 
@@ -169,11 +168,11 @@ class Loading:
         self._request.write_text(json.dumps({**files, **question}), encoding="utf-8")
 
     def finish(self, code: CodeSource, timeout: float, *, refresh: Path | None = None) -> Loaded | Raised | Died:
-        """Load the code, which is all there now.
+        """Load the code, which must be complete.
 
-        :param timeout: seconds that the project's code may take; its whole process group is killed then.
-        :param refresh: refresh the states of its components instead, the local ones among the unpacked files, and
-            those that a deployment keeps in this directory.
+        :param timeout: time limit for the project's code in seconds; then its process group is killed.
+        :param refresh: refresh the states of its components instead: local states in the unpacked files, versioned
+            states in this directory.
         """
         self._ask(
             {
@@ -184,7 +183,7 @@ class Loading:
                 "timeout": timeout,
                 "refresh": refresh is not None,
                 "states": str(refresh or self._scratch / "states"),
-                # Where the server has none, its own working directory is as good as any.
+                # If the PEX has no project directory, the working directory does not matter.
                 "directory": str(self._root if self._root.is_dir() else self._home),
                 "entry_point": str(self._entry_point),
             }
@@ -206,12 +205,12 @@ class Loading:
         return Died(code_at_end, _frames(traced), "\n".join(said.splitlines()[-_OUTPUT_LINES:]))
 
     def discard(self) -> None:
-        """End the process: nothing is to be loaded."""
+        """End the process without loading anything."""
         self._child.discard()
 
 
 def server_environment(source: Unpacked, deps: Unpacked, extra: Mapping[str, str]) -> dict[str, str]:
-    """What code gets on the server: its paths in their order, `extra`, and what is no secret of this process."""
+    """The server's environment for the code: paths, `extra`, and this process's variables except secrets."""
     clean = process.clean_environment(extra)
     paths = [str(source.bin), str(deps.bin), clean.get("PATH", os.defpath)]
     modules = [str(source.site_packages), str(deps.site_packages)]
@@ -245,7 +244,7 @@ def _raised(error: Mapping[str, Any]) -> RaisedError:
 
 
 def _frames(traced: str) -> tuple[Frame, ...]:
-    """The frames of the main thread; `faulthandler` writes the innermost first, and other threads before it."""
+    """The main thread's frames; `faulthandler` writes innermost frames first, and the main thread last."""
     last = re.split(r"(?m)^(?:Current thread|Thread|Stack) .*$", traced)[-1]
     matches = (_TRACE_FRAME.fullmatch(line) for line in last.splitlines())
     frames = []

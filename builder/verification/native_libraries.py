@@ -1,4 +1,4 @@
-"""Native libraries that the server's image lacks, and the distributions that bring them along."""
+"""Native libraries that the server's image lacks, and the distributions or packages that provide them."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ _MISSING: Final = re.compile(r"(?P<library>lib[\w+.-]+\.so[\w.]*): cannot open s
 class Source(NamedTuple):
     """Where a library comes from.
 
-    :param wheels: what to depend on so that it comes with a wheel; empty where there is nothing.
-    :param debian: the package that has it.
+    :param wheels: the distribution whose wheels include it; empty if there is none.
+    :param debian: the Debian package that contains it.
     """
 
     wheels: str
     debian: str
 
 
-# By the library's name without `lib` and version. `{version}` is the number after `.so.`.
+# Keys are library names without `lib` and version. `{version}` is the number after `.so.`.
 _SOURCES: Final[dict[str, Source]] = {
     "GL": Source("`opencv-python-headless` instead of `opencv-python`", "libgl1"),
     "glib-2": Source("`opencv-python-headless` instead of `opencv-python`", "libglib2.0-0"),
@@ -47,7 +47,7 @@ def missing_library(message: str) -> str | None:
 
 
 def how_to_get(library: str) -> str:
-    """The remedy for a library that is not there, as an imperative."""
+    """The hint for a missing library, as an imperative."""
     stem, _, version = library.removeprefix("lib").partition(".so")
     stem = stem.partition(".")[0]
     source = _SOURCES.get(stem, Source("", ""))

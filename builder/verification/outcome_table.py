@@ -1,4 +1,4 @@
-"""Output of verified locations: what each defines, or why it does not load."""
+"""Printing the results of verification: what each location defines, or why it does not load."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from builder.verification.load import VERSIONED_STATE, Definitions
 from builder.verification.verify import Verified, VerifyResult
 
 _SHOWN: Final = 5
-"""Names of a kind that are shown."""
+"""How many names of a kind are shown."""
 
 
 def show_outcome(name: str, outcome: VerifyResult, *, as_result: bool = False) -> None:
-    """Show what became of a location: what it defines and what dagster warned of, or why it does not load.
+    """Print the result of a location: its definitions and dagster's warnings, or why it does not load.
 
-    :param as_result: it is what the command was run for: stdout gets it, with the names of what is defined.
+    :param as_result: whether it is the command's main result, printed to stdout with the names of definitions.
     """
     if isinstance(outcome, LoadError):
         console.error(outcome, about=f"location `{name}`")
@@ -42,13 +42,13 @@ def show_outcome(name: str, outcome: VerifyResult, *, as_result: bool = False) -
 
 
 def _kinds(definitions: Definitions) -> dict[str, tuple[str, ...]]:
-    """The names by kind, such as `asset checks`, where there are any."""
+    """The names by kind, such as `asset checks`, for kinds that have any."""
     kinds = {field.name.replace("_", " "): getattr(definitions, field.name) for field in fields(definitions)}
     return {kind: names for kind, names in kinds.items() if names}
 
 
 def _counts(definitions: Definitions) -> str:
-    """How many assets, jobs and so on there are."""
+    """The numbers of assets, jobs and so on, as a text."""
     numbers = [
         f"{len(names)} {kind if len(names) > 1 else kind.removesuffix('s')}"
         for kind, names in _kinds(definitions).items()

@@ -1,11 +1,11 @@
-"""Unpacking PEX files as the receiving server does, each into a virtual environment.
+"""Unpacking PEX files into virtual environments as the receiving server does.
 
-The server does it with `pex-tools` (`dagster_cloud/pex/grpc/server/registry.py`); of files of this builder, `venv`
-makes the same. Left out is `--pip`, which takes most of the server's time. Unpacked deps PEXes are kept in the
-cache, `verify/deps`, each in a directory of the name
+The server runs `pex-tools` (`dagster_cloud/pex/grpc/server/registry.py`); for PEX files of this builder, the
+module `venv` produces the same result. The option `--pip`, which takes most of the server's time, is omitted.
+Unpacked deps PEX files are kept in the cache, in `verify/deps`:
 
-    SHA256-PYTHON/venv      where the hash is that of the file, and that of the interpreter's path
-                  stamp     written last: that it is complete, and what is in it; its time is that of the last use
+    SHA256-PYTHON/venv      the environment; the name has the file's hash and a hash of the interpreter's path
+                  stamp     written last, with a hash of the contents; its modification time is the last use
 """
 
 from __future__ import annotations
@@ -30,42 +30,42 @@ from builder.verification.compatibility import python_version_of
 from builder.verification.venv import Unusual, lay_out
 
 _KEPT: Final = 4
-"""Unpacked deps PEXes that are kept, each some hundred megabytes."""
+"""How many unpacked deps PEX files are kept; each has some hundred megabytes."""
 
 _IN_USE: Final = 3600.0
-"""Seconds since its last use in which none is removed: another run may be at it."""
+"""Seconds after the last use in which an entry is not removed, since another run may be using it."""
 
 _SHARED: Final = ("bootstraps", "interpreters", "isolated")
-"""What is in pex's own cache besides the content of PEX files: two thirds of the time to unpack a source PEX."""
+"""Directories of pex's cache that are shared between runs; they save two thirds of a source PEX's unpacking."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unpacked:
-    """A PEX file as a virtual environment."""
+    """A PEX file that was unpacked into a virtual environment."""
 
     venv: Path
 
     @property
     def site_packages(self) -> Path:
-        """The directory that is put on the path."""
+        """The environment's site-packages directory."""
         (directory,) = (self.venv / "lib").glob("python*/site-packages")
         return directory
 
     @property
     def bin(self) -> Path:
-        """The directory of its programs."""
+        """The environment's directory of programs."""
         return self.venv / "bin"
 
     @property
     def entry_point(self) -> Path:
-        """The program that runs modules in it."""
+        """The environment's program `pex`, which runs modules."""
         return self.venv / "pex"
 
 
 def unpack(pex: Path, python: Path, venv: Path, like: Path | None = None) -> Unpacked:
-    """Unpack a PEX file into a directory that is made; raises LoadError if `pex-tools` could not.
+    """Unpack a PEX file into the new directory `venv`; raises LoadError if `pex-tools` fails.
 
-    :param like: an environment that may hold some of its wheels.
+    :param like: another environment that may have some of its wheels, to link files from.
     """
     version = _version_of(pex)
     if version is None:
@@ -81,7 +81,7 @@ def unpack(pex: Path, python: Path, venv: Path, like: Path | None = None) -> Unp
 
 
 def _version_of(pex: Path) -> str | None:
-    """The Python that a PEX file is for; None if pex-tools is to find out what it is."""
+    """The Python version of a PEX file; None if it is not known, and pex-tools has to handle the file."""
     try:
         return python_version_of(pex)
     except LoadError:
@@ -89,7 +89,7 @@ def _version_of(pex: Path) -> str | None:
 
 
 def skeleton(python: Path, version: str) -> Path:
-    """An empty PEX file as pex-tools unpacks it for an interpreter of a version, kept in the cache."""
+    """The environment that pex-tools makes of an empty PEX file for an interpreter, from the cache."""
 
     def make(venv: Path) -> None:
         with storage.scratch_directory() as scratch:
@@ -101,12 +101,12 @@ def skeleton(python: Path, version: str) -> Path:
 
 
 def unpack_with_pex_tools(pex: Path, python: Path, venv: Path) -> Unpacked:
-    """Unpack a PEX file as `unpack` does, in ten times the time, whatever builder made it."""
+    """Unpack a PEX file of any builder, ten times slower than `unpack`."""
     shared = storage.make_directory(storage.cache_directory() / "verify" / "pex")
     try:
         _pex_tools(pex, python, venv, shared)
     except process.ProcessFailed:
-        # Perhaps pex's cache is damaged, which it never looks at.
+        # pex's cache may be damaged, which pex does not check: remove it and try again.
         with storage.exclusive(shared.with_suffix(".lock")):
             shutil.rmtree(shared, ignore_errors=True)
         shutil.rmtree(venv, ignore_errors=True)
@@ -124,23 +124,23 @@ def unpack_with_pex_tools(pex: Path, python: Path, venv: Path) -> Unpacked:
 
 
 def unpacked_deps(pex: Path, sha256: str, python: Path) -> Unpacked:
-    """A deps PEX, unpacked now or kept from an earlier time; raises LoadError if it has to be and cannot.
+    """Get an unpacked deps PEX from the cache, or unpack it; raises LoadError if that fails.
 
-    :param sha256: of the file, which need not be there any more if it was unpacked before.
+    :param sha256: of the file, which need not exist if it is unpacked in the cache.
     """
     place = _place(sha256, python)
     return Unpacked(kept_environment(place, lambda venv: unpack(pex, python, venv, _used_last(place))))
 
 
 def unpack_both(source: Path, directory: Path, deps: Path, sha256: str, python: Path) -> tuple[Unpacked, Unpacked]:
-    """A source PEX, unpacked into a directory that is made, and a deps PEX of this sha256, at the same time."""
+    """Unpack a source PEX into a new directory and, in parallel, get the unpacked deps PEX with this sha256."""
     with ThreadPoolExecutor(1) as pool:
         unpacking = pool.submit(unpacked_deps, deps, sha256, python)
         return unpack(source, python, directory), unpacking.result()
 
 
 def kept_environment(place: Path, make: Callable[[Path], object]) -> Path:
-    """The virtual environment in a directory of the cache, made by `make` now or kept from an earlier time."""
+    """Get a virtual environment from its directory in the cache, or create it there with `make`."""
     venv, stamp = place / "venv", place / "stamp"
     with storage.exclusive(place.with_name(f"{place.name}.lock")):
         if _is_whole(place):
@@ -158,25 +158,25 @@ def kept_environment(place: Path, make: Callable[[Path], object]) -> Path:
 
 
 def interpreter_key(python: Path) -> str:
-    """A short name for an interpreter: environments have links to it, so that those of another are others."""
+    """A short hash of an interpreter's path, for cache names: environments contain links to their interpreter."""
     return hashlib.sha256(os.fsencode(os.path.realpath(python))).hexdigest()[:8]
 
 
 def _used_last(place: Path) -> Path | None:
-    """The environment that was used last of those that have the same interpreter."""
+    """The most recently used environment with the same interpreter."""
     which = place.name.rpartition("-")[2]
     stamps = sorted(place.parent.glob(f"*-{which}/stamp"), key=lambda stamp: _last_use(stamp.parent))
     return stamps[-1].with_name("venv") if stamps else None
 
 
 def kept_deps(sha256: str, python: Path) -> Path | None:
-    """The directory that a deps PEX was unpacked to, if it is whole."""
+    """The directory of a deps PEX in the cache, if it is there and complete."""
     place = _place(sha256, python)
     return place / "venv" if _is_whole(place) else None
 
 
 def prune() -> None:
-    """Remove all but the unpacked deps PEXes that were used last, and what is half-made."""
+    """Remove incomplete entries, and all unpacked deps PEX files but the most recently used."""
     directory = storage.cache_directory() / "verify" / "deps"
     places = sorted((path for path in directory.glob("*/")), key=_last_use, reverse=True)
     for place in places[_KEPT:]:
@@ -204,7 +204,7 @@ def _is_whole(place: Path) -> bool:
 
 
 def _contents(venv: Path) -> str:
-    """The sha256 over names and sizes of all files but bytecode, which comes with use."""
+    """The sha256 of the names and sizes of all files, except bytecode, which is written on use."""
     entries = sorted(_entries(str(venv), ""))
     return hashlib.sha256("\n".join(entries).encode(errors="surrogateescape")).hexdigest()
 
@@ -225,7 +225,7 @@ def _pex_tools(pex: Path, python: Path, venv: Path, shared: Path | None) -> None
             for name in _SHARED:
                 (pex_root / name).symlink_to(storage.make_directory(shared / name))
         environment = {
-            # The builder's own modules are for another Python perhaps; pex is for any.
+            # Only pex on the path: the builder's other modules may not support this Python, pex supports any.
             "PYTHONPATH": str(_pex_directory()),
             "PEX_PYTHON_PATH": str(python),
             "PEX_ROOT": str(pex_root),

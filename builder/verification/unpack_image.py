@@ -1,8 +1,8 @@
-"""Unpacking the image of a location without a container: what lies upon the base image, as virtual environments.
+"""Unpacking the layers that the builder adds to a base image, into virtual environments, without a container.
 
-They have the shape that PEX files unpack to (see `builder.verification.unpack`), so that what loads and explains
-one does the same for the other: an environment of the dependencies, which is kept, and one of the code, with the
-files in `working_directory/root`. The interpreter is this machine's, of the version of the image's.
+The environments have the same layout as unpacked PEX files (see `builder.verification.unpack`), so the same code
+loads both: one environment with the dependencies, which is cached, and one with the code, whose files are in
+`working_directory/root`. The interpreter is one of this machine, of the same version as the image's.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ _WHEEL: Final = re.compile(r"(?P<name>[^/-]+)-(?P<version>[^/-]+)\.dist-info/WHE
 
 @dataclass(frozen=True, slots=True)
 class ImageFiles:
-    """What lies upon the base image.
+    """The layers above the base image.
 
-    :param deps: the files of the layers below the source layer.
-    :param source: that of the source layer.
-    :param site_packages: of the image's Python, relative to its root.
-    :param identity: of the dependencies, hexadecimal.
+    :param deps: the files of the layers with dependencies.
+    :param source: the file of the source layer.
+    :param site_packages: that of the image's Python, relative to the image's root.
+    :param identity: a hash of the dependencies, hexadecimal.
     """
 
     deps: tuple[Path, ...]
@@ -50,13 +50,13 @@ class ImageFiles:
 
     @property
     def prefix(self) -> str:
-        """What the Python's directories are below."""
+        """The prefix of the image's Python, which `bin` and `lib` are in."""
         match = _PACKAGES.fullmatch(self.site_packages)
         return match["prefix"] if match else "usr/local"
 
 
 def read_image_files(path: Path) -> ImageFiles:
-    """The layers of an image that `builder.image` built, each of them checked; raises LoadError, ImageError."""
+    """Read and verify the layers of an image that `builder.image` built; raises LoadError, ImageError."""
     layout = read_layout(path)
     document = layout.document(layout.manifests()[0])
     config = json.loads(layout.read(document["config"]["digest"]))
@@ -74,7 +74,7 @@ def read_image_files(path: Path) -> ImageFiles:
 
 
 def unpack_image(files: ImageFiles, directory: Path, python: Path) -> tuple[Unpacked, Unpacked]:
-    """The code, unpacked into a directory that is made, and the dependencies, unpacked now or kept.
+    """Unpack the code into a new directory, and get the dependencies from the cache or unpack them too.
 
     Raises LoadError for a layer that cannot be read.
     """
@@ -90,14 +90,14 @@ def unpack_image(files: ImageFiles, directory: Path, python: Path) -> tuple[Unpa
         is_path_file = target.endswith(f"/{_PATHS}")
         placed = content.replace(b"'/" + _APP.encode(), b"'" + os.fsencode(root)) if is_path_file else content
         _write(directory, _placed(source, directory, target), placed, executable=executable)
-    # Files `.pth` of the dependencies are read in the image, where all is one directory.
+    # In the image all is in one directory, so that .pth files of the dependencies are processed there.
     line = f"import site; site.addsitedir({str(deps.site_packages)!r})\n"
     (source.site_packages / "zz_dependencies.pth").write_text(line, encoding="utf-8")
     return source, deps
 
 
 def unpacked_image_deps(files: ImageFiles, python: Path) -> Unpacked:
-    """The dependencies of an image, unpacked now or kept from an earlier time."""
+    """Get the unpacked dependencies of an image from the cache, or unpack them."""
     name = f"{files.identity[:32]}-{interpreter_key(python)}"
     place = storage.cache_directory() / "verify" / "deps" / name
     return Unpacked(kept_environment(place, lambda venv: _unpack_deps(files, venv, python)))
@@ -114,12 +114,12 @@ def _unpack_deps(files: ImageFiles, venv: Path, python: Path) -> None:
         if match := _WHEEL.fullmatch(target.removeprefix("site-packages/")):
             wheels[f"{match['name']}-{match['version']}-{_tags(content)}.whl"] = ""
         _write(venv, _placed(unpacked, venv, target), content, executable=executable)
-    # What an unpacked PEX file says of itself.
+    # Unpacked PEX files have this file.
     (venv / "PEX-INFO").write_text(json.dumps({"distributions": wheels}), encoding="utf-8")
 
 
 def _make_environment(venv: Path, python: Path, files: ImageFiles) -> None:
-    """A virtual environment, with what runs modules in it."""
+    """Create a virtual environment, with a program that runs modules in it."""
     name = posixpath.basename(posixpath.dirname(files.site_packages))
     storage.make_directory(venv / "lib" / name / "site-packages")
     storage.make_directory(venv / "bin")
@@ -133,14 +133,14 @@ def _make_environment(venv: Path, python: Path, files: ImageFiles) -> None:
 
 
 def _in_environment(files: ImageFiles, name: str) -> str | None:
-    """Where a file of the image's Python goes, relative to the environment's site-packages or itself."""
+    """The path in the environment for a file of the image's Python; None for other files."""
     if name.startswith(f"{files.site_packages}/"):
         return f"site-packages/{name[len(files.site_packages) + 1 :]}"
     return name[len(files.prefix) + 1 :] if name.startswith(f"{files.prefix}/") else None
 
 
 def _in_project(name: str) -> str | None:
-    """Where a file of the project goes, and one that `include` took from around it."""
+    """The path in the environment for a file of the project, or one included from outside it; None for others."""
     if not name.startswith("opt/"):
         return None
     relative = posixpath.normpath(posixpath.join(_ROOT, posixpath.relpath(name, _APP)))
@@ -164,7 +164,7 @@ def _write(venv: Path, path: Path, content: bytes, *, executable: bool) -> None:
 
 
 def _files(layers: Sequence[Path]) -> Iterator[tuple[str, bytes, bool]]:
-    """Name, content and whether it can be run, of each file of some layers."""
+    """Name, content, and whether it is executable, of each file in the layers."""
     for layer in layers:
         try:
             with open_layer(layer) as archive:
@@ -186,7 +186,7 @@ def _site_packages(layout: Layout, layers: Sequence[tuple[Path, str]]) -> str:
 
 
 def _tags(wheel: bytes) -> str:
-    """The tags of a WHEEL file as the name of a wheel has them."""
+    """The tags in a WHEEL file, in the form of a wheel's file name."""
     tags = re.findall(r"(?m)^Tag: *([^-\s]+)-([^-\s]+)-(\S+)", wheel.decode(errors="replace"))
     columns = zip(*tags, strict=True) if tags else (("py3",), ("none",), ("any",))
     return "-".join(".".join(dict.fromkeys(column)) for column in columns)

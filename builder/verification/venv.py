@@ -1,10 +1,11 @@
-"""A PEX file of this builder, unpacked to what `pex-tools FILE venv` of pex 2.59.5 makes of it, many times faster.
+"""Unpacking PEX files of this builder into what `pex-tools FILE venv` of pex 2.59.5 makes, many times faster.
 
-What does not depend on the file, such as the links to the interpreter and the program `pex`, pex-tools makes once
-for each interpreter: an empty PEX file, unpacked, is kept in the cache, and copied. The rest are files: those of
-wheels from `.deps`, with the scripts of `.prefix` and a RECORD, and those of the project. Left out is `pex-repl`.
+What does not depend on the file, such as the links to the interpreter and the program `pex`, is made once for each
+interpreter: pex-tools unpacks an empty PEX file, and the result (the skeleton) is cached and copied. The rest are
+files: those of wheels in `.deps`, with the scripts in `.prefix` and a RECORD, and those of the project. `pex-repl`
+is omitted.
 
-Whatever is unusual is left to pex-tools itself, which so refuses what it refuses.
+Unusual PEX files are left to pex-tools, so that it reports the errors it finds.
 """
 
 from __future__ import annotations
@@ -35,32 +36,32 @@ _DEPS: Final = ".deps"
 _INFO: Final = "PEX-INFO"
 _REPL: Final = "pex-repl"
 _OF_FORMAT: Final = frozenset({".bootstrap", "__main__.py", "__pex__", _INFO})
-"""First path segments that are not the project's."""
+"""First path segments that belong to the PEX format, not to the project."""
 
 _SPECIAL: Final = (
     *("deps_are_wheel_files", "inject_env", "inject_args", "pex_path", "entry_point", "script"),
     *("excluded", "overridden"),
 )
-"""What PEX-INFO of a file of this builder does not have."""
+"""Keys that PEX-INFO of this builder's files never sets."""
 
 _NOT_COPIED: Final = frozenset({"pex", "__pycache__"})
-"""Names at the root that pex-tools treats in ways of its own."""
+"""Names at the root that pex-tools treats specially."""
 
 _LONGEST_SHEBANG: Final = 127
 _LOCAL_HEADER: Final = struct.Struct("<4s5H3L2H")
 _DEFLATED: Final = 8
 _THREADS: Final = min(4, os.cpu_count() or 1)
 _PYTHON_SCRIPT: Final = re.compile(rb"\W(?:python|pypy)(?:\d+(?:\.\d+)*)?(?:[^.a-zA-Z0-9]|$)")
-"""As in pex's `venv.virtualenv`: a `#!` line of what becomes a script of the environment's interpreter."""
+"""A `#!` line that is rewritten to the environment's interpreter, as in pex's `venv.virtualenv`."""
 
 
 class Unusual(Exception):
-    """Something that pex-tools itself has to unpack, or refuse."""
+    """The PEX file has something that only pex-tools handles, or reports as an error."""
 
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """An entry of the PEX file and where it goes, relative to the environment."""
+    """An entry of the PEX file, and its path relative to the environment."""
 
     info: zipfile.ZipInfo
     target: str
@@ -69,10 +70,10 @@ class _File:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Plan:
-    """What is to be unpacked.
+    """The files to unpack.
 
-    :param hashes: of the wheels by name, as in PEX-INFO.
-    :param records: where each wheel's RECORD goes, relative to site-packages.
+    :param hashes: those of the wheels by name, as in PEX-INFO.
+    :param records: the path of each wheel's RECORD, relative to site-packages.
     """
 
     files: Sequence[_File]
@@ -86,11 +87,11 @@ def lay_out(pex: Path, venv: Path, skeleton: Path, like: Path | None = None) -> 
     """Unpack a PEX file into `venv`, whose parent exists.
 
     :param skeleton: an empty PEX file, unpacked by pex-tools for the same interpreter.
-    :param like: another PEX file of the same interpreter, unpacked: files of wheels that both hold become hard
+    :param like: another unpacked PEX file for the same interpreter: files of wheels that both have become hard
         links, and so does their bytecode.
 
-    Raises Unusual if pex-tools has to do it, which may be found out halfway; OSError for a full disk; LoadError if
-    the builder is stopped.
+    Raises Unusual if pex-tools has to unpack the file, perhaps when part of it is unpacked already; OSError for a
+    full disk; LoadError if the builder is stopped.
     """
     site = _site_packages(skeleton, venv)
     try:
@@ -112,7 +113,7 @@ def lay_out(pex: Path, venv: Path, skeleton: Path, like: Path | None = None) -> 
 
 
 def _site_packages(skeleton: Path, venv: Path) -> str:
-    """The directory of modules, relative to an environment."""
+    """The path of site-packages, relative to an environment."""
     python = next((skeleton / "bin").glob("python3.*")).name
     if len(f"#!{venv}/bin/{python}") > _LONGEST_SHEBANG:
         raise Unusual("its path is too long for a `#!` line")
@@ -120,7 +121,7 @@ def _site_packages(skeleton: Path, venv: Path) -> str:
 
 
 def copy_skeleton(skeleton: Path, venv: Path) -> None:
-    """Make an empty environment; one that is there is left as it is."""
+    """Create an empty environment, unless it exists."""
     if (venv / "__main__.py").exists():
         return
     before, after = str(skeleton).encode(), str(venv).encode()
@@ -164,7 +165,7 @@ def _plan(archive: zipfile.ZipFile, site: str) -> _Plan:
 
 
 def _check(wheels: Mapping[str, str], layouts: Mapping[str, Mapping[str, object]], files: Iterable[_File]) -> None:
-    """Raise Unusual if wheels are not laid out as this builder does it, or lie beside a project's files."""
+    """Raise Unusual if wheels are not laid out as by this builder, or if there are files of a project as well."""
     if layouts.keys() != wheels.keys() or (wheels and any(not file.wheel for file in files)):
         raise Unusual("its wheels are laid out in another way")
     if any(layout.get("stash_dir") != STASH or "fingerprint" in layout for layout in layouts.values()):
@@ -172,7 +173,7 @@ def _check(wheels: Mapping[str, str], layouts: Mapping[str, Mapping[str, object]
 
 
 def _target(inside: str, site: str, wheel: str | None) -> str:
-    """Where a file of a wheel, or of the project, goes, relative to the environment."""
+    """The path of a file of a wheel or the project, relative to the environment."""
     if not wheel and inside.partition("/")[0] in _NOT_COPIED:
         raise Unusual(f"`{inside}` is at its root")
     if not wheel or not inside.startswith(f"{STASH}/"):
@@ -189,7 +190,7 @@ def _make_directories(venv: Path, plan: _Plan) -> None:
 
 
 def _chunks(files: Sequence[_File]) -> Iterator[Sequence[_File]]:
-    """Parts of about the same number of bytes: one job for each file would cost more than the file."""
+    """Split files into parts of about equal size: a job for each file would cost more than writing the file."""
     chunk: list[_File] = []
     size = 0
     for file in files:
@@ -205,10 +206,10 @@ def _chunks(files: Sequence[_File]) -> Iterator[Sequence[_File]]:
 def _write(
     pex: Path, files: Sequence[_File], venv: Path, like: Path | None, same: Mapping[str, tuple[str, int]]
 ) -> dict[str, tuple[str, int]]:
-    """Write files; returns the sha256 and size of those of wheels, by target.
+    """Write files; returns the sha256 and size of the wheels' files, by target path.
 
     :param like: another environment, to link files from.
-    :param same: the sha256 and size of files that it has too, by target.
+    :param same: the sha256 and size of the files that it also has, by target path.
     """
     hashes = {}
     with pex.open("rb", buffering=0) as stream:
@@ -247,7 +248,7 @@ def _digest(content: bytes) -> str:
 
 
 def _link(existing: str, path: str, size: int) -> bool:
-    """Link a file of another environment, with its bytecode; returns whether that was possible."""
+    """Hard-link a file of another environment, with its bytecode; returns whether that was possible."""
     try:
         if os.stat(existing).st_size != size:  # noqa: PTH116  (ten thousand files)
             return False
@@ -280,14 +281,14 @@ def _listing(directory: str) -> Sequence[str]:
 
 
 def _same_files(like: Path, plan: _Plan, site: str) -> dict[str, tuple[str, int]]:
-    """The sha256 and size, by target, of the files of wheels that another environment holds too."""
+    """The sha256 and size, by target path, of the wheel files that another environment also has."""
     try:
         there = json.loads((like / _INFO).read_bytes())["distributions"]
         same = {}
         for wheel in (wheel for wheel, sha256 in plan.hashes.items() if there.get(wheel) == sha256):
             with (like / site / plan.records[wheel]).open(encoding="utf-8", newline="") as stream:
                 for name, digest, size in csv.reader(stream):
-                    # Scripts hold the path of their environment.
+                    # Not scripts, which contain the path of their environment.
                     if digest and not name.startswith("../"):
                         same[f"{site}/{name}"] = (digest.removeprefix("sha256="), int(size))
     except (OSError, ValueError, KeyError):
@@ -309,7 +310,7 @@ def _write_records(site: Path, plan: _Plan, hashes: Mapping[str, tuple[str, int]
 
 
 def _rewrite_scripts(directory: Path, names: set[str]) -> None:
-    """Have the scripts run by the environment's own interpreter."""
+    """Make the scripts run with the environment's own interpreter."""
     python = next(directory.glob("python3.*"))
     for name in names:
         path = directory / name

@@ -1,4 +1,4 @@
-"""Verifying: loading the definitions of locations from their PEX files, as the receiving server would."""
+"""Verifying locations: loading their definitions from the built files, as the receiving server would."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ from builder.verification.unpack_image import read_image_files, unpack_image, un
 from builder.verification.venv import copy_skeleton
 
 DEFAULT_TIMEOUT: Final = 120.0
-"""Seconds that the code of a location may take to load."""
+"""Time limit for loading the code of a location, in seconds."""
 
 _BYTES_PER_LOCATION: Final = 1 << 30
-"""Memory that a location is taken to need: dagster with pandas and a few cloud libraries takes a third of it."""
+"""Memory reserved for each location; dagster with pandas and a few cloud libraries uses a third of it."""
 
 _SHOWN_FRAMES: Final = 3
-"""Calls that are shown where none is the user's."""
+"""How many calls are shown if none is the user's."""
 
 _ROOT: Final = "working_directory/root"
 _LOCAL_STATES: Final = ".local_defs_state"
@@ -47,17 +47,17 @@ _LOCAL_STATES: Final = ".local_defs_state"
 
 @dataclass(frozen=True, slots=True)
 class ToVerify:
-    """A built location.
+    """A built location to verify.
 
     :param name: of the location.
-    :param source: the source PEX, or the layout of an image, which is `deps` too then.
-    :param deps: the deps PEX; need not exist if it was unpacked on this machine before.
+    :param source: the source PEX; for an image its layout, which is also `deps`.
+    :param deps: the deps PEX; need not exist if it is unpacked in the cache.
     :param deps_sha256: of that file; None to compute it.
     :param python_version: of the target, such as `"3.11"`.
-    :param directory: the build directory, None if it is not on this machine; for hints only, as are the next two.
+    :param directory: the build directory, None if it is not on this machine; only for hints, like the next two.
     :param project: the directory of the manifest.
     :param declared: where the location is declared.
-    :param is_image: it is an image, not PEX files.
+    :param is_image: whether it is an image instead of PEX files.
     """
 
     name: str
@@ -76,9 +76,9 @@ class ToVerify:
 class Verified:
     """The location loads.
 
-    :param warnings: that dagster raised; about the user's own files, where those are known.
-    :param seconds: that the location's code took to load.
-    :param states: that its state-backed components asked for.
+    :param warnings: dagster's warnings, with the origin in the user's own files if it is known.
+    :param seconds: the time that the location's code took to load.
+    :param states: the states that its state-backed components requested.
     """
 
     definitions: Definitions
@@ -89,15 +89,15 @@ class Verified:
 
 
 class StateMissingError(LoadError):
-    """The build lacks the state of state-backed components, without which they define nothing."""
+    """State-backed components, which define nothing without their state, have no state in the build."""
 
 
 def to_verify(
     location: Location, source: Path, deps: Path, python_version: str, *, deps_sha256: str | None = None
 ) -> ToVerify:
-    """A location of a workspace with the PEX files that were built for it.
+    """Combine a location of a workspace with the files that were built for it.
 
-    :param source: the source PEX, or the layout of the image that was built for it, which is `deps` too then.
+    :param source: the source PEX; for an image its layout, which is also `deps`.
     """
     attribute, directory = (location.settings.get(key) for key in ("attribute", "working_directory"))
     return ToVerify(
@@ -127,14 +127,14 @@ def verify_locations(
     environment: Mapping[str, str] | None = None,
     when_done: Callable[[ToVerify, VerifyResult], None] = lambda _item, _outcome: None,
 ) -> dict[str, VerifyResult]:
-    """Load locations side by side, as many as processors and memory allow.
+    """Load locations in parallel, as many at once as processors and memory allow.
 
-    :param timeout: seconds that the code of each may take.
-    :param environment: variables that the code gets besides those of this process that are no secrets.
-    :param when_done: called for each as soon as it is known what became of it, from several threads.
+    :param timeout: time limit for the code of each location in seconds.
+    :param environment: variables for the code, in addition to this process's variables that are not secret.
+    :param when_done: called with each location and its result as soon as it is known, from several threads.
 
-    What became of each, by name: loaded, not loadable, or not to be found out on this machine. Raises StorageError
-    if the disk is full.
+    Returns the results by name: loaded, failed to load, or not verifiable on this machine. Raises StorageError if
+    the disk is full.
     """
     with Verifier(len(items), timeout=timeout, environment=environment, when_done=when_done) as verifier:
         futures = {item.name: verifier.submit(item) for item in items}
@@ -142,9 +142,9 @@ def verify_locations(
 
 
 class Verifier:
-    """Loads locations side by side, as many as processors and memory allow; a context manager.
+    """Loads locations in parallel, as many at once as processors and memory allow; a context manager.
 
-    :param count: how many there may be.
+    :param count: the number of locations at most.
 
     The other parameters are those of `verify_locations`.
     """
@@ -180,17 +180,17 @@ class Verifier:
             prune()
 
     def prepare(self, name: str, deps_sha256: str, python_version: str) -> None:
-        """Have dagster imported for a location that will be submitted, if its deps PEX is still unpacked.
+        """Start importing dagster for a location that will be submitted, if its deps PEX is unpacked in the cache.
 
-        Does nothing if there are as many already as can be loaded side by side.
+        Does nothing if as many processes as may run in parallel have been started.
 
-        :param deps_sha256: of the deps PEX that the location will probably have.
+        :param deps_sha256: that of the deps PEX that the location will probably have.
         """
         if len(self._prepared) < self._side_by_side and name not in self._prepared:
             self._prepared[name] = self._pool.submit(self._prepare, name, deps_sha256, python_version)
 
     def submit(self, item: ToVerify) -> Future[VerifyResult]:
-        """Load a location, and say what became of it; the future may raise StorageError."""
+        """Load a location; the future holds the result, or raises StorageError."""
         return self._pool.submit(self._work, item)
 
     def _prepare(self, name: str, deps_sha256: str, python_version: str) -> _Prepared | None:
@@ -247,12 +247,12 @@ class Verifier:
 def refresh_states(
     item: ToVerify, states: Path, *, timeout: float, environment: Mapping[str, str]
 ) -> tuple[tuple[RefreshedState, ...], dict[str, bytes]]:
-    """Refresh the states of a location's components, in its unpacked PEX files.
+    """Refresh the states of a location's components, in unpacked PEX files.
 
-    :param states: a directory for those that a deployment keeps, each in a file with its version as name.
-    :param timeout: seconds that it may take.
+    :param states: a directory for versioned states, which the deployment stores; files are named by version.
+    :param timeout: time limit in seconds.
 
-    Returns what was refreshed, and the files of local states, by their names in the source PEX. Raises LoadError
+    Returns the refreshed states, and the files of local states by their names in the source PEX. Raises LoadError
     if the code fails, or cannot run on this machine.
     """
     python = _fit_python(item)
@@ -302,7 +302,7 @@ def _context(item: ToVerify, source: Unpacked, deps: Unpacked, environment: Mapp
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """A process that imports dagster for a location: out of which deps PEX, and where its code is to be put."""
+    """A process that imports dagster for a location, with its deps PEX and the directory for the code."""
 
     deps: Path
     source: Unpacked
@@ -310,7 +310,7 @@ class _Prepared:
 
 
 def unpack_item(item: ToVerify, directory: Path, python: Path) -> tuple[Unpacked, Unpacked]:
-    """The code, unpacked into a directory that is made, and the dependencies of a built location.
+    """Unpack the code of a built location into a new directory, and get its unpacked dependencies.
 
     Raises LoadError if they cannot be unpacked.
     """
@@ -321,7 +321,7 @@ def unpack_item(item: ToVerify, directory: Path, python: Path) -> tuple[Unpacked
 
 
 def _fit_python(item: ToVerify) -> Path | NotVerified:
-    """The interpreter to load a location with, or why this machine cannot."""
+    """The interpreter to load a location with, or why it cannot be loaded on this machine."""
     python = interpreter(item.python_version)
     if isinstance(python, NotVerified):
         return python
@@ -337,7 +337,7 @@ def _fit_python(item: ToVerify) -> Path | NotVerified:
 
 
 def _packed(source: Unpacked) -> frozenset[str]:
-    """The names of the project's files."""
+    """The names of the project's files in the unpacked source PEX."""
     root = source.site_packages / _ROOT
     return frozenset(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
 
@@ -358,7 +358,7 @@ def _failure(result: Raised | Died, context: FailureContext, timeout: float) -> 
 
 
 def _foreign(error: RaisedError) -> list[str]:
-    """The last calls of an error that nothing of the user's took part in."""
+    """The last calls of an error whose traceback has no file of the user's."""
     lines = []
     for frame in error.frames[-_SHOWN_FRAMES:]:
         lines.append(f"{frame.path.rpartition('/site-packages/')[2]}:{frame.line} in {frame.function}")
@@ -397,7 +397,7 @@ def _origin(shown: CutTraceback, context: FailureContext) -> Origin | None:
 
 
 def _at_home(notice: Notice, context: FailureContext) -> Notice:
-    """A warning about a file of the project instead of its unpacked copy; without a place if it is another's."""
+    """Change a warning's origin from the unpacked file to the project's; remove it for files of others."""
     name = place(str(notice.where.path), str(context.source)) if notice.where else None
     path = context.directory / name if name and context.directory else None
     line = notice.where.line if notice.where else None
