@@ -25,6 +25,7 @@ from builder.project.lines import line_of_name
 from builder.project.locks import KINDS, find_lock, holds_all, locked_versions, pipfile_paths
 from builder.project.metadata import Metadata, MetadataBuilder, applicable, is_package
 from builder.project.names import archive_name, required_name
+from builder.project.not_read import not_read
 from builder.project.pdm import pdm_index_options
 from builder.project.poetry import poetry_index_options, uses_poetry
 from builder.project.requirement_lines import (
@@ -94,7 +95,7 @@ def read_requirements(
     """
     directory = directory.absolute()
     lock = find_lock(directory)
-    notices = _not_read(directory, lock)
+    notices = not_read(directory, lock)
     limiting = _limiting_lock(directory, lock)
     if limiting is not None:
         lock, notices = None, ()
@@ -136,18 +137,6 @@ def _limiting_lock(directory: Path, lock: Path | None) -> Path | None:
         # A file that is not used need not be valid.
         return None
     return lock if lacking and lacking <= asked else None
-
-
-def _not_read(directory: Path, lock: Path | None) -> tuple[Notice, ...]:
-    """Files that are not read because a lock, or poetry, takes their place."""
-    if lock is None and (directory / "Pipfile.lock").is_file():
-        text = "something else says what is required; `Pipfile.lock` beside it is not read"
-        return (Notice(text, Origin(directory / "Pipfile.lock")),)
-    path = directory / ("requirements.txt" if lock else "setup.py")
-    if not path.is_file() or (lock is None and not uses_poetry(directory)):
-        return ()
-    instead = f"`{lock.name}` is obeyed" if lock else "the project is poetry's"
-    return (Notice(f"{instead}; `{path.name}` beside it is not read", Origin(path)),)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -294,7 +283,7 @@ class _Collector:
             local_packages=tuple(directory for directory in self.seen if is_package(directory)),
             local_names=names,
             wanted=wanted,
-            notices=(*_not_read(self.project, None), *self.notices),
+            notices=(*not_read(self.project, None), *self.notices),
         )
 
     def _add(self, requirement: Requirement, directory: Path, origin: Origin) -> None:

@@ -20,8 +20,9 @@ from builder.resolution.lock import Lock
 
 _NOT_READ: Final = {
     "Pipfile": "Run `pipenv lock` and commit Pipfile.lock, which is obeyed",
+    "requirements.in": "Run `pip-compile requirements.in` and commit requirements.txt, which is read",
     **dict.fromkeys(
-        ("environment.yml", "environment.yaml", "conda-lock.yml", "conda-lock.yaml"),
+        ("environment.yml", "environment.yaml", "conda-lock.yml", "conda-lock.yaml", "pixi.toml"),
         "The server has no conda: run `pip list --format=freeze > requirements.txt` in the environment, and commit"
         " what the code needs of it",
     ),

@@ -278,6 +278,8 @@ PYLOCK = 'lock-version = "1.0"\ncreated-by = "x"\npackages = []\n'
         ({"requirements.txt": "tool\n"}, "requirements.txt", "a line `dagster` and a line `dagster-cloud`"),
         ({"Pipfile": PIPFILE}, "Pipfile", "Run `pipenv lock`"),
         ({"environment.yml": "dependencies: [dagster]\n"}, "environment.yml", "pip list --format=freeze"),
+        ({"pixi.toml": '[dependencies]\ndagster = "*"\n'}, "pixi.toml", "pip list --format=freeze"),
+        ({"requirements.in": "tool\n"}, "requirements.in", "Run `pip-compile requirements.in`"),
         ({"conda-lock.yml": "package: []\n"}, "conda-lock.yml", "pip list --format=freeze"),
         ({"pylock.toml": PYLOCK}, "pylock.toml", "make it again"),
     ],
