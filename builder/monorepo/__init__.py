@@ -1,1 +1,1 @@
-"""The packages of a repository: discovered, versioned, built once, locked and checked."""
+"""Discovering, versioning, building, locking and checking the packages of a monorepo."""

@@ -1,4 +1,4 @@
-"""Doing something with each of several packages at once, where one that fails does not stop the others."""
+"""Running a task for several packages in parallel, where a failure does not stop the others."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A package for which something failed, and why."""
+    """A package whose task failed, and the error."""
 
     name: str
     error: BuilderError
@@ -27,10 +27,10 @@ class Failure:
 def attempt_each(
     packages: Iterable[_Package], done: str, work: Callable[[_Package], _Result], *, workers: int
 ) -> tuple[list[_Result], list[Failure]]:
-    """Do `work` with each package; returns the results and the failures, both in the order of the packages.
+    """Run `work` for each package; returns the results and the failures, both in the order of the packages.
 
-    :param done: what is said of a package then, such as `built`.
-    :param workers: how many are worked on at a time.
+    :param done: a participle for messages about finished packages, such as `built`.
+    :param workers: the number of tasks that run in parallel.
     """
 
     def attempt(package: _Package) -> _Result | Failure:

@@ -1,8 +1,8 @@
-"""Building each package of a repository once, in a clean copy, to the same bytes every time.
+"""Building each package of a repository once, reproducibly, in a clean copy.
 
-A copy has the files that git has or does not ignore, and the web applications that another tool has built; no
-leftovers of earlier builds, and nothing is written into the user's tree. It has the repository's own shape:
-backends look for the .gitignore above them.
+The copy has the files that git tracks or does not ignore, and the web applications, which another tool has built,
+but no leftovers of earlier builds; nothing is written into the user's tree. It keeps the repository's directory
+structure, since backends read .gitignore files in parent directories.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from builder.system import process, storage
 from builder.terminal.formatting import quoted
 
 _WHEELS: Final = "wheels"
-"""Where the wheels lie until all are done, below the scratch directory."""
+"""The directory for wheels in the scratch directory, until all are built."""
 
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """A wheelhouse with everything that could be built, and what could not."""
+    """A wheelhouse of the packages that were built, and the failures of the others."""
 
     wheelhouse: Wheelhouse
     failures: tuple[Failure, ...]
@@ -49,13 +49,13 @@ def build_wheelhouse(
     source_date_epoch: int | None,
     workers: int,
 ) -> Build:
-    """Build each of the packages once and write a wheelhouse of them; a failure does not stop the others.
+    """Build each package once and write a wheelhouse; a failure does not stop the others.
 
-    :param packages: with all that they need (`selection.with_siblings`).
+    :param packages: the packages and all siblings that they need (`selection.with_siblings`).
     :param source_date_epoch: seconds since 1970; None for the time of the commit.
-    :param workers: how many may be built at once.
+    :param workers: the number of packages that are built in parallel.
 
-    Raises UsageError if `out_dir` holds something else than a wheelhouse, StorageError.
+    Raises UsageError if `out_dir` contains anything but a wheelhouse; StorageError.
     """
     commit = git.commit_of(repository.root)
     epoch = git.commit_time(repository.root) if source_date_epoch is None else source_date_epoch
@@ -87,10 +87,10 @@ def build_wheelhouse(
 
 
 def export(repository: Repository, packages: Iterable[Package], destination: Path) -> None:
-    """Copy packages in the repository's own shape, with the files at its root and the ignore files on the way."""
+    """Copy packages at their paths in the repository, with the root's files and the .gitignore files above."""
     places = {PurePosixPath(package.path) for package in packages}
     files = [(name, name) for name in git.list_files(repository.root)]
-    # What a link to a directory means is there too, as backends would find it.
+    # Backends follow symlinks to directories, so the copy has the files that are reached through them.
     links = git.directory_links(repository.root).items()
     linked = [
         (link + name.removeprefix(target), name)
@@ -120,7 +120,7 @@ def _copy(source: Path, destination: Path) -> None:
 
 
 def _build(repository: Repository, package: Package, scratch: Path, epoch: int) -> Path:
-    """The wheel of a package as its backend makes it, in canonical form, in the scratch directory."""
+    """Build a package's wheel in canonical form, in the scratch directory."""
     out, settings, wheels = scratch / "out" / package.name, scratch / "settings" / package.name, scratch / _WHEELS
     for directory in (out, settings, wheels):
         directory.mkdir(parents=True, exist_ok=True)
@@ -152,7 +152,7 @@ def _build(repository: Repository, package: Package, scratch: Path, epoch: int) 
 
 
 def _constraints(package: Package, wheels: Path, settings: Path) -> Path:
-    """The packages of the repository that the backend needs: those that were built before, and no others."""
+    """Write constraints that pin the backend's requirements on siblings to their wheels from this build."""
     path = settings / "build-constraints.txt"
     named = [(archive_name(wheel.name), wheel) for wheel in sorted(wheels.glob("*.whl"))]
     needed = [f"{name} @ {wheel.as_uri()}\n" for name, wheel in named if name in package.build_requires]
@@ -163,7 +163,7 @@ def _constraints(package: Package, wheels: Path, settings: Path) -> Path:
 def _describe(
     package: Package, path: Path, versions: Mapping[str, str], siblings: Collection[str]
 ) -> BuiltPackage:
-    """What a wheel is, once it has been checked; raises PackagesError for one that is not as it should be."""
+    """Check a wheel and describe it; raises PackagesError if a check fails."""
     wheel = read_wheel(path)
     problems = list(check_wheel(wheel, version=versions.get(package.name), versions=versions))
     if problems:
@@ -207,7 +207,7 @@ def _check_webapp(package: Package, wheel: WheelContents) -> None:
 
 
 def _check_room(out_dir: Path) -> None:
-    """Make a directory, and see that it is empty of wheels, or a wheelhouse that may be replaced."""
+    """Create a directory, or check that it has no wheels or is a wheelhouse, which may be replaced."""
     if out_dir.exists() and not out_dir.is_dir():
         raise UsageError(f"`{out_dir}` is not a directory", remedy="Give another place for the wheelhouse")
     storage.make_directory(out_dir)
@@ -224,7 +224,7 @@ def _older(out_dir: Path) -> tuple[BuiltPackage, ...]:
 
 
 def _clear(out_dir: Path) -> None:
-    """Remove an older wheelhouse, first of all the file that says that it is whole."""
+    """Remove an older wheelhouse, beginning with the file that marks it as complete."""
     old = Wheelhouse(out_dir, None, 0, _older(out_dir))
     (out_dir / INDEX_FILE).unlink(missing_ok=True)
     for package in old.packages:

@@ -1,4 +1,4 @@
-"""Checking packages of a wheelhouse: install each by its lock, import it, start its scripts."""
+"""Checking packages of a wheelhouse: install each with its lock, import it, run its scripts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from builder.resolution.indexes import read_indexes
 from builder.system import process, storage
 
 _TIMEOUT_SECONDS: Final = 180.0
-"""Seconds that an import or a program may take; the first start of a large one compiles thousands of modules."""
+"""Time limit in seconds for an import or a script, whose first start may compile thousands of modules."""
 
 _IMPORT: Final = "import importlib, sys\nfor name in sys.argv[1:]:\n    importlib.import_module(name)"
 
@@ -23,18 +23,18 @@ _IMPORT: Final = "import importlib, sys\nfor name in sys.argv[1:]:\n    importli
 def check_packages(
     wheelhouse: Wheelhouse, packages: Sequence[BuiltPackage], python: Path, *, workers: int
 ) -> tuple[list[BuiltPackage], list[Failure]]:
-    """Install each package by its lock into a clean environment, import it, run its programs, check consistency.
+    """Install each package with its lock into a clean environment, import it, run its scripts, run `uv pip check`.
 
     :param python: the interpreter to use.
-    :param workers: how many packages may be checked at once.
+    :param workers: the number of packages that are checked in parallel.
 
-    Returns the packages that work, and the failures. Raises PackagesError for a wheel that is not the one that was
-    built.
+    Returns the packages that work, and the failures. Raises PackagesError for a wheel that was changed after the
+    build.
     """
     wheelhouse.check_wheels()
-    # In the cache, so that files are linked instead of copied.
+    # In the cache directory, so that uv can link files instead of copying them.
     with storage.scratch_directory(storage.cache_directory() / "checks") as scratch:
-        # An environment has the path of the one before it: byte code lies elsewhere and serves for all.
+        # Environments are created at the same paths again, so that bytecode, which is stored elsewhere, is shared.
         free: queue.SimpleQueue[Path] = queue.SimpleQueue()
         for number in range(workers):
             free.put(scratch / str(number))
@@ -86,7 +86,7 @@ def _install(wheelhouse: Wheelhouse, lock: Path, python: Path, venv: Path) -> No
 
 
 def _problems(package: BuiltPackage, venv: Path, home: Path) -> Iterator[str]:
-    """What does not work, with the words of what failed."""
+    """The failures of a package, each with the end of the failed program's output."""
     cached = venv.parent / "bytecode"
     environment = process.clean_environment(
         {
@@ -106,7 +106,7 @@ def _problems(package: BuiltPackage, venv: Path, home: Path) -> Iterator[str]:
             return error
         return None
 
-    # Isolated: neither the working directory nor a user's own packages may stand in for what is missing.
+    # Isolated, so that neither the working directory nor the user's site-packages can hide a missing package.
     python: list[str | Path] = [venv / "bin" / "python", "-I", "-X", f"pycache_prefix={cached}"]
     if error := run(*python, "-c", _IMPORT, *package.import_names):
         yield f"import {', '.join(package.import_names)}: {error.tail()}"

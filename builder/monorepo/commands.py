@@ -1,4 +1,4 @@
-"""What the commands of `builder.packages` do, with their output."""
+"""The subcommands of `builder.packages`: what each does and prints."""
 
 from __future__ import annotations
 
@@ -57,9 +57,9 @@ def list_packages(
 def set_versions(
     repository_dir: Path, scheme: Scheme | None, build_number: int, given: str | None, *, check: bool
 ) -> None:
-    """Give the packages of a repository one version."""
+    """Set the versions of a repository's packages."""
     repository = discover(repository_dir)
-    # An empty version, of a variable that is not set, is none and must not mean another scheme.
+    # An empty version, as from an unset variable, is an error and must not select another scheme.
     scheme = scheme or ("next" if given is None else "manual")
     if (scheme == "manual") != (given is not None):
         raise UsageError(
@@ -81,7 +81,7 @@ def set_versions(
 
 
 def build_packages(repository_dir: Path, out_dir: Path, selectors: tuple[str, ...]) -> None:
-    """Build packages of a repository, and those that they need, into a wheelhouse."""
+    """Build packages of a repository, and the siblings that they need, into a wheelhouse."""
     repository = discover(repository_dir)
     packages = selection.with_siblings(repository, selection.select(repository, selectors))
     with console.progress("building packages", None):
@@ -98,7 +98,7 @@ def build_packages(repository_dir: Path, out_dir: Path, selectors: tuple[str, ..
 
 
 def lock_packages(wheelhouse_dir: Path, selectors: tuple[str, ...], python_version: str) -> None:
-    """Write the locks of packages of a wheelhouse."""
+    """Write the locks of a wheelhouse's packages."""
     wheelhouse, packages = _read_wheelhouse(wheelhouse_dir, selectors)
     wheelhouse.check_wheels()
 
@@ -118,7 +118,7 @@ def lock_packages(wheelhouse_dir: Path, selectors: tuple[str, ...], python_versi
 
 
 def check_wheelhouse(wheelhouse_dir: Path, selectors: tuple[str, ...], python_version: str) -> None:
-    """Install packages of a wheelhouse by their locks, and try them."""
+    """Install packages of a wheelhouse with their locks, and check that they work."""
     wheelhouse, packages = _read_wheelhouse(wheelhouse_dir, selectors)
     python = find_python(python_version)
     with console.progress("checking packages", None):
@@ -155,7 +155,7 @@ def _read_wheelhouse(directory: Path, selectors: tuple[str, ...]) -> tuple[Wheel
 
 
 def _fail(failures: Sequence[Failure], count: int, done: str) -> None:
-    """Show the failures; raises PackagesError that names them all, if there are any."""
+    """Print the failures; raises PackagesError with all their names if there are any."""
     for failure in failures:
         console.error(failure.error, about=failure.name)
     if failures:

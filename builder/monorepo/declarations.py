@@ -1,4 +1,4 @@
-"""What the project in a directory declares: pyproject.toml (PEP 621, any backend) or setup.py, of both eras."""
+"""Reading the name, version and requirements that a project declares in pyproject.toml (PEP 621) or setup.py."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from builder.project.toml_file import TomlFile
 from builder.resolution.backend import LocalPackages
 
 LEGACY_BACKEND: Final = "setuptools.build_meta:__legacy__"
-"""What builds a project that names no backend (PEP 517)."""
+"""The default build backend of PEP 517."""
 
 _VERSION_FILES: Final = ("version.py", "_version.py", "__about__.py", "__init__.py")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declared:
-    """A project as its files declare it.
+    """A project's metadata as its files declare it.
 
     :param name: as written.
-    :param version: as written; None where the backend finds it out, such as from a tag.
+    :param version: as written; None if the backend computes it, such as from a tag.
     :param manifest: pyproject.toml or setup.py.
-    :param version_files: modules whose `__version__` has to be the same.
-    :param requires: what it needs in order to run (PEP 508).
-    :param extras: what its extras ask for.
-    :param build_requires: what the backend needs.
+    :param version_files: modules whose `__version__` must be the same version.
+    :param requires: runtime requirements (PEP 508).
+    :param extras: the requirements of its extras.
+    :param build_requires: build requirements.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Declared:
 
 @dataclass(frozen=True, slots=True)
 class Undeclared:
-    """A project whose files say too little without running a build of it.
+    """A project whose metadata cannot be read without building it.
 
     :param reason: a sentence without a full stop.
     """
@@ -56,10 +56,10 @@ class Undeclared:
 
 
 def read_declared(directory: Path) -> Declared | Undeclared | None:
-    """What the project in a directory declares; None if its files only configure tools.
+    """Read the declarations of the project in a directory; None if its files only configure tools.
 
-    Raises ProjectError or PackagesError, with the line, for files that cannot be right, SdistBuildError if the
-    backend has to be asked and fails.
+    Raises ProjectError or PackagesError, with the line, for invalid files; SdistBuildError if the backend is
+    needed and fails.
     """
     pyproject = TomlFile.pyproject(directory)
     setup_py = directory / "setup.py"
@@ -146,7 +146,7 @@ def _backend(pyproject: TomlFile) -> tuple[str, tuple[str, ...]]:
 
 
 def _split(requires: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """`Requires-Dist` apart: what is always needed, and what only extras ask for."""
+    """Split `Requires-Dist` into requirements that always apply, and those of extras."""
     always: list[str] = []
     extras: list[str] = []
     for text in requires:
@@ -155,9 +155,9 @@ def _split(requires: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def _version_files(directory: Path, name: str, named: Iterable[str]) -> tuple[Path, ...]:
-    """The modules that say the version: those that the manifest names, and those of the package's own import name.
+    """The modules that set the version: those named in the manifest, and those in the package's import directory.
 
-    No others: packages of someone else's that lie about in the tree have versions of their own.
+    Other modules are ignored: vendored packages in the tree have versions of their own.
     """
     import_name = re.sub(r"[-_.]+", "_", name)
     own = (f"{place}{import_name}/{file}" for place in ("", "src/") for file in _VERSION_FILES)
@@ -166,7 +166,7 @@ def _version_files(directory: Path, name: str, named: Iterable[str]) -> tuple[Pa
 
 
 def _named_in(pyproject: TomlFile) -> Iterator[str]:
-    """Files that pyproject.toml tells a backend to take the version from."""
+    """Files from which the backend reads the version, according to pyproject.toml."""
     path = pyproject.table("tool", "hatch", "version").get("path")
     if isinstance(path, str):
         yield path
@@ -186,7 +186,7 @@ def _literal_of(path: Path) -> str | None:
 
 
 def _ask_backend(directory: Path) -> tuple[str, ...]:
-    """The requirements that only the build backend knows."""
+    """Get dynamic requirements from the build backend."""
     python_version = f"{sys.version_info.major}.{sys.version_info.minor}"
     return LocalPackages(python_version).metadata(directory).requires
 

@@ -1,17 +1,17 @@
 """Discovering the packages of a repository from their metadata.
 
 A package is a directory with a pyproject.toml that has `[project]` and a build backend, or with a setup.py that
-calls `setup(name=…)`. Left out, each with its reason:
+calls `setup(name=…)`. Skipped, with the reason, are projects
 
-- what lies inside another package's directory: helpers such as `kitchen-sink`, templates, the projects of tests;
-- what lies in a directory of examples, documentation, tests or scripts (`NOT_SOURCES`), or a hidden one;
-- what says its name nowhere but in the tables of a tool, such as `[tool.poetry]`, or in code.
+- inside another package's directory: helpers such as `kitchen-sink`, templates, test projects;
+- in a directory of examples, documentation, tests or scripts (`NOT_SOURCES`), or in a hidden one;
+- whose name is only in a tool's table, such as `[tool.poetry]`, or in code.
 
-A package is not for publishing, and so no part of `all`, but can be asked for by its name, if
+A package is not published, hence not part of `all` but selectable by name, if
 
-- a classifier says `Private :: …`,
+- it has a classifier `Private :: …`,
 - its name ends in `-test` or `-tests`, or
-- the repository has families and its version is of neither.
+- the repository has version families and its version belongs to neither.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ class Package:
 
     :param name: normalised (PEP 503).
     :param directory: absolute.
-    :param path: the same relative to the repository, with slashes.
-    :param version: as declared; None where the backend finds it out.
-    :param requires: names of the repository's packages that it needs in order to run.
-    :param extra_requires: those that only its extras ask for.
-    :param build_requires: those that have to be there when it is built.
+    :param path: `directory` relative to the repository, with slashes.
+    :param version: as declared; None if the backend computes it.
+    :param requires: names of the repository's packages among its runtime requirements.
+    :param extra_requires: those among the requirements of its extras.
+    :param build_requires: those among its build requirements.
     :param family: None for a package with a version of its own.
-    :param unpublished: why it is no part of `all`; None for one that is.
+    :param unpublished: why it is not part of `all`; None if it is.
     """
 
     name: str
@@ -64,18 +64,18 @@ class Package:
 
     @property
     def version(self) -> str | None:
-        """The version that it declares."""
+        """The declared version."""
         return self.declared.version
 
     @property
     def siblings(self) -> tuple[str, ...]:
-        """All packages of the repository that it may be installed or built with."""
+        """All packages of the repository among its runtime, extra and build requirements."""
         return tuple(sorted({*self.requires, *self.extra_requires, *self.build_requires}))
 
 
 @dataclass(frozen=True, slots=True)
 class SkippedProject:
-    """A project that is no package of the repository: where it lies, and why."""
+    """A project that is not a package of the repository: its path, and the reason."""
 
     path: str
     reason: str
@@ -83,7 +83,7 @@ class SkippedProject:
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """A repository of packages.
+    """A repository and its packages.
 
     :param root: absolute.
     :param packages: by name.
@@ -94,7 +94,7 @@ class Repository:
     left_out: tuple[SkippedProject, ...]
 
     def package(self, name: str) -> Package:
-        """The package of that normalised name."""
+        """The package with a normalised name."""
         return next(package for package in self.packages if package.name == name)
 
     @property
@@ -106,7 +106,7 @@ class Repository:
 def discover(root: Path) -> Repository:
     """Find the packages of a repository.
 
-    Raises PackagesError if there is none, if two have one name, or if a manifest cannot be read.
+    Raises PackagesError if there is none, if two have the same name, or if a manifest cannot be read.
     """
     if not root.is_dir():
         raise PackagesError(f"the repository `{root}` is not a directory", remedy="Correct the path")
@@ -134,9 +134,9 @@ def discover(root: Path) -> Repository:
 
 
 def _reason(place: PurePosixPath, projects: Collection[PurePosixPath]) -> str | None:
-    """Why the project at a place is no package; parents come before what is in them."""
+    """Why the project at a path is not a package; None if it is. Parent directories must be processed first."""
     for parent in place.parents:
-        # A root that is a package of its own is one among others: a repository may have both.
+        # The root may be a package and still contain others.
         if parent in projects and parent != PurePosixPath():
             return f"inside the package `{parent}`"
     for part in place.parts:
@@ -185,7 +185,7 @@ def _related(package: Package, others: Collection[str], family: Family | None, *
 
 
 def _named(texts: Iterable[str], names: Collection[str]) -> tuple[str, ...]:
-    """Those of `names` that the requirements ask for."""
+    """The `names` that the requirements are for."""
     return tuple(sorted({name for text in texts if (name := required_name(text)) in names}))
 
 

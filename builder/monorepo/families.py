@@ -1,8 +1,8 @@
-"""Version families: which packages of a repository share a version.
+"""Version families: the groups of packages in a repository that share a version.
 
-Neither the directory nor the pins tell: six of the core packages lie in `libraries/`. A released version does,
-1.N.P for the core and 0.(N+16).P for the libraries. Between releases every package has the same placeholder
-(`1!0+dev`), and then only the names do.
+A package's family is known from its version at a release: 1.N.P for the core and 0.(N+16).P for the libraries.
+Between releases every package has the same placeholder (`1!0+dev`), and the family is known from the name only.
+Directories and pins do not show it: six core packages are in `libraries/`.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ CORE_NAMES: Final = frozenset(
         "dagster-webserver",
     }
 )
-"""Packages that are released as 1.N.P (November 2026), and dagster-test, which goes with them."""
+"""Packages that are released as 1.N.P (November 2026), and dagster-test, which has the same version."""
 
 REFERENCE_PACKAGE: Final = "dagster"
-"""The package whose version is that of the repository."""
+"""The package whose version counts as the repository's."""
 
 
 def families_of(versions: Mapping[str, str | None]) -> dict[str, Family | None]:
     """The family of each package, by normalised name; None for one that has a version of its own.
 
-    :param versions: what each declares.
+    :param versions: the declared version of each package.
     """
     line = _line(versions.values())
     shared = versions.get(REFERENCE_PACKAGE)
@@ -58,6 +58,6 @@ def _family(name: str, version: str | None, line: int | None, shared: str | None
 
 
 def _line(versions: Iterable[str | None]) -> int | None:
-    """The N that most packages have; the newest of several."""
+    """The most frequent N; the highest if several are."""
     lines = Counter(line for version in versions if version and (line := release_minor(version)) is not None)
     return max(lines, key=lambda line: (lines[line], line), default=None)

@@ -1,4 +1,4 @@
-"""Reading a repository with git: files, commit, tags and changes."""
+"""Reading a repository's files, commit, tags and changes with git."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from builder.errors import PackagesError, UsageError
 from builder.system import git, process
 
 _NO_DIRECTORIES: Final = frozenset({"node_modules", "__pycache__", "venv", "site-packages"})
-"""Outside git: directories that never hold source files."""
+"""Generated directories, which are skipped outside git."""
 
 
 _DIFF: Final = (
     *("-z", "--name-only", "--relative", "--no-renames", "--no-ext-diff", "--no-textconv"),
-    # Whether a submodule has uncommitted changes would be asked of a git that obeys the submodule's configuration.
+    # To see uncommitted changes in a submodule, git would run with the submodule's configuration.
     "--ignore-submodules=dirty",
 )
 
 
 def list_files(root: Path) -> list[str]:
-    """The files of a repository, relative to `root`, sorted: those of git and those that git does not ignore.
+    """The files that git tracks or does not ignore, relative to `root`, sorted.
 
-    Outside git: all but hidden directories and what programs leave. Raises PackagesError if git cannot answer.
+    Outside git: all files except those in hidden and generated directories. Raises PackagesError if git fails.
     """
     if commit_of(root) is None and not _is_repository(root):
         return sorted(_walk(root))
     listed = _ask(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
-    # A file that is in the index may have been removed.
+    # A file in the index may have been deleted.
     return sorted(name for name in set(listed.split("\0")) if name and (root / name).is_file())
 
 
 def directory_links(root: Path) -> dict[str, str]:
-    """The links of a repository that mean a directory of the repository: where they lie, and what they mean.
+    """The symlinks that point to a directory of the repository, and their targets.
 
-    Both relative to `root`, with slashes. None outside git.
+    Both are relative to `root`, with slashes. Empty outside git.
     """
     if not _is_repository(root):
         return {}
@@ -51,35 +51,35 @@ def directory_links(root: Path) -> dict[str, str]:
 
 
 def commit_of(root: Path) -> str | None:
-    """The full hash of the commit that is checked out; None outside git, or before the first commit."""
+    """The full hash of the commit that is checked out; None outside git or before the first commit."""
     if not _is_repository(root):
         return None
     return _ask(root, "rev-parse", "--verify", "--quiet", "HEAD", check=False).strip() or None
 
 
 def commit_time(root: Path) -> int | None:
-    """When the commit that is checked out was made, in seconds since 1970; None outside git."""
+    """The time of the commit that is checked out, in seconds since 1970; None outside git."""
     if commit_of(root) is None:
         return None
     return int(_ask(root, "log", "-1", "--format=%ct", "HEAD"))
 
 
 def tags(root: Path) -> list[str]:
-    """The names of all tags that this clone has; none outside git."""
+    """The names of all tags in this clone; empty outside git."""
     return _ask(root, "tag", "--list").split() if _is_repository(root) else []
 
 
 def changed_files(root: Path, reference: str) -> list[str]:
-    """The files below `root` that differ from where the branch left `reference`, uncommitted ones included.
+    """The files below `root` that changed since the merge base with `reference`, including uncommitted changes.
 
-    Relative to `root`. Raises UsageError if git does not know `reference`, or not what both have in common.
+    Paths are relative to `root`. Raises UsageError if `reference` or the merge base is unknown.
     """
     if not _is_repository(root):
         raise UsageError(
             f"`{root}` is not in a git repository, so changes are unknown",
             remedy="Leave out --changed-since",
         )
-    # `--end-of-options`: a reference that begins with a dash is no option.
+    # `--end-of-options`: a reference that begins with a dash is not an option.
     base = _ask(root, "merge-base", "--end-of-options", reference, "HEAD", check=False).strip()
     if not base:
         raise UsageError(
@@ -96,7 +96,7 @@ def _is_repository(root: Path) -> bool:
 
 
 def _ask(root: Path, *arguments: str, check: bool = True) -> str:
-    """What git answers; empty where it fails and `check` is false. Raises PackagesError if it fails otherwise."""
+    """Run git and return its output. If git fails, raises PackagesError, or returns "" if `check` is false."""
     try:
         with git.open_repository(root) as repository:
             return repository.run(*arguments, directory=root).stdout

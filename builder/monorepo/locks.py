@@ -1,8 +1,8 @@
 """Lock files of a wheelhouse: its packages are pinned to their wheels' hashes, all others to the index's.
 
-Every package that the wheelhouse has is resolved to its file there, whoever asks for it, and locked to the hash of
-that file and no other: an installer takes it from nowhere else, even if an index has the same version. All others
-are locked to what the index has. A lock is good for every platform and for its Python and later.
+Every package in the wheelhouse is resolved to its wheel there, even as a dependency of others, and locked to that
+wheel's hash only: an installer cannot take it from elsewhere, even if an index has the same version. All others
+are locked to the index's hashes. A lock is valid for every platform, and for its Python version and later ones.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from builder.system.graph import reachable
 
 @dataclass(frozen=True, slots=True)
 class PackageLock:
-    """A package and all that has to be installed with it.
+    """A package's lock: the package and all its dependencies.
 
-    :param local: names of those that come out of the wheelhouse, itself included.
-    :param indexed: how many come from an index.
+    :param local: names of the packages from the wheelhouse, including itself.
+    :param indexed: the number of packages from an index.
     :param text: the requirements file.
     """
 
@@ -37,10 +37,10 @@ class PackageLock:
 
 
 def lock_package(wheelhouse: Wheelhouse, package: BuiltPackage, python_version: str) -> PackageLock:
-    """Resolve what a package of a wheelhouse needs, for `python_version` ("3.11") and later.
+    """Resolve the dependencies of a wheelhouse's package, for `python_version` ("3.11") and later.
 
-    Raises PackagesError if it needs a package of the repository that the wheelhouse lacks, ResolutionError with
-    uv's words if there is no solution.
+    Raises PackagesError if it needs a package of the repository that the wheelhouse lacks; ResolutionError with
+    uv's message if there is no solution.
     """
     _check_complete(wheelhouse, package)
     with storage.scratch_directory() as scratch:
@@ -52,7 +52,7 @@ def lock_package(wheelhouse: Wheelhouse, package: BuiltPackage, python_version: 
         name = required_name(line.text)
         if mine := by_name.get(name):
             local.append(name)
-            # A URL ends at the blank before the semicolon (PEP 508).
+            # A URL ends at the space before the semicolon (PEP 508).
             _, semicolon, marker = line.text.partition(" ; ")
             text = f"{name}=={mine.version}{semicolon}{marker}"
             lines.append(replace(line, text=text, hashes=(f"sha256:{mine.sha256}",)))
@@ -74,7 +74,7 @@ def lock_package(wheelhouse: Wheelhouse, package: BuiltPackage, python_version: 
 
 
 def read_package_lock(path: Path) -> tuple[RequirementLine, ...]:
-    """The requirements of a package's lock; raises PackagesError if it is missing or has one without a hash."""
+    """Read a package's lock; raises PackagesError if it is missing, or if a requirement has no hash."""
     remedy = "Run `builder.packages lock` for this wheelhouse"
     try:
         lines = read_requirements_txt(path).lines
@@ -88,7 +88,7 @@ def read_package_lock(path: Path) -> tuple[RequirementLine, ...]:
 
 
 def is_locked(line: RequirementLine) -> bool:
-    """Whether a requirement is for one version, with the sha256 of its files."""
+    """Whether a requirement is pinned to one version and has sha256 hashes."""
     version = "==" in line.text.partition(";")[0]
     return version and any(value.startswith("sha256:") for value in line.hashes)
 
@@ -102,7 +102,7 @@ def write_lock(wheelhouse: Wheelhouse, locked: PackageLock) -> Path:
 
 
 def _check_complete(wheelhouse: Wheelhouse, package: BuiltPackage) -> None:
-    """See that nothing of the repository is missing which would otherwise come from an index."""
+    """Check that the wheelhouse has all needed packages of the repository, so that none comes from an index."""
     needs = {built.name: built.requires for built in wheelhouse.packages}
     for name in sorted(reachable([package.name], needs)):
         if name not in needs:
@@ -114,7 +114,7 @@ def _check_complete(wheelhouse: Wheelhouse, package: BuiltPackage) -> None:
 
 
 def _resolve(wheelhouse: Wheelhouse, package: BuiltPackage, python_version: str, scratch: Path) -> Path:
-    """The requirements file that uv makes of it."""
+    """Resolve with uv; returns the path of the requirements file that it writes."""
     constraints = scratch / "constraints.txt"
     files = [(sibling.name, wheelhouse.wheel_path(sibling).as_uri()) for sibling in wheelhouse.packages]
     constraints.write_text("".join(f"{name} @ {url}\n" for name, url in files), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Exact pins between packages, such as `dagster==1!0+dev`, in any text."""
+"""Reading and rewriting exact pins, such as `dagster==1!0+dev`, in requirement strings."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from packaging.requirements import InvalidRequirement, Requirement
 from builder.project.names import required_name
 
 _PIN: Final = re.compile(r"(?P<before>===?\s*)(?P<version>[^\s,;)*]+)(?![^\s,;)]*\*)")
-"""`==` and its version, but not `==1.13.*`."""
+"""`==` and a version without a wildcard."""
 
 _OPEN: Final = re.compile(r"(?P<name>\s*[A-Za-z0-9][A-Za-z0-9._-]*\s*(?:\[[^\]]*\])?)\s*(?:===?\s*)?")
-"""A requirement whose version is still to come: the name, extras, perhaps `==`."""
+"""The beginning of a requirement before its version: name, extras, perhaps `==`."""
 
 
 def repin(text: str, versions: Mapping[str, str]) -> str:
-    """The requirement with the new version where it pins one of `versions` exactly, otherwise as it is.
+    """Replace the version in a requirement that exactly pins a package of `versions`; others stay unchanged.
 
-    Extras, marker and blanks stay. Ranges, wildcards and direct references are no pins.
+    Extras, marker and spaces are kept. Ranges, wildcards and direct references are not exact pins.
     """
     version = versions.get(required_name(text))
     if version is None:
@@ -32,9 +32,9 @@ def repin(text: str, versions: Mapping[str, str]) -> str:
 
 
 def pin_open(text: str, versions: Mapping[str, str]) -> str | None:
-    """The beginning of a requirement, such as `dagster[test]` or `dagster==`, with the version that it waits for.
+    """Complete the beginning of a requirement, such as `dagster[test]` or `dagster==`, with the package's version.
 
-    None if it is not the beginning of one of `versions`, or goes on behind where the version belongs.
+    None if the text is something else, or its package is not in `versions`.
     """
     match = _OPEN.fullmatch(text)
     version = versions.get(required_name(re.sub(r"=+\s*$", "", text))) if match else None
@@ -42,7 +42,7 @@ def pin_open(text: str, versions: Mapping[str, str]) -> str | None:
 
 
 def not_satisfied(texts: tuple[str, ...], versions: Mapping[str, str]) -> Iterator[Requirement]:
-    """The requirements that the version of their package in `versions` does not satisfy."""
+    """The requirements that are not satisfied by their package's version in `versions`."""
     for text in texts:
         version = versions.get(required_name(text))
         try:

@@ -1,4 +1,4 @@
-"""The last releases of a repository's packages."""
+"""Finding the releases of a repository's packages in versions, CHANGES.md or git tags."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _TAG: Final = re.compile(r"(?:release-|v)?(\d+\.\d+\.\d+\S*)")
 
 
 def releases_of(repository: Repository) -> list[str]:
-    """The core versions of the releases that the repository names, by the first source that names any.
+    """The core versions of the repository's releases, from the first source that has any.
 
-    First what its packages declare (a release commit), then the headings of CHANGES.md, then the tags of git.
-    Raises PackagesError if there is none.
+    The sources are the declared versions (in a release commit), the headings of CHANGES.md, and the git tags.
+    Raises PackagesError if none has a release.
     """
     changes = repository.root / "CHANGES.md"
     headings = changes.read_text(encoding="utf-8", errors="replace") if changes.is_file() else ""

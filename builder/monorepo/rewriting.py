@@ -1,8 +1,8 @@
 """Rewriting the versions of a repository's packages, and their pins on each other.
 
-The places are `version` in pyproject.toml or setup.py, `__version__` in the package's own version module, and
-exact pins on packages of the repository in dependencies and extras. What is for development only stays:
-dependency groups, `[tool.uv.sources]`, uv.lock.
+Rewritten are `version` in pyproject.toml or setup.py, `__version__` in the package's own version module, and exact
+pins on packages of the repository in dependencies and extras. Development settings are not changed: dependency
+groups, `[tool.uv.sources]`, uv.lock.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from builder.system import storage
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A file that is to have another text."""
+    """A file with its old and its new text."""
 
     path: Path
     before: str
@@ -38,10 +38,10 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Rewriting:
-    """What has to change so that each package has its version.
+    """The changes that give each package its new version.
 
-    :param versions: the new version of each package that is of a family, by name.
-    :param changes: of files that are not as they should be already.
+    :param versions: the new version of each package that belongs to a family, by name.
+    :param changes: the files whose text changes.
     """
 
     repository: Repository
@@ -50,7 +50,7 @@ class Rewriting:
     notices: tuple[Notice, ...]
 
     def diff(self) -> str:
-        """All changes as one unified diff, which `git apply` takes."""
+        """All changes as one unified diff for `git apply`."""
         parts: list[str] = []
         for change in self.changes:
             name = change.path.relative_to(self.repository.root).as_posix()
@@ -61,7 +61,7 @@ class Rewriting:
         )
 
     def apply(self) -> None:
-        """Write the files, each at once; raises StorageError."""
+        """Write the files, each atomically; raises StorageError."""
         for change in self.changes:
             mode = change.path.stat().st_mode & 0o777
             with storage.atomic_write(change.path, mode=mode) as stream:
@@ -69,9 +69,9 @@ class Rewriting:
 
 
 def plan_rewriting(repository: Repository, wanted: FamilyVersions) -> Rewriting:
-    """What has to change for these versions; nothing is written yet.
+    """Compute the changes for these versions, without writing anything.
 
-    Raises PackagesError if no package is of a family, or for one whose version its files do not say.
+    Raises PackagesError if no package belongs to a family, or if a package's files do not have its version.
     """
     versions = {package.name: wanted.of(package.family) for package in repository.packages if package.family}
     if not versions:
@@ -79,7 +79,7 @@ def plan_rewriting(repository: Repository, wanted: FamilyVersions) -> Rewriting:
             f"no package of `{repository.root}` is of a family of dagster, so none can be given a version",
             remedy="Set the versions by hand; the packages can be built all the same",
         )
-    # In the order in which they were declared, a file that two packages name only once.
+    # In the order of declaration; a file that two packages declare appears only once.
     changes = {change.path: change for package in repository.packages for change in _changes(package, versions)}
     notices = [
         *wanted.notices,
@@ -113,7 +113,7 @@ def _changes(package: Package, versions: Mapping[str, str]) -> Iterator[Change]:
 
 
 def _unsatisfied(package: Package, versions: Mapping[str, str]) -> Iterator[Notice]:
-    """Requirements on siblings that are no pins, and that the new versions do not satisfy."""
+    """Warnings about unpinned requirements on siblings that the new versions do not satisfy."""
     texts = tuple(repin(text, versions) for text in (*package.declared.requires, *package.declared.extras))
     for requirement in not_satisfied(texts, versions):
         version = versions[canonicalize_name(requirement.name)]
@@ -122,7 +122,7 @@ def _unsatisfied(package: Package, versions: Mapping[str, str]) -> Iterator[Noti
 
 
 def _pyproject(text: str, path: Path, version: str | None, versions: Mapping[str, str]) -> tuple[str, bool]:
-    """pyproject.toml with its version and pins, and whether it says its version itself."""
+    """Rewrite version and pins in pyproject.toml; returns the text and whether it has the version itself."""
     document = tomlkit.parse(text)
     project: Table = document["project"]
     says = "version" in project
@@ -132,7 +132,7 @@ def _pyproject(text: str, path: Path, version: str | None, versions: Mapping[str
     for array in (project.get("dependencies", []), *optional.values()):
         _repin_array(array, versions)
     after = tomlkit.dumps(document)
-    # tomlkit keeps what it does not touch; that it does is too important to take for granted.
+    # tomlkit should keep everything else unchanged; check it, since a loss could go unnoticed.
     if tomllib.loads(after).keys() != tomllib.loads(text).keys():
         raise PackagesError("pyproject.toml could not be changed without loss", where=Origin(path))
     return after, says
@@ -146,7 +146,7 @@ def _repin_array(array: Array, versions: Mapping[str, str]) -> None:
 
 
 def _setup_py(text: str, path: Path, version: str | None, versions: Mapping[str, str]) -> tuple[str, bool]:
-    """setup.py with its version and pins, computed ones written out, and whether it says its version itself."""
+    """Rewrite version and pins in setup.py, replacing computed pins; returns as `_pyproject` does."""
     tree = parse_setup_py(text, path)
     edits = list(_pin_edits(tree, text, versions))
     call = setup_call(tree)
@@ -162,7 +162,7 @@ def _setup_py(text: str, path: Path, version: str | None, versions: Mapping[str,
 
 
 def _pin_edits(tree: ast.AST, text: str, versions: Mapping[str, str]) -> Iterator[tuple[ast.expr, str]]:
-    """Where a pin stands, and what belongs there."""
+    """The syntax nodes of pins, each with its new source."""
     waiting: list[ast.AST] = [tree]
     while waiting:
         node = waiting.pop()
@@ -174,13 +174,13 @@ def _pin_edits(tree: ast.AST, text: str, versions: Mapping[str, str]) -> Iterato
 
 
 def _edit(node: ast.expr, text: str, versions: Mapping[str, str]) -> str | None:
-    """What a pin is to become; None for anything else."""
+    """The new source of a pin; None if the node is not a pin."""
     match node:
         case ast.Constant(value=str(value)):
             pinned = repin(value, versions)
             return _quoted_like(text, node, value, pinned) if pinned != value else None
         case ast.JoinedStr(values=[ast.Constant(value=str(start)), ast.FormattedValue(), *rest]):
-            # A computed pin: f"dagster{pin}", perhaps with a marker behind it.
+            # A computed pin: f"dagster{pin}", perhaps followed by a marker.
             texts = [part.value for part in rest if isinstance(part, ast.Constant)]
             marker = "".join(map(str, texts))
             pinned_start = pin_open(start, versions)
@@ -195,7 +195,7 @@ def _edit(node: ast.expr, text: str, versions: Mapping[str, str]) -> str | None:
 
 
 def _quoted_like(text: str, node: ast.expr, old: str, new: str) -> str:
-    """The source of a literal with another value, in the same quotes."""
+    """The source of a literal with a new value, in the same quotes."""
     source = ast.get_source_segment(text, node) or ""
     return source.replace(old, new) if source.count(old) == 1 else _quoted(new)
 
@@ -205,9 +205,9 @@ def _quoted(value: str) -> str:
 
 
 def _replace(text: str, edits: list[tuple[ast.expr, str]]) -> str:
-    """The text with other sources for some nodes of its syntax tree."""
+    """Replace the sources of some nodes of a text's syntax tree."""
     lines = text.encode("utf-8").splitlines(keepends=True)
-    # Positions of a syntax tree count bytes.
+    # Syntax trees give column offsets in bytes.
     starts = [0]
     for line in lines:
         starts.append(starts[-1] + len(line))
@@ -226,6 +226,6 @@ def _replace(text: str, edits: list[tuple[ast.expr, str]]) -> str:
 
 
 def _read(path: Path) -> str:
-    # Line ends stay as they are.
+    # Line endings are kept.
     with path.open(encoding="utf-8", newline="") as stream:
         return stream.read()

@@ -1,4 +1,4 @@
-"""Selecting packages of a repository by name, by glob, or by what changed."""
+"""Selecting packages of a repository by name, glob or changed files, and ordering them for the build."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ALL: Final = "all"
 
 
 def select(repository: Repository, selectors: Iterable[str]) -> tuple[Package, ...]:
-    """The packages that are meant, as `select_names` reads them; `all` and globs mean those for publishing."""
+    """Select packages as `select_names` does; `all` and globs match published packages only."""
     published = [package.name for package in repository.packages if not package.unpublished]
     names = select_names(selectors, repository.names, published, f"repository `{repository.root}`")
     return _in_order(repository, names)
@@ -30,12 +30,13 @@ def select(repository: Repository, selectors: Iterable[str]) -> tuple[Package, .
 def select_names(
     selectors: Iterable[str], names: Sequence[str], listed: Sequence[str], where: str
 ) -> frozenset[str]:
-    """The names that are meant by names, globs, or `all`; several may stand in one text, with commas between.
+    """Select names by selectors: names, globs, or `all`; one selector may hold several, separated by commas.
 
-    :param listed: those that `all` and globs mean; a name may mean any.
-    :param where: what has the names, for an error.
+    :param names: all names, which can be selected by exact name.
+    :param listed: the names that `all` and globs match.
+    :param where: where the names are from, for error messages.
 
-    Raises UsageError for a name or glob that nothing has, with the nearest names, and for a selection of nothing.
+    Raises UsageError for a selector without a match, with the nearest names, and for an empty selection.
     """
     wanted = [part.strip() for text in selectors for part in text.split(",") if part.strip()]
     if not wanted:
@@ -52,16 +53,16 @@ def select_names(
 
 
 def with_siblings(repository: Repository, packages: Iterable[Package]) -> tuple[Package, ...]:
-    """The packages and all of the repository that they, or their extras, need; however indirectly."""
+    """The packages, and their direct and indirect siblings: those that they or their extras require."""
     needs = {package.name: package.siblings for package in repository.packages}
     return _in_order(repository, reachable((package.name for package in packages), needs))
 
 
 def changed_since(repository: Repository, reference: str) -> tuple[Package, ...]:
-    """The packages of which a file differs from `reference`, and those that need them, however indirectly.
+    """The packages with changes since `reference`, and those that directly or indirectly require them.
 
-    The sources of the web applications belong to the packages that ship one. Raises UsageError if git does not
-    know `reference`.
+    Sources of web applications belong to the packages that ship one. Raises UsageError if git does not know
+    `reference`.
     """
     places = {PurePosixPath(package.path): package.name for package in repository.packages}
     changed: set[str] = set()
@@ -79,9 +80,9 @@ def changed_since(repository: Repository, reference: str) -> tuple[Package, ...]
 
 
 def build_order(packages: Collection[Package]) -> tuple[tuple[Package, ...], ...]:
-    """The packages in stages: what one needs in order to be built is in a stage before it.
+    """Group packages in stages, so that the build requirements of each are in earlier stages.
 
-    Within a stage all can be built at once. Raises PackagesError for packages that need each other.
+    Packages of one stage can be built in parallel. Raises PackagesError for circular build requirements.
     """
     names = {package.name for package in packages}
     order = TopologicalSorter({package.name: names.intersection(package.build_requires) for package in packages})

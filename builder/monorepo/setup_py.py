@@ -1,7 +1,7 @@
-"""What a setup.py says, read without running it.
+"""Reading the metadata in a setup.py without running it.
 
-The era of setup.py has thousands of them in thirty shapes; those of dagster's repository compute their version and
-the pins on each other and write everything else out. What is computed by a function is unknown here.
+The setup.py files in older versions of dagster's repository compute their version and the pins on each other, and
+have everything else as literals. Values that a function computes are unknown here.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from builder.errors import Origin, PackagesError
 
 
 class _UnknownError(Exception):
-    """The value is known only when the file is run."""
+    """The value is computed, so that it is only known when the file runs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetupPy:
-    """The arguments of `setup()` as far as they are written out.
+    """The arguments of `setup()`, as far as they are literals.
 
     :param name: as written; None if it is computed, or there is no call of `setup()`.
     :param version: None if it is computed.
-    :param requires: what it installs with itself; the unknown parts of a text, such as a computed pin, left out.
-    :param extras: the same for all extras.
-    :param complete: whether nothing of `requires` and `extras` is computed as a whole.
-    :param texts: every text in the file, such as the path of the file that has the version.
+    :param requires: the requirements, without computed parts such as a computed pin.
+    :param extras: the requirements of all extras, likewise.
+    :param complete: whether no requirement in `requires` and `extras` is missing because it is computed.
+    :param texts: every string literal in the file, such as the path of the file with the version.
     """
 
     name: str | None
@@ -40,7 +40,7 @@ class SetupPy:
 
 
 def parse_setup_py(text: str, path: Path) -> ast.Module:
-    """The syntax tree of a setup.py; raises PackagesError, with the line, for what is not Python."""
+    """Parse a setup.py; raises PackagesError, with the line, for invalid syntax."""
     try:
         return ast.parse(text)
     except (SyntaxError, ValueError) as error:
@@ -51,7 +51,7 @@ def parse_setup_py(text: str, path: Path) -> ast.Module:
 
 
 def setup_call(tree: ast.Module) -> ast.Call | None:
-    """The call of `setup()` or `setuptools.setup()`."""
+    """Find the call of `setup()` or `setuptools.setup()`."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             function = node.func
@@ -62,7 +62,7 @@ def setup_call(tree: ast.Module) -> ast.Call | None:
 
 
 def read_setup_py(path: Path) -> SetupPy:
-    """Read a setup.py; raises PackagesError, with the line, for what is not Python."""
+    """Read a setup.py; raises PackagesError, with the line, for invalid syntax."""
     tree = parse_setup_py(path.read_text(encoding="utf-8", errors="replace"), path)
     texts = tuple(
         node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)
@@ -89,7 +89,7 @@ def read_setup_py(path: Path) -> SetupPy:
 
 
 def _assignments(tree: ast.Module) -> Mapping[str, ast.expr]:
-    """What names at the top of the module are assigned, once each."""
+    """The values of module-level names that are assigned exactly once."""
     assignments: dict[str, ast.expr] = {}
     for statement in tree.body:
         if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
@@ -104,13 +104,13 @@ def _assignments(tree: ast.Module) -> Mapping[str, ast.expr]:
 
 
 class _Reader:
-    """Evaluates what is written out."""
+    """Evaluates literals, and names of literals."""
 
     def __init__(self, names: Mapping[str, ast.expr]) -> None:
         self._names = names
 
     def text(self, node: ast.expr | None) -> str | None:
-        """A text; None if it is computed, even in part."""
+        """A string; None if any part of it is computed."""
         try:
             value = self._value(node, depth=0)
         except _UnknownError:
@@ -118,7 +118,7 @@ class _Reader:
         return value if isinstance(value, str) else None
 
     def list_of(self, node: ast.expr | None) -> tuple[list[str], bool]:
-        """The texts of a list, and whether it is known to have no others."""
+        """The strings of a list, and whether these are known to be all."""
         if node is None:
             return [], True
         texts: list[str] = []
@@ -130,7 +130,7 @@ class _Reader:
         return texts, known
 
     def lists_of(self, node: ast.expr | None) -> tuple[list[str], bool]:
-        """The texts of all lists in a mapping, and whether they are known to be all."""
+        """The strings of all lists in a mapping, and whether these are known to be all."""
         if node is None:
             return [], True
         if isinstance(node, ast.Name) and node.id in self._names:
@@ -142,7 +142,7 @@ class _Reader:
         return [text for texts, _ in results for text in texts], not spread and all(known for _, known in results)
 
     def _elements(self, node: ast.expr, depth: int) -> list[ast.expr | None]:
-        """The elements of a list that is written out, added up or named; None for each part that is computed."""
+        """The elements of a list literal, a sum of lists, or a named list; None for each computed part."""
         if depth > len(self._names):
             return [None]
         if isinstance(node, ast.List | ast.Tuple | ast.Set):
@@ -159,7 +159,7 @@ class _Reader:
         return [None]
 
     def _requirement(self, node: ast.expr) -> str | None:
-        """A text without its computed parts: `f"dagster{pin}"` asks for dagster; None if all of it is computed."""
+        """A string without its computed parts: `dagster` for `f"dagster{pin}"`; None if all of it is computed."""
         if isinstance(node, ast.JoinedStr):
             parts = [
                 self.text(part.value if isinstance(part, ast.FormattedValue) else part) for part in node.values

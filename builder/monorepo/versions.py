@@ -1,6 +1,6 @@
-"""Version schemes: one version for each family of packages, and the container tag for it.
+"""Version schemes, which give each family of packages a version, and container tags of versions.
 
-The families of dagster's own repository share one number: core packages are 1.N.P where libraries are 0.(N+16).P.
+In dagster's own repository, core packages are 1.N.P when libraries are 0.(N+16).P.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ Scheme = Literal["next", "dev", "calver", "manual"]
 FAMILIES: Final[tuple[Family, ...]] = get_args(Family)
 
 LIBRARY_MINOR_OFFSET: Final = 16
-"""How far the minor version of a library is ahead of that of the core."""
+"""The difference between the minor versions of the libraries and the core."""
 
 _LONGEST_TAG: Final = 128
 
 _SHORT: Final = 7
-"""Digits of a commit in a version, as `git rev-parse --short` has them."""
+"""Digits of a commit hash in a version, as in `git rev-parse --short`."""
 
 
 @dataclass(frozen=True, slots=True)
 class FamilyVersions:
-    """What the packages of each family are to be called, normalised as PEP 440 has it.
+    """The new version of each family, normalised (PEP 440).
 
-    :param notices: what these versions cannot do.
+    :param notices: warnings about limitations of these versions.
     """
 
     core: str
@@ -45,7 +45,7 @@ class FamilyVersions:
 
 
 def parse_version(text: str) -> Version:
-    """A version as PEP 440 reads it; raises UsageError for what is none."""
+    """Parse a version (PEP 440); raises UsageError for an invalid one."""
     try:
         return Version(text)
     except InvalidVersion:
@@ -56,7 +56,7 @@ def parse_version(text: str) -> Version:
 
 
 def normalised(text: str | None) -> str | None:
-    """A version as PEP 440 writes it; None for what is none."""
+    """Normalise a version (PEP 440); None for an invalid one."""
     try:
         return str(parse_version(text or ""))
     except UsageError:
@@ -66,8 +66,8 @@ def normalised(text: str | None) -> str | None:
 def container_tag(version: str) -> str:
     """The container tag of a version: normalised (PEP 440), then `+` becomes `-` and `!` becomes `_`.
 
-    Neither is legal in a tag, and a normalised version has neither of the two that stand for them: different
-    versions have different tags. Raises UsageError for what is no version, or too long for a tag (128 characters).
+    Neither character is allowed in a tag, and normalised versions contain no `-` or `_`, so different versions
+    have different tags. Raises UsageError for an invalid version, or one too long for a tag (128 characters).
     """
     tag = str(parse_version(version)).replace("+", "-").replace("!", "_")
     if len(tag) > _LONGEST_TAG:
@@ -79,7 +79,7 @@ def container_tag(version: str) -> str:
 
 
 def libraries_version(core: str) -> str:
-    """The version of the libraries beside a core version: 0.(N+16).P for 1.N.P, otherwise the same."""
+    """The libraries' version that belongs to a core version: 0.(N+16).P for 1.N.P, otherwise the same."""
     version = parse_version(core)
     if version.epoch or version.major != 1:
         return str(version)
@@ -87,7 +87,7 @@ def libraries_version(core: str) -> str:
 
 
 def core_version(libraries: str) -> str:
-    """The version of the core beside one of the libraries: 1.N.P for 0.(N+16).P, otherwise the same."""
+    """The core version that belongs to a libraries' version: 1.N.P for 0.(N+16).P, otherwise the same."""
     version = parse_version(libraries)
     if version.epoch or version.major or version.minor < LIBRARY_MINOR_OFFSET:
         return str(version)
@@ -95,14 +95,14 @@ def core_version(libraries: str) -> str:
 
 
 def release_minor(version: str) -> int | None:
-    """The N of a real release, 1.N.P or 0.(N+16).P; None for a placeholder or a version of another kind."""
+    """The N of a release version 1.N.P or 0.(N+16).P; None for a placeholder or any other version."""
     if normalised(version) is None:
         return None
     parsed = parse_version(version)
     if parsed.epoch or len(parsed.release) < 3:
         return None
     if parsed.major == 1:
-        # 1.0.0.devN+SHA is what the scheme `dev` makes of every package, whatever its family.
+        # The scheme `dev` gives 1.0.0.devN+SHA to packages of every family.
         return None if parsed.release == (1, 0, 0) and parsed.is_devrelease else parsed.minor
     return (
         parsed.minor - LIBRARY_MINOR_OFFSET if parsed.major == 0 and parsed.minor >= LIBRARY_MINOR_OFFSET else None
@@ -112,11 +112,11 @@ def release_minor(version: str) -> int | None:
 def next_versions(releases: list[str], *, build: int, commit: str) -> FamilyVersions:
     """A development version of the next patch with a local label: `1.13.30a0.dev42+gabc1234`.
 
-    It sorts above every release so far and below the next one with its candidates, and no index takes it. The `a0`
-    is there because dagster's libraries compare their version with the core's when they are imported, and fail on
-    a development version that is not one of an alpha, a beta or a candidate (`dagster_shared.libraries`).
+    It sorts above all existing releases and below the next one and its candidates, and public indexes reject it.
+    The `a0` is needed because dagster's libraries compare their version with the core's on import, and fail for a
+    development version without an alpha, beta or candidate segment (`dagster_shared.libraries`).
 
-    :param releases: core versions, of real releases.
+    :param releases: core versions of releases.
     """
     newest = max(map(parse_version, releases))
     patch = newest.micro + (0 if newest.is_devrelease else 1)
@@ -125,7 +125,7 @@ def next_versions(releases: list[str], *, build: int, commit: str) -> FamilyVers
 
 
 def dev_versions(*, build: int, commit: str) -> FamilyVersions:
-    """`1.0.0.dev{BUILD}+{SHA}` for everything."""
+    """`1.0.0.dev{BUILD}+{SHA}` for all families."""
     version = str(parse_version(f"1.0.0.dev{build}+{commit[:_SHORT]}"))
     notice = Notice(
         f"version {version} sorts below every real release: packages of others that require such as `dagster>=1.8`"
@@ -135,7 +135,7 @@ def dev_versions(*, build: int, commit: str) -> FamilyVersions:
 
 
 def calver_versions(today: date, *, build: int) -> FamilyVersions:
-    """`YYYY.MM.DD.BUILD` for everything, normalised (PEP 440): without leading zeros."""
+    """`YYYY.MM.DD.BUILD` for all families, normalised (PEP 440): without leading zeros."""
     version = f"{today.year}.{today.month}.{today.day}.{build}"
     notice = Notice(
         f"version {version} sorts above every real release: packages of others that require such as `dagster<2`"
@@ -145,7 +145,7 @@ def calver_versions(today: date, *, build: int) -> FamilyVersions:
 
 
 def manual_versions(version: str) -> FamilyVersions:
-    """The given version for its family, core or libraries, and by the rule for the other."""
+    """The given version for its family, core or libraries, and the corresponding version for the other."""
     core = core_version(version)
     libraries = libraries_version(core)
     parsed = parse_version(libraries)

@@ -1,7 +1,8 @@
-"""Packages with a web application, which another tool has to build first.
+"""Finding the web applications that packages ship, and checking that wheels contain them.
 
-git ignores what is built, so a backend leaves it out without a word, and a package without its web application
-builds, installs and imports like one with it. dagster-webserver 1.12.16 was released like that, and withdrawn.
+Another tool has to build a web application before the package. Git ignores the result, so a backend omits it
+without a warning, and the package still builds, installs and imports. dagster-webserver 1.12.16 was released
+without its web application, and withdrawn.
 """
 
 from __future__ import annotations
@@ -15,40 +16,40 @@ from typing import Final
 from builder.project.toml_file import TomlFile
 
 ENTRY: Final = "index.html"
-"""The file that every web application has: its page."""
+"""The page that every web application has."""
 
 SOURCES: Final = "js_modules"
-"""Where the sources of dagster's web applications lie, below the repository's root."""
+"""The directory of the web applications' sources in dagster's repository."""
 
 _KNOWN: Final = {"dagster-webserver": "dagster_webserver/webapp/build"}
-"""Whatever the manifest says of it or forgets to say."""
+"""Web applications that are known even if the manifest does not declare them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Webapp:
     """A web application that a package ships.
 
-    :param path: its directory, relative to the package's, as it is in the wheel too.
-    :param built: whether it has been built there.
+    :param path: its directory, relative to the package's directory and to the wheel's root.
+    :param built: whether it has been built in that directory.
     """
 
     path: str
     built: bool
 
     def missing_in(self, members: Iterable[str]) -> tuple[str, ...]:
-        """What a wheel with these members lacks of it: its page, or the scripts that the page loads."""
+        """The files that a wheel with these members lacks: the page, or scripts that the page loads."""
         inside = [name for name in members if name.startswith(f"{self.path}/")]
         lacking = [] if f"{self.path}/{ENTRY}" in inside else [ENTRY]
         return (*lacking, *([] if any(name.endswith(".js") for name in inside) else ["*.js"]))
 
 
 def find_webapp(name: str, directory: Path) -> Webapp | None:
-    """The web application that the package in `directory` ships; None if it ships none.
+    """Find the web application that the package in `directory` ships; None if it ships none.
 
     :param name: of the package, normalised.
 
-    It is what the manifest calls an artefact of the build with `webapp` in its path: `artifacts` of hatchling,
-    `recursive-include` in MANIFEST.in.
+    It is declared as a build artefact with `webapp` in its path: hatchling's `artifacts`, or `recursive-include`
+    in MANIFEST.in.
     """
     for path in (*([_KNOWN[name]] if name in _KNOWN else []), *_declared(directory)):
         return Webapp(path, (directory / path / ENTRY).is_file())

@@ -22,15 +22,15 @@ from builder.monorepo.pins import not_satisfied
 from builder.resolution.built_wheel import in_dist_info
 
 _STRAY: Final = re.compile(r"tests?|docs?|examples?|scripts?|build|dist|conftest|setup|.*_tests")
-"""Top-level names that no package of its own has: in site-packages they would lie over those of others."""
+"""Top-level names that no wheel should install: in site-packages they would collide with those of others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WheelContents:
-    """A wheel that was read and is sound in itself.
+    """The contents of a valid wheel.
 
     :param members: the names of its files.
-    :param import_names: the top-level names that it installs, dotted where the top is a namespace package.
+    :param import_names: the top-level packages and modules that it installs, dotted if in a namespace package.
     """
 
     name: str
@@ -42,20 +42,20 @@ class WheelContents:
 
     @property
     def requires(self) -> tuple[str, ...]:
-        """`Requires-Dist`, without what only extras ask for."""
+        """`Requires-Dist`, without the requirements of extras."""
         return tuple(text for text in self.requires_dist if not re.search(r"\bextra\s*==", text))
 
     @property
     def requires_dist(self) -> tuple[str, ...]:
-        """`Requires-Dist` as PEP 508 texts."""
+        """`Requires-Dist` as PEP 508 strings."""
         return tuple(map(str, self.metadata.requires_dist or ()))
 
 
 def read_wheel(path: Path) -> WheelContents:
-    """Read a wheel; raises PackagesError if it is not sound in itself.
+    """Read a wheel; raises PackagesError if it is not valid.
 
-    Its metadata must be valid by the core metadata specification, its name and version those of its file name, and
-    its files those of RECORD, with their hashes.
+    Its metadata must follow the core metadata specification, its name and version must match the file name, and
+    its files must be those in RECORD, with the same hashes.
     """
     try:
         name, version, _build, _tags = parse_wheel_filename(path.name)
@@ -86,10 +86,10 @@ def read_wheel(path: Path) -> WheelContents:
 
 
 def check_wheel(wheel: WheelContents, *, version: str | None, versions: Mapping[str, str]) -> Iterator[str]:
-    """What is wrong with a sound wheel as one of the repository: each a sentence without a full stop.
+    """Check a valid wheel against the repository; yields each problem as a sentence without a full stop.
 
-    :param version: that it should have; None for any.
-    :param versions: of the repository's packages, by name.
+    :param version: the expected version; None for any.
+    :param versions: the versions of the repository's packages, by name.
     """
     if version is not None and wheel.version != version:
         yield f"the wheel has version {wheel.version}, but its files say {version}"
@@ -120,7 +120,7 @@ def _metadata(path: Path, content: bytes) -> Metadata:
 
 
 def _check_record(path: Path, archive: zipfile.ZipFile, members: Collection[str], record: str) -> None:
-    """See that RECORD lists each file with its hash, and no file that is not there (PEP 376, PEP 427)."""
+    """Check that RECORD lists each file with its hash, and no missing file (PEP 376, PEP 427)."""
     if record not in members:
         raise _unsound(path, "it has no RECORD")
     unlisted = set(members) - {record, f"{record}.jws", f"{record}.p7s"}
@@ -148,7 +148,7 @@ def _console_scripts(path: Path, entry_points: bytes) -> tuple[str, ...]:
 
 
 def _import_names(members: Sequence[str]) -> Iterator[str]:
-    """The shallowest packages and modules; a directory without `__init__.py` is a namespace, and no package."""
+    """The topmost packages and modules; a directory without `__init__.py` is a namespace package."""
     code = [PurePosixPath(name) for name in members if name.endswith((".py", ".so", ".pyd"))]
     code = [path for path in code if not path.parts[0].endswith((".dist-info", ".data"))]
     packages = {path.parent for path in code if path.stem == "__init__"}

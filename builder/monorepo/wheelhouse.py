@@ -24,19 +24,19 @@ LOCKS: Final = "locks"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuiltPackage:
-    """A package as its wheel describes it.
+    """A built package, as its wheel describes it.
 
     :param name: normalised (PEP 503).
     :param version: normalised (PEP 440).
-    :param import_names: top-level modules and packages that the wheel installs, in its own spelling.
-    :param console_scripts: names of the programs that it installs.
+    :param import_names: top-level modules and packages that the wheel installs.
+    :param console_scripts: names of the scripts that it installs.
     :param wheel: file name.
     :param sha256: of the wheel, hexadecimal.
     :param size: of the wheel, in bytes.
-    :param requires: normalised names of the repository's packages that it needs in order to run.
+    :param requires: normalised names of the repository's packages among its runtime requirements.
     :param family: None for a package with a version of its own.
     :param has_webapp: whether the wheel contains a web application.
-    :param summary: one line that says what the package is; may be empty.
+    :param summary: its one-line description; may be empty.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Wheelhouse:
 
     :param directory: absolute.
     :param commit: full hash of the repository's commit; None outside git.
-    :param source_date_epoch: seconds since 1970: no file in the wheels is younger.
+    :param source_date_epoch: seconds since 1970; no file in the wheels has a later time.
     :param packages: by name.
     """
 
@@ -68,7 +68,7 @@ class Wheelhouse:
     packages: tuple[BuiltPackage, ...]
 
     def package(self, name: str) -> BuiltPackage:
-        """The package of that name, however spelt; raises UsageError, with the nearest names, if there is none."""
+        """The package with a name in any spelling; raises UsageError, with the nearest names, if there is none."""
         wanted = canonicalize_name(name)
         for package in self.packages:
             if package.name == wanted:
@@ -76,15 +76,15 @@ class Wheelhouse:
         raise unknown_names([name], [package.name for package in self.packages], f"wheelhouse `{self.directory}`")
 
     def wheel_path(self, package: BuiltPackage) -> Path:
-        """Where the wheel of a package lies."""
+        """The path of a package's wheel."""
         return self.directory / package.wheel
 
     def lock_path(self, package: BuiltPackage) -> Path:
-        """Where the lock of a package lies, once `builder.packages lock` has written it."""
+        """The path of a package's lock, which `builder.packages lock` writes."""
         return self.directory / LOCKS / f"{package.name}.txt"
 
     def check_wheels(self) -> None:
-        """See that each wheel is there with the bytes that were built; raises PackagesError that names it."""
+        """Check that each wheel exists and has not changed since the build; raises PackagesError with its name."""
         for package in self.packages:
             path = self.wheel_path(package)
             if not path.is_file() or storage.sha256_of(path) != package.sha256:
@@ -93,7 +93,7 @@ class Wheelhouse:
 
 
 def unknown_names(names: Iterable[str], known: Sequence[str], where: str) -> UsageError:
-    """The error of names that nothing has, with the nearest ones that something has."""
+    """Make the error for unknown names, with the nearest known ones."""
     lines = []
     for name in names:
         nearest = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
@@ -106,7 +106,7 @@ def unknown_names(names: Iterable[str], known: Sequence[str], where: str) -> Usa
 
 
 def write_wheelhouse(wheelhouse: Wheelhouse) -> None:
-    """Write `SHA256SUMS` and, last, `wheelhouse.json` beside the wheels: with it the wheelhouse is whole."""
+    """Write `SHA256SUMS` and, last, `wheelhouse.json`, which marks the wheelhouse as complete."""
     sums = "".join(
         f"{package.sha256}  {package.wheel}\n" for package in sorted(wheelhouse.packages, key=lambda p: p.wheel)
     )
@@ -121,9 +121,9 @@ def write_wheelhouse(wheelhouse: Wheelhouse) -> None:
 
 
 def read_wheelhouse(directory: Path) -> Wheelhouse:
-    """Read `wheelhouse.json` in a directory; raises PackagesError if there is none or it is not what it should be.
+    """Read `wheelhouse.json` in a directory; raises PackagesError if it is missing or invalid.
 
-    The wheels themselves are not looked at: see `Wheelhouse.check_wheels`.
+    The wheels themselves are not checked: see `Wheelhouse.check_wheels`.
     """
     path = directory / INDEX_FILE
     remedy = "Give a directory that `builder.packages build` has written"
@@ -146,7 +146,7 @@ def read_wheelhouse(directory: Path) -> Wheelhouse:
 
 
 def _package(entry: Mapping[str, object]) -> BuiltPackage:
-    """One entry of `packages`; raises KeyError, TypeError or ValueError for what is not one."""
+    """Parse an entry of `packages`; raises KeyError, TypeError or ValueError for an invalid one."""
 
     def text(key: str) -> str:
         value = entry[key]

@@ -1,1 +1,1 @@
-"""Container images as files and in registries: layouts, the distribution API, credentials."""
+"""Container images: OCI layouts on disk, registries, base images, credentials."""

@@ -1,9 +1,9 @@
-"""Base images: fetched from a registry by digest, kept in the cache, and looked into.
+"""Fetching base images from a registry by digest, caching them, and inspecting their Python.
 
-Kept are, in the directory `base-images` of the cache:
+The cache has, in the directory `base-images`:
 
     sha256/…    manifests, configs and layers
-    python/…    what was found out about the images of manifests
+    python/…    the results of inspecting images, by manifest
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ from builder.resolution.transport import Credentials
 from builder.system import storage
 
 MACHINES: Final[Mapping[str, str]] = {"amd64": "x86_64", "arm64": "aarch64"}
-"""What Python calls the architectures of images."""
+"""Python's names for the architectures of images."""
 
 _LOOK_VERSION: Final = "2"
-"""To be raised with any change of what is found out about an image."""
+"""Version of cached inspection results; increase it when their content changes."""
 
 _AT_ONCE: Final = 4
 
 Arrived = Callable[[str, int], None]
-"""Called repeatedly with the digest of a blob and the number of its bytes that have arrived."""
+"""Called repeatedly with the digest of a blob and the number of bytes received."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaseImage:
-    """A base image for one platform, whose layers are on this machine.
+    """A base image for one platform, with its layers on this machine.
 
-    :param reference: as it was asked for.
-    :param digest: of the manifest of the platform.
+    :param reference: the name as given by the user.
+    :param digest: of the platform's manifest.
     :param config: image-spec 1.1, "OCI Image Configuration".
-    :param layers: as in the manifest, with the files that hold them.
+    :param layers: those of the manifest, each with its file.
     :param python: None if it has none.
     """
 
@@ -59,7 +59,7 @@ class BaseImage:
 
     @property
     def variables(self) -> dict[str, str]:
-        """The environment that the image gives its programs."""
+        """The environment variables that the image sets."""
         given = self.config.get("config", {}).get("Env") or ()
         return dict(entry.partition("=")[::2] for entry in given)
 
@@ -71,13 +71,13 @@ def fetch_base_image(
     credentials: Credentials | None = None,
     arrived: Arrived = lambda *_: None,
 ) -> BaseImage:
-    """Have a base image here, and find out what Python it has.
+    """Download a base image unless it is cached, and determine its Python.
 
     :param platform: such as `linux/amd64`.
-    :param credentials: None for those that `docker login` or its like has stored.
+    :param credentials: None for those stored by `docker login` or `podman login`.
 
-    What the name means is asked each time, unless it is a digest whose content is here. Raises PublishError if the
-    registry does not give it, ImageError if it is not for the platform or cannot be read.
+    Each call resolves the name at the registry, unless it is a digest that is cached. Raises PublishError if the
+    registry does not serve it, ImageError if it is not for the platform or cannot be read.
     """
     known = credentials or stored_credentials(reference.host, reference.repository)
     with Registry(reference.host, reference.repository, known, push=False) as registry:
@@ -108,7 +108,7 @@ def fetch_base_image(
 
 
 def fit(base: BaseImage, target: Target) -> ImagePython:
-    """The Python of a base image that can run what is made for a target; raises TargetError if it cannot."""
+    """Check that a base image's Python can run builds for a target, and return it; raises TargetError if not."""
     python, name = base.python, base.reference
     machine = MACHINES.get(base.platform.partition("/")[2])
     if target.markers["sys_platform"] != "linux" or target.markers["platform_machine"] != machine:
@@ -136,7 +136,7 @@ def fit(base: BaseImage, target: Target) -> ImagePython:
 
 
 def _manifest(registry: Registry, reference: Reference, platform: str) -> tuple[Document, str]:
-    """The manifest of a platform, and its digest."""
+    """Get the manifest for a platform, and its digest."""
     content = _named(registry, reference, reference.version)
     document: Document = json.loads(content)
     if "manifests" not in document:
@@ -157,7 +157,7 @@ def _manifest(registry: Registry, reference: Reference, platform: str) -> tuple[
 
 
 def _named(registry: Registry, reference: Reference, version: str) -> bytes:
-    """A manifest by tag or digest; one with a digest is kept."""
+    """Get a manifest by tag or digest; by digest it is cached."""
     if version.startswith("sha256:") and (content := _kept(version)):
         return content
     content = registry.manifest(version)
@@ -217,7 +217,7 @@ def _check_platform(reference: Reference, platform: str, config: Document) -> No
 
 
 def _python(reference: Reference, digest: str, config: Document, layers: list[Path]) -> ImagePython | None:
-    """What was found out about an image, now or earlier."""
+    """Inspect an image's Python, or read the cached result."""
     name = f"{digest.replace(':', '-')}-{_LOOK_VERSION}.json"
     path = storage.cache_directory() / "base-images" / "python" / name
     with contextlib.suppress(OSError, ValueError, TypeError):

@@ -1,4 +1,4 @@
-"""One upload of a blob to a container registry, in pieces: those that arrived are not sent again."""
+"""Uploading a blob to a container registry in chunks; after a failure, received chunks are not sent again."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 Content = bytes | Path
 Progress = Callable[[int], None]
-"""Is called with the number of bytes of a blob that were transferred; begins anew with each try."""
+"""Called with the number of bytes of a blob transferred so far; restarts from zero with each retry."""
 
 CHUNK: int = 16 << 20
-"""Bytes of a blob that are sent at once. Amazon's registry takes pieces of 5 MB to 20 MB."""
+"""Chunk size in bytes. Amazon's registry accepts chunks of 5 MB to 20 MB."""
 
 _OK: Final = 200
 _CREATED: Final = 201
@@ -28,7 +28,7 @@ _NO_CONTENT: Final = 204
 
 
 class BlobUpload:
-    """One upload of a blob, piece by piece."""
+    """One chunked upload of a blob."""
 
     def __init__(
         self, connection: Connection, digest: str, content: Content, progress: Progress, deadline: http.Deadline
@@ -41,7 +41,7 @@ class BlobUpload:
         self._certain = True
 
     def send(self) -> None:
-        """Send it; raises HttpError."""
+        """Send the blob; raises HttpError."""
         self._progress(0)
         begun = self._retrying("POST", "/blobs/uploads/", {}, b"", (_ACCEPTED,))
         self._place = self._connection.place(begun)
@@ -69,10 +69,10 @@ class BlobUpload:
             self._progress(self._sent)
 
     def _ask_how_far(self) -> None:
-        """Ask how much of the blob has arrived, after a piece that broke off."""
+        """After a failed chunk, ask the registry how many bytes it has received."""
         answer = self._connection.send("GET", self._place, expected=(_NO_CONTENT, _ACCEPTED, _OK))
         match = re.fullmatch(r"(?:bytes=)?0-(\d+)", answer.headers.get("Range", ""))
-        # Of an upload without bytes, registries say `0-0`, and some say `0--1`.
+        # For an upload without bytes, registries answer `0-0`, and some `0--1`.
         arrived = int(match[1]) + 1 if match and match[1] != "0" else 0
         self._sent = min(arrived, self._size)
         if "Location" in answer.headers:

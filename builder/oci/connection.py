@@ -1,6 +1,6 @@
-"""The connection to one repository of a container registry: requests with its login, by basic or token.
+"""Authenticated requests to one repository of a container registry, with basic or token authentication.
 
-Errors are `http.HttpError`, for those who know what was to be done to make a message of.
+Errors are `http.HttpError`; callers turn them into messages about the failed operation.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from builder.system.loopback import is_loopback
 
 _CONNECTIONS: Final = 8
 _LOGINS: Final = 3
-"""How often a request is sent at most: a login may end while another thread makes use of it."""
+"""How often a request is sent at most: a token may expire while another thread uses it."""
 
 _OK: Final = 200
 _UNAUTHORIZED: Final = 401
 
-# Docker Hub's API is not where its name says.
+# Docker Hub's API has a host of its own.
 _API_HOSTS: Final = {DOCKER_HUB: "registry-1.docker.io"}
 
 
 class Connection:
-    """What sends requests to a repository. Threads may share it; they log in once.
+    """Sends requests to a repository. Threads may share it; they log in once.
 
-    :param host: with its port, if it has one. Loopback hosts are spoken to without TLS, as Docker does.
+    :param host: with its port, if it has one. Loopback hosts are contacted without TLS, as by Docker.
     :param credentials: None for anonymous access.
-    :param scopes: what a token is asked to permit, such as `repository:acme/dagster:pull,push`.
+    :param scopes: the scopes to request for a token, such as `repository:acme/dagster:pull,push`.
     """
 
     def __init__(self, host: str, repository: str, credentials: Credentials | None, scopes: Sequence[str]) -> None:
@@ -66,10 +66,10 @@ class Connection:
         *,
         expected: tuple[int, ...],
     ) -> httpx.Response:
-        """Send a request; again if it takes a login.
+        """Send a request; if the registry requires a login, log in and send it again.
 
-        :param place: a URL, or a path below that of the repository.
-        :param expected: the statuses that are no errors.
+        :param place: a URL, or a path below the repository's URL.
+        :param expected: the statuses that are not errors.
         """
         url = place if "://" in place else self._base + place
         for again in reversed(range(_LOGINS)):
@@ -83,13 +83,13 @@ class Connection:
 
     @contextlib.contextmanager
     def stream(self, path: str) -> Iterator[httpx.Response]:
-        """Have something of the repository sent, bit by bit."""
+        """Send a GET request and stream the response."""
         url, headers = self._base + path, {"Accept-Encoding": "identity"}
         try:
             for again in reversed(range(_LOGINS)):
                 used = self._authorization
                 login = self._with_login(url, headers)
-                # Most registries keep blobs elsewhere and say where; httpx presents no login there.
+                # Most registries redirect to a blob store on another host, where httpx does not send credentials.
                 with self._client.stream("GET", url, headers=login, follow_redirects=True) as answer:
                     if answer.status_code == _OK:
                         yield answer
@@ -101,7 +101,7 @@ class Connection:
             raise http.network_error(error, self.host) from error
 
     def place(self, answer: httpx.Response) -> str:
-        """The URL that an answer's Location means."""
+        """The absolute URL of a response's Location header."""
         place = urllib.parse.urljoin(str(answer.url), str(answer.headers.get("Location", "")))
         self._stay_private(place)
         return place
@@ -120,9 +120,9 @@ class Connection:
         return {**headers, **login}
 
     def _log_in(self, answer: httpx.Response, used: str) -> bool:
-        """Do what an answer 401 asks for; returns whether that makes another try worth while.
+        """Log in as a 401 response demands; returns whether to send the request again.
 
-        :param used: what the refused request has presented; another thread may have logged in since.
+        :param used: the refused request's Authorization; another thread may have logged in since.
         """
         with self._login:
             if self._authorization != used:
@@ -160,7 +160,7 @@ class Connection:
             raise http.HttpError(f"`{host}` answers the login without a token") from None
 
     def _stay_private(self, url: str) -> None:
-        """Credentials that go to a registry over TLS go nowhere without."""
+        """Refuse to send a TLS registry's credentials to a URL without TLS."""
         if self._base.startswith("https:") and not url.startswith("https:"):
             raise PublishError(f"the registry `{self.host}` asks for a login without TLS, at `{url}`")
 
@@ -181,11 +181,11 @@ def _errors(answer: httpx.Response) -> list[Mapping[str, object]]:
 
 
 def codes(answer: httpx.Response) -> str:
-    """The codes of the errors in an answer."""
+    """The error codes in a response."""
     return " ".join(str(error.get("code", "")) for error in _errors(answer))
 
 
 def message(answer: httpx.Response) -> str:
-    """What the registry says of an error (distribution-spec, "Error Codes")."""
+    """The registry's error message in a response (distribution-spec, "Error Codes")."""
     said = "; ".join(f"{error.get('code', '')}: {error.get('message', '')}" for error in _errors(answer))
     return said or answer.reason_phrase

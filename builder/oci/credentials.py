@@ -1,4 +1,4 @@
-"""Credentials for a container registry, as `docker login` and `podman login` store them."""
+"""Reading the credentials that `docker login` and `podman login` store for container registries."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from builder.system import process
 
 
 def stored_credentials(host: str, repository: str) -> Credentials | None:
-    """The credentials for a repository of a registry, from the first file that has some; None if none has.
+    """The credentials for a repository of a registry, from the first file that has any; None if none has.
 
-    The files are those of containers-auth.json(5): `$REGISTRY_AUTH_FILE`, else the ones of podman and buildah,
-    then Docker's; credential helpers are asked. Raises PublishError for a file that cannot be understood.
+    The files are those of containers-auth.json(5): `$REGISTRY_AUTH_FILE`, else podman's and buildah's, then
+    Docker's. Credential helpers are run. Raises PublishError for an invalid file.
     """
     for path in _files():
         document = _read(path)
@@ -54,7 +54,7 @@ def _read(path: Path) -> Mapping[str, Any]:
 
 
 def _keys(host: str, repository: str) -> Iterator[str]:
-    """What a repository's credentials may be filed under, the most special first."""
+    """The keys under which a repository's credentials may be stored, the most specific first."""
     parts = [host, *repository.split("/")]
     for count in range(len(parts), 0, -1):
         yield "/".join(parts[:count])
@@ -81,7 +81,7 @@ def _of(document: Mapping[str, Any], key: str, path: Path) -> Credentials | None
 
 
 def _ask(helper: str, key: str) -> Credentials | None:
-    """Ask a credential helper (docker-credential-helpers, "get")."""
+    """Run a credential helper (docker-credential-helpers, "get")."""
     command = [f"docker-credential-{helper}", "get"]
     try:
         answer = json.loads(
@@ -89,5 +89,5 @@ def _ask(helper: str, key: str) -> Credentials | None:
         )
         return Credentials(answer["Username"], answer["Secret"])
     except (ToolError, ValueError, KeyError, TypeError):
-        # Without credentials, the registry will say that it wants some.
+        # If credentials are required, the registry's response says so.
         return None

@@ -1,4 +1,7 @@
-"""What the layers of an image hold, not unpacked (image-spec 1.1, "Image Layer Filesystem Changeset")."""
+"""Reading an image's files from its layers, without unpacking them.
+
+See image-spec 1.1, "Image Layer Filesystem Changeset".
+"""
 
 from __future__ import annotations
 
@@ -18,18 +21,18 @@ _GZIP: Final = b"\x1f\x8b"
 _WHITEOUT: Final = ".wh."
 _OPAQUE: Final = ".wh..wh..opq"
 _DEPTH: Final = 40
-"""Links that lead from one to the next, as many as the kernel follows."""
+"""The longest chain of symbolic links that is followed, as in the kernel."""
 
 
 UNREADABLE: Final = (tarfile.TarError, EOFError, zlib.error, OSError)
-"""What reading a damaged layer raises."""
+"""The exceptions that reading a damaged layer raises."""
 
 
 @contextlib.contextmanager
 def open_layer(path: Path) -> Iterator[tarfile.TarFile]:
-    """A layer to be read once from its beginning to its end: a tar file, compressed by gzip or not at all.
+    """Open a layer, an uncompressed or gzip-compressed tar file, for reading once from beginning to end.
 
-    `tarfile` itself reads only the first member of a gzip file with several, and says nothing.
+    `tarfile` itself silently reads only the first member of a gzip file with several.
     """
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(path.open("rb"))
@@ -43,8 +46,8 @@ def open_layer(path: Path) -> Iterator[tarfile.TarFile]:
 class Entry:
     """A file of an image.
 
-    :param link: what a symbolic link points to; None for anything else.
-    :param content: of a file that was asked for.
+    :param link: the target of a symbolic link; None for anything else.
+    :param content: the bytes of a file that `wanted` selected; None for others.
     """
 
     link: str | None = None
@@ -54,12 +57,12 @@ class Entry:
 
 @dataclass(slots=True)
 class Filesystem:
-    """The files of an image by their paths, which are absolute."""
+    """The files of an image, by absolute path."""
 
     entries: dict[str, Entry] = field(default_factory=dict)
 
     def resolve(self, path: str) -> str | None:
-        """The path of what a path leads to, symbolic links followed; None if it leads nowhere."""
+        """Resolve the symbolic links in a path; None if it does not exist."""
         for _ in range(_DEPTH):
             parts = [part for part in posixpath.normpath(path).split("/") if part]
             for count in range(1, len(parts) + 1):
@@ -75,7 +78,7 @@ class Filesystem:
         return None
 
     def read(self, path: str) -> bytes | None:
-        """The content of a file that was asked for; None if it is not there."""
+        """The content of a file that `wanted` selected; None if it does not exist."""
         resolved = self.resolve(path)
         return self.entries[resolved].content if resolved else None
 
@@ -87,11 +90,11 @@ class Filesystem:
         )
 
     def add_layer(self, path: Path, wanted: Callable[[str], bool], of: str) -> None:
-        """Lay one more layer over what is there.
+        """Apply one more layer.
 
-        :param path: of the layer's file, a tar file, compressed by gzip or not at all.
-        :param wanted: whether the content of a file, by its path, is to be kept.
-        :param of: what the image is called, for messages.
+        :param path: the layer's file, an uncompressed or gzip-compressed tar file.
+        :param wanted: given a file's path, whether to keep its content.
+        :param of: the name of the image, for error messages.
 
         Raises ImageError for a layer that cannot be read.
         """

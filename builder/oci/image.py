@@ -1,4 +1,4 @@
-"""An image from a base image and layers of one's own: its configuration, its manifest, its layout on disk."""
+"""Assembling an image from a base image and new layers: its configuration, manifest and layout on disk."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from builder.oci.base_image import BaseImage
 from builder.oci.layout import INDEX, OCI, Descriptor, Document, Layout, canonical, read_layout, writing
 
 _CREATED: Final = datetime(1980, 1, 1, tzinfo=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-"""The date of the image and of its files: the same content is the same image, whenever it is built."""
+"""The date of the image and its files, which is constant so that equal content gives an equal image."""
 
 _INHERITED: Final = ("ExposedPorts", "Volumes", "StopSignal")
 _ABOUT_ITSELF: Final = "org.opencontainers.image."
@@ -22,10 +22,10 @@ _UNCOMPRESSED: Final = "application/vnd.oci.image.layer.v1.tar"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageLayer:
-    """A layer in a file, compressed by gzip.
+    """A gzip-compressed layer in a file.
 
-    :param diff_id: the digest of its content, uncompressed.
-    :param title: what is in it, for people.
+    :param diff_id: the digest of its uncompressed content.
+    :param title: a description of its content, as shown to users.
     """
 
     path: Path
@@ -37,10 +37,10 @@ class ImageLayer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Running:
-    """How an image is run: image-spec 1.1, "OCI Image Configuration", `config`.
+    """How an image runs: image-spec 1.1, "OCI Image Configuration", `config`.
 
     :param user: empty for root.
-    :param variables: besides those of the base image.
+    :param variables: environment variables in addition to the base image's.
     """
 
     user: str
@@ -52,7 +52,7 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class PlatformImage:
-    """An image of one platform: layers upon those of a base image."""
+    """An image for one platform: new layers on a base image."""
 
     base: BaseImage
     layers: Sequence[ImageLayer]
@@ -60,9 +60,9 @@ class PlatformImage:
 
 
 def write_image(path: Path, title: str, images: Sequence[PlatformImage], tag: str) -> Layout:
-    """Write an image into the layout `path`, in the place of an older one.
+    """Write an image as the layout `path`, replacing an older one.
 
-    :param images: one for each platform; of several, an index is made.
+    :param images: one for each platform; for several, an image index is written.
 
     Raises StorageError.
     """
@@ -94,7 +94,7 @@ def write_image(path: Path, title: str, images: Sequence[PlatformImage], tag: st
 
 
 def _layer_type(layer: Descriptor) -> str:
-    """The type of a base image's layer in the words of OCI: Docker has others for the same bytes."""
+    """The OCI media type of a base image's layer; Docker's media types for the same bytes differ."""
     return OCI.layer if re.search(r"gzip$", layer.media_type) else _UNCOMPRESSED
 
 
@@ -107,7 +107,7 @@ def _config(image: PlatformImage) -> Document:
     config = {
         **{key: inherited[key] for key in _INHERITED if inherited.get(key)},
         "Env": [f"{name}={value}" for name, value in variables.items()],
-        # Platforms give the command and leave the entry point as it is: with one of the base's, it would not run.
+        # Platforms override the command but not the entry point, so an entry point of the base would break it.
         "Cmd": list(running.command),
         "WorkingDir": running.working_directory,
         **({"User": running.user} if running.user else {}),
@@ -132,7 +132,7 @@ def _config(image: PlatformImage) -> Document:
 
 
 def _history(base: Document) -> list[Document]:
-    """The history of a base image: one entry for each layer, and some for none."""
+    """The history of a base image, with one entry for each layer and perhaps entries without a layer."""
     known = [entry for entry in base.get("history") or () if isinstance(entry, dict)]
     count = len(base["rootfs"]["diff_ids"])
     if len([entry for entry in known if not entry.get("empty_layer")]) == count:

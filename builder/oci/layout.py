@@ -1,4 +1,4 @@
-"""OCI image layouts: a directory of blobs named by their hash, and an index of what they are (image-spec 1.1)."""
+"""Reading and writing OCI image layouts: directories of blobs by digest, with an index (image-spec 1.1)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Document = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """How the manifest of an image calls itself and its parts."""
+    """The media types of an image's manifest and its parts."""
 
     manifest: str
     config: str
@@ -45,18 +45,18 @@ DOCKER: Final = Format(
     "application/vnd.docker.container.image.v1+json",
     "application/vnd.docker.image.rootfs.diff.tar.gzip",
 )
-"""The older one. The bytes of config and layers are the same, but a health check is read in this format only:
-podman, following image-spec, leaves it out of an OCI image."""
+"""Docker's older format. Config and layers have the same bytes, but only this format supports a health check:
+podman, following image-spec, ignores it in an OCI image."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Descriptor:
-    """What a blob is (image-spec, "Content Descriptors").
+    """A blob's digest, size and type (image-spec, "Content Descriptors").
 
     :param digest: `sha256:` and 64 hexadecimal digits.
     :param size: in bytes.
     :param platform: such as `linux/amd64`, or empty.
-    :param artifact_type: of what is no image, or empty.
+    :param artifact_type: of an artifact that is not an image, or empty.
     """
 
     media_type: str
@@ -67,7 +67,7 @@ class Descriptor:
     annotations: Mapping[str, str] = field(default_factory=dict)
 
     def document(self) -> Document:
-        """As it is written in a manifest or an index."""
+        """The descriptor as in a manifest or an index."""
         document: Document = {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
         if self.artifact_type:
             document["artifactType"] = self.artifact_type
@@ -80,18 +80,18 @@ class Descriptor:
 
 
 def digest_of(content: bytes) -> str:
-    """The digest of a blob's bytes, as registries write it."""
+    """The digest of a blob's bytes: `sha256:` and the hash."""
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
 def canonical(document: object) -> bytes:
-    """The one way that this project writes a JSON document whose hash names it."""
+    """Serialise a JSON document in the canonical form that its digest is computed from."""
     return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 @dataclass(frozen=True, slots=True)
 class LayoutWriter:
-    """A layout that is being made in a directory of its own; see `writing`."""
+    """Writes a layout into a temporary directory; see `writing`."""
 
     directory: Path
 
@@ -102,17 +102,17 @@ class LayoutWriter:
         return Descriptor(media_type=media_type, digest=digest, size=len(content), **properties)  # type: ignore[arg-type]
 
     def add_document(self, document: Mapping[str, object], **properties: str) -> Descriptor:
-        """Add a manifest or an index, whose media type it says itself."""
+        """Add a manifest or an index; its media type is in the document."""
         return self.add(canonical(document), str(document["mediaType"]), **properties)
 
     def link(self, path: Path, blob: Descriptor) -> Descriptor:
-        """Add a blob that lies in a file, whose digest was checked: as a link to it, or as a copy."""
+        """Add a blob from a file whose digest was verified, as a hard link or a copy."""
         target = blob_path(self.directory, blob.digest)
         if not target.exists():
             try:
                 os.link(path, target)
             except OSError:
-                # Another file system, or one without links.
+                # The file is on another file system, or the file system has no hard links.
                 shutil.copyfile(path, target)
         return blob
 
@@ -122,7 +122,7 @@ class LayoutWriter:
         return self.link(path, Descriptor(media_type=media_type, digest=digest, size=path.stat().st_size))
 
     def finish(self, title: str, image: Descriptor, tags: Sequence[str], referrers: Sequence[Descriptor]) -> None:
-        """Write the layout's own index: the image once for each tag, then what refers to it."""
+        """Write the layout's index: the image once for each tag, then the artifacts that refer to it."""
         entries = [{**image.document(), "annotations": {_TAG: tag}} for tag in tags]
         entries += [referrer.document() for referrer in referrers]
         index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": entries, "annotations": {TITLE: title}}
@@ -132,7 +132,7 @@ class LayoutWriter:
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[LayoutWriter]:
-    """Make the layout `path`, which takes its name, and the place of an older one, only when it is whole.
+    """Write the layout `path`, which appears, replacing an older one, only when it is complete.
 
     Raises StorageError if it cannot be written.
     """
@@ -149,7 +149,7 @@ def writing(path: Path) -> Iterator[LayoutWriter]:
 
 
 def blob_path(layout: Path, digest: str) -> Path:
-    """Where a layout has a blob."""
+    """The path of a blob in a layout."""
     algorithm, _, encoded = digest.partition(":")
     return layout / "blobs" / algorithm / encoded
 
@@ -159,7 +159,7 @@ class Layout:
     """A finished layout of one image.
 
     :param title: the image's name, without registry and owner.
-    :param image: the image's index, or its manifest if it is there for one platform only.
+    :param image: the image's index, or its manifest if it is for one platform.
     :param referrers: artifacts about the image, such as SBOMs.
     """
 
@@ -170,11 +170,11 @@ class Layout:
     referrers: tuple[Descriptor, ...]
 
     def read(self, digest: str) -> bytes:
-        """A blob's bytes; raises ImageError if they are not what the digest says."""
+        """Read a blob; raises ImageError if its bytes do not match the digest."""
         return self.whole_blob(digest).read_bytes()
 
     def whole_blob(self, digest: str) -> Path:
-        """The file of a blob; raises ImageError if its bytes are not what the digest says."""
+        """Verify a blob and return its path; raises ImageError if its bytes do not match the digest."""
         path = blob_path(self.path, digest)
         try:
             whole = f"sha256:{storage.sha256_of(path)}" == digest
@@ -185,7 +185,7 @@ class Layout:
         return path
 
     def document(self, descriptor: Descriptor) -> Document:
-        """A manifest or an index."""
+        """Read a manifest or an index."""
         document: Document = json.loads(self.read(descriptor.digest))
         return document
 
@@ -197,7 +197,7 @@ class Layout:
 
 
 def read_layout(path: Path) -> Layout:
-    """A layout that `writing` made; raises ImageError if `path` is none, or holds more than one image."""
+    """Read a layout that `writing` made; raises ImageError if it is invalid or has more than one image."""
     try:
         index = json.loads((path / "index.json").read_text(encoding="utf-8"))
         entries = [read_descriptor(entry) for entry in index["manifests"]]
@@ -222,7 +222,7 @@ def read_layout(path: Path) -> Layout:
 
 
 def read_descriptor(entry: Mapping[str, Any]) -> Descriptor:
-    """A descriptor as it is written in a manifest or an index; raises KeyError if it is none."""
+    """Parse a descriptor from a manifest or an index; raises KeyError if it is invalid."""
     platform = entry.get("platform")
     return Descriptor(
         media_type=entry["mediaType"],

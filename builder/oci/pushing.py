@@ -1,4 +1,4 @@
-"""Pushing an image to a registry: blobs first, tags last, everything read back."""
+"""Pushing an image to a registry: blobs first, tags last, then verifying what the registry serves."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from builder.oci.registry import BlobUnknown, Registry
 _AT_ONCE: Final = 6
 
 Sent = Callable[[str, int], None]
-"""Called repeatedly with the digest of a blob and the number of its bytes that were sent."""
+"""Called repeatedly with the digest of a blob and the number of bytes sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
-    """An image that is in a repository.
+    """An image that was pushed to a repository.
 
-    :param digest: of the image: its index, or its manifest if it is there for one platform only.
-    :param sent: the sizes of the blobs that the registry did not have yet, by digest.
-    :param mounted: the digests of those that it took over from another repository.
+    :param digest: that of the image's index, or of its manifest if it is for one platform.
+    :param sent: the sizes of the blobs that were uploaded, by digest.
+    :param mounted: the digests of the blobs that the registry mounted from another repository.
     """
 
     digest: str
@@ -39,24 +39,24 @@ def push_layout(
     sources: Mapping[str, str] | None = None,
     told: Sent = lambda _digest, _sent: None,
 ) -> Pushed:
-    """Push an image with what refers to it, tag it, and see that the registry gives back what was pushed.
+    """Push an image with the artifacts that refer to it, tag it, and verify that the registry serves it.
 
-    :param sources: repositories of the same registry that have blobs, by their digests.
+    :param sources: for blobs that are in another repository of the same registry, that repository, by digest.
 
-    Raises PublishError, and ImageError for a layout that is damaged; the tags have not been touched then.
+    Raises PublishError; ImageError, before any tag is changed, for a damaged layout.
     """
     push = _Push(registry, layout, sources or {}, told)
     manifests = (*layout.manifests(), *layout.referrers)
     blobs = {blob.digest: blob for manifest in manifests for blob in _blobs(layout, manifest)}
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        # Large ones first: the last to start should not be the last to finish by far.
+        # Largest first, so that no large upload starts last and finishes alone.
         ordered = sorted(blobs.values(), key=lambda blob: -blob.size)
         outcomes = dict(zip([blob.digest for blob in ordered], pool.map(push.blob, ordered), strict=True))
     for manifest in manifests:
         try:
             _push_manifest(registry, layout, manifest)
         except BlobUnknown:
-            # It has forgotten what it took over, or what it said that it had.
+            # The registry lacks a blob that it mounted or claimed to have: upload all of this manifest's.
             for blob in _blobs(layout, manifest):
                 push.again(blob)
                 outcomes[blob.digest] = "sent"
@@ -84,7 +84,7 @@ class _Push:
     told: Sent
 
     def blob(self, blob: Descriptor) -> str:
-        """Have a blob in the repository; returns `there`, `mounted` or `sent`."""
+        """Ensure that the repository has a blob; returns `there`, `mounted` or `sent`."""
         if self.registry.has_blob(blob.digest):
             return "there"
         source = self.sources.get(blob.digest)
@@ -94,7 +94,7 @@ class _Push:
         return "sent"
 
     def again(self, blob: Descriptor) -> None:
-        """Send a blob, whatever the registry says that it has."""
+        """Upload a blob even if the registry claims to have it."""
         path = self.layout.whole_blob(blob.digest)
         self.registry.upload_blob(blob.digest, path, lambda sent: self.told(blob.digest, sent))
 
@@ -114,7 +114,7 @@ def _push_manifest(registry: Registry, layout: Layout, manifest: Descriptor) -> 
 
 
 def _refer(registry: Registry, subject: str, artifact: Descriptor, document: Mapping[str, Any]) -> None:
-    """Note an artifact under its subject's tag, in a registry that keeps no list of referrers itself.
+    """List an artifact under its subject's referrers tag, for registries without the referrers API.
 
     distribution-spec 1.1, "Unavailable Referrers API".
     """

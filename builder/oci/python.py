@@ -1,4 +1,4 @@
-"""The Python of an image: found as a shell in it would find it, by the image's PATH, without running anything."""
+"""Finding the Python of an image on the image's PATH, as a shell would, without running the image."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _GLIBC: Final = re.compile(rb"GNU C Library [^\n]*version (\d+\.\d+)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImagePython:
-    """The default Python of an image, and what matters of what is around it. Paths are absolute.
+    """The default Python of an image, with the files that matter for an installation. Paths are absolute.
 
-    :param python: the interpreter itself, no link to it.
+    :param python: the interpreter itself, not a link to it.
     :param version: such as "3.11".
-    :param prefix: what its directories are below.
-    :param glibc: its version, such as "2.36"; empty if the image's C library is another one.
+    :param prefix: the prefix of the installation, which `bin` and `lib` are in.
+    :param glibc: the version of glibc, such as "2.36"; empty if the image has another C library.
     :param passwd: the content of /etc/passwd; empty if there is none.
     :param group: the content of /etc/group.
     :param distributions: the files of each distribution that is installed in site-packages, by normalised name.
@@ -44,7 +44,7 @@ class ImagePython:
 
 
 def wanted(path: str) -> bool:
-    """Whether the content of a file of an image is needed to describe its Python."""
+    """Whether the content of a file, by its path, is needed to describe the image's Python."""
     base = posixpath.basename(path)
     return (
         path in {"/etc/passwd", "/etc/group"}
@@ -54,7 +54,7 @@ def wanted(path: str) -> bool:
 
 
 def find_python(files: Filesystem, path: str) -> ImagePython | None:
-    """The Python that an image's PATH finds first; None if there is none."""
+    """The first Python on an image's PATH; None if there is none."""
     for directory in (part for part in path.split(":") if part.startswith("/")):
         for name in _NAMES:
             resolved = files.resolve(f"{directory}/{name}")
@@ -70,7 +70,7 @@ def _describe(files: Filesystem, directory: str, resolved: str, version: str) ->
         python, prefix, packages = f"{directory}/python{version}", environment, "site-packages"
         python = python if files.resolve(python) else f"{directory}/python"
     elif _has_directory(files, "/usr/lib/python3/dist-packages") and posixpath.dirname(resolved) == "/usr/bin":
-        # Debian's own Python installs below /usr/local what is not of a Debian package.
+        # Debian's own Python installs packages that are not Debian's into /usr/local.
         python, prefix, packages = resolved, "/usr/local", "dist-packages"
     else:
         python, prefix, packages = resolved, posixpath.dirname(posixpath.dirname(resolved)), "site-packages"
@@ -89,7 +89,7 @@ def _describe(files: Filesystem, directory: str, resolved: str, version: str) ->
 
 
 def _has_directory(files: Filesystem, path: str) -> bool:
-    """Whether there is a directory, in a layer's own entry or implied by a file in it."""
+    """Whether a directory exists, as an entry of a layer or implied by a file in it."""
     return files.resolve(path) is not None or bool(files.below(path))
 
 
@@ -101,7 +101,7 @@ def _glibc(files: Filesystem) -> str:
 
 
 def _distributions(files: Filesystem, site_packages: str) -> dict[str, list[str]]:
-    """What installers would remove before they install another version of a distribution."""
+    """The installed files of each distribution, which an installer removes before it installs another version."""
     distributions: dict[str, set[str]] = {}
     for path in files.below(site_packages):
         relative = path.removeprefix(f"{site_packages}/")
@@ -116,7 +116,7 @@ def _distributions(files: Filesystem, site_packages: str) -> dict[str, list[str]
 
 
 def _recorded(files: Filesystem, site_packages: str, record: bytes) -> Iterator[str]:
-    """The files of a RECORD that are there."""
+    """The files in a RECORD that exist in the image."""
     for row in csv.reader(io.StringIO(record.decode(errors="replace"), newline="")):
         path = posixpath.normpath(posixpath.join(site_packages, row[0])) if row else ""
         if path in files.entries:

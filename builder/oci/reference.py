@@ -1,4 +1,4 @@
-"""Names of images: `python:3.11-slim`, `ghcr.io/acme/etl@sha256:…`."""
+"""Parsing image names: `python:3.11-slim`, `ghcr.io/acme/etl@sha256:…`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Reference:
 
     @property
     def name(self) -> str:
-        """Without tag and digest."""
+        """The name without tag and digest."""
         return f"{self.host}/{self.repository}"
 
     def __str__(self) -> str:
@@ -41,9 +41,9 @@ class Reference:
 
 
 def read_reference(text: str) -> Reference:
-    """An image's name as Docker reads it: without a host it is one of Docker Hub, without a tag it is `latest`.
+    """Parse an image's name as Docker does: the default host is Docker Hub, the default tag is `latest`.
 
-    Of a tag and a digest, the digest counts. Raises UsageError for what is no name.
+    If there are both a tag and a digest, the tag is ignored. Raises UsageError for an invalid name.
     """
     name, _, digest = text.strip().partition("@")
     first, slash, rest = name.partition("/")
@@ -62,7 +62,7 @@ def read_reference(text: str) -> Reference:
 
 
 def read_repository(text: str) -> tuple[str, str]:
-    """The host and the path of a repository, which have to be named both; raises UsageError for what is none."""
+    """Parse a repository into host and path, both of which are required; raises UsageError if invalid."""
     host, slash, path = text.strip().removeprefix("https://").rstrip("/").partition("/")
     if not slash or not HOST.fullmatch(host) or not REPOSITORY.fullmatch(path):
         raise UsageError(

@@ -1,8 +1,8 @@
-"""A repository of a container registry (distribution-spec 1.1): what can be asked of it and given to it.
+"""The client for a repository of a container registry (distribution-spec 1.1).
 
-python-dxf, the library nearest to this, sends a blob in one request that begins anew when it breaks off, knows
-neither deadlines nor Retry-After, and brings a second HTTP client along. So requests are made here, by the
-builder's own client, with its retries, proxies and certificates.
+The most similar library, python-dxf, sends a blob in one request, which starts over if it fails, supports neither
+deadlines nor Retry-After, and depends on a second HTTP client. So this module makes the requests itself with the
+builder's HTTP client, which has the retries, proxies and certificates.
 """
 
 from __future__ import annotations
@@ -44,20 +44,20 @@ _R = TypeVar("_R")
 
 
 class BlobUnknown(PublishError):
-    """The registry does not have a blob that it said it has."""
+    """The registry lacks a blob that it claimed to have."""
 
 
 class Registry:
     """One repository of a registry; a context manager that closes its connections. Threads may share it.
 
-    :param host: with its port, if it has one. Loopback hosts are spoken to without TLS, as Docker does.
+    :param host: with its port, if it has one. Loopback hosts are contacted without TLS, as by Docker.
     :param repository: such as `acme/dagster`.
     :param credentials: None for anonymous access.
-    :param sources: other repositories of the same registry, which blobs may be taken from.
-    :param push: whether anything is to be pushed.
-    :param timeout: seconds that each blob, and each other request, may take with all retries.
+    :param sources: other repositories of the same registry from which blobs may be mounted.
+    :param push: whether to request permission to push.
+    :param timeout: time limit in seconds for each blob and each other request, including retries.
 
-    Methods raise PublishError when the registry cannot be reached, or refuses.
+    Methods raise PublishError if the registry cannot be reached or refuses.
     """
 
     def __init__(
@@ -91,18 +91,18 @@ class Registry:
         return self._ask("HEAD", f"/blobs/{digest}", expected=(_OK, _NOT_FOUND)).status_code == _OK
 
     def mount_blob(self, digest: str, source: str) -> bool:
-        """Take a blob over from another repository of the registry, if it lets us."""
+        """Mount a blob from another repository of the registry; returns whether that succeeded."""
         query = urllib.parse.urlencode({"mount": digest, "from": source})
         answer = self._ask("POST", f"/blobs/uploads/?{query}", expected=(_CREATED, _ACCEPTED))
         if answer.status_code == _CREATED:
             return True
-        # It has begun an upload instead, which nobody goes on with; registries need not take it back.
+        # The registry started an upload instead: cancel it, which not every registry supports.
         with contextlib.suppress(http.HttpError):
             self._connection.send("DELETE", self._connection.place(answer), expected=(204,))
         return False
 
     def upload_blob(self, digest: str, content: Content, progress: Progress = lambda _sent: None) -> None:
-        """Send a blob, in pieces if it is large; those that arrived are not sent again."""
+        """Upload a blob, in chunks if it is large; on failure, received chunks are not sent again."""
         deadline = http.Deadline(self._timeout)
 
         def work() -> None:
@@ -110,7 +110,7 @@ class Registry:
                 try:
                     BlobUpload(self._connection, digest, content, progress, deadline).send()
                 except http.HttpError as error:
-                    # It has got other bytes than were sent, or has lost the upload.
+                    # The registry received other bytes than were sent, or lost the upload.
                     lost = error.status in {_BAD_REQUEST, _NOT_FOUND, _OUT_OF_RANGE}
                     if not lost or sending == _SENDINGS:
                         raise
@@ -120,16 +120,16 @@ class Registry:
         self._reporting(work, f"the blob `{digest}` could not be pushed to `{self.name}`")
 
     def push_blob(self, digest: str, content: Content) -> bool:
-        """Have a blob in the repository; returns whether it had to be sent."""
+        """Ensure that the repository has a blob; returns whether it was uploaded."""
         if self.has_blob(digest):
             return False
         self.upload_blob(digest, content)
         return True
 
     def push_manifest(self, reference: str, content: bytes, media_type: str) -> Mapping[str, str]:
-        """Put a manifest under a digest or a tag; returns the headers of the answer.
+        """Push a manifest under a digest or a tag; returns the response's headers.
 
-        Raises BlobUnknown if the registry lacks something that it refers to.
+        Raises BlobUnknown if the registry lacks a blob that the manifest refers to.
         """
         headers = {"Content-Type": media_type}
         expected = (_CREATED, _BAD_REQUEST, _NOT_FOUND)
@@ -149,12 +149,12 @@ class Registry:
         )
 
     def manifest(self, reference: str) -> bytes | None:
-        """A manifest or an index; None if there is none."""
+        """Get a manifest or an index; None if there is none."""
         answer = self._ask("GET", f"/manifests/{reference}", {"Accept": _ACCEPT}, expected=(_OK, _NOT_FOUND))
         return None if answer.status_code == _NOT_FOUND else answer.content
 
     def verify(self, reference: str, digest: str) -> None:
-        """See that a digest or a tag gives the bytes of `digest`; raises PublishError if not."""
+        """Check that a digest or a tag gives the bytes of `digest`; raises PublishError if not."""
         content = self.manifest(reference)
         if content is None or digest_of(content) != digest:
             got = "nothing" if content is None else f"`{digest_of(content)}`"
@@ -164,7 +164,7 @@ class Registry:
             )
 
     def pull_blob(self, blob: Descriptor, path: Path, progress: Progress = lambda _taken: None) -> None:
-        """Write a blob to a file, which is whole or not there."""
+        """Download a blob to a file, which appears only when complete."""
         deadline = http.Deadline(self._timeout)
 
         def work() -> None:
@@ -206,7 +206,7 @@ class Registry:
         )
 
     def _reporting(self, work: Callable[[], _R], what: str) -> _R:
-        """Run an action; its failures become PublishError."""
+        """Run an operation, and raise its failures as PublishError."""
         try:
             return work()
         except http.HttpError as error:
