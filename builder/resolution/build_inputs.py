@@ -89,10 +89,14 @@ _URL: Final = re.compile(r"\w+://\S+")
 # Keys that make the build run project code, or take the version from elsewhere, such as the date.
 _RUNS_CODE: Final = {
     *("build-script", "call", "cmdclass", "custom", "custom-hook", "module-dir", "run-setuptools", "script"),
-    *("format-jinja", "format-jinja-imports", "setup_requires", "tag_date"),
+    *("format-jinja", "format-jinja-imports", "setup_requires", "tag_date", "version_callback"),
 }
 _VERSION_SOURCES: Final = {"file", "nodejs", "regex", "scm", "uv-dynamic-versioning", "vcs", "versioningit"}
 _OTHER_CONFIGURATION: Final = ("CMakeLists.txt", "Cargo.toml", "MANIFEST.in", "meson.build")
+# By which CMake and Meson run programs such as git; Cargo runs a build.rs.
+_RUNS_PROGRAMS: Final = re.compile(
+    r"\b(add_custom_\w+|custom_target|execute_process|run_command|vcs_tag)\s*\(", re.IGNORECASE
+)
 
 
 def build_system(directory: Path) -> BuildSystem:
@@ -128,7 +132,8 @@ def _name(requirement: str) -> str:
 
 def _declares_all(directory: Path) -> bool:
     """Whether pyproject.toml and setup.cfg declare everything, so that no project code runs."""
-    return not (directory / "pdm_build.py").exists() and all(
+    scripts = any((directory / name).exists() for name in ("build.rs", "pdm_build.py"))
+    return not scripts and all(
         itertools.chain(
             (_declares(directory, key, value) for key, value, _ in _values(_build_tables(directory))),
             (_is_literal(directory, attribute) for attribute in _attributes(directory)),
@@ -218,7 +223,7 @@ def _values(value: object, key: str = "", *, about_repository: bool = False) -> 
 
 
 def _stays_inside(text: str) -> bool:
-    return _LEADS_OUT.search(_URL.sub("", text)) is None
+    return _LEADS_OUT.search(_URL.sub("", text)) is None and _RUNS_PROGRAMS.search(text) is None
 
 
 def _is_literal(directory: Path, value: str) -> bool:

@@ -677,6 +677,13 @@ INPUTS = {
         '[build.targets.wheel.force-include]\n"../schemas" = "a/schemas"\n': Inputs.UNKNOWN,
         "[build.hooks.custom]\n": Inputs.UNKNOWN,
     },
+    "meson.build": {
+        "project('a', 'c', version: '1')\n": Inputs.FILES,
+        "project('a', 'c', version: run_command('./version.py').stdout())\n": Inputs.UNKNOWN,
+        "# run_command('git')\n": Inputs.FILES,
+    },
+    "CMakeLists.txt": {"EXECUTE_PROCESS (COMMAND git describe)\n": Inputs.UNKNOWN, "project(a)\n": Inputs.FILES},
+    "build.rs": {"fn main() {}\n": Inputs.UNKNOWN},
     "MANIFEST.in": {"include ../LICENSE\n": Inputs.UNKNOWN, "include LICENSE\n": Inputs.FILES},
     "pyproject.toml": {
         system("hatchling.build", "hatchling") + '[project.urls]\nx = "https://a.b/c"\n': Inputs.FILES,
