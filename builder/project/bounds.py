@@ -44,6 +44,19 @@ def check_includes(directory: Path, names: Iterable[str], where: Origin) -> None
             )
 
 
+def check_requirements_file(path: Path, repository: Path | None, where: Origin) -> None:
+    """Raise ProjectError for a requirements file outside the repository: errors quote lines of it.
+
+    :param repository: that of the project, if it is in one.
+    """
+    if repository and not _within(path, repository):
+        raise ProjectError(
+            f"the requirements file `{os.path.realpath(path)}` is outside the git repository `{repository}`",
+            where=where,
+            remedy="Put it into the repository; constraints of this machine belong into PIP_CONSTRAINT",
+        )
+
+
 def _within(path: Path, repository: Path) -> bool:
     # First by its text, as it is packed: `..` of a symlink's name is the directory that the symlink is in.
     return Path(os.path.realpath(os.path.normpath(path))).is_relative_to(repository)

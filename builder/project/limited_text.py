@@ -16,22 +16,35 @@ def read_limited(path: Path, limit: int, *, missing: str = "Correct the path") -
 
     Raises ProjectError for a file that is missing, unreadable, not UTF-8, no regular file, or too large.
     """
+    content = read_limited_bytes(path, limit, missing=missing)
     try:
+        return content.decode().replace("\r\n", "\n").replace("\r", "\n")
+    except UnicodeDecodeError as error:
+        raise _unreadable(path, str(error)) from error
+
+
+def read_limited_bytes(path: Path, limit: int, *, missing: str = "Correct the path") -> bytes:
+    """The bytes of a file that is text in whatever encoding; see `read_limited`."""
+    try:
+        # To open a named pipe would wait for ever.
         if path.exists() and not path.is_file():
-            raise ProjectError(f"`{path}` cannot be read: it is not a file", remedy="Make it a readable text file")
+            raise _unreadable(path, "it is not a file")
         with path.open("rb") as stream:
             content = stream.read(limit + 1)
-        if len(content) > limit:
-            raise ProjectError(
-                f"`{path.name}` has more than {size(limit)}, too large for such a file",
-                where=Origin(path),
-                remedy="Check that it is the right file",
-            )
-        return content.decode().replace("\r\n", "\n").replace("\r", "\n")
     except FileNotFoundError:
         raise ProjectError(f"`{path}` does not exist", remedy=missing) from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
+        # A ValueError of a path with a null character.
         reason = error.strerror if isinstance(error, OSError) else error
+        raise _unreadable(path, str(reason)) from error
+    if len(content) > limit:
         raise ProjectError(
-            f"`{path}` cannot be read: {reason}", remedy="Make it a readable UTF-8 text file"
-        ) from error
+            f"`{path.name}` has more than {size(limit)}, too large for such a file",
+            where=Origin(path),
+            remedy="Check that it is the right file",
+        )
+    return content
+
+
+def _unreadable(path: Path, reason: str) -> ProjectError:
+    return ProjectError(f"`{path}` cannot be read: {reason}", remedy="Make it a readable UTF-8 text file")

@@ -34,6 +34,7 @@ def line_of_name(name: str, path: Path) -> Origin:
 def _lines(path: Path) -> list[str]:
     """The lines of a file; none where it cannot be read."""
     try:
-        return path.read_text(encoding="utf-8", errors="replace").splitlines()
+        # To open a named pipe would wait for ever.
+        return path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
     except OSError:
         return []

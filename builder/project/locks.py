@@ -12,10 +12,14 @@ from typing import Any, Final
 from packaging.utils import canonicalize_name
 
 from builder.errors import Origin, ProjectError
+from builder.project.limited_text import read_limited
 from builder.project.poetry import uses_poetry
 from builder.project.setup_cfg import read_setup_cfg
 from builder.project.sources import workspace_root
 from builder.project.toml_file import TomlFile, table
+
+_MOST_BYTES: Final = 20_000_000
+"""The largest public uv.lock has a quarter of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,7 @@ def declares_by_pipfile(directory: Path) -> bool:
 
 def holds_all(lock: Path, names: Iterable[str]) -> bool:
     """Whether a lock names all of these in quotes: parsing a large one takes far longer than looking."""
-    text = lock.read_text(encoding="utf-8", errors="replace")
+    text = read_lock_text(lock)
     return all(f'"{name}"' in text for name in names)
 
 
@@ -97,12 +101,17 @@ def pipfile_paths(lock: Path) -> list[Path]:
     return [lock.parent / path for path in paths if isinstance(path, str) and "://" not in path]
 
 
+def read_lock_text(lock: Path) -> str:
+    """The text of a lock; raises ProjectError for one that is unreadable or too large."""
+    return read_limited(lock, _MOST_BYTES)
+
+
 def load_lock(lock: Path) -> Mapping[str, Any]:
     """A lock as a document of TOML or, for Pipfile.lock, JSON; raises ProjectError if it is none."""
+    text = read_lock_text(lock)
     try:
-        text = lock.read_text(encoding="utf-8")
         document = json.loads(text) if lock.name == "Pipfile.lock" else tomllib.loads(text)
-    except (OSError, ValueError) as error:
+    except (ValueError, RecursionError) as error:
         raise _unreadable(lock, error) from error
     if not isinstance(document, dict):
         raise _unreadable(lock, ValueError("it is not a table"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import configparser
 import os.path
 from pathlib import Path
 from typing import Final
@@ -10,6 +9,7 @@ from typing import Final
 from builder.errors import Notice, Origin, ProjectError
 from builder.project.location import SourceTree
 from builder.project.locks import KINDS
+from builder.project.setup_cfg import parse_setup_cfg
 from builder.project.toml_file import TomlFile
 
 _FILES: Final = ("setup.py", "requirements.txt", "Pipfile", *KINDS)
@@ -68,12 +68,11 @@ def _declares_in_pyproject(directory: Path) -> bool:
 
 
 def _declares_in_setup_cfg(path: Path) -> bool:
-    parser = configparser.ConfigParser(interpolation=None, strict=False)
-    try:
-        parser.read_string(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not path.exists():
         return False
-    except (OSError, UnicodeDecodeError, configparser.Error):
+    try:
+        parser = parse_setup_cfg(path)
+    except ProjectError:
         # As above.
         return True
     return parser.has_option("metadata", "name") or parser.has_section("options")

@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from builder.errors import Origin, ProjectError
+from builder.project.limited_text import read_limited_bytes
 
 if TYPE_CHECKING:
     from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
 IGNORE_FILE = ".builderignore"
+
+_MOST_BYTES = 500_000
 
 # No file has this name: NUL is the one character, besides the slash, that a name cannot contain.
 _NO_NAME = "\0"
@@ -40,12 +43,10 @@ class IgnoreRules:
         """Read the file; raises ProjectError for text that is not UTF-8 and for a pattern that is none."""
         where = Path(path)
         try:
-            text = where.read_text(encoding="utf-8-sig")
+            text = read_limited_bytes(where, _MOST_BYTES).decode("utf-8-sig")
         except UnicodeDecodeError as error:
             what = f"`{IGNORE_FILE}` is not UTF-8 text"
             raise ProjectError(what, where=Origin(where), remedy="Save it as UTF-8") from error
-        except OSError as error:
-            raise unreadable(error, path) from error
         self.prefix = prefix
         patterns = [
             (number, _compile(line, Origin(where, number)))

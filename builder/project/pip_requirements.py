@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import optparse
 import os
 import re
@@ -9,13 +10,14 @@ import shlex
 from collections.abc import Iterator
 from optparse import Values
 from pathlib import Path
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from pip._internal.exceptions import PipError, RequirementsFileParseError
 from pip._internal.req.req_file import (
     OptionParsingError,
     ParsedLine,
     RequirementsFileParser,
+    _decode_req_file,
     break_args_options,
     build_parser,
     get_file_content,
@@ -24,21 +26,31 @@ from pip._internal.req.req_file import (
 )
 
 from builder.errors import Origin, ProjectError
+from builder.project.bounds import check_requirements_file
+from builder.project.limited_text import read_limited_bytes
 from builder.project.lines import line_of_text, line_where
 from builder.project.requirements_txt import RequirementLine, RequirementsFile
 from builder.project.variables import expand
+from builder.system.git import find_repository
+
+_MOST_BYTES: Final = 5_000_000
+"""Of a file and all that it includes; a lock of 300 distributions with all hashes has a tenth of it."""
+
+_MOST_FILES: Final = 200
+"""That are included one after the other or in one another."""
 
 
 def parse_requirements_txt(path: Path) -> RequirementsFile:
     """See `read_requirements_txt`, which calls this."""
-    parser = _Parser(_NoNetwork(), _parse_line)  # type: ignore[arg-type]
+    parser = _Parser(path)
     lines: list[RequirementLine] = []
     options: list[str] = []
     try:
         parsed_lines = list(parser.parse(str(path), constraint=False))
     except PipError as error:
         raise _refusal(path, error) from error
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError, LookupError) as error:
+        # A LookupError of an encoding that a comment names.
         remedy = "Make it a readable UTF-8 text file"
         raise ProjectError(f"`{path}` cannot be read: {error}", remedy=remedy) from error
     for parsed in parsed_lines:
@@ -51,10 +63,20 @@ def parse_requirements_txt(path: Path) -> RequirementsFile:
 
 
 class _Parser(RequirementsFileParser):
-    """Pip's parser, but for `${NAME}`: pip puts in any variable of the process, secrets included."""
+    """Pip's parser, but for `${NAME}`, in whose place pip puts any variable, and for what files may be read.
+
+    :param path: of the first file; what it includes has to be in the same git repository.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(_NoNetwork(), _parse_line)  # type: ignore[arg-type]
+        self._path = path
+        self._repository = find_repository(path.parent)
+        self._left = _MOST_BYTES
+        self._files = 0
 
     def _parse_file(self, filename: str, constraint: bool) -> Iterator[ParsedLine]:  # type: ignore[override]  # noqa: FBT001
-        _, content = get_file_content(filename, self._session, constraint=constraint)
+        content = self._content(filename, constraint=constraint)
         for number, line in ignore_comments(join_lines(enumerate(content.splitlines(), start=1))):
             expanded = expand(line, Origin(Path(filename), number))
             try:
@@ -63,6 +85,23 @@ class _Parser(RequirementsFileParser):
                 raise RequirementsFileParseError(f"Invalid requirement: {line}\n{error.msg}") from error
             yield ParsedLine(filename, number, requirement, options, constraint)
 
+    def _content(self, filename: str, *, constraint: bool) -> str:
+        if "://" in filename or not os.path.exists(filename):  # noqa: PTH110  (a Path refuses null characters)
+            return get_file_content(filename, self._session, constraint=constraint)[1]
+        path = Path(filename)
+        check_requirements_file(path, self._repository, _including(self._path, path))
+        # Together: files may include others twice, which include others twice.
+        self._files += 1
+        if self._files > _MOST_FILES:
+            raise ProjectError(
+                f"`{self._path.name}` includes files more than {_MOST_FILES} times",
+                where=Origin(self._path),
+                remedy="Include each file once",
+            )
+        content = read_limited_bytes(path, self._left)
+        self._left -= len(content)
+        return _decode_req_file(content, filename)
+
 
 def _parse_line(line: str) -> tuple[str, Values]:
     """What pip's own line parser does (`get_line_parser` without a finder), but quietly.
@@ -70,17 +109,29 @@ def _parse_line(line: str) -> tuple[str, Values]:
     Pip's lets optparse write its usage to stderr. To catch that by replacing `sys.stderr` would swallow what other
     threads say meanwhile, and for good where two of them do it at once.
     """
+    requirement, options = break_args_options(line)
+    if not options:
+        return requirement, _no_options()
     parser = build_parser()
     parser.set_usage(optparse.SUPPRESS_USAGE)
-    # pip's default is the public index: a line that names none would look as if it had named that.
-    defaults = parser.get_default_values()
-    defaults.index_url = None
-    requirement, options = break_args_options(line)
     try:
         words = shlex.split(options)
     except ValueError as error:
         raise OptionParsingError(f"Could not split options: {options}") from error
-    return requirement, parser.parse_args(words, defaults)[0]
+    return requirement, parser.parse_args(words, _defaults(parser))[0]
+
+
+@functools.cache
+def _no_options() -> Values:
+    """Those of a line without any; a parser for each would take longer than all else."""
+    return _defaults(build_parser())
+
+
+def _defaults(parser: optparse.OptionParser) -> Values:
+    # Pip's default is the public index: a line that names none would look as if it had named that.
+    defaults = parser.get_default_values()
+    defaults.index_url = None
+    return defaults
 
 
 def _line(parsed: ParsedLine, text: str, origin: Origin) -> RequirementLine:
@@ -128,8 +179,7 @@ def _refusal(path: Path, error: Exception) -> ProjectError:
     missing = re.search(r"requirements file: .*No such file or directory: '(.+)'", str(error))
     if missing and missing[1] != str(path):
         what = f"`{path.name}` includes `{missing[1]}`, which does not exist"
-        name = Path(missing[1]).name
-        where = line_where(path, lambda line: name in line and line.lstrip().startswith("-"))
+        where = _including(path, Path(missing[1]))
         return ProjectError(what, where=where, remedy="Correct the path or add the file")
     refused = re.search(r"Invalid requirement: (.+)", str(error))
     if place:
@@ -138,6 +188,11 @@ def _refusal(path: Path, error: Exception) -> ProjectError:
         where = line_of_text(refused[1].strip(), path) if refused else Origin(path)
     what = f"the requirements file cannot be read: {problem.strip()}"
     return ProjectError(what, where=where, remedy="Write it as pip's requirements file format says")
+
+
+def _including(path: Path, included: Path) -> Origin:
+    """The line of a requirements file that includes another."""
+    return line_where(path, lambda line: included.name in line and line.lstrip().startswith("-"))
 
 
 class _NoNetwork:

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import configparser
 from pathlib import Path
+from typing import Final
 
 from builder.errors import Origin, ProjectError
+from builder.project.limited_text import read_limited
 from builder.project.metadata import Metadata, with_extra
+
+_MOST_BYTES: Final = 500_000
+"""As of pyproject.toml."""
 
 
 def read_setup_cfg(directory: Path) -> Metadata | None:
     """The metadata in setup.cfg; None if there is none, or if it refers to files, which setuptools has to read."""
     path = directory / "setup.cfg"
-    parser = configparser.ConfigParser(interpolation=None, strict=False)
-    try:
-        parser.read_string(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not path.exists():
         return None
-    except (configparser.Error, UnicodeDecodeError) as error:
-        what = f"setup.cfg cannot be read: {str(error).splitlines()[0]}"
-        raise ProjectError(what, where=Origin(path), remedy="Correct it") from error
+    parser = parse_setup_cfg(path)
     name = parser.get("metadata", "name", fallback="")
     required = parser.get("options", "install_requires", fallback="")
     extras = dict(parser.items("options.extras_require")) if parser.has_section("options.extras_require") else {}
@@ -32,6 +32,18 @@ def read_setup_cfg(directory: Path) -> Metadata | None:
     return Metadata(
         name=name, requires=tuple(requires), requires_python=requires_python, manifest=path, extras=tuple(extras)
     )
+
+
+def parse_setup_cfg(path: Path) -> configparser.ConfigParser:
+    """The sections of a setup.cfg; raises ProjectError for one that cannot be read."""
+    parser = configparser.ConfigParser(interpolation=None, strict=False)
+    text = read_limited(path, _MOST_BYTES)
+    try:
+        parser.read_string(text)
+    except configparser.Error as error:
+        what = f"setup.cfg cannot be read: {str(error).splitlines()[0]}"
+        raise ProjectError(what, where=Origin(path), remedy="Correct it") from error
+    return parser
 
 
 def _listed(value: str) -> list[str]:

@@ -10,10 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from builder.errors import FetchError, Origin, ResolutionError
+from builder.project.locks import read_lock_text
 from builder.project.names import required_name
 from builder.project.requirement_lines import local_part
 from builder.project.requirements import Requirements
 from builder.project.requirements_txt import read_requirements_txt
+from builder.project.toml_file import TomlFile
 from builder.resolution import uv
 from builder.resolution.indexes import read_indexes
 from builder.system import process, storage
@@ -41,7 +43,7 @@ def locked_requirements(requirements: Requirements, lock: Path) -> Requirements:
 
 def _export(requirements: Requirements, lock: Path) -> str:
     """Export the lock, or read the export from the cache if its inputs are unchanged."""
-    parts = [path.read_text(encoding="utf-8") for path in (lock, requirements.directory / "pyproject.toml")]
+    parts = [read_lock_text(lock), TomlFile.pyproject(requirements.directory).text]
     key = json.dumps([_TOOLS, requirements.wanted.extras, requirements.wanted.groups, *parts])
     place = storage.cache_directory() / "exports" / hashlib.sha256(key.encode()).hexdigest()
     kept = storage.kept(place) or storage.keep(place, "requirements.txt", _run(requirements, lock).encode())

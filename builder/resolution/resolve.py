@@ -15,7 +15,7 @@ from typing import Final
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from builder.errors import FetchError, Notice, Origin, ResolutionError
-from builder.project.locks import KINDS
+from builder.project.locks import KINDS, read_lock_text
 from builder.project.names import required_name
 from builder.project.requirements import NO_EXTRAS, Requirements
 from builder.project.requirements_txt import RequirementLine
@@ -181,7 +181,7 @@ def _obey(requirements: Requirements, path: Path, target: Target) -> Resolution:
 def _export(requirements: Requirements, lock: Path, mode: str, variables: Mapping[str, str] | None = None) -> str:
     """Export the project's own lock as a `pylock.toml`; mode `--locked` refuses one that is outdated."""
     if lock.name != "uv.lock":
-        return lock.read_text(encoding="utf-8")
+        return read_lock_text(lock)
     arguments = ["export", mode, "--format", "pylock.toml", "--no-default-groups", "--no-header", "--no-annotate"]
     for extra in requirements.wanted.extras:
         arguments += ["--extra", extra]

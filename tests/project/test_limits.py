@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from builder.building.steps import select_source
-from builder.errors import ProjectError
+from builder.errors import Origin, ProjectError
 from builder.project.location import SourceTree
+from builder.project.locks import load_lock
+from builder.project.patterns import IgnoreRules
+from builder.project.requirements_txt import read_requirements_txt
+from builder.project.setup_cfg import read_setup_cfg
 from builder.project.toml_file import TomlFile
 from builder.project.workspace import read_workspace
 from builder.project.yaml_file import YamlFile
@@ -118,3 +123,55 @@ def test_an_include_above_the_project_but_in_the_repository_is_taken(repository:
     (project / "pyproject.toml").write_text('[tool.builder]\ninclude = ["../definitions.py"]\n')
     source = select_source(SourceTree(project, project), repository / "out", ())
     assert [other.name for other in source.others] == ["../definitions.py"]
+
+
+@pytest.mark.parametrize("line", ["-r ../secrets", "-c ../secrets", "-r link", "-r inside/../link"])
+def test_a_requirements_file_outside_the_repository_is_not_read(repository: Path, line: str) -> None:
+    (repository.parent / "secrets").write_text("machine h login u password canary\n")
+    (repository / "link").symlink_to("../secrets")
+    (repository / "inside").mkdir()
+    path = repository / "requirements.txt"
+    path.write_text(f"\n{line}\n")
+    with pytest.raises(ProjectError, match=r"is outside the git\s+repository") as caught:
+        read_requirements_txt(path)
+    assert caught.value.where == Origin(path, 2)
+    assert "canary" not in f"{caught.value}{caught.value.detail}"
+    path.unlink()
+    path.symlink_to("../secrets")
+    with pytest.raises(ProjectError, match=r"is outside the git\s+repository"):
+        read_requirements_txt(path)
+
+
+def test_requirements_files_without_measure_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "requirements.txt"
+    for number in range(40):
+        (tmp_path / f"{number}.txt").write_text(f"-r {number + 1}.txt\n" * 2)
+    path.write_text("-r 0.txt\n")
+    (tmp_path / "40.txt").touch()
+    with pytest.raises(ProjectError, match="includes files more than 200 times"):
+        read_requirements_txt(path)
+    path.write_text("foo\n" * 2_000_000)
+    with pytest.raises(ProjectError, match=r"has more than 5\.0 MB"):
+        read_requirements_txt(path)
+    path.write_text("foo\n" * 100_000)
+    assert len(read_requirements_txt(path).lines) == 100_000
+
+
+@pytest.mark.parametrize("text", [b"# -*- coding: rot13 -*-\n", b"-r a\0b\n", b"\xff\xfe\x00"])
+def test_a_requirements_file_that_is_no_text_is_refused(tmp_path: Path, text: bytes) -> None:
+    (tmp_path / "requirements.txt").write_bytes(text)
+    with pytest.raises(ProjectError, match="cannot be read"):
+        read_requirements_txt(tmp_path / "requirements.txt")
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "setup.cfg", "pdm.lock", "Pipfile.lock", ".builderignore"])
+def test_what_would_never_end_is_not_opened(tmp_path: Path, name: str) -> None:
+    # As `/dev/stdin` is, to which a symlink may lead.
+    os.mkfifo(tmp_path / name)
+    read = {
+        "requirements.txt": read_requirements_txt,
+        "setup.cfg": lambda path: read_setup_cfg(path.parent),
+        ".builderignore": lambda path: IgnoreRules(str(path), ""),
+    }.get(name, load_lock)
+    with pytest.raises(ProjectError, match="it is not a file"):
+        read(tmp_path / name)
