@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Final
 
 from packaging.dependency_groups import DependencyGroupResolver
 from packaging.utils import canonicalize_name
@@ -13,6 +15,7 @@ from builder.project.metadata import (
     Metadata,
     MetadataBuilder,
     is_package,
+    requirement_texts,
     static_metadata,
 )
 from builder.project.poetry import read_poetry, read_poetry_groups, uses_poetry
@@ -59,23 +62,31 @@ def _left_to_the_backend(pyproject: TomlFile) -> bool:
 
 
 def read_groups(directory: Path, names: Iterable[str]) -> tuple[str, ...]:
-    """The requirements of dependency groups (PEP 735, or poetry's); raises ProjectError for an unknown group."""
+    """The requirements of dependency groups: of PEP 735, or in the older words of poetry, pdm and uv.
+
+    Raises ProjectError for an unknown group.
+    """
     wanted = tuple(names)
     if not wanted:
         return ()
     pyproject = TomlFile.pyproject(directory)
     declared = pyproject.table("dependency-groups")
     poetry = read_poetry_groups(directory) if uses_poetry(directory) else {}
+    older = _older_groups(pyproject)
     lines: list[str] = []
     for name in wanted:
         if name in poetry:
             lines += poetry[name]
             continue
+        if name in older:
+            lines += requirement_texts(older[name], name, pyproject)
+            if name not in declared:
+                continue
         try:
             resolver = DependencyGroupResolver(declared)  # type: ignore[arg-type]  # it checks what it is given
             lines += [str(requirement) for requirement in resolver.resolve(name)]
         except (LookupError, ValueError, TypeError, ExceptionGroup) as error:
-            known = quoted(sorted({*declared, *poetry}))
+            known = quoted(sorted({*declared, *poetry, *older}))
             missing = canonicalize_name(name) not in map(canonicalize_name, declared)
             what = (
                 f"there is no dependency group `{name}`" if missing else f"the dependency group `{name}`: {error}"
@@ -83,3 +94,19 @@ def read_groups(directory: Path, names: Iterable[str]) -> tuple[str, ...]:
             remedy = f"Choose from {known}" if known else "Declare it under `[dependency-groups]`"
             raise ProjectError(what, where=pyproject.origin("dependency-groups"), remedy=remedy) from error
     return tuple(lines)
+
+
+_EDITABLE: Final = re.compile(r"-e\s+(?P<url>\S+)#egg=(?P<name>[\w.-]+)")
+
+
+def _older_groups(pyproject: TomlFile) -> Mapping[str, object]:
+    """The groups of pdm, which may have `-e URL#egg=NAME`, and uv's group `dev`, as declared before PEP 735."""
+    groups = {**pyproject.table("tool", "pdm", "dev-dependencies")}
+    if "dev-dependencies" in (uv := pyproject.table("tool", "uv")):
+        groups["dev"] = uv["dev-dependencies"]
+    return {
+        name: [_EDITABLE.sub(r"\g<name> @ \g<url>", str(text)) for text in texts]
+        if isinstance(texts, list)
+        else texts
+        for name, texts in groups.items()
+    }

@@ -76,14 +76,14 @@ def static_metadata(pyproject: TomlFile) -> Metadata | None:
     if not isinstance(name, str):
         where = pyproject.origin("project")
         raise ProjectError("`[project]` has no `name`", where=where, remedy='Write `name = "…"` under `[project]`')
-    requires = _texts(project.get("dependencies", []), "project.dependencies", pyproject)
+    requires = requirement_texts(project.get("dependencies", []), "project.dependencies", pyproject)
     optional = project.get("optional-dependencies", {})
     if not isinstance(optional, dict):
         where = pyproject.origin("project", "optional-dependencies")
         raise ProjectError("`project.optional-dependencies` is not a table", where=where, remedy="See PEP 621")
     for extra, texts in optional.items():
         key = f"project.optional-dependencies.{extra}"
-        requires += [with_extra(text, extra) for text in _texts(texts, key, pyproject)]
+        requires += [with_extra(text, extra) for text in requirement_texts(texts, key, pyproject)]
     requires_python = project.get("requires-python", "")
     return Metadata(
         name=name,
@@ -94,7 +94,7 @@ def static_metadata(pyproject: TomlFile) -> Metadata | None:
     )
 
 
-def _texts(value: object, key: str, pyproject: TomlFile) -> list[str]:
+def requirement_texts(value: object, key: str, pyproject: TomlFile) -> list[str]:
     """A list of PEP 508 requirements; raises ProjectError, with the line, for one that is not."""
     if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
         where = pyproject.origin(key)

@@ -37,6 +37,28 @@ def test_extras_and_groups_go_in_only_when_asked_for(
     assert sorted(texts(found)) == sorted(["dagster", *expected])
 
 
+OLDER = """
+[tool.pdm.dev-dependencies]
+orch = ["-e file:///${PROJECT_ROOT}/shared#egg=shared", "pytz"]
+odd = ["pytz=1"]
+[tool.uv]
+dev-dependencies = ["ruff"]
+"""
+
+
+def test_groups_that_pdm_and_uv_declared_before_there_was_a_standard(tmp_path: Path) -> None:
+    package(tmp_path / "shared", "shared", "orjson")
+    package(tmp_path, "app", "dagster", more=OLDER)
+    assert texts(read(tmp_path)) == ["dagster"]
+    found = read(tmp_path, RequestedExtras(groups=("orch", "dev")))
+    assert texts(found) == ["dagster", "pytz", "ruff", "orjson"]
+    assert found.local_packages == (tmp_path, tmp_path / "shared")
+    with pytest.raises(ProjectError, match="not a valid requirement"):
+        read(tmp_path, RequestedExtras(groups=("odd",)))
+    package(tmp_path, "app", "dagster", more='[dependency-groups]\ndev = ["pytest"]\n' + OLDER)
+    assert texts(read(tmp_path, RequestedExtras(groups=("dev",)))) == ["dagster", "ruff", "pytest"]
+
+
 @pytest.mark.parametrize(
     "wanted, what, remedy",
     [
