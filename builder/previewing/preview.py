@@ -105,28 +105,33 @@ def _started(
     locations: Sequence[Ready], home: Path, environment: Mapping[str, str], stack: ExitStack
 ) -> list[CodeServer]:
     """The code servers that came up."""
-    servers = []
+    servers: list[CodeServer] = []
     sockets = stack.enter_context(socket_directory())
+
+    def start(number: int, ready: Ready) -> CodeServer:
+        server = code_server(
+            ready,
+            sockets / f"{number}.sock",
+            home=home,
+            environment=environment,
+            pass_on=partial(_of_location, ready.item.name),
+        )
+        return stack.enter_context(server)
+
+    def finish(server: CodeServer) -> None:
+        try:
+            wait_until_up(server)
+        except LoadError as error:
+            console.error(error, about=f"location `{server.name}`")
+        else:
+            servers.append(server)
+
     with console.step("") as step, console.progress("starting code servers", None):
-        starting = [
-            stack.enter_context(
-                code_server(
-                    ready,
-                    sockets / f"{number}.sock",
-                    home=home,
-                    environment=environment,
-                    pass_on=partial(_of_location, ready.item.name),
-                )
-            )
-            for number, ready in enumerate(locations)
-        ]
-        for server in starting:
-            try:
-                wait_until_up(server)
-            except LoadError as error:
-                console.error(error, about=f"location `{server.name}`")
-            else:
-                servers.append(server)
+        # The first makes dagster's databases: two that make the same one at once break it.
+        finish(start(0, locations[0]))
+        others = [start(number, ready) for number, ready in enumerate(locations[1:], 1)]
+        for server in others:
+            finish(server)
         step.title = f"started {counted(len(servers), 'code server')}"
     return servers
 
