@@ -1,1 +1,1 @@
-"""What the builder needs of the machine: programs, files, HTTP, git, secrets, tracebacks."""
+"""Access to the machine: running programs and git, files, HTTP, secrets in the environment, tracebacks."""

@@ -1,8 +1,9 @@
-"""The cache directory: what it holds, and the removal of what has not been used for long.
+"""The cache directory: listing its contents, and removing entries that have not been used for long.
 
-An entry is what is made, used and removed as a whole: a wheel, an unpacked builder, the unpacked dependencies of a
-lock. The time of its last use is the latest time of change of the entry and of the files right in it, which
-`storage.mark_used` sets. An entry first takes the name of a temporary, so that no process sees an incomplete one.
+An entry is created, used and removed as a whole: a wheel, an unpacked builder, the unpacked dependencies of a
+lock. The time of its last use, which `storage.mark_used` sets, is the latest modification time of the entry and of
+the files directly in it. An entry is renamed to a temporary name before its removal, so that no process sees an
+incomplete one.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ class Contents:
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """What was removed, in bytes of files, and what is left."""
+    """The sizes in bytes of what was removed and of what is left."""
 
     entries: int
     before: int
@@ -74,7 +75,7 @@ class Removal:
 
 
 def contents() -> list[Contents]:
-    """What the cache holds, the largest kind first."""
+    """The contents of the cache by kind, the largest first."""
     sizes: dict[str, list[int]] = {}
     for title, path in _entries(storage.cache_directory()):
         sizes.setdefault(title, []).append(_size(path))
@@ -83,10 +84,10 @@ def contents() -> list[Contents]:
 
 
 def prune() -> Removal:
-    """Remove entries that were not used for 30 days, and leftovers of killed runs that are a day old.
+    """Remove entries that were not used for 30 days, and day-old leftovers of killed runs.
 
-    Above the size in `BUILDER_CACHE_MAX_GB`, those go that were used longest ago. Raises UsageError if that is
-    no number, StorageError if the cache cannot be written.
+    If the cache exceeds `BUILDER_CACHE_MAX_GB`, the least recently used entries are also removed. Raises
+    UsageError if that is not a number, StorageError if the cache cannot be written.
     """
     before = sum(kind.size for kind in contents())
     removed = _remove_unused()
@@ -94,18 +95,18 @@ def prune() -> Removal:
 
 
 def prune_when_due() -> None:
-    """Do what `prune` does if that was more than a day ago; raises UsageError as `prune` does."""
+    """Call `prune` if the last time was more than a day ago; raises UsageError as `prune` does."""
     stamp = storage.cache_directory() / _PRUNED
     with contextlib.suppress(OSError):
         if time.time() - stamp.stat().st_mtime < _DAY:
             return
-    # A successful build must not fail because of this.
+    # A successful build must not fail because of the cache.
     with contextlib.suppress(StorageError):
         _remove_unused()
 
 
 def _remove_unused() -> int:
-    """Remove what is not to be kept; returns the number of entries."""
+    """Remove unused entries; returns their number."""
     limit = _limit()
     directory = storage.make_directory(storage.cache_directory())
     with storage.atomic_write(directory / _PRUNED):
@@ -120,14 +121,14 @@ def _remove_unused() -> int:
             if total > limit and ages[path] > _IN_USE:
                 gone.append(path)
                 total -= sizes[path]
-    # A killed run leaves them in the cache and, as scratch directories, in the directory for temporary files.
+    # A killed run leaves temporary files in the cache and scratch directories in the system's temporary directory.
     for parent in {path.parent for path in ages} | ages.keys() | {directory, Path(tempfile.gettempdir())}:
         storage.remove_leftovers(parent)
     return sum(_remove(path) for path in gone)
 
 
 def clear() -> Removal:
-    """Remove all that the cache holds. Runs that use it at the same time fail."""
+    """Remove everything in the cache. Runs that use it at the same time fail."""
     before = sum(kind.size for kind in contents())
     removed = sum(_remove(path) for _title, path in list(_entries(storage.cache_directory())))
     return Removal(removed, before, sum(kind.size for kind in contents()))
@@ -157,13 +158,13 @@ def _entries(directory: Path) -> Iterator[tuple[str, Path]]:
         else:
             entries = path.glob(pattern)
         for entry in entries:
-            # A process that waits for a lock opens its file by name.
+            # Lock files stay, since waiting processes open them by name.
             if entry.suffix != ".lock" and entry.name not in (".lock", _PRUNED):
                 yield title, entry
 
 
 def _last_use(path: Path) -> float:
-    """Seconds since the epoch; of what another run has removed meanwhile, the present."""
+    """The time of the last use in seconds since 1970; the present time if another run removed the entry."""
     try:
         times = [path.lstat().st_mtime]
         if path.is_dir() and not path.is_symlink():
@@ -175,7 +176,7 @@ def _last_use(path: Path) -> float:
 
 
 def _size(path: Path) -> int:
-    """Bytes of all files at and below a path; a file that has several names in it counts once."""
+    """The total size of the files at and below a path, in bytes; hard links to one file count once."""
     sizes: dict[int, int] = {}
     if not path.is_dir() or path.is_symlink():
         with contextlib.suppress(FileNotFoundError):
@@ -189,7 +190,7 @@ def _size(path: Path) -> int:
 
 
 def _remove(path: Path) -> bool:
-    """Remove an entry; False if this user may not."""
+    """Remove an entry; returns False if permission is missing."""
     gone = path.with_name(f"{storage.TEMPORARY_PREFIX}{uuid.uuid4().hex}")
     try:
         path.rename(gone)

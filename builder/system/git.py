@@ -1,12 +1,13 @@
-"""The one place that runs git.
+"""Running git safely on untrusted checkouts; all uses of git go through this module.
 
-A checkout may be a stranger's: its files are data, and so is its repository. Git itself would run programs that a
-repository's configuration names (`core.fsmonitor`, filters, text converters, hooks, credential helpers), and would
-take any directory that holds `HEAD`, `objects` and `refs` for a repository, which a pull request can commit. So
-questions go to a repository that is found by its `.git`, through a git directory of our own whose configuration is
-an allow list, without the user's configuration, without the network and without secrets in the environment.
+A checkout may come from a stranger, and so may the configuration of its repository. Git would run programs named
+in that configuration (`core.fsmonitor`, filters, text converters, hooks, credential helpers), and would accept any
+directory with `HEAD`, `objects` and `refs` as a repository, which a pull request can contain. So the repository is
+found by its `.git`, and read through a temporary git directory that has only allowed settings, without the user's
+configuration, without network access and without secrets in the environment.
 
-Git 2.34 (Ubuntu 22.04) is enough: nothing here relies on `safe.directory` or `safe.bareRepository` in `-c`.
+This works with git 2.34 (Ubuntu 22.04) and later: nothing relies on `safe.directory` or `safe.bareRepository` in
+`-c`.
 """
 
 from __future__ import annotations
@@ -26,16 +27,16 @@ from builder.errors import ToolError
 from builder.system import process, storage
 
 _TIMEOUT_SECONDS: Final = 120.0
-"""Seconds that one command may take."""
+"""Time limit of one command in seconds."""
 
 _KEPT_SETTINGS: Final = re.compile(
     r"core\.(repositoryformatversion|filemode|ignorecase|precomposeunicode|symlinks|autocrlf|eol)"
     r"|extensions\.[a-z]+|remote\.origin\.url"
 )
-"""Settings of a repository that are data. All others stay unread: git has too many that name a program."""
+"""Settings of a repository that cannot run a program. All others are ignored."""
 
 _NOT_LINKED: Final = frozenset({"HEAD", "config", "config.worktree", "hooks", "commondir", "gitdir"})
-"""Entries of a git directory that ours does not share with it."""
+"""Entries of a git directory that the temporary one does not share."""
 
 _QUESTION: Final[Mapping[str, str]] = {
     "GIT_CONFIG_NOSYSTEM": "1",
@@ -43,7 +44,7 @@ _QUESTION: Final[Mapping[str, str]] = {
     "GIT_TERMINAL_PROMPT": "0",
     "GIT_OPTIONAL_LOCKS": "0",
     "GIT_PAGER": "cat",
-    # A partial clone would fetch what it lacks; no protocol has this name.
+    # A partial clone would download missing objects; no protocol is called `none`, so none is allowed.
     "GIT_ALLOW_PROTOCOL": "none",
     "GIT_NO_LAZY_FETCH": "1",
     "LC_ALL": "C",
@@ -62,10 +63,10 @@ REDIRECTING: Final = (
     *("GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_COMMON_DIR", "GIT_DIR", "GIT_INDEX_FILE", "GIT_NAMESPACE"),
     *("GIT_OBJECT_DIRECTORY", "GIT_PREFIX", "GIT_WORK_TREE"),
 )
-"""Set while git runs a hook: they say that the repository is another."""
+"""Variables that are set while git runs a hook, and select a repository."""
 
 _HASH: Final = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
-"""A whole SHA-1 or SHA-256 object name."""
+"""A full SHA-1 or SHA-256 object name."""
 
 _OWN_CONFIGURATION: Final = """\
 [safe]
@@ -78,14 +79,14 @@ _OWN_CONFIGURATION: Final = """\
 [protocol]
 	allow = never
 """
-"""Of questions, as the user's own file: git before 2.38 believes `safe.directory` nowhere else."""
+"""The user's configuration file for reading: git before 2.38 reads `safe.directory` from there only."""
 
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """A repository that can be asked while `open_repository` is open.
+    """A repository that can be read while the context of `open_repository` is active.
 
-    :param root: of the work tree: the directory that has the `.git`; a real path.
+    :param root: the work tree's root, which contains `.git`; symlinks are resolved.
     """
 
     root: Path
@@ -96,7 +97,7 @@ class Repository:
     ) -> process.Finished:
         """Run a git command that only reads, in `directory` (the root by default).
 
-        :param also: an exit code besides 0 that is an answer.
+        :param also: an exit code besides 0 that is not a failure.
 
         Raises ToolError if git is missing, ProcessFailed if it fails.
         """
@@ -111,14 +112,14 @@ class Repository:
 
 
 def is_hash(text: str) -> bool:
-    """Whether `text` is a whole object name in lower case."""
+    """Whether `text` is a full object name in lower case."""
     return _HASH.fullmatch(text) is not None
 
 
 def find_repository(directory: Path) -> Path | None:
-    """The nearest directory, from `directory` upwards, that is under git: it has a `.git` that git would accept.
+    """Find the root of the work tree that contains `directory`: the nearest parent with a valid `.git`.
 
-    A linked worktree and a submodule have a file of that name. A bare repository is none.
+    In linked worktrees and submodules `.git` is a file. Bare repositories are not found.
     """
     directory = Path(os.path.realpath(directory))
     for candidate in (directory, *directory.parents):
@@ -129,13 +130,13 @@ def find_repository(directory: Path) -> Path | None:
 
 
 def clone(location: str, commit: str, directory: Path) -> None:
-    """Make `directory` a checkout of a commit, with its submodules; it must not exist yet.
+    """Clone a repository and check out a commit, with submodules, in the new directory `directory`.
 
-    :param location: as `git clone` takes it. The user and password of a URL are no part of any command line.
+    :param location: as for `git clone`. The user and password in a URL are not passed on a command line.
     :param commit: its full hash.
 
-    The user's own git fetches: with the user's configuration, credential helpers and ssh agent, but without the
-    secrets of the environment. Hooks are not run. Raises ToolError, ProcessFailed in git's words.
+    Git runs with the user's configuration, credential helpers and ssh agent, but without the secrets in the
+    environment. Hooks are not run. Raises ToolError; ProcessFailed with git's output.
     """
     if not is_hash(commit):
         raise ToolError(f"`{commit}` is not the hash of a commit")
@@ -153,20 +154,20 @@ def clone(location: str, commit: str, directory: Path) -> None:
 
 
 def remember_login(address: str, login: str) -> None:
-    """Have git present a user and password to a host, until this process ends.
+    """Make git use a user and password for a host, until this process ends.
 
     :param address: scheme and host of a URL.
-    :param login: as it stands in a URL: `user:password`, quoted.
+    :param login: as in a URL: `user:password`, percent-encoded.
     """
     name, _, password = (urllib.parse.unquote(part) for part in login.partition(":"))
     token = base64.b64encode(f"{name}:{password}".encode()).decode()
-    # As a header: git gives the URL that it asks, login included, to a helper on the command line. It sends the
-    # header to this host only, not where that redirects to.
+    # As a header, since git passes a URL with its login to a helper on the command line. Git sends the header to
+    # this host only, not to the targets of redirects.
     _logins[f"http.{address}/.extraHeader"] = f"Authorization: Basic {token}"
 
 
 def login_variables() -> Mapping[str, str]:
-    """The environment for a program that runs git, so that git presents what `remember_login` was given."""
+    """Environment variables that make git use the logins of `remember_login`."""
     return _configuration(_logins) if _logins else {}
 
 
@@ -174,7 +175,7 @@ _logins: dict[str, str] = {}
 
 
 def _configuration(settings: Mapping[str, str]) -> dict[str, str]:
-    """Variables that are settings of git, after those that the caller's environment has."""
+    """Environment variables for git settings, appended to those in the caller's environment."""
     count = os.environ.get("GIT_CONFIG_COUNT", "")
     start = int(count) if count.isdigit() else 0
     variables = {"GIT_CONFIG_COUNT": str(start + len(settings))}
@@ -184,7 +185,7 @@ def _configuration(settings: Mapping[str, str]) -> dict[str, str]:
 
 
 def _without_login(location: str) -> str:
-    """A URL as it may stand on a command line; git presents its login all the same."""
+    """Remember the login in a URL, and return the URL without it for a command line."""
     parts = urllib.parse.urlsplit(location)
     login, at, host = parts.netloc.rpartition("@")
     if parts.scheme not in {"http", "https"} or not at:
@@ -195,7 +196,7 @@ def _without_login(location: str) -> str:
 
 @contextlib.contextmanager
 def open_repository(directory: Path) -> Iterator[Repository]:
-    """Make the repository that `directory` lies in ready for questions; nothing of it changes.
+    """Open the repository that contains `directory` for reading; it is not changed.
 
     Raises ToolError if there is none, or if git cannot read its configuration.
     """
@@ -216,14 +217,14 @@ def _question_environment(scratch: Path) -> dict[str, str]:
     excludes = _users_excludes_file()
     text = _OWN_CONFIGURATION + (f"[core]\n\texcludesFile = {_quoted(excludes)}\n" if excludes else "")
     (home / ".gitconfig").write_text(text, encoding="utf-8")
-    # A hook sets variables that would redirect a question to another repository.
+    # In a hook, git's variables would select another repository.
     clean = {name: value for name, value in process.clean_environment().items() if not name.startswith("GIT_")}
     return {**clean, **_QUESTION, "HOME": str(home), "XDG_CONFIG_HOME": str(home)}
 
 
 @functools.cache
 def _users_excludes_file() -> str:
-    """The user's own file of what is ignored everywhere; empty if there is none."""
+    """The user's global gitignore file; empty if there is none."""
     try:
         command = ["git", "config", "--global", "--type=path", "--get", "core.excludesFile"]
         finished = process.run(command, env=process.clean_environment(), cwd=Path("/"), check=False, timeout=30)
@@ -236,7 +237,7 @@ def _users_excludes_file() -> str:
 
 
 def _git_directory(root: Path) -> Path:
-    """Where the repository of a work tree lies: `.git`, or what the file of that name says."""
+    """The git directory of a work tree: `.git`, or the one that a file `.git` names."""
     dot_git = root / ".git"
     if dot_git.is_dir():
         return dot_git
@@ -245,12 +246,12 @@ def _git_directory(root: Path) -> Path:
 
 
 def _own_git_directory(source: Path, ours: Path, environment: Mapping[str, str]) -> Path:
-    """A git directory that shares everything with another one but its configuration and its hooks."""
+    """Make a git directory that shares everything with another one except its configuration and hooks."""
     ours.mkdir()
     common = source
     if (source / "commondir").is_file():
         common = source / (source / "commondir").read_text(encoding="utf-8").strip()
-    # Of a linked worktree: what it has itself stands before what all worktrees share.
+    # In a linked worktree, its own entries take precedence over the shared ones.
     entries = {
         entry.name: entry
         for directory in (common, source)
@@ -260,7 +261,7 @@ def _own_git_directory(source: Path, ours: Path, environment: Mapping[str, str])
     for name, entry in entries.items():
         (ours / name).symlink_to(os.path.realpath(entry))
     head = source / "HEAD"
-    # Once, HEAD was a symlink to the branch.
+    # In old repositories HEAD is a symlink to the branch.
     content = f"ref: {head.readlink()}\n" if head.is_symlink() else head.read_text(encoding="utf-8")
     (ours / "HEAD").write_text(content, encoding="utf-8")
     (ours / "config").write_text("".join(_kept_settings(common / "config", environment)), encoding="utf-8")
@@ -268,7 +269,7 @@ def _own_git_directory(source: Path, ours: Path, environment: Mapping[str, str])
 
 
 def _kept_settings(config: Path, environment: Mapping[str, str]) -> Iterator[str]:
-    # `--file` reads no included files.
+    # With `--file`, git does not read included files.
     command = ["git", "config", "--file", str(config), "--null", "--list"]
     finished = process.run(command, env=environment, cwd=Path("/"), timeout=_TIMEOUT_SECONDS)
     for entry in finished.stdout.split("\0"):

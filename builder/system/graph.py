@@ -1,4 +1,4 @@
-"""Directed graphs, as mappings of each node to those that it leads to."""
+"""Reachability in directed graphs, given as mappings of each node to its successors."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 
 def reachable(start: Iterable[str], edges: Mapping[str, Iterable[str]]) -> set[str]:
-    """The nodes that some nodes lead to, however indirectly, and these themselves."""
+    """The start nodes and all nodes that are reachable from them."""
     reached: set[str] = set()
     pending = list(start)
     while pending:

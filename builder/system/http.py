@@ -1,7 +1,7 @@
-"""HTTP for every part of the builder: one client, one set of certificates, one retry policy, errors as text.
+"""The HTTP client of every part of the builder: certificates, proxies, retries and error messages.
 
-Dagster Cloud, package indexes, the store of PEX files, container registries and GitHub are reached through this
-module, so that one proxy and one certificate setting carry a whole run.
+All requests to Dagster Cloud, package indexes, the store of PEX files, container registries and GitHub go through
+this module, so that one proxy setting and one certificate setting apply to a whole run.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from builder.errors import NetworkError
 from builder.system import process
 
 ATTEMPTS: Final = 5
-"""How often a request is sent at most."""
+"""The maximum number of attempts for a request."""
 
 PAUSE: float = 0.5
 """Seconds: the pause after the n-th attempt is between half and all of this times 2**n."""
 
 _LONGEST_PAUSE: Final = 20.0
 _KEPT: Final = 55.0
-"""Seconds that an idle connection is kept; the load balancers of AWS close it after 60."""
+"""Seconds that an idle connection is kept open; AWS load balancers close it after 60."""
 
 _CLIENT_ERRORS: Final = frozenset({408, 409, 425, 429})
 _SERVER_ERRORS: Final = range(500, 600)
@@ -50,7 +50,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """Which certificates are trusted.
+    """The certificates to trust, and the client certificate.
 
     :param authorities: files or directories of certificate authorities that replace those of the system.
     :param client_certificate: a file with a private key and its certificate, or empty.
@@ -61,16 +61,16 @@ class Trust:
 
 
 class HttpError(Exception):
-    """Why a request failed. Its text never contains a URL: a presigned one grants access.
+    """Why a request failed. The message never contains a URL, since a presigned URL grants access.
 
     :param status: of the response; None if there was none.
-    :param transient: the same request may succeed later.
-    :param expired: a new presigned URL may help.
-    :param unsent: the server cannot have received the request.
-    :param timed_out: no answer came in time; the server may still be working on the request.
-    :param retry_after: seconds that the server asks to be left alone for.
-    :param detail: what the server says of it, if that may be shown.
-    :param remedy: what to do, where it is something else than to try again.
+    :param transient: whether the same request may succeed later.
+    :param expired: whether a new presigned URL may help.
+    :param unsent: whether it is certain that the server did not receive the request.
+    :param timed_out: whether no response came in time; the server may still process the request.
+    :param retry_after: seconds to wait, as the server requests.
+    :param detail: the server's message, if it may be shown.
+    :param remedy: what to do, if it is not just to try again.
     """
 
     def __init__(
@@ -98,33 +98,34 @@ class HttpError(Exception):
 
 
 class Deadline:
-    """The end of the seconds that something may take in all, some of which may be spent already."""
+    """The end of a time limit in seconds, part of which may have been used already."""
 
     def __init__(self, seconds: float, *, spent: float = 0) -> None:
         self._seconds = seconds
         self._end = time.monotonic() + seconds - spent
 
     def left(self) -> float:
-        """Seconds that are left; 0 or less when it has passed."""
+        """The remaining seconds; 0 or less after the deadline."""
         return self._end - time.monotonic()
 
     def check(self) -> None:
-        """Raise HttpError if it has passed, or if the builder was asked to stop."""
+        """Raise HttpError if the deadline has passed, or if the builder is being stopped."""
         if process.stopping.is_set():
             raise HttpError("it was stopped")
         if self.left() <= 0:
             raise self.passed()
 
     def passed(self, reason: str = "") -> HttpError:
-        """The error of what did not end in time, and what kept it."""
+        """Make the error for a passed deadline, with the reason for the delay."""
         because = f": {reason}" if reason else ""
         return HttpError(f"it was not done within the {self._seconds:g} seconds that it may take{because}")
 
 
 def environment_trust() -> Trust:
-    """What the environment says of certificates; any one of its variables is enough.
+    """Read the certificate settings from environment variables; any one of them is enough.
 
-    `SSL_CERT_FILE` and `REQUESTS_CA_BUNDLE` (or else `CURL_CA_BUNDLE`) add up, as uv and pip need it.
+    `SSL_CERT_FILE` and `REQUESTS_CA_BUNDLE` (or else `CURL_CA_BUNDLE`) are combined: uv reads the first, pip the
+    second.
     """
     requests_bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
     authorities = filter(None, (os.environ.get("SSL_CERT_FILE"), requests_bundle))
@@ -141,16 +142,16 @@ def client(
     headers: Mapping[str, str] | None = None,
     follow_redirects: bool = True,
 ) -> httpx.Client:
-    """An HTTP client that threads may share and that keeps its connections.
+    """Make an HTTP client that threads may share and that keeps its connections open.
 
-    :param connections: how many there are at most.
-    :param trust: None for what the environment says.
-    :param proxy: a URL, perhaps with credentials, or empty for what the environment says.
+    :param connections: the maximum number of connections.
+    :param trust: None to use the environment's settings.
+    :param proxy: a URL, perhaps with credentials; empty to use the environment's proxies.
     :param insecure_hosts: `host` or `host:port` whose certificates are not checked.
 
-    Raises NetworkError if the certificates cannot be read or the proxy is none.
+    Raises NetworkError if the certificates cannot be read or the proxy's URL is invalid.
     """
-    # They log each URL at the level INFO, and somebody's configuration may have that printed.
+    # These libraries log each URL at level INFO, which a logging configuration may print.
     for name in ("httpx", "httpcore"):
         logging.getLogger(name).setLevel(logging.WARNING)
     context = _context(environment_trust() if trust is None else trust)
@@ -171,7 +172,7 @@ def client(
             },
         )
     except (ValueError, ImportError, httpx.InvalidURL):
-        # The message would quote the proxy's URL, perhaps with its password.
+        # httpx's message quotes the proxy's URL, perhaps with its password.
         raise NetworkError(
             "the proxy that the environment names cannot be used",
             remedy="Correct HTTPS_PROXY, HTTP_PROXY or ALL_PROXY; `http://HOST:PORT` is the usual form",
@@ -184,7 +185,7 @@ def _context(trust: Trust) -> ssl.SSLContext:
     files = (*trust.authorities, trust.client_certificate)
     try:
         for place in trust.authorities:
-            # What requests takes, and so pip: a file, or a directory that `openssl rehash` has prepared.
+            # As in requests, and so in pip: a file, or a directory prepared by `openssl rehash`.
             is_directory = Path(place).is_dir()
             context.load_verify_locations(None if is_directory else place, place if is_directory else None)
         if trust.client_certificate:
@@ -196,7 +197,7 @@ def _context(trust: Trust) -> ssl.SSLContext:
             remedy="Correct SSL_CERT_FILE, REQUESTS_CA_BUNDLE and SSL_CLIENT_CERT, or `cert` and `client-cert` of"
             " pip's configuration",
         ) from error
-    # The smallest images have no certificates of their own.
+    # Minimal container images have no certificates.
     if not trust.authorities and not context.cert_store_stats()["x509_ca"]:
         context.load_verify_locations(certifi.where())
     return context
@@ -208,9 +209,9 @@ def retrying(
     attempts: int = ATTEMPTS,
     deadline: Deadline | None = None,
 ) -> T:
-    """The result of `send`, called again after pauses as long as it raises a transient HttpError.
+    """Call `send`, and again after a pause if it raises a transient HttpError; returns its result.
 
-    Raises the last HttpError, which says how often it was tried.
+    Raises the last HttpError, with the number of attempts in its message.
     """
     tries = 0
     while True:
@@ -232,14 +233,14 @@ def retrying(
 
 
 def pause_after(tries: int) -> float:
-    """Seconds to wait after so many attempts that failed."""
-    # Jitter, so that all who were turned away do not come back at the same moment.
+    """The seconds to wait after a number of failed attempts."""
+    # Jitter, so that clients that failed together do not retry together.
     longest = min(_LONGEST_PAUSE, PAUSE * 2**tries)
     return random.uniform(longest / 2, longest)  # noqa: S311  (not for secrets)
 
 
 def _changed(error: HttpError, text: str) -> HttpError:
-    """The same error, not to be tried again, with another text."""
+    """A copy of an error with another text, which is not transient."""
     return HttpError(
         text,
         status=error.status,
@@ -251,15 +252,15 @@ def _changed(error: HttpError, text: str) -> HttpError:
 
 
 def is_transient(status: int) -> bool:
-    """Whether a request that was answered like this may succeed later."""
+    """Whether a request with this response status may succeed later."""
     return status in _CLIENT_ERRORS or status in _SERVER_ERRORS
 
 
 def refused(response: httpx.Response, host: str, reason: str = "", *, detail: str | None = None) -> HttpError:
-    """The error of a response that is no success.
+    """Make the error for an unsuccessful response.
 
-    :param reason: what the server says of it in a few words, if that may be shown.
-    :param detail: the same at length.
+    :param reason: the server's message in a few words, if it may be shown.
+    :param detail: the full message.
     """
     status = response.status_code
     return HttpError(
@@ -272,7 +273,7 @@ def refused(response: httpx.Response, host: str, reason: str = "", *, detail: st
 
 
 def retry_after(value: str) -> float:
-    """The seconds that a Retry-After header asks for: it holds them, or a date. 0 for anything else."""
+    """The seconds to wait by a Retry-After header, which has seconds or a date; 0 for anything else."""
     text = value.strip()
     if re.fullmatch("[0-9]{1,9}", text):
         return float(text)
@@ -285,9 +286,9 @@ def retry_after(value: str) -> float:
 
 
 def network_error(error: Exception, host: str) -> HttpError:
-    """What went wrong on the way to a host, as text of our own: that of httpx may contain the URL.
+    """Make the error for a failed connection. Its text is our own, since httpx's may contain the URL.
 
-    :param error: what httpx raised.
+    :param error: the exception from httpx.
     """
     match error:
         case httpx.InvalidURL() | httpx.UnsupportedProtocol():
@@ -325,7 +326,7 @@ def _unconnected(cause: OSError | None, host: str) -> HttpError:
 
 
 def _cause(error: BaseException | None) -> OSError | None:
-    """What the operating system said; httpcore hides it as a mere context."""
+    """The operating system's error, which httpcore leaves in the exception's context."""
     while error:
         if isinstance(error, OSError):
             return error

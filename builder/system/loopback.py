@@ -1,4 +1,4 @@
-"""Whether a host is this machine."""
+"""Recognising loopback hosts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import urllib.parse
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host, with or without a port, is this machine."""
+    """Whether a host, with or without a port, is a loopback host."""
     name = urllib.parse.urlsplit(f"//{host}").hostname or ""
     if name == "localhost":
         return True

@@ -1,8 +1,8 @@
-"""Keeping the secrets of this process's environment from the programs that it starts.
+"""Hiding the secrets in this process's environment from the programs that it starts.
 
-Every program of the same user may read `/proc/PID/environ`, which shows the environment that a process began with,
-whatever it does to its variables later. This is a precaution, not a boundary: a process of root may read the
-memory of this process, and the shell that set the variables still shows them.
+Every program of the same user can read `/proc/PID/environ`, which shows the environment at a process's start, even
+if the process changes its variables later. Hiding it is a precaution, not a boundary: root can read the memory of
+this process, and the environment of the shell that set the variables stays readable.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ _PR_SET_DUMPABLE: Final = 4
 
 
 def hide_secrets() -> None:
-    """Blank the secrets in what `/proc` shows, and take the right to look into this process from its equals.
+    """Overwrite the secrets in `/proc/PID/environ`, and forbid the user's other processes to inspect this one.
 
-    `os.environ` keeps them. Does nothing where there are none, or no `/proc`.
+    `os.environ` keeps them. Does nothing if there are no secrets, or no `/proc`.
     """
     secrets = held_back(os.environ)
     if sys.platform != "linux" or not secrets:
@@ -28,7 +28,7 @@ def hide_secrets() -> None:
     libc = ctypes.CDLL(None)
     libc.getenv.restype = ctypes.c_void_p
     for name in secrets:
-        # What a process began with lies where the C library still finds it.
+        # The initial environment is in the memory that the C library's `getenv` returns.
         if address := libc.getenv(os.fsencode(name)):
             ctypes.memset(address, 0, len(ctypes.string_at(address)))
     libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)

@@ -1,4 +1,4 @@
-"""Running programs: in process groups, with captured output, time limits and no secrets."""
+"""Running programs in process groups, with captured output, time limits, and without secrets."""
 
 from __future__ import annotations
 
@@ -20,37 +20,37 @@ from builder.errors import ToolError
 from builder.system.secret_variables import held_back
 
 _INSTALLERS: Final = re.compile(r"PIP_|(HTTPS?|ALL|FTP|NO)_PROXY$|NETRC$", re.IGNORECASE)
-"""Where packages come from, with the credentials for it."""
+"""Variables that configure package indexes, with their credentials."""
 
 _CREDENTIAL_PROGRAMS_LACK: Final = re.compile(r"(DAGSTER_CLOUD|DAGSTER_PLUS|GITHUB|ACTIONS|GITLAB|CI)_")
 
 _USERS_ACCESS: Final = re.compile(r"SSH_AUTH_SOCK|SSH_ASKPASS|GIT_ASKPASS|GIT_SSH|GIT_SSH_COMMAND|GIT_CONFIG_\w+")
 
 _PYTHONS: Final = re.compile(r"(PYTHON|PEX_|__PEX).*|VIRTUAL_ENV|CONDA_PREFIX")
-"""Left out for every child: the caller's virtual environment must not leak into another interpreter."""
+"""Removed for every child: the caller's virtual environment must not affect another interpreter."""
 
 _DRAIN_SECONDS: Final = 1.0
-"""Seconds in which what a killed program has written is still read."""
+"""Seconds for reading the remaining output of a killed program."""
 
 _NEUTRAL: Final = Path("/dev")
-"""Where a child runs by default: every machine has it, and it holds no modules or settings, as a checkout may."""
+"""The default working directory of a child: it always exists, and has no modules or settings."""
 
 PASS_ENV: Final = "BUILDER_PASS_ENV"  # noqa: S105  (it names no password)
-"""Names variables that code of the project gets, although they are secrets; separated by spaces or commas."""
+"""The variable with the names of secrets to pass to the project's code, separated by spaces or commas."""
 
 _given: dict[str, str] = {}
 
 _children: set[subprocess.Popen[str]] = set()
 _children_lock = threading.RLock()
-"""Re-entrant: a signal may come while the main thread holds it."""
+"""Re-entrant, since a signal may arrive while the main thread holds it."""
 
 stopping = threading.Event()
-"""Set once the builder has been asked to stop: no thread starts anything new, transfers end at the next chunk."""
+"""Set when the builder is stopped: threads start nothing new, and transfers end at the next chunk."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A program that ran to its end."""
+    """A finished program."""
 
     argv: tuple[str, ...]
     code: int
@@ -59,7 +59,7 @@ class Finished:
 
 
 class ProcessFailed(ToolError):
-    """A program ended with an exit code other than 0, or was stopped at its time limit (code is None)."""
+    """A program ended with an exit code other than 0, or was killed at its time limit (`code` is None)."""
 
     def __init__(self, argv: Sequence[str], code: int | None, stdout: str, stderr: str) -> None:
         ending = "took too long" if code is None else f"failed with exit code {code}"
@@ -70,13 +70,13 @@ class ProcessFailed(ToolError):
         self.stderr = stderr
 
     def tail(self, lines: int = 15) -> str:
-        """The last lines of its output, which say why it failed: of stderr or, if that is empty, of stdout."""
+        """The last lines of stderr or, if that is empty, of stdout; they usually have the cause."""
         text = self.stderr.strip() or self.stdout.strip() or self.what
         return "\n".join([line for line in text.splitlines() if line.strip()][-lines:])
 
 
 class Started:
-    """A program that is at work, and waits for its standard input perhaps."""
+    """A running program, which may be waiting for its standard input."""
 
     def __init__(self, argv: Sequence[str], child: subprocess.Popen[str]) -> None:
         self._argv = tuple(argv)
@@ -85,7 +85,7 @@ class Started:
     def finish(
         self, stdin: str = "", *, timeout: float | None = None, check: bool = True, whole_group: bool = False
     ) -> Finished:
-        """Give it its input, let it run to its end, and return what it said; see `run`."""
+        """Pass the standard input, wait for the end, and return the output; see `run`."""
         child = self._child
         try:
             stdout, stderr = child.communicate(stdin, timeout=timeout)
@@ -107,7 +107,7 @@ class Started:
         return Finished(self._argv, child.returncode, stdout, stderr)
 
     def discard(self) -> None:
-        """Kill it and its process group."""
+        """Kill the program and its process group."""
         _kill(self._child)
         self._child.communicate()
         with _children_lock:
@@ -137,28 +137,28 @@ def run(
     whole_group: bool = False,
     pass_fds: Sequence[int] = (),
 ) -> Finished:
-    """Run a program to its end and return what it said.
+    """Run a program to its end and return its output.
 
-    :param pass_fds: file descriptors that it inherits.
-    :param cwd: by default a place where nothing lies that a program might obey, as it would in a checkout.
+    :param pass_fds: file descriptors that the program inherits.
+    :param cwd: by default a directory without modules or settings that could affect the program.
 
-    It gets a process group of its own, which is killed whole at the time limit (seconds), or when the builder
-    is interrupted; with `whole_group` also when the program ends, for one that may leave others behind. Raises
-    ToolError if the program cannot be started, ProcessFailed if `check` and it fails.
+    The program runs in its own process group, which is killed at the time limit (seconds) or when the builder is
+    interrupted; with `whole_group` also when the program ends, since it may leave other processes running. Raises
+    ToolError if the program cannot be started, ProcessFailed if `check` is true and it fails.
     """
     started = start(argv, env=env, cwd=cwd, pass_fds=pass_fds)
     return started.finish(stdin, timeout=timeout, check=check, whole_group=whole_group)
 
 
 class Service:
-    """A program that is to run until it is stopped."""
+    """A program that runs until it is stopped."""
 
     def __init__(self, child: subprocess.Popen[str]) -> None:
         self._child = child
 
     @property
     def code(self) -> int | None:
-        """Its exit code, negative if a signal ended it; None as long as it runs."""
+        """Its exit code, negative if a signal ended it; None while it runs."""
         return self._child.poll()
 
 
@@ -170,9 +170,9 @@ def serving(
     cwd: Path | None = None,
     heard: Callable[[str], None],
 ) -> Iterator[Service]:
-    """Have a program run meanwhile; in the end its whole process group is killed, and it is gone.
+    """Run a program during the context; afterwards its process group is killed.
 
-    :param heard: called with each line that it writes to stdout or stderr, from a thread.
+    :param heard: called from a thread with each line of stdout or stderr.
 
     Raises ToolError if it cannot be started.
     """
@@ -185,7 +185,7 @@ def serving(
     finally:
         _kill(child)
         child.wait()
-        # What has left the process group may hold the pipe for as long as it likes.
+        # Processes that left the process group may keep the pipe open, so the wait is limited.
         listener.join(_DRAIN_SECONDS)
         with _children_lock:
             _children.discard(child)
@@ -209,8 +209,8 @@ def _started(
 ) -> subprocess.Popen[str]:
     if trace := _trace:
         trace(shlex.join(words))
-    # In a thread of its own: a signal, which interrupts the main thread, must not come between the start of a
-    # program and the note that it has to be killed.
+    # In a separate thread: a signal interrupts the main thread, and must not do so between the start of a program
+    # and its registration for being killed.
     with ThreadPoolExecutor(1) as starter:
         return starter.submit(_start, words, env, cwd, stdin=stdin, stderr=stderr, pass_fds=pass_fds).result()
 
@@ -251,18 +251,19 @@ def run_module(module: str, arguments: Sequence[str | os.PathLike[str]], *, env:
     """Run a module of the builder's own Python, such as the bundled `pip` or `pex`, as a program."""
     # Inside builder.pex the modules are found through sys.path only, which a child does not inherit.
     path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path if entry)  # noqa: PTH100  (no Path needed)
-    # -P: a `pip.py` in the working directory is not the module that is meant.
+    # -P: do not import a `pip.py` in the working directory.
     return run([sys.executable, "-P", "-m", module, *arguments], env={**env, "PYTHONPATH": path})
 
 
 def clean_environment(extra: Mapping[str, str] | None = None, *, allowed: bool = True) -> dict[str, str]:
-    """The caller's environment without its secrets: for all code of the project, builds included.
+    """The caller's environment without secrets, for all project code, including builds.
 
-    Ordinary variables are in it, so that `BUILD_VERSION=2.0` reaches a setup.py, and those that the user named
-    (`allow`, `BUILDER_PASS_ENV`). Left out are what `secret_variables` takes for a secret, the credentials of
-    package indexes included, and Python's own variables.
+    It has ordinary variables, so that `BUILD_VERSION=2.0` reaches a setup.py, and variables that the user allowed
+    (`allow`, `BUILDER_PASS_ENV`). It lacks the variables that `secret_variables` considers secrets, the
+    credentials of package indexes, and Python's own variables.
 
-    :param allowed: with what the user named; not for a program that puts variables into texts of the project.
+    :param allowed: whether to include the variables that the user allowed; false for programs that expand
+        variables in texts of the project.
     """
     secret = held_back(os.environ)
     kept = {
@@ -272,29 +273,29 @@ def clean_environment(extra: Mapping[str, str] | None = None, *, allowed: bool =
 
 
 def installer_environment() -> dict[str, str]:
-    """`clean_environment` with where packages come from, credentials included: for the bundled pip."""
+    """`clean_environment` and the index settings with credentials, for the bundled pip."""
     sources = {name: value for name, value in os.environ.items() if _INSTALLERS.match(name)}
     return {**clean_environment(), **sources}
 
 
 def credential_environment() -> dict[str, str]:
-    """For the user's own programs that keep credentials (keyring, docker): all but Dagster Cloud's and CI's."""
+    """The environment without Dagster Cloud's and CI's secrets, for credential programs (keyring, docker)."""
     withheld = {name for name in held_back(os.environ) if _CREDENTIAL_PROGRAMS_LACK.match(name)}
     return {name: value for name, value in os.environ.items() if name not in withheld}
 
 
 def users_access() -> dict[str, str]:
-    """How the user's git gets at private repositories: its settings, the ssh agent, programs that ask."""
+    """Variables that give git access to private repositories: settings, ssh agent, askpass programs."""
     return {name: value for name, value in os.environ.items() if _USERS_ACCESS.fullmatch(name)}
 
 
 def allow(variables: Mapping[str, str]) -> None:
-    """Give code of the project these variables, whatever their names and values (`--env`)."""
+    """Pass these variables to project code, even if they look like secrets (`--env`)."""
     _given.update(variables)
 
 
 def is_allowed(name: str) -> bool:
-    """Whether the user named a variable with `--env` or in `BUILDER_PASS_ENV`."""
+    """Whether the user allowed a variable with `--env` or in `BUILDER_PASS_ENV`."""
     return name in _allowed()
 
 
@@ -304,7 +305,7 @@ def _allowed() -> dict[str, str]:
 
 
 def stop_everything() -> None:
-    """Kill every program that is still running and let no other start: the builder itself is being stopped."""
+    """Kill every running program and prevent new ones, because the builder is being stopped."""
     stopping.set()
     with _children_lock:
         children = list(_children)
@@ -313,7 +314,7 @@ def stop_everything() -> None:
 
 
 def trace_commands(trace: Callable[[str], None]) -> None:
-    """Have each command line passed to `trace` before it runs (`--verbose`)."""
+    """Pass each command line to `trace` before it runs (`--verbose`)."""
     global _trace  # noqa: PLW0603  (set once, at the command)
     _trace = trace
 

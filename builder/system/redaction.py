@@ -1,4 +1,4 @@
-"""Removing secrets from a text before it leaves this process."""
+"""Removing secrets from text before it is printed or sent."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _USER_AND_PASSWORD: Final = re.compile(r"://([^/@\s:]*):([^/@\s]+)@")
 _USER_ALONE: Final = re.compile(r"://([^/@\s:]+):?@")
 
 _SHORTEST: Final = 6
-"""Characters of the shortest word taken for a secret: shorter ones are found in innocent words."""
+"""Minimum length of a secret: shorter ones would match parts of ordinary words."""
 
 _SHORTEST_USER: Final = 20
-"""The same where a URL has a user alone, which is a name more often than a token."""
+"""Minimum length if a URL has only a user, which is more often a name than a token."""
 
-# Amazon's, Google's and Azure's; whoever has such a URL may read or write the file.
+# Signatures in presigned URLs of Amazon, Google and Azure, which grant access to the file.
 _SIGNATURE: Final = (
     r"(?:(?:X-Amz-[A-Za-z-]+|X-Goog-[A-Za-z-]+|Signature|AWSAccessKeyId)=[^\s\"'`<>&]*|sig=[^\s\"'`<>&]{20,})"
 )
@@ -38,7 +38,7 @@ _SIGNED_PARAMETER: Final = re.compile(rf"\b{_SIGNATURE}", re.IGNORECASE)
 
 
 def redacted(text: str) -> str:
-    """A text without this process's secrets, credentials in URLs, and the queries of presigned URLs."""
+    """Remove this process's secrets, credentials in URLs, and the queries of presigned URLs from a text."""
     for secret in known_secrets(os.environ):
         text = text.replace(secret, "***")
     text = _SIGNED_QUERY.sub("?***", without_credentials(text))
@@ -46,7 +46,7 @@ def redacted(text: str) -> str:
 
 
 def known_secrets(environ: Mapping[str, str]) -> list[str]:
-    """The tokens, and the passwords of package indexes, that an environment holds, longest first."""
+    """The tokens and index passwords in an environment, longest first."""
     secrets = {environ.get(name, "").strip() for name in _TOKENS}
     for name, value in environ.items():
         if not _INDEX_SETTING.match(name):

@@ -1,7 +1,7 @@
-"""Which variables of the environment are secrets: by their name, by their value, or by holding another's value.
+"""Deciding which environment variables are secrets, by their name, their value, or the secret that they contain.
 
-In doubt a variable is held back: `--env NAME` and `BUILDER_PASS_ENV` give it all the same, while a secret that was
-given cannot be taken back. docs/trust.md says the same to users.
+In doubt a variable counts as a secret: the user can still pass it with `--env NAME` or `BUILDER_PASS_ENV`, while a
+leaked secret cannot be taken back. docs/trust.md describes this for users.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from collections.abc import Mapping
 from typing import Final
 
 _OWNED: Final = re.compile(r"(DAGSTER_CLOUD|DAGSTER_PLUS|GITHUB|ACTIONS|GITLAB|CI_JOB)_")
-"""Variables of Dagster Cloud and of CI providers: tokens, and files by which a step changes those after it."""
+"""Variables of Dagster Cloud and of CI providers: tokens, and files with which a step can change later steps."""
 
 _FACTS: Final = re.compile(
     r"GITHUB_(ACTIONS|ACTOR(_ID)?|BASE_REF|EVENT_NAME|HEAD_REF|JOB|REF(_NAME|_TYPE|_PROTECTED)?"
     r"|REPOSITORY(_ID|_OWNER|_OWNER_ID)?|RUN_(ID|NUMBER|ATTEMPT)|SERVER_URL|SHA|WORKFLOW|WORKSPACE)"
     r"|GITLAB_CI|CI_JOB_(ID|IMAGE|NAME|NAME_SLUG|STAGE|STARTED_AT|URL)"
 )
-"""Those of them that only say what is built; versions are made of some."""
+"""Those of them that only describe the commit and the run; some are used to compute versions."""
 
 _BUILD_SETTINGS: Final = re.compile(r"(SETUPTOOLS_SCM|PDM_BUILD)_|SOURCE_DATE_EPOCH$|POETRY_DYNAMIC_VERSIONING_")
-"""Settings of build backends: a part of the name is that of a package, which may be called `auth` or `key`."""
+"""Settings of build backends: their names contain a package's name, which may contain `auth` or `key`."""
 
 _SECRET_NAME: Final = re.compile(
     r"TOKEN|SECRET|PASSW(OR)?D|PASSPHRASE|PASSFILE|CREDENTIAL|WEBHOOK|ASKPASS|CONNECTION_?STRING|CONN_STR"
@@ -36,7 +36,7 @@ _NAMES: Final = frozenset(
         *("REGISTRY_AUTH_FILE", "SSH_AGENT_PID", "XAUTHORITY"),
     }
 )
-"""Names of secrets, and of what leads to them, that nothing in the name gives away."""
+"""Variables with secrets, or with paths to them, whose names do not show it."""
 
 _SECRET_VALUE: Final = re.compile(
     r"""
@@ -63,26 +63,27 @@ _SECRET_VALUE: Final = re.compile(
 )
 
 _RANDOM: Final = re.compile(r"(?!/)(?=.*[a-z])(?=.*[A-Z])(?=.*[0-9])[A-Za-z0-9+/_=-]{32,}")
-"""What may be a key in base64. Hexadecimal digits alone are a commit or a digest more often than a key."""
+"""Possible keys in base64. Hexadecimal digits alone are more often a commit or a digest than a key."""
 
 _RUNS: Final = re.compile(r"[a-z]+|[A-Z]+|[0-9]+|[^a-zA-Z0-9]+")
 _RUNS_PER_CHARACTER: Final = 0.5
-"""Random base64 changes between small, capital and digit at two of three characters, camel case at fewer."""
+"""Minimum changes between lower case, upper case and digits per character: random base64 has two in three
+characters, camel case fewer."""
 
 _NEVER_TAINTED: Final = re.compile(r"PATH|HOME|PWD|TMPDIR|USER|LOGNAME|SHELL|LANG|LC_\w+|TERM")
-"""Nothing works without them; a password such as `local` may well be a part of their values."""
+"""Variables that are always needed, whose values may contain a password such as `local` by chance."""
 
 _SHORTEST: Final = 8
-"""Characters of the shortest value that is looked for within others; one of letters alone has to have more."""
+"""Minimum length of a value that is searched for in other variables; a value of only letters must be longer."""
 
 _SHORTEST_OF_LETTERS: Final = 16
 
 
 def held_back(environ: Mapping[str, str]) -> frozenset[str]:
-    """The names of the variables that are secrets, or may be."""
+    """The names of the variables that are, or may be, secrets."""
     by_name = {name for name in environ if _is_named_like_one(name)}
     values = {environ[name] for name in by_name if _SECRET_NAME.search(name)} - {""}
-    # A token of Dagster Cloud is `user:…`: its last part is the secret.
+    # A Dagster Cloud token has the form `user:…`; its last part is the secret.
     parts = {value.rpartition(":")[2] for value in values}
     telling = {value for value in values | parts if _is_telling(value)}
 
@@ -105,7 +106,7 @@ def _is_named_like_one(name: str) -> bool:
 
 
 def _is_telling(value: str) -> bool:
-    """Whether it is a secret's work, and no word, if a value stands within another."""
+    """Whether a value is so distinctive that a variable which contains it must have been derived from it."""
     return len(value) >= (_SHORTEST_OF_LETTERS if value.isalpha() else _SHORTEST)
 
 

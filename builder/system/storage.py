@@ -1,4 +1,4 @@
-"""Writing files atomically: each appears under its final name only when complete."""
+"""Writing files atomically, scratch directories, locks, and cached files that are verified by hash."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from builder.system import temporaries
 TEMPORARY_PREFIX = ".builder-tmp-"
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
-"""Errors of a disk that takes no more, whatever is written."""
+"""Error numbers of a disk that cannot be written at all."""
 
 _USED_SECONDS = 600
-"""Uses within this time are noted once."""
+"""Uses within this time in seconds are recorded once."""
 
 _LEFTOVER_SECONDS = 86400
-"""No run takes longer; a temporary of this age belongs to one that was killed."""
+"""Seconds after which a temporary file is a leftover of a killed run, since no run takes longer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Artefact:
     """A finished file.
 
-    :param path: where it lies; its base name is its name in a registry.
+    :param path: its path; its base name is also its name in a registry.
     :param size: in bytes.
     :param sha256: of the bytes, hexadecimal.
-    :param identity: of the content, hexadecimal: equal identities promise equal bytes.
+    :param identity: of the content, hexadecimal; equal identities mean equal bytes.
     """
 
     path: Path
@@ -56,7 +56,7 @@ def cache_directory() -> Path:
     configured = os.environ.get("BUILDER_CACHE_DIR")
     if configured:
         return Path(configured).absolute()
-    # It takes 11 ms to import, and no help needs it.
+    # Importing it takes 11 ms, and `--help` does not need it.
     import platformdirs  # noqa: PLC0415
 
     return Path(platformdirs.user_cache_dir("dagster-builder"))
@@ -73,10 +73,10 @@ def make_directory(path: Path) -> Path:
 
 @contextlib.contextmanager
 def atomic_write(path: Path, *, mode: int = 0o644) -> Iterator[IO[bytes]]:
-    """Write `path` through a temporary neighbour that takes its name only when all bytes are on it.
+    """Write `path` through a temporary file next to it, which is renamed when complete.
 
-    The mode does not depend on the umask. Raises StorageError on a full disk or missing permission; whatever
-    the body raises, no file is left under either name (an older file under `path` stays as it was).
+    The mode does not depend on the umask. Raises StorageError for a full disk or a missing permission. If the body
+    raises, the temporary file is removed, and an existing file at `path` is unchanged.
     """
     make_directory(path.parent)
     try:
@@ -103,9 +103,9 @@ def atomic_write(path: Path, *, mode: int = 0o644) -> Iterator[IO[bytes]]:
 
 @contextlib.contextmanager
 def scratch_directory(parent: Path | None = None) -> Iterator[Path]:
-    """A temporary directory that is gone afterwards, whatever happens in between.
+    """Create a temporary directory that is always removed at the end of the context.
 
-    Raises StorageError if it cannot be made, or if the disk gets full while it is in use.
+    Raises StorageError if it cannot be created, or if the disk becomes full during the context.
     """
     if parent is not None:
         make_directory(parent)
@@ -127,7 +127,7 @@ def scratch_directory(parent: Path | None = None) -> Iterator[Path]:
 
 
 def remove_leftovers(directory: Path) -> None:
-    """Remove temporaries right in `directory` that a killed builder of this user left a day ago or earlier."""
+    """Remove temporary files in `directory` that a killed builder of this user left a day or more ago."""
     with contextlib.suppress(OSError), os.scandir(directory) as entries:
         for entry in entries:
             if not entry.name.startswith(TEMPORARY_PREFIX):
@@ -144,7 +144,7 @@ def remove_leftovers(directory: Path) -> None:
 
 @contextlib.contextmanager
 def exclusive(lock_file: Path) -> Iterator[None]:
-    """Hold an advisory lock against other builders on this machine; waits until it is free."""
+    """Hold an advisory lock against other builders on this machine; waits until the lock is free."""
     make_directory(lock_file.parent)
     try:
         descriptor = os.open(lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -158,14 +158,14 @@ def exclusive(lock_file: Path) -> Iterator[None]:
 
 
 def mark_used(path: Path) -> None:
-    """Note the use of an entry of the cache as its time of change: `builder.system.cache` removes unused ones."""
+    """Record the use of a cache entry in its modification time, which `builder.system.cache` reads."""
     with contextlib.suppress(OSError):
         if time.time() - path.stat().st_mtime > _USED_SECONDS:
             os.utime(path)
 
 
 def keep(directory: Path, name: str, content: bytes) -> Path:
-    """Put what can be made again into a directory of the cache of its own, under the hash of its content."""
+    """Store a file in its own directory of the cache, under the hash of its content."""
     path = directory / hashlib.sha256(content).hexdigest() / name
     with atomic_write(path) as stream:
         stream.write(content)
@@ -173,7 +173,7 @@ def keep(directory: Path, name: str, content: bytes) -> Path:
 
 
 def kept(directory: Path) -> Path | None:
-    """What `keep` put into a directory; None if it has to be made (again), because it is missing or corrupt."""
+    """The file that `keep` stored in a directory; None if it is missing or corrupt."""
     for path in sorted(directory.glob("*/*")):
         with contextlib.suppress(OSError):
             if not path.name.startswith(TEMPORARY_PREFIX) and sha256_of(path) == path.parent.name:
@@ -189,7 +189,7 @@ def sha256_of(path: Path) -> str:
 
 
 def storage_error(error: OSError, path: Path, *, detail: str | None = None) -> StorageError:
-    """Put an OSError about `path` into words that say what to do; `detail` is what another program said of it."""
+    """Make a StorageError with a hint from an OSError about `path`; `detail` is another program's message."""
     reason = os.strerror(error.errno) if error.errno else str(error)
     remedy = {
         errno.ENOSPC: f"Free some space on the disk that holds `{path.parent}`, or choose another directory",

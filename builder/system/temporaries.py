@@ -1,4 +1,4 @@
-"""The temporary files and directories of this process that are in use, and how to remove them all."""
+"""The registry of this process's temporary files and directories, which are removed when it is stopped."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Final
 
 in_use: Final[set[Path]] = set()
-"""Paths are added when they are made, and discarded once they are renamed or gone."""
+"""Paths are added when they are created, and removed when they are renamed or deleted."""
 
 
 def remove_all() -> None:
-    """Remove what is in use: the process is about to end."""
+    """Remove all registered files and directories, because the process is about to end."""
     for temporary in list(in_use):
         if temporary.is_dir():
             shutil.rmtree(temporary, ignore_errors=True)

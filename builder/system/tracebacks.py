@@ -1,7 +1,7 @@
-"""Cutting a traceback of another process to the frames of the user's own code.
+"""Reducing a traceback from another process to the frames of the user's own code.
 
-Dagster wraps an error of the user's code in its own, and most frames are of dagster and of Python's import system.
-What is left here are the frames of the project and the words of the errors that were raised there.
+Dagster wraps errors of the user's code in its own, and most frames are in dagster and in Python's import system.
+The result has only the project's frames, and the messages of the errors that were raised there.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 WRAPPERS: Final = frozenset({"DagsterUserCodeLoadError", "DagsterImportError", "DagsterUserCodeProcessError"})
-"""Errors by which dagster says that there was an error."""
+"""Errors in which dagster wraps the errors of user code."""
 
 _LONGEST: Final = 12
-"""Frames of one error that are shown: the innermost ones."""
+"""How many frames of an error, the innermost, are shown."""
 
 _FRAME: Final = re.compile(r'\s*File "(?P<path>[^"]*)", line (?P<line>\d+), in (?P<function>.*)')
 _SYNTAX: Final = re.compile(r'\s*File "(?P<path>[^"]*)", line (?P<line>\d+)\n')
@@ -42,10 +42,10 @@ class RaisedError:
     """An exception that was raised in another process.
 
     :param kind: the name of its class, without the module.
-    :param message: as Python ends a traceback, `ValueError: words`; for a SyntaxError with file, line and caret.
+    :param message: the end of Python's traceback, `ValueError: text`; for a SyntaxError with file, line and caret.
     :param frames: outermost first.
-    :param cause: what it was raised from.
-    :param attributes: of the exception, as far as the other process reported them.
+    :param cause: the exception that it was raised from.
+    :param attributes: those of the exception that the other process reported.
     """
 
     kind: str
@@ -57,13 +57,13 @@ class RaisedError:
 
 @dataclass(frozen=True, slots=True)
 class CutTraceback:
-    """What a user should see of an error.
+    """An error as shown to users.
 
-    :param what: the error's own words, on one line.
-    :param where: the user's innermost file, relative to the project's files, and its 1-based line; None if no file
-        of the user's took part.
-    :param lines: the user's frames and the errors, in the order in which they came about.
-    :param root: the error that all began with.
+    :param what: the error's message, on one line.
+    :param where: the user's innermost file, relative to the project's files, and its 1-based line; None if the
+        traceback has no file of the user's.
+    :param lines: the user's frames and the errors, in chronological order.
+    :param root: the first error of the chain.
     """
 
     what: str
@@ -73,7 +73,7 @@ class CutTraceback:
 
 
 def parse_stack(stack: Sequence[str]) -> tuple[Frame, ...]:
-    """The frames of a `SerializableErrorInfo.stack` of dagster's, or of `traceback.format_tb`."""
+    """Parse the frames of dagster's `SerializableErrorInfo.stack` or of `traceback.format_tb`."""
     frames = []
     for entry in stack:
         first, _, rest = entry.partition("\n")
@@ -84,18 +84,18 @@ def parse_stack(stack: Sequence[str]) -> tuple[Frame, ...]:
 
 
 def find_site_packages(error: RaisedError) -> str | None:
-    """The directory that a source PEX was unpacked to, as the frames tell it; None if they do not."""
+    """Find in the frames the directory that a source PEX was unpacked to; None if they do not show it."""
     paths = [frame.path for error_in_chain in chain(error) for frame in error_in_chain.frames]
     paths += [match["path"] for error_in_chain in chain(error) if (match := _SYNTAX.match(error_in_chain.message))]
     return next((match["site"] for path in paths if (match := _SITE_PACKAGES.match(path))), None)
 
 
 def place(path: str, site_packages: str) -> str | None:
-    """The name that a file of the user's has in the project; None for anybody else's.
+    """The name of a file in the project; None for files that are not the user's.
 
     :param site_packages: the directory that the source PEX was unpacked to.
 
-    Files of local packages are named relative to the place they were installed to, `site-packages`.
+    Files of local packages are named relative to `site-packages`, where they are installed.
     """
     if not path.startswith(f"{site_packages}/"):
         return None
@@ -106,7 +106,7 @@ def place(path: str, site_packages: str) -> str | None:
 
 
 def chain(error: RaisedError) -> Iterator[RaisedError]:
-    """An error, what it was raised from, and so on to the first."""
+    """An error and its causes, down to the first."""
     following: RaisedError | None = error
     while following is not None:
         yield following
@@ -114,7 +114,7 @@ def chain(error: RaisedError) -> Iterator[RaisedError]:
 
 
 def cut(error: RaisedError, site_packages: str) -> CutTraceback:
-    """Cut an error to the frames of the user's code and to the errors that it raised or met.
+    """Reduce an error to the frames of the user's code, and the errors that it raised or received.
 
     :param site_packages: the directory that the source PEX was unpacked to.
     """
@@ -149,10 +149,10 @@ def _own(error: RaisedError, site_packages: str) -> Iterator[tuple[str, Frame]]:
 
 
 def _told(error: RaisedError, site_packages: str) -> str:
-    """The message with paths as they are in the project and the bare name of the error's class."""
+    """The message with paths relative to the project, and the class name without its module."""
     message = error.message.strip("\n")
     if match := _SYNTAX.match(error.message):
-        # The rest has the line of code with a caret below.
+        # The rest is the line of code with a caret below it.
         name = place(match["path"], site_packages) or match["path"]
         message = f"{name}:{match['line']}\n{error.message[match.end() :].rstrip()}"
     message = re.sub(rf"(?m)^(?:\w+\.)+(?={re.escape(error.kind)}\b)", "", message)
@@ -162,7 +162,7 @@ def _told(error: RaisedError, site_packages: str) -> str:
 def _summary(error: RaisedError, site_packages: str) -> str:
     message = _told(error, site_packages)
     if error.kind and (start := message.rfind(f"\n{error.kind}")) >= 0:
-        # What comes before is code.
+        # The text before it is code.
         message = message[start + 1 :]
     return message.partition("\n")[0]
 
