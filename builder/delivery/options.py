@@ -98,6 +98,11 @@ def refuse_useless(context: click.Context) -> None:
     """Raise UsageError for an option that would have no effect."""
     if context.params["built"] and context.params["only_plan"]:
         raise UsageError("--plan shows what would be built, and --built builds nothing", remedy="Leave one out")
+    if context.params["built"] and context.params["deps_cache_tag_write"]:
+        raise UsageError(
+            "--deps-cache-tag-write records the lock of a deps PEX, and only the job that built it knows that",
+            remedy="Leave it out, or leave out --built",
+        )
     for needed, useless in (("upload_pex", _UPLOADING), ("update_code_location", _UPDATING)):
         if context.params[needed]:
             continue

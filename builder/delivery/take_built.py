@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -12,12 +13,16 @@ from builder.building.steps import DepsBuild, SourceBuild
 from builder.building.workspace import ProjectBuild
 from builder.delivery.job import Job
 from builder.delivery.location_run import LocationRun
-from builder.errors import BuilderError, LoadError, Origin, UsageError
+from builder.errors import BuilderError, LoadError, Origin, ProjectError, UsageError
+from builder.project.limited_text import read_limited
 from builder.project.toml_file import TomlFile, table
 from builder.system.storage import Artefact, sha256_of
 
 _FILE: Final = re.compile(r"(deps|source)-[0-9a-f]+\.pex")
 """What may be delivered: nothing outside the output directory, whatever its build.json says."""
+
+_MOST_BYTES: Final = 20_000_000
+"""Of build.json; a location has two thousand."""
 
 
 def take_built(job: Job, runs: Sequence[LocationRun]) -> None:
@@ -27,10 +32,10 @@ def take_built(job: Job, runs: Sequence[LocationRun]) -> None:
     """
     path = job.build_json
     try:
-        report = json.loads(path.read_text(encoding="utf-8"))
+        report = json.loads(read_limited(path, _MOST_BYTES))
         entries = {str(entry["name"]): entry for entry in report["locations"]}
         version = report["python_version"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ProjectError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UsageError(
             f"`{path}` is not there, or not what builder.deploy writes",
             detail=str(error),
@@ -46,7 +51,7 @@ def take_built(job: Job, runs: Sequence[LocationRun]) -> None:
             run.build = _build_of(entries.get(run.name), path)
         except BuilderError as error:
             run.error = error
-        except (KeyError, TypeError, ValueError, OSError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError, OSError) as error:
             run.error = LoadError(
                 "its entry in build.json is not valid",
                 where=Origin(path),
@@ -70,7 +75,7 @@ def _build_of(entry: Mapping[str, Any] | None, path: Path) -> ProjectBuild:
             remedy="Leave out --built: what did not change is taken from the cache and from the registry",
         )
     deps, source = _artefact(entry["deps"], path), _artefact(entry["source"], path)
-    lock = deps.path.with_suffix(".pylock.toml")
+    lock = path.parent / entry["deps"]["file"].replace(".pex", ".pylock.toml")
     packages = TomlFile.load(lock).data.get("packages")
     versions = {
         str(table(package)["name"]): str(table(package).get("version", ""))
@@ -93,7 +98,11 @@ def _build_of(entry: Mapping[str, Any] | None, path: Path) -> ProjectBuild:
 
 
 def _artefact(entry: Mapping[str, Any], path: Path) -> Artefact:
-    """A file of build.json that is what it says."""
+    """A file of build.json that is what it says.
+
+    It goes out under a name of its content: by the name that another job gave it, it could take the place of a
+    file that production runs.
+    """
     name = str(entry["file"])
     file = path.parent / name
     if not _FILE.fullmatch(name) or file.is_symlink() or not file.is_file():
@@ -110,4 +119,12 @@ def _artefact(entry: Mapping[str, Any], path: Path) -> Artefact:
             detail=f"its sha256 is {sha256}, that of build.json {entry['sha256']}",
             remedy="Transfer the output directory again, or build anew",
         )
-    return Artefact(file, file.stat().st_size, sha256, str(entry["identity"]))
+    named = file.with_name(f"{name.partition('-')[0]}-{sha256[:40]}.pex")
+    if named != file:
+        named.unlink(missing_ok=True)
+        try:
+            named.hardlink_to(file)
+        except OSError:
+            # A file system without links.
+            shutil.copyfile(file, named)
+    return Artefact(named, named.stat().st_size, sha256, sha256)

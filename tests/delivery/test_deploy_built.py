@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,12 +25,56 @@ def built(tmp_path: Path) -> Iterator[Deploying]:
         yield made
 
 
+def assert_delivered(made: Deploying, name: str) -> None:
+    """The deployment runs what was built, under names of its content."""
+    built, objects = made.built(name), made.cloud.objects()
+    names = {kind: f"{kind}-{built[kind]['sha256'][:40]}.pex" for kind in ("deps", "source")}
+    assert all(file in (made.runs(name) or "") for file in names.values())
+    for kind, file in names.items():
+        assert objects[file] == (made.place.out / built[kind]["file"]).read_bytes()
+
+
+def test_a_name_of_a_file_in_production_is_not_taken(built: Deploying) -> None:
+    """Whoever builds without secrets could otherwise replace what another location runs."""
+    first, other = (built.built(name)["deps"] for name in ("sales", "stock"))
+    taken = f"deps-{'0' * 40}.pex"
+    (built.place.out / first["file"]).rename(built.place.out / taken)
+    (built.place.out / first["file"]).with_suffix(".pylock.toml").rename(
+        (built.place.out / taken).with_suffix(".pylock.toml")
+    )
+    path = built.place.out / "build.json"
+    path.write_text(path.read_text().replace(first["file"], taken).replace(other["file"], taken))
+    built.deploy("--built").succeeded()
+    assert taken not in built.cloud.objects()
+    assert_delivered(built, "sales")
+    error = built.deploy("--built", "--deps-cache-tag-write", "t").failed(2)
+    assert "only the job that built it knows" in error
+
+
+@pytest.mark.parametrize(
+    "entry",
+    ["text", {"error": []}, {"deps": 3}, {"source": {"files": float("inf")}}],
+    ids=["text", "error", "deps", "inf"],
+)
+def test_an_entry_that_is_none_is_an_error_of_its_location(built: Deploying, entry: str | dict[str, Any]) -> None:
+    path = built.place.out / "build.json"
+    report = json.loads(path.read_text())
+    good = report["locations"][0]
+    if isinstance(entry, dict) and "source" in entry:
+        entry["source"] |= {key: good["source"][key] for key in ("file", "sha256")}
+    report["locations"][0] = {**good, **entry} if isinstance(entry, dict) else entry
+    path.write_text(json.dumps(report))
+    ran = built.deploy("--built")
+    assert "build.json" in (ran.failed(2) if entry == "text" else ran.failed())
+    built.assert_untouched("sales")
+
+
 def test_what_was_built_is_delivered_and_nothing_is_built(built: Deploying) -> None:
     (built.place.root / "project sales" / "setup.py").write_text("raise SystemError('it is run')\n")
     ran = built.deploy("--built").succeeded()
     assert "uv" not in ran.stderr
     for name in ("sales", "stock"):
-        built.assert_whole(name)
+        assert_delivered(built, name)
 
 
 def test_a_file_that_is_not_what_was_built_is_not_delivered(built: Deploying) -> None:
@@ -41,7 +86,7 @@ def test_a_file_that_is_not_what_was_built_is_not_delivered(built: Deploying) ->
     assert "location `sales`" in error
     assert "is not the file that was built" in error
     built.assert_untouched("sales")
-    built.assert_whole("stock")
+    assert_delivered(built, "stock")
 
 
 @pytest.mark.parametrize("name", ["../outside.pex", "/etc/hostname", "source-0.pex", "build.json"])
@@ -54,7 +99,7 @@ def test_build_json_names_nothing_but_pex_files_beside_it(built: Deploying, name
     path.write_text(json.dumps(report))
     assert "is not in" in built.deploy("--built").failed()
     built.assert_untouched("sales")
-    built.assert_whole("stock")
+    assert_delivered(built, "stock")
 
 
 def test_without_a_build_it_is_an_error(built: Deploying) -> None:
