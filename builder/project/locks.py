@@ -17,6 +17,7 @@ from builder.project.poetry import uses_poetry
 from builder.project.setup_cfg import read_setup_cfg
 from builder.project.sources import workspace_root
 from builder.project.toml_file import TomlFile, table
+from builder.terminal.formatting import quoted
 
 _MOST_BYTES: Final = 20_000_000
 """The largest public uv.lock has a quarter of it."""
@@ -95,9 +96,31 @@ def locked_versions(lock: Path) -> dict[str, frozenset[str]]:
     return {name: frozenset(found) for name, found in versions.items()}
 
 
-def pipfile_paths(lock: Path) -> list[Path]:
+def pipfile_entries(lock: Path, groups: Iterable[str] = ()) -> dict[str, Mapping[str, Any]]:
+    """The default packages of a Pipfile.lock by name, and those of the given categories of pipenv.
+
+    Raises ProjectError for a category that it does not have.
+    """
+    # The lock has another name for the Pipfile's `dev-packages`.
+    document = {"dev-packages" if name == "develop" else name: value for name, value in load_lock(lock).items()}
+    known = sorted(document.keys() - {"_meta", "default"})
+    entries: dict[str, Mapping[str, Any]] = {}
+    for group in ("default", *groups):
+        if group not in ("default", *known):
+            raise ProjectError(
+                f"Pipfile.lock has no category `{group}`",
+                where=Origin(lock),
+                remedy=f"Choose from {quoted(known)}" if known else "Add it to the Pipfile and run `pipenv lock`",
+            )
+        for name, entry in table(document, group).items():
+            if isinstance(entry, dict):
+                entries.setdefault(name, entry)
+    return entries
+
+
+def pipfile_paths(lock: Path, groups: Iterable[str]) -> list[Path]:
     """The local packages and files that a Pipfile.lock names."""
-    paths = (entry.get("path") or entry.get("file") for entry in _entries(lock))
+    paths = (entry.get("path") or entry.get("file") for entry in pipfile_entries(lock, groups).values())
     return [lock.parent / path for path in paths if isinstance(path, str) and "://" not in path]
 
 
@@ -120,13 +143,9 @@ def load_lock(lock: Path) -> Mapping[str, Any]:
 
 def _entries(lock: Path) -> list[Mapping[str, object]]:
     """What a lock holds, each with its name."""
-    document = load_lock(lock)
     if lock.name == "Pipfile.lock":
-        return [
-            {"name": name, **entry}
-            for name, entry in table(document, "default").items()
-            if isinstance(entry, dict)
-        ]
+        return [{"name": name, **entry} for name, entry in pipfile_entries(lock).items()]
+    document = load_lock(lock)
     packages = document.get("package", document.get("packages", []))
     return [package for package in packages if isinstance(package, dict)] if isinstance(packages, list) else []
 

@@ -17,7 +17,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from builder.errors import Notice, Origin, ProjectError
 from builder.project.lines import line_of_name
 from builder.project.location import SourceTree
-from builder.project.locks import declares_by_pipfile
+from builder.project.locks import declares_by_pipfile, find_lock, load_lock
 from builder.project.poetry import read_poetry, uses_poetry
 from builder.project.setup_cfg import read_setup_cfg
 from builder.project.toml_file import TomlFile
@@ -133,6 +133,9 @@ def _requires_python(project: Path) -> tuple[str, Origin]:
         return declared, pyproject.origin("project", "requires-python")
     if uses_poetry(project):
         return read_poetry(project).requires_python, pyproject.origin("tool", "poetry", "dependencies", "python")
+    if (lock := find_lock(project)) and lock.name == "pylock.toml":
+        said = load_lock(lock).get("requires-python")
+        return said if isinstance(said, str) else "", line_of_name("requires-python", lock)
     if declares_by_pipfile(project) and (pipfile := project / "Pipfile").is_file():
         file = TomlFile.load(pipfile)
         version = file.table("requires").get("python_version")

@@ -104,7 +104,8 @@ def read_requirements(
     collector = _Collector(project=directory, markers=markers, build=build, groups=wanted.groups)
     collector.add_package(directory, frozenset(wanted.extras), Origin(directory))
     collector.check_extras(wanted.extras)
-    collector.add_groups()
+    if lock is None or lock.name != "Pipfile.lock":
+        collector.add_groups()
     if uses_poetry(directory):
         collector.options.extend(poetry_index_options(directory))
     else:
@@ -112,7 +113,7 @@ def read_requirements(
     if lock is None and (directory / "requirements.txt").is_file():
         collector.add_requirements_txt(directory / "requirements.txt")
     if lock is not None and lock.name == "Pipfile.lock":
-        collector.add_paths(pipfile_paths(lock), Origin(lock))
+        collector.add_paths(pipfile_paths(lock, wanted.groups), Origin(lock))
     if limiting is not None:
         collector.limit(limiting)
     collector.follow()

@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from builder.errors import Origin, ResolutionError
-from builder.project.locks import KINDS, load_lock
+from builder.project.locks import KINDS, load_lock, pipfile_entries
 from builder.project.names import required_name
 from builder.project.requirements import Requirements
 from builder.project.requirements_txt import RequirementLine
@@ -31,7 +31,7 @@ def pinned_requirements(requirements: Requirements, lock: Path) -> Requirements:
     if lock.name == "pdm.lock":
         lines = pdm_lines(requirements, lock)
     else:
-        lines = pipfile_lines(lock)
+        lines = pipfile_lines(lock, requirements.wanted.groups)
         sources = _pipfile_sources(load_lock(lock))
         options = tuple(f"--extra-index-url {source['url']}" for source in sources.values())
     lines = [line for line in lines if required_name(line.text) not in requirements.local_names]
@@ -62,8 +62,8 @@ def pdm_lines(requirements: Requirements, lock: Path) -> list[RequirementLine]:
     return [_line(_pdm_text(entry), entry.get("marker"), _pdm_hashes(entry), lock) for entry in served]
 
 
-def pipfile_lines(lock: Path) -> list[RequirementLine]:
-    """Read the default (not the development) packages of Pipfile.lock.
+def pipfile_lines(lock: Path, groups: Iterable[str]) -> list[RequirementLine]:
+    """Read the default packages of Pipfile.lock, and those of the given categories.
 
     Raises ResolutionError for a lock that no longer matches the Pipfile.
     """
@@ -74,7 +74,7 @@ def pipfile_lines(lock: Path) -> list[RequirementLine]:
     # If a Pipfile names no source, pipenv still hashes a default one, so that the hashes cannot be compared.
     if "source" in made_from and said != _pipfile_hash(made_from):
         raise _outdated(lock, "Pipfile has changed since")
-    return list(_pipfile_lines(document.get("default", {}), _pipfile_sources(document), lock))
+    return list(_pipfile_lines(pipfile_entries(lock, groups), _pipfile_sources(document), lock))
 
 
 def _pipfile_sources(document: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

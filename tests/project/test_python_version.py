@@ -103,6 +103,11 @@ def test_a_pipfile_names_its_python(tmp_path: Path) -> None:
     assert choose(tmp_path).version == "3.11"
 
 
+def test_a_lock_of_pep_751_names_its_python(tmp_path: Path) -> None:
+    path = write(tmp_path / "pylock.toml", 'lock-version = "1.0"\nrequires-python = ">=3.12"\n')
+    assert choose(tmp_path) == ChosenPython("3.12", Origin(path, 2))
+
+
 def test_what_no_version_allows_is_for_reading_the_project_to_say(tmp_path: Path) -> None:
     assert choose(project(tmp_path, ">=3.15")).version == "3.11"
     write(tmp_path / "pyproject.toml", "[project\n")

@@ -13,6 +13,7 @@ import pytest
 from builder.errors import ProjectError, ResolutionError
 from builder.project.requirements import RequestedExtras
 from builder.resolution import uv
+from builder.resolution.pinned_locks import pipfile_lines
 from builder.resolution.resolve import Resolution, resolve
 from builder.resolution.target import serverless_target
 from builder.system import storage
@@ -192,6 +193,24 @@ def test_pipfile_lock_is_obeyed(project: Path, shelf: Index) -> None:
     error = refused(project)
     assert "Pipfile.lock does not fit Pipfile any more" in error.what
     assert error.remedy == "Run `pipenv lock` and commit Pipfile.lock"
+
+
+def test_categories_of_a_pipfile_lock_are_groups(project: Path, shelf: Index) -> None:
+    document = json.loads(pipfile_lock(shelf))
+    document["orch"] = {"needed": document["default"].pop("needed"), "shared": document["default"].pop("shared")}
+    write_tree(project, {"Pipfile": PIPFILE, "Pipfile.lock": json.dumps(document)})
+    assert read(project).local_packages == ()
+    asked = read(project, RequestedExtras(groups=("orch",)))
+    assert asked.local_packages == (project.parent / "shared",)
+    lines = pipfile_lines(project / "Pipfile.lock", ("orch", "dev-packages"))
+    assert [line.text for line in lines if "dagster" not in line.text] == [
+        "tool==1.0",
+        "needed==1.0",
+        "devtool==1.0",
+    ]
+    with pytest.raises(ProjectError, match="no category `x`") as caught:
+        read(project, RequestedExtras(groups=("x",)))
+    assert caught.value.remedy == "Choose from `dev-packages`, `orch`"
 
 
 def test_pipfile_lock_gives_way_to_other_declarations(project: Path, shelf: Index) -> None:
