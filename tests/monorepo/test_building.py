@@ -1,4 +1,4 @@
-"""Building each package once: in order, reproducibly, without secrets, none without its web application."""
+"""Building packages once, in order, reproducibly, without secrets, and with their web applications."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_every_package_is_built_once_with_its_version_pins_and_files(tmp_path: P
     pins = {str(each).replace("'", '"') for each in airlift.requires_dist or ()}
     assert 'dagster-dbt==0.29.30; python_version < "3.14" and extra == "test"' in pins
     assert any(pin.startswith("dagster-celery==0.29.30") for pin in pins)
-    # Ignored by git, yet in it; and what a manifest excludes, or is of tests, is not.
+    # Tracked files are included even if git ignores them; tests and files that the manifest excludes are not.
     assert "dagster/_core/definitions/tags/__init__.py" in _members(wheels["dagster"])
     assert not [name for name in _members(wheels["dagster"]) if name.endswith(".g4") or "tests" in name]
     webserver = wheelhouse.package("dagster-webserver")
@@ -85,7 +85,7 @@ def test_every_package_is_built_once_with_its_version_pins_and_files(tmp_path: P
     assert (webserver.import_names, webserver.family) == (("dagster_webserver",), "core")
     assert webserver.requires == ("dagster", "dagster-graphql")
     assert webserver.summary == "The package dagster-webserver."
-    # The user's tree is as it was.
+    # The user's tree is unchanged.
     assert repository.git("status", "--porcelain", "--ignored").split() == [
         "!!",
         "python_modules/dagster-webserver/dagster_webserver/webapp/",
@@ -100,7 +100,7 @@ def test_equal_commits_give_equal_bytes(tmp_path: Path, era: Era) -> None:
     one.git("clone", "-q", str(one.path), str(other))
     webapp = Path("python_modules/dagster-webserver/dagster_webserver/webapp/build")
     write_tree(other, {f"{webapp}/{name.name}": name.read_text() for name in (one.path / webapp).iterdir()})
-    # What earlier work has left.
+    # Leftovers of earlier builds.
     write_tree(
         other, {"python_modules/dagit/build/lib/dagit/old.py": "", "python_modules/dagit/dagit.egg-info/x": ""}
     )
@@ -223,7 +223,7 @@ def test_what_a_build_needs_of_the_repository_is_built_before_and_taken_from_the
     write_tree(
         tmp_path / "repository",
         {
-            # Sorted, `a-main` would be first.
+            # In alphabetical order, `a-main` would be built first.
             "a-main/pyproject.toml": '[project]\nname = "a-main"\nversion = "1.0"\n[build-system]\n'
             'requires = ["hatchling", "our-backend"]\nbuild-backend = "our_backend"\n'
             '[tool.hatch.build.targets.wheel]\npackages = ["main"]\n',

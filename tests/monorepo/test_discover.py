@@ -1,4 +1,4 @@
-"""Finding the packages of a repository, and choosing among them."""
+"""Discovering the packages of a repository, and selecting some of them."""
 
 from __future__ import annotations
 
@@ -90,9 +90,9 @@ def test_the_web_application_is_known_and_whether_it_is_built(tmp_path: Path, er
 @pytest.mark.parametrize(
     "versions, families",
     [
-        # A release commit, on which some lead by a patch.
+        # A release commit, in which some packages are a patch version ahead.
         (("1.13.29", "1.13.27", "0.29.27", "0.27.12"), ("core", "core", "libraries", None)),
-        # All packages have one version, whatever the family: the names tell.
+        # All packages of both families have one version, so the names decide.
         (("2026.11.22.5",) * 4, ("core", "libraries", "libraries", "libraries")),
         (("1.0.0.dev7+abc1234",) * 4, ("core", "libraries", "libraries", "libraries")),
     ],
@@ -237,7 +237,7 @@ def test_names_globs_and_lists_select(tmp_path: Path) -> None:
 
     assert selected("Dagster_Shared,dagit", "dagster-dbt") == ["dagit", "dagster-dbt", "dagster-shared"]
     assert selected("dagster-[cg]*") == ["dagster-celery", "dagster-cloud-cli", "dagster-graphql"]
-    # Only by its name: a glob means what is for publishing.
+    # Selected by exact name only: globs match published packages.
     assert selected("dagster-test") == ["dagster-test"]
     assert "dagster-test" not in selected("dagster-*")
     needed = selection.with_siblings(repository, selection.select(repository, ["dagit"]))
@@ -284,7 +284,7 @@ def test_what_has_changed_and_what_needs_that(tmp_path: Path, file: str, expecte
     write_tree(git.path, {file: "changed\n"})
     repository = discover(git.path)
 
-    # Before it is committed, and afterwards, whatever goes on where the branch left.
+    # Before and after the commit, even if the base branch has new commits.
     assert _names(selection.changed_since(repository, base)) == expected
     git.git("add", "--all")
     git.commit()

@@ -1,4 +1,4 @@
-"""Container images: really built, pushed to a real registry, pulled by digest and run."""
+"""Container images of packages: built, pushed to a real registry, pulled by digest and run."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ class Yard:
         return self.command(*words, *options, stdin=f"{PASSWORD}\n", env=env)
 
     def manifest(self, name: str) -> tuple[str, dict[str, Any]]:
-        """The digest and the manifest of an image's only platform, as the registry has them."""
+        """The digest and the manifest of an image's only platform, read from the registry."""
         index = self.registry.document(f"acme/{name}/manifests/{TAG}")
         (entry,) = index["manifests"]
         return entry["digest"], self.registry.document(f"acme/{name}/manifests/{entry['digest']}")
@@ -123,7 +123,7 @@ class Yard:
 
 @pytest.fixture(scope="module")
 def yard(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Yard]:
-    """With the image of `dagster-webserver` built and pushed."""
+    """A yard in which the image of `dagster-webserver` is built and pushed."""
     require_programs()
     assert pytestconfig.cache is not None
     root = tmp_path_factory.mktemp("images")
@@ -139,7 +139,7 @@ def yard(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) 
 
 
 def _built_once(yard: Yard, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The image, built by the first of the processes that run tests of this module."""
+    """The image, built by the first of the parallel processes that run this module's tests."""
     base = tmp_path_factory.getbasetemp()
     shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "images-shared"
     with storage.exclusive(shared / ".lock"):
@@ -149,7 +149,7 @@ def _built_once(yard: Yard, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _make_shelf(directory: Path) -> Path:
-    """What the index has: what the packages need, and a package of theirs, which nobody is to take."""
+    """The index's distributions: dependencies, and one with a sibling's name, which must not be installed."""
     directory.mkdir()
     make_wheel(directory, {"helping/__init__.py": "answer = 42\n"}, name="helping", version="2.0")
     make_wheel(directory, {"dagster/__init__.py": "raise SystemExit('public')\n"}, name="dagster", version=VERSION)
@@ -221,7 +221,7 @@ def test_the_user_is_dagster_by_number_in_a_directory_of_its_own(yard: Yard) -> 
 
 
 def test_siblings_come_from_the_wheelhouse_and_all_else_from_the_index(yard: Yard) -> None:
-    # The index has a dagster of that version too, whose import would end the program.
+    # The index also has a dagster of that version, which ends the program when imported.
     asked = {*yard.index.downloads(), *yard.index.pages()}
     assert not [name for name in asked if name.startswith("dagster")]
     script = "import dagster, helping; print(helping.answer)"
@@ -249,7 +249,7 @@ def test_dependencies_have_a_layer_of_their_own(yard: Yard) -> None:
     yard.image("dagster").succeeded()
     yard.push("dagster").succeeded()
     shared = digests & {layer["digest"] for layer in yard.manifest("dagster")[1]["layers"]}
-    # The base, the user, and what both need from the index.
+    # The layers of the base image, of the user, and of the common dependencies from the index.
     assert len(shared) >= 3
 
 
@@ -279,8 +279,8 @@ subprocess.run(["buildah", *store, "push", "--quiet", "--format=oci", image, "oc
 
 
 def test_docker_buildx_is_told_the_same_and_what_it_exports_is_read(yard: Yard, tmp_path: Path) -> None:
-    # No Docker daemon runs where the tests do: what stands for it has buildx's command line and exports an OCI
-    # layout as buildx does, through buildah.
+    # There is no Docker daemon in the tests: a stand-in with buildx's command line exports an OCI layout as buildx
+    # does, using buildah.
     docker = tmp_path / "docker"
     docker.write_text(_DOCKER, encoding="utf-8")
     docker.chmod(0o755)
@@ -294,7 +294,7 @@ def test_docker_buildx_is_told_the_same_and_what_it_exports_is_read(yard: Yard, 
         json.loads(each.read(each.document(entry)["config"]["digest"]))
         for each, entry in ((layout, manifest), (other, expected))
     )
-    # But for the health check, which the OCI format that stands for buildx's has no place for.
+    # Except for the health check, which the stand-in's OCI format does not support.
     assert expected_config["config"].pop("Healthcheck")
     assert config == expected_config
 
@@ -323,7 +323,7 @@ def test_the_command_fails_when_the_import_fails(yard: Yard) -> None:
 def test_no_image_is_made_of_a_package_that_cannot_be_imported(yard: Yard) -> None:
     ran = yard.image("dagster-broken")
     assert ran.code == 1
-    # Where it takes long, the first line says so.
+    # For a slow build, the first line says so.
     assert "error: the image could not be built\n" in ran.stderr
     assert "No module named 'no_such_module'" in ran.stderr
     assert not (yard.images / "dagster-broken").exists()
@@ -343,7 +343,7 @@ def test_the_webserver_says_whether_it_is_healthy(yard: Yard) -> None:
     try:
         assert yard.containers.podman("healthcheck", "run", "web", check=False).returncode == 1
         yard.containers.podman("exec", "--detach", "web", "dagster-webserver")
-        # It answers when it is there; --retry-connrefused is curl's, which the base does not have.
+        # Wait until the port is open; the base image has no curl with `--retry-connrefused`.
         wait = "import socket, time\nwhile socket.socket().connect_ex(('127.0.0.1', 3000)): time.sleep(0.05)"
         yard.containers.podman("exec", "web", "python", "-c", wait)
         assert yard.containers.podman("healthcheck", "run", "web").returncode == 0

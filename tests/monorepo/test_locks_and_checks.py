@@ -1,4 +1,4 @@
-"""Local first, then the index, provably; and whether what is locked works."""
+"""Locking packages of a wheelhouse, where the wheelhouse takes precedence over indexes, and checking them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _MAIN = "import sys\n\n\ndef main():\n    if sys.argv[1:] != ['--help']:\n      
 
 @pytest.fixture
 def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
-    """An index with a third party's distribution, which asks for one that the wheelhouse has."""
+    """An index with a third-party distribution, which requires a package of the wheelhouse."""
     shelf = tmp_path / "shelf"
     shelf.mkdir()
     make_wheel(shelf, {"third.py": ""}, name="third", version="3.0", requires=["acme-shared>=1.8"])
@@ -39,7 +39,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
 
 
 class House:
-    """A wheelhouse that grows."""
+    """A wheelhouse to which tests add packages."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -98,7 +98,7 @@ class House:
 
 @pytest.fixture
 def house(tmp_path: Path, index: Index) -> House:
-    """Two packages of the repository, one of which needs the other and a third party's."""
+    """Two packages of the repository, one of which requires the other and a third-party package."""
     assert index.port
     made = House(tmp_path / "house")
     made.add("acme-shared")

@@ -1,4 +1,4 @@
-"""`builder.packages` as its users run it."""
+"""The command line of `builder.packages`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Real packages of dagster, of both eras, from discovery to being imported out of the wheelhouse."""
+"""Real dagster packages with setup.py and with pyproject.toml, from discovery to an import from the wheelhouse."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_a_release_goes_all_the_way(
     plan_rewriting(found, wanted).apply()
     repository = discover(root)
 
-    # Built, once each, to what was published but for the versions.
+    # Each is built once, and equals the published wheel except for the versions.
     packages = selection.with_siblings(repository, selection.select(repository, ["all"]))
     build = build_wheelhouse(repository, packages, tmp_path / "house", source_date_epoch=None, workers=2)
     assert [(failure.name, failure.error.detail) for failure in build.failures] == []
@@ -88,9 +88,9 @@ def test_a_release_goes_all_the_way(
 
 
 def _content(wheel: Path, versions: dict[str, str]) -> tuple[dict[str, bytes], set[str]]:
-    """The files of a wheel and its requirements, with other versions instead of its own.
+    """The files and the requirements of a wheel, with its versions replaced.
 
-    The rest of its metadata is up to the version of the backend.
+    The other metadata is left out, since it depends on the backend's version.
     """
     with zipfile.ZipFile(wheel) as archive:
         files = {name: archive.read(name) for name in archive.namelist() if not name.endswith("/")}
@@ -105,7 +105,7 @@ def _content(wheel: Path, versions: dict[str, str]) -> tuple[dict[str, bytes], s
 
 
 def _import_all(house: Wheelhouse) -> None:
-    """Install all packages of a wheelhouse at once, beside what they need from the index, and import them."""
+    """Install all packages of a wheelhouse with their dependencies from the index, and import them."""
     with storage.scratch_directory(storage.cache_directory() / "checks") as scratch:
         venv = scratch / "venv"
         uv.run(["venv", "--quiet", "--python", sys.executable, venv])

@@ -1,4 +1,4 @@
-"""Giving packages their versions: every place together, and nothing else."""
+"""Rewriting the versions of packages and the pins on them, without changing anything else."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _rewritten(path: Path, era: Era) -> Repository:
 
 
 def _changed_lines(repository: Repository, name: str) -> list[tuple[str, str]]:
-    """What git says has changed in the files of a package: lines before and after."""
+    """The changed lines in a package's files, before and after, from `git diff`."""
     diff = repository.git("diff", "--unified=0", "--", directory_of(name))
     before, after = (re.findall(rf"(?m)^[{sign}](?![-+])(.*)", diff) for sign in ("-", "+"))
     return [(old.strip(), new.strip()) for old, new in zip(before, after, strict=True)]
@@ -113,7 +113,7 @@ def test_versions_and_pins_of_pyproject_toml_change_by_family_and_nothing_else(
                 ),
             ],
         ),
-        # The pin that it computes would be that of its own family.
+        # Its computed pin would have the version of its own family.
         ("dagster-celery", [('f"dagster{pin}",', f'"dagster=={CORE_VERSION}",')]),
         (
             "dagster-airlift",
@@ -159,7 +159,7 @@ def test_no_other_file_changes(tmp_path: Path, era: Era) -> None:
         for file in ("pyproject.toml", "setup.py", f"{name.replace('-', '_')}/version.py")
     }
     assert set(changed) <= allowed
-    # Each says its version in its version module at least.
+    # Each has its version in its version module at least.
     assert len([path for path in changed if path.endswith("/version.py")]) == len(packages)
     if era == "pyproject":
         text = (repository.path / "python_modules/dagster/pyproject.toml").read_text()
@@ -248,7 +248,7 @@ def test_a_version_that_only_the_backend_knows_is_refused(tmp_path: Path) -> Non
             "y/setup.py": 'import os\nfrom setuptools import setup\nsetup(name="dagster-y", version=os.name)\n',
         },
     )
-    # One with a version that nothing says is of no family, and stays as it is.
+    # A package without a declared version belongs to no family, and is not changed.
     assert discover(tmp_path).package("dagster-y").family is None
 
     with pytest.raises(PackagesError, match="`dagster-x` cannot be given a version"):
@@ -259,7 +259,7 @@ def test_a_repository_without_families_is_refused(tmp_path: Path) -> None:
     write_tree(tmp_path, {"a/pyproject.toml": _PROJECT.format("a", "1!0")})
     write_tree(tmp_path, {"b/pyproject.toml": _PROJECT.format("b", "3.0.0")})
 
-    # A placeholder is of a family; released versions of others are not.
+    # A placeholder version belongs to a family; other packages' release versions do not.
     assert plan_rewriting(discover(tmp_path), WANTED).versions == {"a": LIBRARIES_VERSION}
     write_tree(tmp_path, {"a/pyproject.toml": _PROJECT.format("a", "3.1.0")})
     with pytest.raises(PackagesError, match="is of a family of dagster"):

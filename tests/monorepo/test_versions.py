@@ -1,4 +1,4 @@
-"""Families' versions, schemes and container tags."""
+"""Version families, version schemes and container tags."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_container_tags() -> None:
 def test_container_tags_are_legal_and_different_versions_have_different_ones(one: str, other: str) -> None:
     assert re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}", versions.container_tag(one))
     assert (versions.container_tag(one) == versions.container_tag(other)) == (Version(one) == Version(other)) or (
-        # 1.0 and 1.0.0 are equal but normalised each for itself.
+        # 1.0 and 1.0.0 are equal, but their normalised forms differ.
         Version(one) == Version(other)
     )
 

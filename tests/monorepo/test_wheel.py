@@ -1,4 +1,4 @@
-"""What makes a wheel sound, and what it is imported as."""
+"""Reading and checking wheels: metadata, RECORD, import names."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DIST_INFO = "sample-1.0.dist-info"
     [
         (["dagster_webserver/__init__.py", "dagster_webserver/cli.py"], ("dagster_webserver",)),
         (["one.py", "two/__init__.py", "native.cpython-311-x86_64-linux-gnu.so"], ("native", "one", "two")),
-        # Namespaces, of which nothing can be imported but what is in them.
+        # Namespace packages, of which only the contents can be imported.
         (["acme/sales/__init__.py", "acme/stock.py"], ("acme.sales", "acme.stock")),
         (["pkg/__init__.py", "pkg/templates/PROJECT-NAME/x.py", "sample-1.0.data/scripts/run.py"], ("pkg",)),
     ],

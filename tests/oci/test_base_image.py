@@ -1,4 +1,4 @@
-"""Base images: fetched for a platform, looked into, and held against the target."""
+"""Base images: fetching them for a platform, finding their Python, and comparing it with the target."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_what_a_base_image_left_in_the_cache_is_removed_when_it_is_not_used_any_
     for path in entries:
         os.utime(path, (long_ago, long_ago))
     fetch(registry)
-    # Used again, but for a file that nobody asks for.
+    # Everything was used again, except a file that is never read.
     assert {path.name for path in entries if path.stat().st_mtime == long_ago} <= {"index.json"}
     for path in entries:
         os.utime(path, (long_ago - 20 * 86400, long_ago - 20 * 86400))

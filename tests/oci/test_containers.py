@@ -1,4 +1,4 @@
-"""The quickstart's image in a real registry, read by other programs and run by podman as an agent runs it."""
+"""The quickstart's image in a real registry, read by other tools, and run by podman as by a Dagster agent."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SITE = "/usr/local/lib/python3.11/dist-packages"
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
-    """The quickstart, built and pushed to a registry of its own."""
+    """The quickstart's image, built and pushed to its own registry."""
 
     root: Path
     registry: ContainerRegistry
@@ -100,7 +100,7 @@ def build(made: Pushed, project: str = "project", out: str = "out") -> Ran:
 
 
 def test_a_code_server_loads_the_definitions_and_a_run_is_executed(pushed: Pushed) -> None:
-    # What agents set: dagster_cloud/workspace/user_code_launcher/utils.py, get_grpc_server_env.
+    # Variables set by agents: dagster_cloud/workspace/user_code_launcher/utils.py, get_grpc_server_env.
     prefix = "DAGSTER_CLI_API_GRPC"
     variables = {
         f"{prefix}_SOCKET": "/tmp/server.sock",  # noqa: S108  (in the container)
@@ -150,7 +150,7 @@ def test_other_programs_read_every_layer(pushed: Pushed, tmp_path: Path) -> None
     inspected = subprocess.run(
         ["skopeo", "inspect", f"docker-archive:{archive}"], stdout=subprocess.PIPE, check=True
     )
-    # skopeo has decompressed them: each is whole if its digest is its diff id.
+    # skopeo decompressed the layers: each is undamaged if its digest equals its diff id.
     assert json.loads(inspected.stdout)["Layers"] == diff_ids
     bundle = tmp_path / "bundle"
     subprocess.run(

@@ -1,4 +1,4 @@
-"""Pushing to and pulling from registries that fail in all the ways that they are known to."""
+"""Pushing to and pulling from registries with known failures: lost uploads, damaged blobs, refused logins."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyRegistry]:
 
 @pytest.fixture
 def layout(tmp_path: Path) -> Layout:
-    """An image of one layer."""
+    """The layout of an image with one layer."""
     path = tmp_path / "image"
     with writing(path) as made:
         document = {
@@ -84,7 +84,7 @@ def test_everything_is_pushed_and_nothing_twice(registry: FaultyRegistry, layout
     sent = registry.received
     push(registry, layout)
     assert registry.received - sent < 2000
-    # One login for all that a connection does, whichever thread asks first.
+    # One login per connection, shared by its threads.
     assert registry.logins == [["repository:acme/etl:pull,push"]] * 2
 
 
@@ -100,7 +100,7 @@ def test_an_upload_that_is_cut_off_goes_on_where_it_was(
     registry.inject("PATCH", "/blobs/uploads/", Cut(arrived), times=1, after=1)
     push(registry, layout)
     assert_pushed(registry, layout)
-    # The whole blob, and what was lost of one piece at most.
+    # At most the whole blob, and the lost part of one chunk.
     assert registry.received < len(LAYER) + 30_000 + 3000
 
 
@@ -248,7 +248,7 @@ def test_a_certificate_that_nobody_vouches_for_is_told_with_what_to_set(
     layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = _certificate(tmp_path)
-    # Loopback is spoken to without TLS, so it needs another name.
+    # Loopback hosts are contacted without TLS, so the server must not count as loopback.
     monkeypatch.setattr("builder.oci.connection.is_loopback", lambda _host: False)
     with serving_faulty_registry(files) as secure:
         with pytest.raises(PublishError) as caught:
@@ -261,7 +261,7 @@ def test_a_password_does_not_leave_tls(layout: Layout, tmp_path: Path, monkeypat
     files = _certificate(tmp_path)
     monkeypatch.setattr("builder.oci.connection.is_loopback", lambda _host: False)
     monkeypatch.setenv("SSL_CERT_FILE", files[0])
-    # Its token server is told to be at an http: URL.
+    # The registry names a token server at an http: URL.
     with serving_faulty_registry(files) as secure, pytest.raises(PublishError, match="without TLS"):
         push(secure, layout)
 
@@ -293,7 +293,7 @@ def test_a_token_server_that_answers_nonsense_is_an_error_of_ours(
 
 
 def _certificate(directory: Path) -> tuple[str, str]:
-    """A certificate that nobody has signed, and its key."""
+    """A self-signed certificate and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
     now = dt.datetime.now(dt.UTC)

@@ -1,4 +1,4 @@
-"""The one form of wheels that are built here."""
+"""The canonical form of wheels that the builder builds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.support.wheels import make_wheel
 
 
 def test_the_bytes_of_a_wheel_for_pex_files_stay_the_same(tmp_path: Path) -> None:
-    """A deps PEX is named by its sdists, and receivers keep what they unpacked by the wheel built of them."""
+    """The name of a deps PEX has the hashes of its sdists, but receivers cache by the hash of the built wheels."""
     files = {"b.py": "b", "sample-1.0.data/scripts/run": "#!python\n", "a/__init__.py": "a"}
     wheel = make_wheel(tmp_path, files, executables=["sample-1.0.data/scripts/run"])
     content = canonical_wheel(wheel.path, replace=("sample", "example"))

@@ -1,4 +1,4 @@
-"""Projects that ask for dagster alone: the `dagster-cloud` of its version is added, to a lock of theirs too."""
+"""Adding `dagster-cloud` to projects that require only dagster, with and without a lock of their own."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def pylock(place: Workshop, version: str) -> str:
     "text, version, added",
     [
         (f"dagster=={DAGSTER}\n", DAGSTER, DAGSTER),
-        # The newest of both that belong together, though there is a newer dagster.
+        # The newest matching versions of both, although there is a newer dagster.
         ("dagster\n", "1.13.26", "1.13.26"),
     ],
 )

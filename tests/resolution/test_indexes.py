@@ -1,4 +1,4 @@
-"""Where distributions come from: pip's settings, uv's, and the project's, against real indexes on loopback."""
+"""Package indexes configured by pip, uv and the project, against real indexes on loopback."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ BASIC = "dagster\ndagster-cloud\n"
 
 @dataclass(slots=True)
 class Place:
-    """A project, a cache of its own, and two indexes: what everybody can publish to, and one with a password."""
+    """A project with its own cache, and two indexes: a public one, and one with a password."""
 
     root: Path
     public: Pypi
@@ -50,7 +50,7 @@ class Place:
         self.configure(PIP_CONFIG_FILE=str(path))
 
     def resolve(self, requirements: str = "", files: Mapping[str, str] | None = None) -> Lock:
-        """Resolve a project of this requirements.txt."""
+        """Resolve a project with this requirements.txt."""
         directory = self.root / "project"
         write_tree(directory, {"requirements.txt": BASIC + requirements, **(files or {})})
         resolution = resolve(read_requirements(directory, TARGET.markers, no_backend), TARGET)
@@ -59,7 +59,7 @@ class Place:
         return resolution.lock
 
     def versions(self, requirements: str = "", files: Mapping[str, str] | None = None) -> dict[str, str]:
-        """What a project gets: resolved, fetched, and built where there is no wheel."""
+        """Resolve a project, fetch or build its wheels, and return their versions by name."""
         lock = self.resolve(requirements, files)
         fetched = fetch_wheels(lock)
         assert all(zipfile.is_zipfile(file.path) for file in fetched.values())
@@ -91,7 +91,7 @@ def place(host: PypiHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pl
     monkeypatch.setenv("BUILDER_UV", str(uv.executable()))
     monkeypatch.setenv("BUILDER_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("HOME", str(tmp_path))
-    # A retry of uv's waits for seconds; that it retries is its own business.
+    # uv's retries wait for seconds, and are not tested here.
     monkeypatch.setenv("UV_HTTP_RETRIES", "0")
     public = host.serve(tmp_path / "public")
     put_dagster(public)
@@ -428,7 +428,7 @@ def test_a_pip_conf_that_cannot_be_read_is_named_without_what_is_in_it(place: Pl
 
 @pytest.fixture
 def own_authority(place: Place) -> trustme.CA:
-    """A certificate authority that nobody knows, with a certificate for the server in `server.pem`."""
+    """An untrusted certificate authority, with a certificate for the server in `server.pem`."""
     for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         place.monkeypatch.delenv(name, raising=False)
     authority = trustme.CA()
@@ -480,7 +480,7 @@ def test_pips_proxy_is_used_for_everything(place: Place) -> None:
 def test_a_password_that_goes_unencrypted_to_another_machine_is_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str, warnings: int
 ) -> None:
-    """A pull request may give the name of a private index another address."""
+    """A pull request may change the URL of a private index."""
     (tmp_path / "pyproject.toml").write_text(f'[[tool.uv.index]]\nname = "priv"\nurl = "{url}"\n')
     assert not read_indexes(tmp_path).notices
     monkeypatch.setenv("UV_INDEX_PRIV_PASSWORD", "x")

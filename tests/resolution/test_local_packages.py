@@ -1,6 +1,6 @@
-"""Local packages, each built as the project's own tool builds it: the same version, files and requirements.
+"""Building local packages with the same version, files and requirements as the project's own tool.
 
-Right is what `uv build` makes of a clone of the same checkout, in the same run.
+The expected result is what `uv build` makes of a clone of the same checkout, in the same test.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ PYTHON = "3.11"
 
 @dataclass(frozen=True)
 class Shape:
-    """A repository with one package, and what is done to it after the first commit.
+    """A repository with one package, and changes after the first commit.
 
-    :param version: what the package's version is, seen once in `uv build` and written down.
+    :param version: the expected version of the package, taken from a run of `uv build`.
     """
 
     files: Mapping[str, str]
@@ -64,7 +64,7 @@ def link_up(directory: Path, *names: str) -> None:
 
 SETUPTOOLS = "setuptools.build_meta"
 SHAPES = {
-    # Versions by git.
+    # Versions from git
     "setuptools-git-versioning": Shape(
         {
             "pyproject.toml": project("lib")
@@ -187,7 +187,7 @@ SHAPES = {
         "1.0",
         history=("tag v1.0",),
     ),
-    # Files by git.
+    # Files from git
     "the-file-finder-of-setuptools-scm": Shape(
         {
             "lib/pyproject.toml": project("lib")
@@ -226,7 +226,7 @@ SHAPES = {
         inputs=Inputs.FILES,
         wheel_has=("lib/forced.csv",),
     ),
-    # What lies above.
+    # Files above the package
     "setup-py-that-reads-above": Shape(
         {
             "proj/setup.py": "from pathlib import Path\nfrom setuptools import setup\n"
@@ -269,7 +269,7 @@ SHAPES = {
         },
         "7.1",
         package="libs/a",
-        # setuptools reads no file outside of the package, but through a symlink.
+        # setuptools refuses files outside the package, but follows symlinks to them.
         then=lambda root: link_up(root / "libs/a", "VERSION", "requirements.in"),
         inputs=Inputs.FILES,
         requires=("six>=1",),
@@ -288,7 +288,7 @@ SHAPES = {
         inputs=Inputs.FILES,
         requires=("shared @ file://{root}/shared",),
     ),
-    # After public reports of bugs, each in its own words.
+    # Based on public bug reports
     "setuptools-scm-176-relative-to-the-file": Shape(
         {
             "plugins/setup.py": "from setuptools import setup\n"
@@ -378,7 +378,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def lay_out(shape: Shape, root: Path) -> Path:
-    """Make the shape's repository; returns its package."""
+    """Create the shape's repository; returns the package's directory."""
     repository = Repository.create(root)
     for name, text in shape.files.items():
         path = root / name
@@ -459,7 +459,7 @@ def build_wheel(directory, config_settings=None, metadata_directory=None):
 
 
 def probe(directory: Path, expression: str) -> Path:
-    """A package whose backend needs nothing, and answers an expression of Python."""
+    """Create a package whose backend has no requirements and reports the value of a Python expression."""
     directory.mkdir(parents=True, exist_ok=True)
     table = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
     (directory / "pyproject.toml").write_text(table)
@@ -497,11 +497,11 @@ def test_what_lies_around_a_package_is_there_but_for_secrets_and_leftovers(
     (root / ".venv" / "pyvenv.cfg").write_text("home = /usr\n")
     names = ["VERSION", "lib", "lib/backend.py", "lib/pyproject.toml"]
     names += ["schemas", "schemas/a.json", "schemas/deep", "schemas/deep/b.json"]
-    # What is left out is no change of the tree, and the backend's own leftovers are none.
+    # Files that are left out do not make the tree dirty, nor do the backend's leftovers.
     found, version, described, status = answer(package)
     assert [name for name in found if not name.startswith("lib/__pycache__")] == names
     assert (version, described, status) == ("VERSION", "v1", "")
-    # What is dirty in the user's tree is dirty in the copy.
+    # Modified files of the user's tree are modified in the copy.
     (root / "schemas/a.json").write_text("changed")
     described, status = answer(package)[2:]
     assert (described, status[1:]) == ("v1-dirty", " schemas/a.json")
@@ -587,7 +587,7 @@ def test_git_of_a_hook_does_not_lead_a_build_to_another_repository(
 
 
 class Builds:
-    """Counts the builds that uv is asked for."""
+    """Counts uv's builds."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.number = 0

@@ -1,4 +1,4 @@
-"""What a lock holds for a target."""
+"""Selecting the distributions of a lock for a target."""
 
 from __future__ import annotations
 

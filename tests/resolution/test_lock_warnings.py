@@ -1,4 +1,4 @@
-"""Warnings about a lock that satisfies every requirement."""
+"""Warnings about a lock that satisfies every requirement but is probably not what the user expects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Locks of pdm and pipenv, locks that lack dagster, and what is said of what is not read."""
+"""Locks of pdm and pipenv, locks without dagster, and messages about files that are not read."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ devtool = "*"
 
 
 def pipfile_lock(shelf: Index) -> str:
-    """What pipenv 2026.10 writes of PIPFILE, its hash included."""
+    """The lock that pipenv 2026.10 writes for PIPFILE, including its hash."""
     pins = {**PINNED, "tool": "1.0", "needed": "1.0"}
     default: dict[str, object] = {
         name: {"hashes": [f"sha256:{digest(shelf, name, version)}"], "version": f"=={version}", "index": "pypi"}

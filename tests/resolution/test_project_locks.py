@@ -1,4 +1,4 @@
-"""A project's own lock is obeyed: what it pins is what goes in, whatever the index has by now."""
+"""A project's own lock determines what is installed, even if the index has newer versions."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def shop(tmp_path: Path) -> Iterator[Workshop]:
 
 
 def locked(shop: Workshop) -> dict[str, str]:
-    """Version by name, of the lock that was written beside the deps PEX."""
+    """The versions by name in the lock next to the deps PEX."""
     (path,) = shop.out.glob("*.pylock.toml")
     return {entry["name"]: entry["version"] for entry in tomllib.loads(path.read_text())["packages"]}
 
@@ -167,7 +167,7 @@ def test_poetry_lock_is_obeyed_and_must_fit(shop: Workshop) -> None:
         {"pyproject.toml": POETRY_PROJECT.replace("@URL@", shop.index.url), "app/__init__.py": ""}
     )
     (project / "requirements.txt").unlink()
-    # Poetry itself comes from the index that this machine uses, the project's distributions from the shelf.
+    # Poetry itself comes from this machine's configured index, the project's distributions from the test index.
     shop.environment = {**os.environ, **shop.environment}
     del shop.environment["UV_DEFAULT_INDEX"]
     command = [

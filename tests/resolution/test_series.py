@@ -1,4 +1,4 @@
-"""Requirements reach uv in the order that the project wrote; dagster and dagster-cloud stay together."""
+"""The order of requirements when resolving, and keeping dagster and dagster-cloud at matching versions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.wheels import make_wheel
 
 @pytest.fixture(scope="module")
 def releases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
-    """An index on a day when dagster is ahead of dagster-cloud, whose releases of years ago pin no dagster."""
+    """An index where dagster is newer than dagster-cloud, whose years-old releases do not pin dagster."""
     shelf = tmp_path_factory.mktemp("shelf")
     with serving(shelf) as index:
 
@@ -35,7 +35,7 @@ def releases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
         release("dagster-gcp", "0.11.14", 2021, "dagster")
         release("dagster-rays", "0.2.0", 2022, "dagster")
         release("soup", "4.0", 2026)
-        # Each of the two allows the newest of itself only with an older version of the other.
+        # The newest version of each requires an older version of the other.
         release("left", "1.0", 2026)
         release("left", "2.0", 2026, "right==1.0")
         release("right", "1.0", 2026)

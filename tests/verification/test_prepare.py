@@ -1,4 +1,4 @@
-"""Processes that import dagster while the code of a location is still being built; with a tiny dagster."""
+"""Processes that import dagster before a location's code is built, tested with a tiny stand-in for dagster."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
 PYTHON = find_python(RUNNING)
 
 DAGSTER = {
-    # What is imported, and from where, is noted in a file.
+    # Writes each imported module and its path to a file.
     "dagster/__init__.py": """
 import colorsys, os
 with open(os.environ["NOTES"], "a") as notes:
@@ -50,7 +50,7 @@ class LoadableTargetOrigin(types.SimpleNamespace): pass
 
 
 class Setup:
-    """A deps PEX that was unpacked before, and locations to verify with it."""
+    """An unpacked deps PEX, and locations to verify with it."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -75,7 +75,7 @@ class Setup:
         return Verifier(1, timeout=60, environment={"NOTES": str(self.root / "notes"), "GIVEN": "1"})
 
     def verify(self, item: ToVerify) -> VerifyResult:
-        """Prepare with the first deps PEX, and wait until its dagster is imported; then verify."""
+        """Prepare with the first deps PEX, wait until its dagster is imported, then verify."""
         with self.verifier() as verifier:
             verifier.prepare("sales", self.sha256, RUNNING)
             prepared = verifier._prepared["sales"].result()  # noqa: SLF001
@@ -138,7 +138,7 @@ def test_a_project_that_hides_what_was_imported_is_loaded_anew(setup: Setup, nam
 
     assert isinstance(outcome, Verified), outcome
     (first, library), (second, seen) = setup.notes()
-    # The process is the same, and so is whatever the builder knows of it.
+    # The process id is the same, since the process restarts itself with execv.
     assert first == second
     assert library.startswith(sys.base_prefix)
     assert seen == library or seen.endswith(f"working_directory/root/{name}")

@@ -1,6 +1,6 @@
-"""The projects that differ in how their code gets to the server are loaded by the real one, and by verify alike.
+"""The real receiving server and `builder.verify` load projects of every layout with the same result.
 
-They all need dagster and dagster-cloud only, so that they share one deps PEX.
+The projects require only dagster and dagster-cloud, so they share one deps PEX.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def test_the_server_finds_the_code(tmp_path: Path, code_server: CodeServer) -> N
 
 
 def load(server: CodeServer, trait: Trait, pex_tag: str) -> dict[str, list[str]]:
-    """What a location defines, or what the server says instead."""
+    """The definitions of a location as the server loads them, or the server's error."""
     try:
         return server.create_location(trait.name, pex_tag=pex_tag, code_source=trait.code_source).definitions()
     except ServerRefusedError as error:

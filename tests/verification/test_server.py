@@ -1,4 +1,4 @@
-"""What the command line builds is what Dagster Cloud's real receiving server can run."""
+"""Dagster Cloud's real receiving server runs the files that the commands build."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.verified import verified
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A workspace that was built: where, and what the server has to be told of each location."""
+    """A built workspace: its output directory, and the server's metadata of each location."""
 
     directory: Path
     pex_tags: dict[str, str]
@@ -91,7 +91,7 @@ def test_two_locations_with_a_shared_package_run_on_the_server(build: Build, cod
     assert stock.schedules == ("stock_nightly",)
     assert verified(built.directory) == {"sales": sales.definitions(), "stock": stock.definitions()}
 
-    # Both compute with what they share.
+    # Both use the shared package.
     assert sales.materialize("invoices", "best_customers", in_process=True)["best_customers"]["best"] == "grace"
     assert stock.materialize("shelves", "well_stocked", in_process=True)["well_stocked"]["pieces"] == 120
 
@@ -125,7 +125,7 @@ def test_the_server_tells_what_is_wrong(build: Build, code_server: CodeServer, t
 
 
 def write_workspace(directory: Path, definitions: dict[str, str]) -> Path:
-    """A workspace whose locations are a requirements file and one Python file each, as small as projects get."""
+    """Write a workspace whose locations have only a requirements file and one Python file."""
     for name, code in definitions.items():
         project = directory / name
         project.mkdir(parents=True)

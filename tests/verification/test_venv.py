@@ -1,4 +1,4 @@
-"""What the builder unpacks a PEX file to, beside what pex-tools makes of the same file."""
+"""The builder unpacks PEX files to the same environments as pex-tools."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Tree = dict[str, tuple[int, bytes] | str]
 
 
 def tree(venv: Path) -> Tree:
-    """Every file and link by name; the environment's own path is replaced in them."""
+    """Every file and link by name, with the environment's own path replaced by a placeholder."""
     found: Tree = {}
     for path in venv.rglob("*"):
         name = str(path.relative_to(venv))
@@ -39,7 +39,7 @@ def tree(venv: Path) -> Tree:
 
 
 def both(pex: Path, root: Path) -> tuple[Tree, Tree]:
-    """The same file, unpacked by the builder and by pex-tools; a directory's name is in its `activate`."""
+    """Unpack the same file with the builder and with pex-tools, into directories of the same name."""
     ours = unpack(pex, PYTHON, root / "ours" / "venv")
     theirs = unpack_with_pex_tools(pex, PYTHON, root / "theirs" / "venv")
     found = tree(theirs.venv)

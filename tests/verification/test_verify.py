@@ -1,6 +1,6 @@
-"""`builder.verify` on projects that load and on the ten of `tests/projects/broken-*`, which do not.
+"""`builder.verify` on projects that load, and on those of `tests/projects/broken-*`, which do not.
 
-They all need dagster and dagster-cloud only, so that they share one deps PEX.
+The projects require only dagster and dagster-cloud, so they share one deps PEX.
 """
 
 from __future__ import annotations
@@ -172,7 +172,7 @@ defs = dagster.Definitions(
 
 @dataclass(frozen=True, slots=True)
 class Office:
-    """Where workspaces are built and verified."""
+    """A directory in which workspaces are built and verified."""
 
     root: Path
 
@@ -181,7 +181,7 @@ class Office:
         return self.root / "out"
 
     def build(self, locations: Mapping[str, Mapping[str, Any]]) -> None:
-        """Build locations, each in the directory of its name; each is a line of the workspace file."""
+        """Build locations, each in the directory of its name; each has one line in the workspace file."""
         entries = [
             {"location_name": name, "build": {"directory": name}, **each} for name, each in locations.items()
         ]
@@ -231,7 +231,7 @@ def test_every_broken_project_is_explained(office: Office) -> None:
 
 
 def errors(stderr: str) -> dict[str, str]:
-    """Each error, by the name of its location; fails if there is a traceback of the builder's own."""
+    """The errors by location name; fails if there is a traceback of the builder itself."""
     assert "Traceback" not in stderr, stderr
     found = [f"error: {text}" for text in stderr.split("error: ")[1:] if text.startswith("location `")]
     return {text.split("`")[1]: text for text in found}
@@ -261,7 +261,7 @@ def test_what_loads_is_told_and_nothing_is_left_running(office: Office) -> None:
         "  sensors: arrivals",
         "  resources: warehouse",
     ]
-    # Dagster makes use of what it has deprecated itself.
+    # Dagster itself uses this deprecated attribute.
     assert "environment_vars" not in ran.stderr
     assert os.read(reader, 1) == b"x"
     assert select.select([reader], [], [], 10)[0]
@@ -279,6 +279,6 @@ def test_what_loads_is_told_and_nothing_is_left_running(office: Office) -> None:
     assert "has 2 locations" in office.run("verify", *files).failed(2)
     ran = office.run("verify", *files, "--location", "empty", "--json")
     answer = json.loads(ran.stdout)
-    # The files are those of `sales`, whose package has the same name.
+    # These are the files of `sales`, whose package has the same name.
     assert answer["empty"]["state"] == "failed"
     assert answer["empty"]["error"]["what"].endswith("`PLAIN`, which is not set")

@@ -1,4 +1,4 @@
-"""What errors of the user's code mean, and how their tracebacks are cut; by examples."""
+"""Explanations of errors in the user's code, and reduced tracebacks, by example."""
 
 from __future__ import annotations
 
@@ -314,7 +314,7 @@ def test_a_file_that_hides_a_module_is_named() -> None:
     assert found.what == "the project's `code.py` hides Python's own module `code` from everything that imports it"
     assert found.remedy is not None
     assert "another name" in found.remedy
-    # A circular import of one's own modules hides nothing.
+    # In a circular import of the project's own modules, no module is hidden.
     own = Frame(f"{ROOT}/app.py", 3, "<module>", "import other")
     message = "ImportError: cannot import name 'x' from partially initialized module 'other'\n"
     found = explained(

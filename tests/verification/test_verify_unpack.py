@@ -1,4 +1,4 @@
-"""Unpacked deps PEXes in the cache, and what a machine can run of them; with tiny PEX files."""
+"""Unpacked deps PEX files in the cache, and checking whether this machine can run them, with tiny PEX files."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_deps_pex_is_unpacked_once_and_again_when_it_is_damaged(deps: Path) ->
     process.run([unpacked.venv / "bin" / "python", "-c", "import tool"], env=environment)
     first = module.stat().st_ino
 
-    # Bytecode that the first import left is no damage.
+    # Bytecode written by the first import does not count as damage.
     assert (unpacked.site_packages / "__pycache__").is_dir()
     deps.unlink()
     assert unpacked_deps(deps, sha256, PYTHON) == unpacked
@@ -72,7 +72,7 @@ def test_what_cannot_be_unpacked_leaves_nothing(deps: Path, tmp_path: Path) -> N
         unpacked_deps(broken, "0" * 64, PYTHON)
     directory = storage.cache_directory() / "verify" / "deps"
     assert not list(directory.glob("*/"))
-    # The next one has a whole cache of pex's again.
+    # The next run uses a new, undamaged cache of pex.
     assert unpack(deps, PYTHON, tmp_path / "venv").entry_point.is_file()
 
 
