@@ -39,19 +39,22 @@ class MetadataBuilder(Protocol):
         """Return the metadata of the package in `directory`."""
 
 
-def is_package(directory: Path) -> bool:
+def is_package(directory: Path, *, required: bool = False) -> bool:
     """Whether a directory holds an installable package.
 
     It does with a `setup.py`, or with a `[build-system]` in pyproject.toml; `package` in `[tool.uv]` and
     `package-mode` in `[tool.poetry]` decide where they are set. A pyproject.toml that only configures tools or
     lists dependencies is not a package, as uv sees it.
+
+    :param required: something requires it by its path, which pip and uv install without a `[build-system]` too.
     """
     pyproject = TomlFile.pyproject(directory)
     settings = (("uv", "package"), ("poetry", "package-mode"))
     for wanted in (pyproject.table("tool", tool).get(key) for tool, key in settings):
         if isinstance(wanted, bool):
             return wanted
-    return "build-system" in pyproject.data or (directory / "setup.py").is_file()
+    declared = "build-system" in pyproject.data or (required and "project" in pyproject.data)
+    return declared or (directory / "setup.py").is_file()
 
 
 def applicable(texts: Iterable[str], markers: Mapping[str, str], extras: Iterable[str]) -> list[Requirement]:

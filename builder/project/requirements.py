@@ -281,7 +281,7 @@ class _Collector:
             lines=tuple(lines.values()),
             constraints=tuple(line for line in self.constraints if required_name(line.text) not in names),
             options=tuple(dict.fromkeys(self.options)),
-            local_packages=tuple(directory for directory in self.seen if is_package(directory)),
+            local_packages=tuple(directory for directory in self.seen if self._is_package(directory)),
             local_names=names,
             wanted=wanted,
             notices=(*not_read(self.project, None), *self.notices),
@@ -359,9 +359,12 @@ class _Collector:
                 remedy=f"Correct the path; relative ones are relative to `{self.project}`",
             )
 
+    def _is_package(self, directory: Path) -> bool:
+        return is_package(directory, required=directory != self.project)
+
     def _check_name(self, metadata: Metadata, directory: Path, origin: Origin) -> None:
         """Refuse two local packages of one name: only one of them could be installed."""
-        if not is_package(directory):
+        if not self._is_package(directory):
             return
         other, place = self.named.setdefault(canonicalize_name(metadata.name), (directory, origin))
         if other != directory:

@@ -384,6 +384,18 @@ def test_a_list_of_dependencies_may_be_called_like_a_local_package(tmp_path: Pat
     assert read(tmp_path).local_packages == (tmp_path / "app",)
 
 
+def test_a_required_directory_is_a_package_without_a_build_system_too(tmp_path: Path) -> None:
+    text = '[project]\nname = "shared"\nversion = "1"\ndependencies = ["pytz"]\n'
+    write(tmp_path / "shared/pyproject.toml", text)
+    package(tmp_path / "app", "app", "shared", more='[tool.uv.sources]\nshared = { path = "../shared" }\n')
+    write(tmp_path / "app/requirements.txt", "../shared\n")
+    found = read(tmp_path / "app")
+    assert found.local_packages == (tmp_path / "app", tmp_path / "shared")
+    assert texts(found) == ["pytz"]
+    write(tmp_path / "shared/pyproject.toml", f"{text}[tool.uv]\npackage = false\n")
+    assert read(tmp_path / "app").local_packages == (tmp_path / "app",)
+
+
 def test_a_local_package_by_way_of_a_symlink_is_one_package(tmp_path: Path) -> None:
     package(tmp_path / "libs/shared", "shared", "pytz")
     (tmp_path / "linked").symlink_to("libs/shared")
