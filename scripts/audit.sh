@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Look up everything in Pipfile.lock, and what the builder pins besides, in the database of known vulnerabilities.
+# Check everything in Pipfile.lock, and the builder's other pins, for known vulnerabilities.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=$(scripts/find-python.sh)

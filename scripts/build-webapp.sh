@@ -4,7 +4,7 @@
 #   scripts/build-webapp.sh ~/dagster
 set -euo pipefail
 cd "$1/js_modules"
-# Until 2026 the workspace lay one level deeper.
+# Until 2026 the workspace was one directory level deeper.
 [ ! -d dagster-ui ] || cd dagster-ui
 export COREPACK_ENABLE_DOWNLOAD_PROMPT=0
 corepack yarn install --immutable

@@ -1,9 +1,9 @@
-"""Build builder.pex out of Pipfile.lock and builder/: `build_builder.py OUT_DIR`, called by build-builder.sh.
+"""Build builder.pex from Pipfile.lock and builder/: `build_builder.py OUT_DIR`, called by build-builder.sh.
 
-The file is a zip of wheels, stored exactly as the index serves them, and of `builder/` as one more archive;
-nothing is compressed here, so its bytes depend on neither zlib nor Python. `builder_pex_boot.py` unpacks it.
+The file is a zip archive with the wheels, unchanged as downloaded, and an archive of `builder/`. Nothing is
+compressed here, so the bytes depend on neither zlib nor Python. `builder_pex_boot.py` unpacks it.
 
-Needs only the standard library and pip. Wheels are kept in the cache, under the hash of what the lock says.
+Needs only the standard library and pip. Wheels are cached under a hash of the lock's entries.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ from builder.errors import BuilderError, ToolError  # noqa: E402
 from builder.system import process, storage  # noqa: E402
 
 LIMIT = 100 << 20
-"""The largest file that GitHub takes, in bytes."""
+"""The largest file that GitHub accepts, in bytes."""
 
-# Only logins as a GitHub App need it (github3.py through PyJWT), which nothing here does; 15 MB.
+# Needed only for logins as a GitHub App (by github3.py through PyJWT), which the builder does not use; 15 MB.
 WITHOUT = frozenset({"cryptography"})
 # Their compiled parts are optional and not worth 20 MB.
 PURE = frozenset({"sqlalchemy"})
-# What no command of the builder needs for its own work: unpacked when something asks for it.
+# Not needed by the builder's own commands: unpacked when one of their modules is imported.
 LATE = frozenset({"dagster", "dagster-cloud-cli"})
-# What the builder imports of that part. Not `rich`: httpx tries to import it and does without.
+# The modules of that group whose import unpacks it. Not `rich`, an optional import of httpx.
 ASKING = frozenset({"dagster", "dagster_cloud_cli", "dagster_shared", "requests"})
 
 _PACKAGE = "builder.zip"
@@ -82,7 +82,7 @@ def main(output: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Archive:
-    """What the boot needs to know of a zip file that it unpacks."""
+    """The data about a zip file that `builder_pex_boot.py` needs to unpack it."""
 
     name: str
     sha256: str
@@ -98,7 +98,7 @@ class _Archive:
 
 
 def _groups(target: Target, wheels: Sequence[Path]) -> tuple[list[Path], list[Path]]:
-    """The wheels that the builder itself needs, and the others; raises ToolError if the lock is not complete."""
+    """The wheels that the builder itself needs, and the others; raises ToolError if the lock is incomplete."""
     (packaging,) = (wheel for wheel in wheels if wheel.name.startswith("packaging-"))
     if str(packaging) not in sys.path:
         sys.path.insert(0, str(packaging))
@@ -126,7 +126,7 @@ def _group(archives: Sequence[_Archive]) -> boot.Group:
 
 
 def _package(pex: Path) -> bytes:
-    """`builder/` with the bootstrap that its pex makes, as a zip file."""
+    """Make a zip file of `builder/`, including the bootstrap that the bundled pex generates."""
     files = {
         path.relative_to(_ROOT).as_posix(): path.read_bytes()
         for path in (_ROOT / "builder").rglob("*")

@@ -1,13 +1,12 @@
-"""How builder.pex starts: unpack the wheels that this run needs, once per machine, and run a module of them.
+"""The start of builder.pex: unpack the wheels that a run needs, once per machine, and run a module.
 
-builder.pex is a zip file that holds wheels, stored as they are. Those of one target form two groups, `builder`
-with its own libraries and pip and pex, and `dagster` with its own; the second is unpacked when one of its modules
-is asked for. A group lies in the cache under the identity of its content, so that a new builder.pex never meets
-the files of an old one; it takes its name when it is whole. Each start compares sizes and times of its files,
-and the content where the time differs; a run that fails for an unforeseen reason compares all contents. A damaged
-group is replaced.
+builder.pex is a zip file of wheels. The wheels of one target form two groups: `builder` with its libraries, pip
+and pex; and `dagster` with its libraries, which is unpacked when one of its modules is imported. A group is cached
+under a hash of its content, so that builder.pex files with other wheels never use its files, and gets its final
+name when complete. Each start compares the files' sizes and modification times, and the content if the time
+differs; a run that fails for an unexpected reason compares all contents. A damaged group is replaced.
 
-Imported by `__main__.py` after it has made sure that this is a Python of the right version.
+Imported by `__main__.py` after it has checked the version of Python.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ _USED_SECONDS = 600
 class Group(TypedDict):
     """Wheels that are unpacked together.
 
-    identity: of their content; wheels: their names in the archive; modules: the top-level names that ask for them.
+    identity: a hash of their content; wheels: their names in the archive; modules: their top-level module names.
     """
 
     identity: str
@@ -51,11 +50,11 @@ _in_use: list[tuple[str, Group, str]] = []
 
 
 class BootError(Exception):
-    """builder.pex cannot be unpacked: why, as one line."""
+    """builder.pex cannot be unpacked, with the reason in one line."""
 
 
 _may_restart = os.environ.pop(_HEALED, None) is None
-"""Whether this run is not a second one already."""
+"""Whether this run may restart itself, which a restarted run must not."""
 
 
 def start(archive: str, groups: list[Group], arguments: Sequence[str]) -> NoReturn:
@@ -65,9 +64,9 @@ def start(archive: str, groups: list[Group], arguments: Sequence[str]) -> NoRetu
     if rest[:1] == ["-m"] and len(rest) > 1:
         module, rest = rest[1], rest[2:]
     archive = os.path.abspath(archive)
-    # Children that need this file, such as the self test's, find it here.
+    # For children that need this file, such as those of the self test.
     os.environ["BUILDER_PEX"] = archive
-    # Nothing of what else is installed here: a library of another version would be found, or half of it.
+    # Without this Python's installed packages, which could be other versions of the libraries.
     extensions = [entry for entry in sys.path if os.path.basename(entry) == "lib-dynload"]
     sys.path[:] = [os.path.dirname(os.__file__), *extensions]
     first, second = groups
@@ -95,28 +94,28 @@ def start(archive: str, groups: list[Group], arguments: Sequence[str]) -> NoRetu
 
 
 def _exit_on_signals() -> None:
-    """Have a signal end the process as an exception does, so that nothing half-unpacked stays behind."""
+    """Make signals end the process with an exception, so that incomplete files are removed."""
 
     def stop(number: int, _frame: object) -> None:
         sys.exit(128 + number)
 
     for number in _SIGNALS:
-        # Whoever started this under `nohup` does not want it to end.
+        # Ignored signals stay ignored, such as under `nohup`.
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, stop)
 
 
 def _leave_signals_alone() -> None:
-    """Undo `_exit_on_signals`, for programs that expect what Python does by itself."""
+    """Undo `_exit_on_signals`, for programs that expect Python's default handling."""
     for number in _SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 
 def restart_if_damaged() -> None:
-    """Compare all unpacked files with what builder.pex holds; where one differs, unpack anew and run again, once.
+    """Compare all unpacked files with builder.pex; if any differs, unpack again and restart, once.
 
-    Returns if nothing is damaged. Called when a run failed for a reason that nobody foresaw.
+    Returns if nothing is damaged. Called when a run failed for an unexpected reason.
     """
     if not _may_restart:
         return
@@ -130,12 +129,12 @@ def restart_if_damaged() -> None:
         sys.stderr.write("builder.pex: damaged files in the cache were replaced; running again\n")
         sys.stderr.flush()
         os.environ[_HEALED] = "1"
-        # With Python's variables: the secrets among the C library's are blanked by then.
+        # With `os.environ`, since the secrets in the C library's environment have been overwritten.
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], os.environ)  # noqa: S606  (this very program)
 
 
 def _broken_bytecode(directory: str) -> bool:
-    """Whether Python keeps bytecode of a file that is not what the file's source compiles to."""
+    """Whether any cached bytecode differs from what its source compiles to."""
     import marshal  # noqa: PLC0415  (only after a failure)
     from importlib.util import cache_from_source  # noqa: PLC0415
 
@@ -157,7 +156,7 @@ def _broken_bytecode(directory: str) -> bool:
 
 
 class _Late:
-    """Unpacks a group when something imports a module of it."""
+    """An import hook that unpacks a group when one of its modules is imported."""
 
     def __init__(self, archive: str, group: Group) -> None:
         self._archive = archive
@@ -172,7 +171,7 @@ class _Late:
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, _target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Called by the import system when nothing else has found the module."""
+        """Called by the import system if no other finder has found the module."""
         if path is not None or self._done or name not in self._group["modules"]:
             return None
         self.unpack()
@@ -180,7 +179,7 @@ class _Late:
 
 
 def unpacked(archive: str, group: Group) -> str:
-    """The directory that holds a group's files, unpacked now if need be; raises BootError."""
+    """The directory with a group's files, which are unpacked if necessary; raises BootError."""
     why = ""
     for place in caches():
         directory = os.path.join(place, "boot", group["identity"])
@@ -198,7 +197,7 @@ def unpacked(archive: str, group: Group) -> str:
 
 
 def caches() -> Iterator[str]:
-    """Directories for what can be made again, best first; the first is that of `storage.cache_directory`."""
+    """Candidates for the cache directory, the best first; the first is that of `storage.cache_directory`."""
     configured = os.environ.get("BUILDER_CACHE_DIR")
     home = os.path.expanduser("~")
     if configured:
@@ -212,15 +211,15 @@ def caches() -> Iterator[str]:
     with contextlib.suppress(OSError):
         os.makedirs(temporary, mode=0o700, exist_ok=True)
         status = os.lstat(temporary)
-        # Others may have made it, in a directory that everybody can write to.
+        # Another user may have created it, since the parent is writable for all.
         if stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and not status.st_mode & 0o022:
             yield temporary
 
 
 def _is_whole(directory: str, *, every_content: bool = False) -> bool:
-    """Whether every file is there as it was unpacked: disks fill up, cleaners of temporary files come by.
+    """Whether every unpacked file is unchanged; a full disk or a cleaner of temporary files may damage them.
 
-    Its size and time of change tell; where the time differs, as after the cache was copied, its content does.
+    Compares size and modification time; if the time differs, as after the cache was copied, the content.
     """
     path = os.path.join(directory, _INDEX)
     try:
@@ -245,7 +244,7 @@ def _is_whole(directory: str, *, every_content: bool = False) -> bool:
 
 
 def _checksum(path: str) -> int:
-    """The checksum that zip files have of a file."""
+    """The CRC-32 of a file, as in zip files."""
     import zlib  # noqa: PLC0415  (start-up time)
 
     with open(path, "rb") as stream:
@@ -253,7 +252,7 @@ def _checksum(path: str) -> int:
 
 
 def _write_index(directory: str, index: dict[str, list[int]]) -> None:
-    """Write sizes, checksums and times of change (ns); others may be reading the old ones."""
+    """Write sizes, checksums and modification times (ns), atomically, since other runs may be reading."""
     temporary = os.path.join(directory, f"{_INDEX}.{os.getpid()}")
     with open(temporary, "w", encoding="utf-8") as stream:
         json.dump(index, stream)
@@ -261,7 +260,7 @@ def _write_index(directory: str, index: dict[str, list[int]]) -> None:
 
 
 def _mark_used(directory: str) -> None:
-    """Note the time of the last use, for whoever cleans the cache."""
+    """Record the time of the last use, by which the cache is pruned."""
     path = os.path.join(directory, _INDEX)
     with contextlib.suppress(OSError):
         if time.time() - os.stat(path).st_mtime > _USED_SECONDS:
@@ -269,7 +268,7 @@ def _mark_used(directory: str) -> None:
 
 
 def _unpack(archive: str, wheels: Sequence[str], directory: str, *, replace: bool = False) -> None:
-    """Unpack wheels side by side into a neighbour of `directory`, which then takes its name."""
+    """Unpack wheels in parallel into a temporary directory, which is then renamed to `directory`."""
     import shutil  # noqa: PLC0415  (start-up time)
     import tempfile  # noqa: PLC0415
     import zlib  # noqa: PLC0415
@@ -308,7 +307,7 @@ def _unpack(archive: str, wheels: Sequence[str], directory: str, *, replace: boo
 
 
 def _remove_leftovers(parent: str) -> None:
-    """Remove what a start left that was killed: it is a day old, and no start takes that long."""
+    """Remove temporary directories of killed starts: those older than a day, since no start takes that long."""
     import shutil  # noqa: PLC0415  (start-up time)
 
     with os.scandir(parent) as entries:
@@ -318,7 +317,7 @@ def _remove_leftovers(parent: str) -> None:
 
 
 def _rename(whole: str, directory: str) -> None:
-    """Give a finished directory its name, unless another start was faster; what lies there damaged gives way."""
+    """Rename a complete directory, unless another start was faster; an existing damaged one is replaced."""
     while True:
         try:
             os.rename(whole, directory)

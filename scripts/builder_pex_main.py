@@ -1,6 +1,6 @@
 """The `__main__.py` of builder.pex.
 
-It decides whether this Python and platform are held, so it must parse and run under any Python since 2.7;
+It checks whether builder.pex supports this Python and platform, so it must run on every Python since 2.7;
 `builder_pex_boot.py`, which does the work, need not.
 """
 

@@ -1,4 +1,4 @@
-"""Where builder.pex runs: the Pythons and platforms that it holds wheels for."""
+"""The targets of builder.pex: the Python versions and platforms that it has wheels for."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _LEGACY = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A Python on an operating system and machine, both as `os.uname` names them.
+    """A Python version, operating system and machine, the last two as in `os.uname`.
 
-    :param tags: platform tags of the wheels that it can use, best first.
+    :param tags: platform tags of the wheels that it supports, most preferred first.
     """
 
     python: str
@@ -25,7 +25,7 @@ class Target:
 
     @property
     def name(self) -> str:
-        """As `builder_pex_main.py` makes it up for the Python that runs it."""
+        """The target's name, as `builder_pex_main.py` computes it for the running Python."""
         return f"cpython-{self.python}-{self.system}-{self.machine}"
 
     @property

@@ -1,4 +1,4 @@
-"""Fetch the locked wheels of every target through pip, each checked against the lock, and keep them."""
+"""Download the locked wheels of every target with pip, verify them against the lock, and cache them."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _RUNS_ANYWHERE = "-none-any.whl"
 
 
 def fetch(locked: Sequence[Locked], cache: Path, *, pure: Collection[str]) -> dict[Target, list[Path]]:
-    """The wheels of each target; of those named in `pure` the ones that run anywhere. Raises ToolError.
+    """Get the wheels of each target; for the names in `pure`, the platform-independent ones. Raises ToolError.
 
-    What lies in `cache` already, and is what the lock promises, is not fetched again.
+    Wheels in `cache` that match the lock are not downloaded again.
     """
     get = partial(_wheels, cache)
     first, *others = TARGETS
@@ -32,7 +32,7 @@ def fetch(locked: Sequence[Locked], cache: Path, *, pure: Collection[str]) -> di
     found = get(first, [entry for entry in locked if entry.name not in pure])
     shared += [wheel for wheel in found if wheel.name.endswith(_RUNS_ANYWHERE)]
     own = {first: [wheel for wheel in found if wheel not in shared]}
-    # The others need only what is not the same everywhere.
+    # For other targets, only the platform-specific wheels are needed.
     names = {wheel.name.partition("-")[0].replace("_", "-").lower() for wheel in own[first]}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         jobs = {target: pool.submit(get, target, [e for e in locked if e.name in names]) for target in others}
@@ -41,7 +41,7 @@ def fetch(locked: Sequence[Locked], cache: Path, *, pure: Collection[str]) -> di
 
 
 def _wheels(cache: Path, target: Target | None, locked: Sequence[Locked]) -> list[Path]:
-    """Wheels for one target, or ones that run anywhere if that is None."""
+    """Wheels for one target; platform-independent ones if `target` is None."""
     directory = cache / (target.name if target else "anywhere")
     if not _are_whole(directory, locked):
         with storage.scratch_directory(cache) as scratch:
@@ -58,7 +58,7 @@ def _are_whole(directory: Path, locked: Sequence[Locked]) -> bool:
         hashes = {storage.sha256_of(wheel) for wheel in directory.iterdir()}
     except FileNotFoundError:
         return False
-    # One file of each distribution, and nothing else.
+    # Exactly one file of each distribution.
     return len(hashes) == len(locked) and all(len(hashes.intersection(entry.sha256)) == 1 for entry in locked)
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Let a runner of GitHub Actions build images for other architectures than its own:
+# Prepare a GitHub Actions runner to build images for other architectures than its own:
 #   scripts/ci-images.sh linux/amd64,linux/arm64
 set -euo pipefail
 case $(uname -m) in
@@ -8,7 +8,7 @@ case $(uname -m) in
     *) own=none ;;
 esac
 if [ "$1" != "$own" ]; then
-    # Ubuntu's own package: it registers itself with the kernel, for containers too.
+    # Ubuntu's package registers QEMU with the kernel, for containers too.
     sudo apt-get update --quiet --quiet
     sudo apt-get install --quiet --quiet --yes --no-install-recommends qemu-user-static binfmt-support
 fi

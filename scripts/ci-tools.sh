@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Install the programs that the tests run for real and that no Python package brings: container tools, a registry,
-# a browser, what GitHub's runners have. Debian's packages; quick when all is there.
+# Install the programs that the tests run and that are not in Python packages: container tools, a registry, a
+# browser, and tools of GitHub's runners. From Debian's packages; quick if all are installed.
 set -uo pipefail
 
 # program:package
@@ -28,7 +28,7 @@ echo "== installing $(paste -sd ' ' <<<"$packages")"
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 export DEBIAN_FRONTEND=noninteractive
-# Docker's registry would be started as a service, and take a port.
+# Prevent Docker's registry from starting as a service, which would occupy a port.
 policy=/usr/sbin/policy-rc.d
 if [ ! -e "$policy" ]; then
     printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod +x "$policy"

@@ -1,6 +1,6 @@
-"""What a set of wheels needs on one target, by their own metadata.
+"""Computing the dependencies of wheels on one target from the wheels' metadata.
 
-Needs `packaging`, which the caller puts on `sys.path` (the build takes it out of the locked wheels).
+Needs `packaging`, which the caller adds to `sys.path` (the build takes it from the locked wheels).
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 
 class IncompleteError(Exception):
-    """The wheels lack a distribution, or hold it in a version that does not do."""
+    """The wheels lack a distribution, or have an incompatible version of it."""
 
 
 def closure(
     roots: Iterable[str], wheels: Iterable[Path], environment: Mapping[str, str], *, without: frozenset[str]
 ) -> dict[str, Path]:
-    """The wheels that `roots` need, by distribution name, `roots` included; nothing is followed into `without`.
+    """The wheels of `roots` and their dependencies, by distribution name; those in `without` are left out.
 
     :param environment: PEP 508 markers of the target.
-    Raises IncompleteError, also where a wheel does not support the target's Python.
+    Raises IncompleteError, also if a wheel does not support the target's Python.
     """
     from packaging.requirements import Requirement  # noqa: PLC0415  (see above)
     from packaging.utils import canonicalize_name, parse_wheel_filename  # noqa: PLC0415
@@ -57,7 +57,7 @@ def _requirements(wheel: Path, extras: frozenset[str], environment: Mapping[str,
     from packaging.specifiers import SpecifierSet  # noqa: PLC0415
 
     with zipfile.ZipFile(wheel) as archive:
-        # setuptools has more of them further down.
+        # Top level only: setuptools contains vendored distributions further down.
         (name,) = (name for name in archive.namelist() if re.fullmatch(r"[^/]+\.dist-info/METADATA", name))
         metadata = HeaderParser().parsestr(archive.read(name).decode())
     if environment["python_full_version"] not in SpecifierSet(metadata["Requires-Python"] or ""):

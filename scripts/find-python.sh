@@ -1,6 +1,6 @@
 #!/bin/sh
-# Print the path of a CPython 3.11 or 3.12 that can make virtual environments. A name on PATH proves nothing:
-# a shim of pyenv exists for versions that are not installed, Debian's Python may lack pip and ensurepip.
+# Print the path of a CPython 3.11 or 3.12 that can create virtual environments. Each candidate on PATH is tried:
+# pyenv has shims for versions that are not installed, and Debian's Python may lack pip and ensurepip.
 probe='
 import sys
 assert sys.version_info[:2] in ((3, 11), (3, 12)) and sys.implementation.name == "cpython"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Lock Pipfile into Pipfile.lock, with the hashes of all platforms' files and no index named: which index serves
-# them is the business of each machine's pip configuration.
+# Lock Pipfile into Pipfile.lock, with the hashes of the files for all platforms, and without an index, which
+# each machine configures for pip.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=$(scripts/find-python.sh)
@@ -13,7 +13,7 @@ cp Pipfile "$work"
 export PIPENV_PIPFILE=$work/Pipfile PIPENV_YES=1 PIPENV_NOSPIN=1 WORKON_HOME=$work/virtualenvs
 unset PIPENV_VENV_IN_PROJECT VIRTUAL_ENV
 "$work/venv/bin/pipenv" --python "$python" lock "$@"
-# pipenv mixes the indexes of this machine into the hash of Pipfile; take it as a machine without any has it.
+# pipenv includes this machine's indexes in the hash of Pipfile; compute the hash without them.
 PIP_CONFIG_FILE=/dev/null "$work/venv/bin/python" - "$work/Pipfile.lock" <<'PYTHON'
 import json
 import sys

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Make a virtual environment with what Pipfile.lock holds, or do nothing if it is there already:
+# Create a virtual environment with the distributions in Pipfile.lock, unless it exists:
 #   scripts/make-venv.sh DIR SECTION...     (sections: default, develop)
 set -uo pipefail
 directory=$(realpath -m "$1") || exit 1

@@ -1,9 +1,9 @@
-"""Make docs/deploy-good.png and docs/deploy-failed.png: what a terminal shows of two deploys.
+"""Make docs/deploy-good.png and docs/deploy-failed.png: screenshots of two deploys in a terminal.
 
     python -m scripts.pictures
 
-The quickstart is deployed for real, to the test server on loopback; then once more, when its code imports a module
-that is not among its dependencies. Takes a Chromium (Debian's package) that draws what rich exports.
+The quickstart is deployed to the test server on loopback; then again, after its code was changed to import a
+module that is not among its dependencies. Needs Chromium (Debian's package), which renders rich's SVG.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ PICTURES = REPOSITORY / "docs"
 
 COLUMNS = 112
 SCALE = 0.8
-"""Pixels for each of rich's, which draws letters of 20."""
+"""Scale factor of the picture; rich's SVG has letters of 20 pixels."""
 
 COMMAND = ["builder.deploy", ".", "out", "--upload-pex", "--update-code-location"]
 ORGANIZATION = "my-organization.dagster.cloud"
-"""Shown in the place of the test server's address, which nobody else has."""
+"""Shown instead of the test server's address."""
 
 CHANGE = ("import pandas as pd\n", "import pandas as pd\nfrom slugify import slugify\n")
-"""Of the quickstart's code, so that it does not load."""
+"""The replacement in the quickstart's code that makes it fail to load."""
 
 THEME = TerminalTheme(
     (24, 26, 31),
@@ -50,7 +50,7 @@ THEME = TerminalTheme(
 )
 """The first four are black, red, green and yellow; the builder uses no others here."""
 
-# rich's own fetches a font from another machine.
+# rich's own template downloads a font.
 SVG = """<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" xmlns="http://www.w3.org/2000/svg">
 <style>
 .{unique_id}-matrix {{ font-family: "DejaVu Sans Mono", monospace; font-size: {char_height}px; }}
@@ -71,7 +71,7 @@ SVG = """<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" x
 
 
 def on_terminal(arguments: list[str], directory: Path, env: Mapping[str, str]) -> str:
-    """All that a terminal gets from a program."""
+    """Run a program on a pseudo-terminal and return its output."""
     controller, terminal = pty.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 50, COLUMNS, 0, 0))
     with subprocess.Popen(
@@ -83,14 +83,14 @@ def on_terminal(arguments: list[str], directory: Path, env: Mapping[str, str]) -
             while chunk := os.read(controller, 1 << 16):
                 seen += chunk
         except OSError:
-            # So Linux reports the end of a pseudo-terminal.
+            # On Linux, this is the end of a pseudo-terminal.
             pass
     os.close(controller)
     return seen.decode()
 
 
 def screen(seen: str) -> list[str]:
-    """The lines that are there in the end, with their colours: bars were drawn and taken away again."""
+    """The final lines on the screen, with colours, after progress bars were drawn and erased."""
     rows, row = [""], 0
     for part in re.split(r"(\x1b\[[0-9;?]*[A-Za-z]|\r\n|\r)", seen):
         if part == "\r\n":
@@ -106,7 +106,7 @@ def screen(seen: str) -> list[str]:
 
 
 def draw(lines: list[str], picture: Path, chromium: str) -> None:
-    """Draw a terminal with these lines."""
+    """Draw a picture of a terminal with these lines."""
     with tempfile.TemporaryDirectory() as scratch, Path(os.devnull).open("w") as nowhere:
         console = Console(
             record=True,

@@ -1,4 +1,4 @@
-"""Read Pipfile.lock; as a program, print it as hashed requirements: `pipfile_lock.py [default] [develop]`."""
+"""Read Pipfile.lock, or print it as requirements with hashes: `pipfile_lock.py [default] [develop]`."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ PATH = Path(__file__).parent.parent / "Pipfile.lock"
 class Locked:
     """One locked distribution.
 
-    :param name: in normal form (PEP 503).
-    :param sha256: of its files, for all platforms, hexadecimal, sorted.
+    :param name: normalised (PEP 503).
+    :param sha256: those of its files for all platforms, hexadecimal, sorted.
     :param marker: PEP 508, or empty.
     """
 
@@ -25,13 +25,13 @@ class Locked:
     marker: str
 
     def requirement(self, *, marker: bool) -> str:
-        """A line for `pip --require-hashes`, which applies the marker to the Python that it runs on."""
+        """A line for `pip --require-hashes`, which evaluates the marker for the Python that it runs on."""
         condition = f" ; {self.marker}" if marker and self.marker else ""
         return f"{self.name}=={self.version}{condition}" + "".join(f" --hash=sha256:{h}" for h in self.sha256)
 
 
 def read(*sections: str, path: Path = PATH) -> list[Locked]:
-    """The distributions of some sections, by name; what is in several of them comes once."""
+    """The distributions in some sections, sorted by name, without duplicates."""
     document = json.loads(path.read_text(encoding="utf-8"))
     found = {}
     for section in sections:

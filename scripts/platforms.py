@@ -1,11 +1,11 @@
 """Write the complete platforms of the serverless base images into `builder/resolution/platforms/`.
 
 Each file has the format of `pex3 interpreter inspect --markers --tags`, run in the image `python:X.Y-slim`
-(Debian's glibc: 2.36 up to Python 3.12, 2.41 from 3.13 on), less `path`, `platform_release` and
-`platform_version`, which name one machine. The tags are computed by `packaging.tags`, which pex uses too; a test
-compares them with what pex prints for the Python at hand.
+(Debian's glibc: 2.36 up to Python 3.12, 2.41 from 3.13 on), without `path`, `platform_release` and
+`platform_version`, which describe one machine. The tags are computed with `packaging.tags`, which pex also uses; a
+test compares them with pex's output for the running Python.
 
-Run it after changing a version: `python scripts/platforms.py`.
+Run `python scripts/platforms.py` after changing a version.
 """
 
 from __future__ import annotations

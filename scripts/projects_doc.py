@@ -1,9 +1,9 @@
-"""Make docs/projects.md: what the builder reads of which project, out of the projects that the tests build.
+"""Make docs/projects.md, a table of the project layouts that the builder reads, from the tests' projects.
 
     python scripts/projects_doc.py
 
-A project is a directory of tests/projects. Its trait.txt says what is read; a line that begins with `Order:` says
-what comes before what, and one with `Refused:` what is refused.
+Each project is a directory in tests/projects. Its trait.txt describes what is read; a line that begins with
+`Order:` describes precedence, and one with `Refused:` what is refused.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def document() -> str:
 
 
 def columns(trait: str) -> tuple[str, str, str]:
-    """What is read, in which order, and what is refused; each may be empty."""
+    """What is read, its precedence, and what is refused; each may be empty."""
     lines = list(_lines(trait))
     said = {kind: " ".join(text for key, text in lines if key == kind) for kind in ("", "Order", "Refused")}
     return said[""], said["Order"], said["Refused"]
