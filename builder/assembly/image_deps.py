@@ -87,7 +87,7 @@ def kept_layer(key: str, title: str, write: Callable[[LayerWriter], None]) -> La
     directory = storage.cache_directory() / "layers" / key[:2] / key
     path, description = directory / "layer.tar.gz", directory / "layer.json"
     try:
-        content = LayerContent(**json.loads(description.read_text(encoding="utf-8")))
+        content = LayerContent(**json.loads(storage.read_checked(description) or ""))
         if f"sha256:{storage.sha256_of(path)}" == content.digest:
             storage.mark_used(path)
             return Layer(path, content, title)
@@ -97,8 +97,7 @@ def kept_layer(key: str, title: str, write: Callable[[LayerWriter], None]) -> La
         writer = LayerWriter(stream)
         write(writer)
         content = writer.finish()
-    with storage.atomic_write(description) as stream:
-        stream.write(json.dumps(asdict(content)).encode())
+    storage.write_checked(description, json.dumps(asdict(content)))
     return Layer(path, content, title)
 
 

@@ -221,7 +221,7 @@ def _python(reference: Reference, digest: str, config: Document, layers: list[Pa
     name = f"{digest.replace(':', '-')}-{_LOOK_VERSION}.json"
     path = storage.cache_directory() / "base-images" / "python" / name
     with contextlib.suppress(OSError, ValueError, TypeError):
-        known: dict[str, Any] | None = json.loads(path.read_text(encoding="utf-8"))
+        known: dict[str, Any] | None = json.loads(storage.read_checked(path) or "")
         storage.mark_used(path)
         return ImagePython(**known) if known else None
     files = Filesystem()
@@ -229,8 +229,7 @@ def _python(reference: Reference, digest: str, config: Document, layers: list[Pa
         files.add_layer(layer, wanted, str(reference))
     given = [entry for entry in config.get("config", {}).get("Env") or () if entry.startswith("PATH=")]
     python = find_python(files, given[-1].removeprefix("PATH=") if given else DEFAULT_PATH)
-    with storage.atomic_write(path) as stream:
-        stream.write(json.dumps(asdict(python) if python else None).encode())
+    storage.write_checked(path, json.dumps(asdict(python) if python else None))
     return python
 
 

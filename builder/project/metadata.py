@@ -102,17 +102,22 @@ def requirement_texts(value: object, key: str, pyproject: TomlFile) -> list[str]
     if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
         where = pyproject.origin(key)
         raise ProjectError(f"`{key}` is not a list of texts", where=where, remedy='Write `["dagster", …]`')
-    for text in value:
+    check_requirements(value, key, pyproject.path)
+    return list(value)
+
+
+def check_requirements(texts: Iterable[str], key: str, path: Path) -> None:
+    """Raise ProjectError, with the line, for a text at a key of a file that is no PEP 508 requirement."""
+    for text in texts:
         try:
             Requirement(text)
         except InvalidRequirement as error:
-            where = line_of_text(text, pyproject.path)
+            where = line_of_text(text, path)
             problem = str(error).splitlines()[0]
             what = f"`{text}` in `{key}` is not a valid requirement: {problem}"
             raise ProjectError(
                 what, where=where, remedy="Write it as PEP 508 says, such as `pandas>=2`"
             ) from error
-    return list(value)
 
 
 def with_extra(text: str, extra: str) -> str:

@@ -22,6 +22,9 @@ IGNORE_FILE = ".builderignore"
 
 _MOST_BYTES = 500_000
 
+_WILDCARDS = re.compile(r"\*+")
+_MOST_WILDCARDS = 6
+
 # No file has this name: NUL is the one character, besides the slash, that a name cannot contain.
 _NO_NAME = "\0"
 
@@ -161,6 +164,10 @@ def _compile(text: str, where: Origin | None) -> GitIgnoreSpecPattern:
     bare = text.rstrip()
     if bare.endswith(("/**", "/**/")):
         text = f"{bare}/*" if bare.endswith("*") else f"{bare}*/"
+    # Each makes matching take longer by a factor of the name's length.
+    if len(_WILDCARDS.findall(text)) > _MOST_WILDCARDS:
+        what = f"`{text[:60]}` has more than {_MOST_WILDCARDS} wildcards"
+        raise ProjectError(what, where=where, remedy="Write several patterns instead")
     try:
         return GitIgnoreSpecPattern(text)
     except (ValueError, re.error) as error:

@@ -8,7 +8,7 @@ from typing import Final
 
 from builder.errors import Origin, ProjectError
 from builder.project.limited_text import read_limited
-from builder.project.metadata import Metadata, with_extra
+from builder.project.metadata import Metadata, check_requirements, with_extra
 
 _MOST_BYTES: Final = 500_000
 """As of pyproject.toml."""
@@ -26,7 +26,9 @@ def read_setup_cfg(directory: Path) -> Metadata | None:
     if not name or any(text.strip().startswith("file:") for text in (name, required, *extras.values())):
         return None
     requires = _listed(required)
+    check_requirements(requires, "install_requires", path)
     for extra, texts in extras.items():
+        check_requirements(_listed(texts), extra, path)
         requires += [with_extra(text, extra) for text in _listed(texts)]
     requires_python = parser.get("options", "python_requires", fallback="")
     return Metadata(

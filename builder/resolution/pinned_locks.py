@@ -25,15 +25,23 @@ _GROUPS: Final = "pdm.lock does not say for each distribution which groups need 
 def pinned_requirements(requirements: Requirements, lock: Path) -> Requirements:
     """Read a pdm.lock or Pipfile.lock as pinned requirements.
 
-    Raises ResolutionError for a lock that is outdated, or that lacks information.
+    Raises ResolutionError for a lock that is outdated, that lacks information, or that no tool writes.
     """
     options = requirements.options
-    if lock.name == "pdm.lock":
-        lines = pdm_lines(requirements, lock)
-    else:
-        lines = pipfile_lines(lock, requirements.wanted.groups)
-        sources = _pipfile_sources(load_lock(lock))
-        options = tuple(f"--extra-index-url {source['url']}" for source in sources.values())
+    try:
+        if lock.name == "pdm.lock":
+            lines = pdm_lines(requirements, lock)
+        else:
+            lines = pipfile_lines(lock, requirements.wanted.groups)
+            sources = _pipfile_sources(load_lock(lock))
+            options = tuple(f"--extra-index-url {source['url']}" for source in sources.values())
+    except (AttributeError, KeyError, TypeError) as error:
+        kind = KINDS[lock.name]
+        raise ResolutionError(
+            f"{lock.name} is not what `{kind.lock}` writes: {type(error).__name__}: {error}",
+            where=Origin(lock),
+            remedy=f"Run `{kind.lock}` and commit {lock.name}",
+        ) from error
     lines = [line for line in lines if required_name(line.text) not in requirements.local_names]
     if not all(line.hashes for line in lines):
         # A git requirement has no hash, and if any requirement has hashes, all must have them.

@@ -69,20 +69,15 @@ def load(path: Path) -> tuple[str, int] | None:
     """Read a cached resolution and its age in seconds; None if there is none, or it is too old or damaged."""
     try:
         age = time.time() - path.stat().st_mtime
-        head, _, text = path.read_text(encoding="utf-8").partition("\n")
-    except (OSError, UnicodeDecodeError):
+    except OSError:
         return None
-    return (text, int(age)) if 0 <= age < _MAX_AGE_SECONDS and head == _digest(text) else None
+    text = storage.read_checked(path) if 0 <= age < _MAX_AGE_SECONDS else None
+    return None if text is None else (text, int(age))
 
 
 def save(path: Path, text: str) -> None:
     """Write a resolution to the cache."""
-    with storage.atomic_write(path) as stream:
-        stream.write(f"{_digest(text)}\n{text}".encode())
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+    storage.write_checked(path, text)
 
 
 def copy(known: Requirements, same: Requirements, target: Target) -> None:

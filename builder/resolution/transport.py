@@ -109,7 +109,7 @@ def _bundle(certificates: Sequence[str]) -> str:
         return certificates[0]
     content = b"\n".join(Path(file).read_bytes() for file in certificates if Path(file).is_file())
     path = storage.cache_directory() / "certificates" / f"{hashlib.sha256(content).hexdigest()}.pem"
-    if not path.exists():
+    if not path.is_file() or path.read_bytes() != content:
         with storage.atomic_write(path) as stream:
             stream.write(content)
     return str(path)

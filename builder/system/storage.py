@@ -182,6 +182,21 @@ def kept(directory: Path) -> Path | None:
     return None
 
 
+def write_checked(path: Path, text: str) -> None:
+    """Write a text to the cache, with its hash, so that `read_checked` notices damage."""
+    with atomic_write(path) as stream:
+        stream.write(f"{hashlib.sha256(text.encode()).hexdigest()}\n{text}".encode())
+
+
+def read_checked(path: Path) -> str | None:
+    """The text that `write_checked` wrote; None if it is missing or damaged."""
+    try:
+        head, _, text = path.read_text(encoding="utf-8").partition("\n")
+    except (OSError, UnicodeDecodeError):
+        return None
+    return text if head == hashlib.sha256(text.encode()).hexdigest() else None
+
+
 def sha256_of(path: Path) -> str:
     """The sha256 of a file's bytes, hexadecimal; raises OSError as `open` does."""
     with path.open("rb") as stream:

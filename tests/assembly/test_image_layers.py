@@ -7,6 +7,7 @@ import csv
 import gzip
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -320,3 +321,18 @@ def _uv(program: Path, *words: str | Path) -> None:
     environment = process.clean_environment()
     finished = process.run([program, "--no-config", "--offline", *words], env=environment, check=False)
     assert finished.code == 0, finished.stderr
+
+
+@pytest.mark.parametrize("key", ["digest", "size", "diff_id", "unpacked"])
+def test_what_is_known_of_a_layer_is_not_believed_once_damaged(
+    corpus: list[WheelFile], empty_cache: Path, key: str
+) -> None:
+    made = dependency_layers(corpus[:1], SCHEME)
+    (description,) = empty_cache.glob("layers/*/*/layer.json")
+    content = description.read_text()
+    value = re.search(rf'"{key}": "?(?:sha256:)?\w', content)
+    assert value
+    end = value.end()
+    description.write_text(f"{content[: end - 1]}{'1' if content[end - 1] != '1' else '2'}{content[end:]}")
+    assert dependency_layers(corpus[:1], SCHEME) == made
+    assert description.read_text() == content

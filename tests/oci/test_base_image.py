@@ -137,6 +137,20 @@ def test_what_is_damaged_in_the_cache_is_fetched_again(registry: FaultyRegistry,
     assert path.read_bytes() == layer(SLIM)
 
 
+@pytest.mark.parametrize("old, new", [("3.11", "3.10"), ("2.36", "2.37"), ("/usr/local/bin", "/usr/local/bim")])
+def test_what_is_known_of_a_base_image_is_not_believed_once_damaged(
+    registry: FaultyRegistry, empty_cache: Path, old: str, new: str
+) -> None:
+    put(registry, layer(SLIM))
+    python = fetch(registry).python
+    (description,) = empty_cache.glob("base-images/python/*.json")
+    content = description.read_text()
+    assert old in content
+    description.write_text(content.replace(old, new, 1))
+    assert fetch(registry).python == python
+    assert description.read_text() == content
+
+
 @pytest.mark.parametrize("media_type", [INDEX, DOCKER_INDEX])
 def test_of_an_index_the_platform_is_taken(registry: FaultyRegistry, media_type: str) -> None:
     other = put(registry, layer({**SLIM, "etc/passwd": b"arm"}), architecture="arm64", tag="arm")

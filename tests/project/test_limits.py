@@ -9,15 +9,18 @@ from pathlib import Path
 import pytest
 
 from builder.building.steps import select_source
-from builder.errors import Origin, ProjectError
+from builder.errors import Origin, ProjectError, ResolutionError
 from builder.project.location import SourceTree
 from builder.project.locks import load_lock
+from builder.project.metadata import Metadata
 from builder.project.patterns import IgnoreRules
+from builder.project.requirements import read_requirements
 from builder.project.requirements_txt import read_requirements_txt
 from builder.project.setup_cfg import read_setup_cfg
 from builder.project.toml_file import TomlFile
 from builder.project.workspace import read_workspace
 from builder.project.yaml_file import YamlFile
+from builder.resolution.pinned_locks import pinned_requirements
 
 
 @pytest.mark.parametrize(
@@ -175,3 +178,48 @@ def test_what_would_never_end_is_not_opened(tmp_path: Path, name: str) -> None:
     }.get(name, load_lock)
     with pytest.raises(ProjectError, match="it is not a file"):
         read(tmp_path / name)
+
+
+@pytest.mark.parametrize("pattern", ["*a" * 7, "**/a/" * 7])
+def test_a_pattern_that_would_match_for_ever_is_refused(tmp_path: Path, pattern: str) -> None:
+    (tmp_path / ".builderignore").write_text(f"*.csv\n{pattern}\n")
+    with pytest.raises(ProjectError, match="has more than 6 wildcards") as caught:
+        IgnoreRules(str(tmp_path / ".builderignore"), "")
+    assert (caught.value.where and caught.value.where.line) == 2
+
+
+@pytest.mark.parametrize("text", ["install_requires =\n  a\0", "install_requires = a; b; c d e"])
+def test_a_setup_cfg_with_what_is_no_requirement_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "setup.cfg").write_text(f"[metadata]\nname = x\n[options]\n{text}\n")
+    with pytest.raises(ProjectError, match="is not a valid requirement"):
+        read_setup_cfg(tmp_path)
+
+
+_PDM = '[metadata]\nstrategy = ["inherit_metadata"]\n'
+
+
+@pytest.mark.parametrize(
+    "name, text",
+    [
+        ("pdm.lock", "metadata = [1]"),
+        ("pdm.lock", "[metadata]\nstrategy = 3"),
+        ("pdm.lock", f"{_PDM}groups = 3"),
+        ("pdm.lock", f'{_PDM}[[package]]\nversion = "1"\ngroups = ["default"]'),
+        ("pdm.lock", f'{_PDM}[[package]]\nname = 3\ngroups = ["default"]'),
+        ("Pipfile.lock", '{"default": [1]}'),
+        ("Pipfile.lock", '{"_meta": {"sources": [{"name": "x"}]}}'),
+        ("Pipfile.lock", '{"default": {"x": {"git": 3}}}'),
+    ],
+)
+def test_a_lock_that_no_tool_writes_is_refused(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text)
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "x"\nversion = "1"\ndependencies = ["a"]\n')
+    (tmp_path / "Pipfile").touch()
+    requirements = read_requirements(tmp_path, {"python_version": "3.11"}, _no_backend)
+    with pytest.raises(ResolutionError, match=f"{name} is not what `.* lock` writes") as caught:
+        pinned_requirements(requirements, tmp_path / name)
+    assert caught.value.where == Origin(tmp_path / name)
+
+
+def _no_backend(directory: Path) -> Metadata:
+    raise AssertionError(directory)

@@ -459,6 +459,12 @@ def test_certificates_of_pip_and_of_the_system_add_up(
     place.configure(PIP_INDEX_URL=index.url)
     place.configure(SSL_CERT_FILE=str(place.root / "one.pem"), PIP_CERT=str(place.root / "two.pem"))
     assert place.versions() == {}
+    # Both lie in one file of the cache.
+    (bundle,) = (storage.cache_directory() / "certificates").iterdir()
+    whole = bundle.read_bytes()
+    bundle.write_bytes(whole[:-100])
+    assert place.versions() == {}
+    assert bundle.read_bytes() == whole
 
 
 def test_pips_proxy_is_used_for_everything(place: Place) -> None:
