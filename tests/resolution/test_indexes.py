@@ -20,6 +20,7 @@ from builder.resolution.lock import Lock
 from builder.resolution.resolve import resolve
 from builder.resolution.sdists import fetch_wheels
 from builder.resolution.target import serverless_target
+from builder.system import storage
 from tests.support.commands import DAGSTER, make_sdist, workshop, write_tree
 from tests.support.index import serving
 from tests.support.pypi import USER, Pypi, PypiHost, pypi_host
