@@ -140,12 +140,18 @@ def _limiting_lock(directory: Path, lock: Path | None) -> Path | None:
     return lock if lacking and lacking <= asked else None
 
 
+def _is_buildable(directory: Path) -> bool:
+    """Whether pip and uv would build what is in a directory: a setup.cfg alone is not enough."""
+    return any((directory / name).is_file() for name in ("pyproject.toml", "setup.py"))
+
+
 @dataclass(slots=True, kw_only=True)
 class _Collector:
     project: Path
     markers: Mapping[str, str]
     build: MetadataBuilder
     groups: tuple[str, ...]
+    requires_itself: bool = False
     pending: list[tuple[Path, frozenset[str], Origin]] = field(default_factory=list)
     seen: dict[Path, set[str]] = field(default_factory=dict)
     metadata: dict[Path, Metadata | None] = field(default_factory=dict)
@@ -187,14 +193,14 @@ class _Collector:
         if directory not in self.metadata:
             self.metadata[directory] = read_metadata(directory, self.build)
         metadata = self.metadata[directory]
+        if directory != self.project and (metadata is None or not _is_buildable(directory)):
+            raise ProjectError(
+                f"`{directory}` is required as a local package, but is none",
+                where=origin,
+                remedy=submodule_remedy(directory)
+                or "Give it a pyproject.toml with a `[build-system]`, or a setup.py",
+            )
         if metadata is None:
-            if directory != self.project:
-                raise ProjectError(
-                    f"`{directory}` is required as a local package, but is none",
-                    where=origin,
-                    remedy=submodule_remedy(directory)
-                    or "Give it a pyproject.toml with a `[build-system]`, or a setup.py",
-                )
             return
         self._check_name(metadata, directory, origin)
         self._check_python(metadata)
@@ -347,6 +353,7 @@ class _Collector:
 
     def _add_path(self, path: Path, extras: frozenset[str], origin: Origin, hashes: tuple[str, ...] = ()) -> None:
         if path.is_dir():
+            self.requires_itself |= path == self.project
             self.pending.append((path, extras, origin))
         elif path.is_file() and path.name.endswith(ARCHIVES):
             name = archive_name(path.name) + (f"[{','.join(sorted(extras))}]" if extras else "")
@@ -360,7 +367,7 @@ class _Collector:
             )
 
     def _is_package(self, directory: Path) -> bool:
-        return is_package(directory, required=directory != self.project)
+        return is_package(directory, required=directory != self.project or self.requires_itself)
 
     def _check_name(self, metadata: Metadata, directory: Path, origin: Origin) -> None:
         """Refuse two local packages of one name: only one of them could be installed."""

@@ -396,6 +396,19 @@ def test_a_required_directory_is_a_package_without_a_build_system_too(tmp_path: 
     assert read(tmp_path / "app").local_packages == (tmp_path / "app",)
 
 
+def test_a_project_that_requires_itself_is_a_package_without_a_build_system_too(tmp_path: Path) -> None:
+    write(tmp_path / "pyproject.toml", '[project]\nname = "app"\nversion = "1"\n')
+    write(tmp_path / "requirements.txt", "-e .\n")
+    assert read(tmp_path).local_packages == (tmp_path,)
+
+
+def test_a_directory_with_only_a_setup_cfg_is_no_package(tmp_path: Path) -> None:
+    write(tmp_path / "shared/setup.cfg", "[metadata]\nname = shared\n")
+    write(tmp_path / "app/requirements.txt", "../shared\n")
+    with pytest.raises(ProjectError, match="but is none"):
+        read(tmp_path / "app")
+
+
 def test_a_local_package_by_way_of_a_symlink_is_one_package(tmp_path: Path) -> None:
     package(tmp_path / "libs/shared", "shared", "pytz")
     (tmp_path / "linked").symlink_to("libs/shared")
