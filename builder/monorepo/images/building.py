@@ -1,4 +1,4 @@
-"""A package of a wheelhouse becomes an OCI image layout: one image for each platform, an index, and SBOMs."""
+"""Building a package's OCI image layout: an image for each platform, an image index, and SBOMs."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ _SHORT: Final = 7
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageRequest:
-    """What to make an image of.
+    """The settings of an image to build.
 
-    :param source: URL of the repository that the package comes from.
-    :param base: the image to build from, by tag or by digest.
+    :param source: URL of the package's repository.
+    :param base: the base image, by tag or by digest.
     :param platforms: such as `linux/amd64`.
     :param python_version: of the base, such as "3.11".
-    :param tags: instead of the version's and the commit's; empty for those.
+    :param tags: the image's tags; empty for the version and the commit.
     """
 
     wheelhouse: Wheelhouse
@@ -59,9 +59,9 @@ class ImageRequest:
 
 
 def build_image(request: ImageRequest, engine: Engine, path: Path) -> Layout:
-    """Build a package's image into the layout `path`, in the place of an older one.
+    """Build a package's image as the layout `path`, replacing an older one.
 
-    Raises ImageError in the engine's words, and what `write_context` raises.
+    Raises ImageError with the engine's output, and the errors of `write_context`.
     """
     tags = request.tags or default_tags(request.wheelhouse, request.package)
     for tag in tags:
@@ -77,7 +77,7 @@ def build_image(request: ImageRequest, engine: Engine, path: Path) -> Layout:
                 "schemaVersion": 2,
                 "mediaType": INDEX,
                 "manifests": [manifest.document() for manifest, _sbom in built],
-                # Where a registry shows an image of several platforms, it reads the index, not the images.
+                # For an image of several platforms, registries show the annotations of the index.
                 "annotations": labels(request),
             }
             image = layout.add_document(index)
@@ -86,13 +86,13 @@ def build_image(request: ImageRequest, engine: Engine, path: Path) -> Layout:
 
 
 def default_tags(wheelhouse: Wheelhouse, package: BuiltPackage) -> tuple[str, ...]:
-    """The tags of a package's image: its version, and the commit that it was built from."""
+    """The default tags of a package's image: the version, and the commit that it was built from."""
     commit = (f"sha-{wheelhouse.commit[:_SHORT]}",) if wheelhouse.commit else ()
     return (container_tag(package.version), *commit)
 
 
 def check_tag(tag: str) -> None:
-    """Raises UsageError for what cannot be a tag (distribution-spec, "Pulling manifests")."""
+    """Raise UsageError for an invalid tag (distribution-spec, "Pulling manifests")."""
     if not _TAG.fullmatch(tag):
         raise UsageError(
             f"`{tag}` is not a container tag",
@@ -101,7 +101,7 @@ def check_tag(tag: str) -> None:
 
 
 def labels(request: ImageRequest) -> dict[str, str]:
-    """What the image says of itself (image-spec, "Annotations")."""
+    """The image's labels and annotations (image-spec, "Annotations")."""
     package, wheelhouse = request.package, request.wheelhouse
     created = datetime.fromtimestamp(wheelhouse.source_date_epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     labels: Mapping[str, str | None] = {
@@ -149,7 +149,7 @@ def _add_image(layout: LayoutWriter, exported: ExportedImage, platform: str) -> 
 
 
 def _add_sbom(layout: LayoutWriter, request: ImageRequest, staged: Staged, manifest: Descriptor) -> Descriptor:
-    """An artifact that refers to the image (image-spec 1.1, "Guidelines for Artifact Usage")."""
+    """Add the SBOM as an artifact that refers to the image (image-spec 1.1, "Guidelines for Artifact Usage")."""
     content = sbom.write_sbom(
         name=request.package.name,
         version=request.package.version,

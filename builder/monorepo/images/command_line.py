@@ -1,4 +1,4 @@
-"""`builder.packages image` and `push`: a package of a wheelhouse as a container image, and that in a registry."""
+"""The command line of `builder.packages image` and `builder.packages push`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `builder.packages image` and `push` do: an image of a package, and images in a registry."""
+"""What `builder.packages image` and `push` do: build a package's image, push images to a registry."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def build_package_image(
     platforms: tuple[str, ...],
     source: str | None,
 ) -> None:
-    """Build the image of a package of a wheelhouse; see `builder.packages image`."""
+    """Build the image of a wheelhouse's package; see `builder.packages image`."""
     wheelhouse = read_wheelhouse(wheelhouse_dir)
     package = wheelhouse.package(name)
     request = ImageRequest(

@@ -1,4 +1,4 @@
-"""The build context of a package's image: exactly the wheels that it installs, each checked, for each platform."""
+"""Writing the build context of a package's image: the verified wheels to install, for each platform."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from builder.resolution.target import Target, serverless_target
 from builder.system import process, storage
 
 PLATFORMS: Final[Mapping[str, str]] = {"linux/amd64": "x86_64", "linux/arm64": "aarch64"}
-"""What an image can be built for, and what Python calls the machine."""
+"""The supported platforms of images, with Python's name of the machine."""
 
 
 @dataclass(frozen=True, slots=True)
 class Staged:
-    """What an image of one platform will have installed."""
+    """The wheels that the image for one platform installs."""
 
     platform: str
     wheels: tuple[Installed, ...]
@@ -38,14 +38,14 @@ class Staged:
 def write_context(
     directory: Path, wheelhouse: Wheelhouse, package: BuiltPackage, platforms: Sequence[str], python_version: str
 ) -> tuple[Staged, ...]:
-    """Write the build context of a package's image; return what it holds for each platform.
+    """Write the build context of a package's image; returns the wheels for each platform.
 
-    :param directory: empty.
+    :param directory: an empty directory.
     :param platforms: of `PLATFORMS`.
     :param python_version: of the base image, such as "3.11".
 
-    Raises PackagesError where lock and wheelhouse do not fit each other, FetchError for what the index does not
-    give, SdistBuildError for what has no wheel for a platform and cannot be built here.
+    Raises PackagesError if the lock does not match the wheelhouse, FetchError if a download fails, SdistBuildError
+    if a package has no wheel for a platform and cannot be built on this machine.
     """
     wheelhouse.check_wheels()
     locked = read_package_lock(wheelhouse.lock_path(package))
@@ -63,7 +63,7 @@ def write_context(
 def _own_packages(
     wheelhouse: Wheelhouse, package: BuiltPackage, locked: Iterable[RequirementLine]
 ) -> tuple[BuiltPackage, ...]:
-    """The package and those of its siblings that its lock names, which must be the very wheels that are here."""
+    """The package and the siblings in its lock, whose hashes must be those of the wheelhouse's wheels."""
     here = {built.name: built for built in wheelhouse.packages}
     packages = {package.name: package}
     for entry in locked:
@@ -109,7 +109,7 @@ def _write_platform(
 def _fetch(
     foreign: Sequence[RequirementLine], platform: str, python_version: str, base: Path
 ) -> list[tuple[Installed, Path]]:
-    """The wheels of the index's packages that a platform takes."""
+    """Download the index's wheels for a platform."""
     target = platform_target(platform, python_version)
     lock = _lock(foreign, target, base)
     files = fetch_wheels(lock)
@@ -126,7 +126,7 @@ def _fetch(
 
 
 def _lock(foreign: Sequence[RequirementLine], target: Target, base: Path) -> Lock:
-    """Where the index has the files of locked requirements; uv chooses nothing here, each version is given."""
+    """Find the files of pinned requirements on the index. uv selects no versions here, since all are pinned."""
     indexes = read_indexes(base)
     if not foreign:
         return Lock(target, (), "", indexes)
@@ -152,7 +152,7 @@ def _lock(foreign: Sequence[RequirementLine], target: Target, base: Path) -> Loc
 
 
 def platform_target(platform: str, python_version: str) -> Target:
-    """The target that a platform's image is; raises UsageError for one, or a Python, that there is no image of."""
+    """The target of a platform's image; raises UsageError for an unsupported platform or Python version."""
     machine = PLATFORMS.get(platform)
     if machine is None:
         raise UsageError(

@@ -1,7 +1,7 @@
-"""The programs that build an image from a Dockerfile: docker buildx where it can, else buildah.
+"""Running the program that builds an image from a Dockerfile: docker buildx if usable, else buildah.
 
-Both leave an exported image of one platform. What the two write into its config beside the image itself (ids of
-containers, of parents, of this machine) is left out by `read_image`, so that equal inputs give equal bytes.
+Both export an image for one platform. `read_image` removes what they add to its config (ids of containers, of
+parents, of this machine), so that equal inputs give equal bytes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from builder.system import process, storage
 
 _TIME_LIMIT: Final = 3600.0
 
-# image-spec "Image Configuration", and what Docker adds to it and reads from it.
+# image-spec "Image Configuration", and Docker's extensions of it.
 _CONFIG_KEYS: Final = ("architecture", "author", "created", "os", "os.version", "variant")
 _RUN_KEYS: Final = (
     "Cmd",
@@ -40,12 +40,12 @@ _HISTORY_KEYS: Final = ("author", "created", "created_by", "empty_layer")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageBuild:
-    """What to build.
+    """The settings of one build.
 
     :param context: the directory with the Dockerfile.
-    :param stage: of the Dockerfile.
+    :param stage: the stage of the Dockerfile to build.
     :param platform: such as `linux/amd64`.
-    :param epoch: seconds since 1970: the date of everything in the image.
+    :param epoch: seconds since 1970; the date of all files in the image.
     """
 
     context: Path
@@ -56,7 +56,7 @@ class ImageBuild:
     labels: Mapping[str, str]
 
     def words(self) -> list[str]:
-        """The arguments that both programs take."""
+        """The arguments for both programs."""
         words = ["--no-cache", "--platform", self.platform, "--target", self.stage]
         arguments = {"SOURCE_DATE_EPOCH": str(self.epoch), **self.arguments}
         words += [f"--build-arg={name}={value}" for name, value in sorted(arguments.items())]
@@ -65,10 +65,10 @@ class ImageBuild:
 
 @dataclass(frozen=True, slots=True)
 class ExportedImage:
-    """An image of one platform.
+    """An exported image for one platform.
 
     :param config: the canonical config, a JSON document.
-    :param layers: gzip-compressed files, the base's first.
+    :param layers: gzip-compressed files, the base image's first.
     """
 
     config: dict[str, Any]
@@ -81,11 +81,11 @@ class Engine(Protocol):
     name: str
 
     def build(self, recipe: ImageBuild, export: Path) -> ExportedImage:
-        """Build one image; its files are in `export`. Raises ImageError in the program's own words."""
+        """Build one image; its files are in `export`. Raises ImageError with the program's output."""
 
 
 def find_engine() -> Engine:
-    """Docker's buildx if it is there with a daemon and can export images, else buildah; raises ToolError."""
+    """Docker's buildx if it is installed, has a daemon and can export images, else buildah; raises ToolError."""
     docker = _docker_problem()
     if not docker:
         return Buildx()
@@ -115,9 +115,9 @@ class Buildx:
 
 
 class Buildah:
-    """Buildah, which needs no daemon, with a store of its own in the builder's cache.
+    """Buildah, which needs no daemon, with its own store in the builder's cache.
 
-    The container's root is a chroot: that works in any other container or virtual machine, as root.
+    It builds in a chroot, which works as root in any container or virtual machine.
     """
 
     name = "buildah"
@@ -127,25 +127,24 @@ class Buildah:
         store = storage.make_directory(storage.cache_directory() / "containers")
         buildah = ["buildah", "--root", f"{store}/storage", "--runroot", f"{store}/run"]
         named = export.with_suffix(".id")
-        # Docker's format, because the OCI one has no health check; no cache, because buildah's does not see that
-        # the content of a bind mount has changed.
+        # Docker's format, because the OCI format has no health check; no cache, because buildah's does not notice
+        # a changed bind mount.
         words = ["build", "--isolation", "chroot", "--layers", "--format", "docker", "--identity-label=false"]
         words += ["--timestamp", str(recipe.epoch), "--iidfile", str(named)]
-        # One after another: what a build that failed leaves behind can only be told from what another one is at
-        # when there is no other one.
+        # One build at a time, because the clean-up below would remove the intermediate images of others.
         with storage.exclusive(store / ".lock"):
             try:
                 _run([*buildah, *words, *recipe.words(), recipe.context])
                 image = named.read_text(encoding="utf-8").strip()
                 _run([*buildah, "push", "--quiet", "--format", "v2s2", image, f"dir:{export}"])
             finally:
-                # All but the base image.
+                # Remove everything except the base image.
                 _run([*buildah, "rmi", "--prune", "--force"])
         return read_image(_read(export / "manifest.json"), export)
 
 
 def read_image(manifest: Mapping[str, Any], blobs: Path) -> ExportedImage:
-    """The image of a manifest (OCI or Docker) whose blobs lie in one directory under their hexadecimal names."""
+    """Read the image of a manifest (OCI or Docker) whose blobs are in one directory, named by their hash."""
 
     def file(entry: Mapping[str, Any]) -> Path:
         return blobs / str(entry["digest"]).removeprefix("sha256:")
@@ -160,7 +159,7 @@ def read_image(manifest: Mapping[str, Any], blobs: Path) -> ExportedImage:
 def _canonical_config(config: Mapping[str, Any]) -> dict[str, Any]:
     canonical = {key: config[key] for key in _CONFIG_KEYS if config.get(key)}
     run = {key: value for key, value in config["config"].items() if key in _RUN_KEYS and value}
-    # Buildah 1.28 names itself where labels are given on the command line, whatever it is told.
+    # Buildah 1.28 always adds this label if labels are given on the command line.
     run["Labels"] = {name: value for name, value in run.get("Labels", {}).items() if name != "io.buildah.version"}
     history = [{key: entry[key] for key in _HISTORY_KEYS if entry.get(key)} for entry in config.get("history", ())]
     return {**canonical, "config": run, "rootfs": config["rootfs"], "history": history}
@@ -178,7 +177,7 @@ def _docker_problem() -> str:
     driver = next((line.split()[-1] for line in inspected.stdout.splitlines() if line.startswith("Driver:")), "")
     if driver != "docker":
         return ""
-    # The daemon's own BuildKit can export an image only where containerd keeps the images.
+    # The daemon's own BuildKit can export images only with the containerd image store.
     status = process.run(
         ["docker", "info", "--format", "{{.DriverStatus}}"], env=process.credential_environment(), check=False
     )

@@ -1,4 +1,4 @@
-"""Where the image of a package goes, and under which tags."""
+"""Pushing a package's image: its repository and tags."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from builder.resolution.transport import Credentials
 
 @dataclass(frozen=True, slots=True)
 class RegistryNamespace:
-    """Where images go: a registry and an owner there.
+    """The destination of images: a registry, and an owner in it.
 
     :param host: with its port, if it has one.
     :param owner: lower case; may have several parts.
@@ -25,13 +25,13 @@ class RegistryNamespace:
     owner: str
 
     def repository(self, title: str) -> str:
-        """The repository of an image: its package's own name, nothing before it."""
+        """The repository of an image, which has the package's name."""
         return f"{self.owner}/{title}"
 
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
-    """An image that is in a registry.
+    """An image that was pushed to a registry.
 
     :param name: with registry and owner, without tag.
     :param digest: of the image index.
@@ -43,7 +43,7 @@ class Pushed:
 
 
 def read_namespace(text: str) -> RegistryNamespace:
-    """`HOST/OWNER`, whose owner is made lower case, as registries want it; raises UsageError if it is none."""
+    """Parse `HOST/OWNER`, with the owner in lower case, as registries require; raises UsageError if invalid."""
     host, _, owner = text.rstrip("/").partition("/")
     if not HOST.fullmatch(host) or not REPOSITORY.fullmatch(owner.lower()):
         raise UsageError(
@@ -55,12 +55,12 @@ def read_namespace(text: str) -> RegistryNamespace:
 def push_image(
     layout: Layout, place: RegistryNamespace, credentials: Credentials | None, *, latest: bool = False
 ) -> Pushed:
-    """Push an image with its SBOMs, tag it, and see that the registry gives back what was pushed.
+    """Push an image with its SBOMs, tag it, and verify that the registry serves it.
 
-    :param credentials: None for those that `docker login` or its like has stored.
-    :param latest: tag it `latest` too.
+    :param credentials: None for those stored by `docker login` or `podman login`.
+    :param latest: whether to add the tag `latest`.
 
-    Raises PublishError; the tags have not been touched then.
+    Raises PublishError. Tags are pushed last.
     """
     repository = place.repository(layout.title)
     known = credentials or stored_credentials(place.host, repository)

@@ -1,6 +1,6 @@
-"""What an image has installed, as a CycloneDX 1.6 document: the package, its siblings, and what the index gave.
+"""Writing the SBOM of a package's image, a CycloneDX 1.6 document with the installed wheels.
 
-The base image is named, not taken apart: what it holds is its publisher's to say.
+The base image is one component; its contents are for its publisher to document.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ MEDIA_TYPE: Final = "application/vnd.cyclonedx+json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Installed:
-    """A wheel that an image has installed.
+    """A wheel that is installed in an image.
 
-    :param own: it comes from the wheelhouse, not from the index.
+    :param own: whether it is from the wheelhouse instead of the index.
     """
 
     name: str
@@ -44,11 +44,11 @@ def write_sbom(
     wheels: Sequence[Installed],
     epoch: int,
 ) -> bytes:
-    """The document's bytes: the same for the same image.
+    """The document's bytes, which are equal for equal images.
 
-    :param name: of the package that the image is of.
+    :param name: of the image's package.
     :param image_digest: of the image's manifest for the platform.
-    :param base: the image that it is built from.
+    :param base: the base image.
     :param epoch: seconds since 1970.
     """
     image = Component(
