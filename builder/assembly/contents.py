@@ -11,7 +11,7 @@ from builder.assembly.archive import Member
 from builder.assembly.wheels import Wheel
 
 NOTABLE: Final = 1_000_000
-"""Bytes from which on a file of a distribution is listed by itself."""
+"""Minimum size in bytes of a distribution's file that is listed separately."""
 
 _TESTS: Final = re.compile(r"(?:^|/)tests?/")
 

@@ -128,7 +128,7 @@ class LayerWriter:
         self._tar_size += len(data)
 
     def _splice(self, member: Member) -> None:
-        """Copy a deflate stream as a member of its own, and check what it unpacks to, which the diff id needs."""
+        """Copy a deflate stream as a separate gzip member, and verify its unpacked bytes for the diff id."""
         self._flush()
         crc = size = 0
         try:
@@ -226,7 +226,7 @@ def _stored_blocks(content: bytes) -> Iterator[bytes]:
 
 @functools.lru_cache(maxsize=4096)
 def _zero_run(length: int) -> bytes:
-    """A block that unpacks to so many zero bytes (at least 4), and an empty stored one, which ends on a byte.
+    """A block that unpacks to `length` zero bytes (at least 4), and an empty stored block, which ends on a byte.
 
     RFC 1951: the literal 0 is the code 00110000, a match is a length code and the distance code 00000 (one byte
     back), codes begin with their most significant bit, all else with the least.

@@ -16,7 +16,7 @@ from builder.assembly.source_tree import ROOT
 from builder.errors import Notice
 
 _NO_MATTER: Final = frozenset({"benchmarks", "docs", "example", "examples", "scripts", "test", "tests"})
-"""What wheels install at the top by mistake, and nobody imports."""
+"""Top-level directories that wheels install by mistake, and that are not imported."""
 
 
 def import_clashes(

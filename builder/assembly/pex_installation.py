@@ -19,9 +19,9 @@ from builder.terminal.formatting import quoted
 
 
 def install_by_pex(wheels: Sequence[Wheel], *, python_version: str) -> list[InstalledWheel]:
-    """Have pex install some wheels, for whatever platform; raises AssemblyError with pex's words if it cannot.
+    """Install wheels for any platform with pex; raises AssemblyError with pex's message if that fails.
 
-    Their content ends up stored, so that the bytes depend on no compressor.
+    The content is stored uncompressed, so that the bytes do not depend on a compressor.
     """
     with storage.scratch_directory() as scratch:
         platform = scratch / "platform.json"

@@ -148,7 +148,7 @@ def _size(entry: SourceEntry) -> int:
     try:
         return entry.content.stat().st_size
     except OSError:
-        # It will be told when it is read.
+        # The error is reported when the file is read.
         return 0
 
 

@@ -14,7 +14,7 @@ from builder.terminal.formatting import size
 _UNKNOWN: Final = "?"
 
 _LARGE: Final = 20_000_000
-"""Distributions of so many unpacked bytes are listed even without --report; dagster needs none as large."""
+"""Minimum unpacked size in bytes of distributions that are listed without --report; larger than dagster's own."""
 
 _FIRST: Final = 5
 """Distributions that are listed without --report."""

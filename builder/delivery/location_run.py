@@ -131,7 +131,7 @@ class LocationRun:
 
     @property
     def version(self) -> str | None:
-        """What Dagster Cloud is told to run: a pex tag, or the name of an image; None if there is none yet."""
+        """The code that Dagster Cloud runs: a pex tag, or the name of an image; None if there is none yet."""
         if self.format == "image":
             return self.reference
         return self.build.pex_tag if self.build else None

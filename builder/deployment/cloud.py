@@ -255,7 +255,7 @@ class DagsterCloudClient:
             for kind in ("assetNodes", "jobs", "schedules", "sensors")
             for entry in _mappings(node.get(kind))
         ]
-        # Dagster makes hidden jobs of its own.
+        # Jobs with such names are created by dagster itself.
         return bool(mine) and all(name.startswith("__") for name in names)
 
     def keep_state(self, deployment: str, key: str, version: str, content: bytes | None) -> None:

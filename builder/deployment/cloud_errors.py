@@ -119,7 +119,7 @@ def _clean(text: object, organization: Organization) -> str:
 
 
 def _excerpt(response: httpx.Response, organization: Organization) -> str | None:
-    """The beginning of a reply that is no GraphQL; None for a page that is meant for browsers."""
+    """The beginning of a response that is not GraphQL; None for an HTML page."""
     body = _json(response)
     if "errors" in body:
         return "\n".join(_clean(text, organization) for text in _messages(body["errors"]))

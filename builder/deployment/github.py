@@ -148,7 +148,7 @@ def _read_payload(environ: Mapping[str, str]) -> Mapping[str, object]:
 def _pull_request_context(event: _Event, directory: Path) -> CiContext:
     repository = event.required("repository.full_name")
     number = event.value("pull_request.number")
-    # GitHub's merge commit, which GITHUB_SHA names, is nobody's work.
+    # Not GITHUB_SHA, which is a merge commit made by GitHub.
     commit_hash = event.required("pull_request.head.sha")
     if not isinstance(number, int) or isinstance(number, bool):
         raise event.unusable("no number at `pull_request.number`")
@@ -193,7 +193,7 @@ def _status(event: _Event) -> Status:
 def _pull_request_commit(event: _Event, directory: Path, commit_hash: str) -> Commit:
     commit = git.read_commit(directory, commit_hash)
     if commit is None:
-        # actions/checkout fetches the merge commit alone: the pull request's own words stand for the commit's.
+        # actions/checkout fetches only the merge commit, so use the pull request's title as the message.
         commit = Commit(
             hash=commit_hash,
             timestamp=_timestamp(event, "pull_request.updated_at"),
@@ -213,7 +213,7 @@ def _timestamp(event: _Event, path: str) -> float:
 
 
 def _hidden_pull_request(event: _Event) -> str | None:
-    """What tells that code which is not merged yet is behind an event without a `pull_request` of its own."""
+    """The sign that an event without a `pull_request` is for unmerged code; None if there is none."""
     unmerged = ("pull_request", "merge_group")
     earlier = str(event.value("workflow_run.event"))
     earlier_home = event.value("workflow_run.head_repository.full_name")
@@ -236,7 +236,7 @@ def _hidden_pull_request(event: _Event) -> str | None:
 
 
 def _branch(event: _Event) -> str | None:
-    """The branch whose code a run is of; None for a tag, or if nobody says."""
+    """The branch whose code a run builds; None for a tag, or if it is unknown."""
     if event.name == "workflow_run":
         # GITHUB_REF is the default branch here, whatever branch the other workflow ran on.
         return event.text("workflow_run.head_branch")

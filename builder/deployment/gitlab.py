@@ -175,7 +175,7 @@ def _commit_of_variables(job: _Job, commit_hash: str) -> Commit | None:
         message = job.environ.get("CI_COMMIT_MESSAGE", "").strip().partition("\n")[0]
         name, address = _author(job.environ.get("CI_COMMIT_AUTHOR", ""))
     else:
-        # They describe GitLab's merge commit: the merge request's own words stand for those of its head.
+        # These variables describe GitLab's merge commit, so use the merge request's title as the message.
         time, message = job.get("CI_PIPELINE_CREATED_AT"), job.environ.get("CI_MERGE_REQUEST_TITLE", "")
         name, address = "", ""
     try:

@@ -61,9 +61,9 @@ def _kind(message: str) -> str:
 
 
 def _of_the_source_pex(error: RaisedError) -> str:
-    """Where the source PEX was unpacked to, if that can be told: packages that are not beside dagster are its.
+    """The directory that the source PEX was unpacked to, which is the one with packages but without dagster.
 
-    Otherwise a directory that holds nothing.
+    If it is not known, a directory without any files.
     """
     matches = [
         match for cause in chain(error) for frame in cause.frames if (match := _SITE_PACKAGES.match(frame.path))

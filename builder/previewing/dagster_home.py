@@ -1,4 +1,4 @@
-"""The `DAGSTER_HOME` of a preview: a temporary instance of its own."""
+"""Creating the `DAGSTER_HOME` of a preview: a temporary dagster instance."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def _variable(value: object) -> object:
 
 
 def _value_of(value: object, key: str) -> object:
-    """What names a mapping; anything else is named by itself."""
+    """The value that identifies a mapping, under `key`; other values identify themselves."""
     return _frozen(value.get(key, value) if isinstance(value, dict) else value)
 
 

@@ -1,4 +1,4 @@
-"""What pdm has of its own: `[[tool.pdm.source]]`, the indexes of a project."""
+"""Reading pdm's index settings, `[[tool.pdm.source]]`."""
 
 from __future__ import annotations
 

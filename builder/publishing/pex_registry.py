@@ -392,7 +392,7 @@ class PexRegistry:
 
 @dataclass(frozen=True, slots=True)
 class _Missing:
-    """A file that has to be sent; it took so many seconds to find that out."""
+    """A file that has to be uploaded, and the seconds that the check for it took."""
 
     file: Artefact
     seconds: float

@@ -43,7 +43,7 @@ def record_name(identity: str, tag: str) -> str:
 
 
 def parse_record(content: bytes) -> Record:
-    """What a record says; raises InvalidRecordError, which never quotes it: whoever may deploy can write one."""
+    """Parse a record; raises InvalidRecordError, without quoting it, since all who may deploy can write one."""
     if len(content) >= LIMIT:
         raise InvalidRecordError("it is far too large")
     try:

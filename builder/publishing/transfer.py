@@ -152,7 +152,7 @@ class Transfers:
             raise
 
     def read_range(self, link: PresignedUrl, first: int, size: int, deadline: Deadline) -> bytes:
-        """So many bytes from `first` on; raises HttpError if the store cannot give just these."""
+        """Read `size` bytes from offset `first`; raises HttpError if the store does not serve exactly these."""
 
         def consume(response: httpx.Response) -> bytes:
             if response.status_code != _PARTIAL or _content_range(response)[0] != first:

@@ -43,7 +43,7 @@ def write_outputs(path: Path, outputs: Mapping[str, str]) -> Notice | None:
     """Add a step's outputs to the file that `GITHUB_OUTPUT` names; a Notice if that is impossible."""
     lines = []
     for name, value in outputs.items():
-        # No value can end itself and go on with an output of its own.
+        # A random delimiter, so that no value can contain it and define another output.
         delimiter = f"builder-{os.urandom(16).hex()}"
         lines.append(f"{name}<<{delimiter}\n{redacted(value)}\n{delimiter}\n")
     return _append(path, "".join(lines), "outputs")

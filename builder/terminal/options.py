@@ -45,7 +45,7 @@ def location_option(group: str, text: str) -> Callable[[click.decorators.FC], cl
 def timeout_option(
     group: str, name: str, text: str, *, seconds: float
 ) -> Callable[[click.decorators.FC], click.decorators.FC]:
-    """An option that limits how long something may take, by default to so many seconds."""
+    """An option for a time limit, with a default in seconds."""
     limit = click.FloatRange(min=0, min_open=True)
     return option(group, name, type=limit, default=seconds, metavar="SECONDS", help=text)
 

@@ -20,7 +20,7 @@ class Progress:
         self._lock = threading.Lock()
 
     def update(self, name: str, done: int) -> None:
-        """Of the file `name` so many bytes are done in all; less than before if it had to start again."""
+        """Set how many bytes of the file `name` are done in total; fewer than before if the transfer restarted."""
         with self._lock:
             self._done[name] = done
             self._latest = name

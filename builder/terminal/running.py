@@ -165,7 +165,7 @@ def _force_exit(notes: int) -> None:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.pthread_kill(threading.main_thread().ident or 0, number)
     temporaries.remove_all()
-    # Whoever reads our output may have stopped doing so.
+    # In a thread with a time limit, since the reader of the output may have stopped reading.
     last_word = threading.Thread(target=_say_stopped, args=(number,), daemon=True)
     last_word.start()
     last_word.join(2 * OUTPUT_WAIT_SECONDS)
