@@ -128,7 +128,8 @@ def _started(
 
     with console.step("") as step, console.progress("starting code servers", None):
         # The first makes dagster's databases: two that make the same one at once break it.
-        finish(start(0, locations[0]))
+        for ready in locations[:1]:
+            finish(start(0, ready))
         others = [start(number, ready) for number, ready in enumerate(locations[1:], 1)]
         for server in others:
             finish(server)

@@ -99,6 +99,8 @@ def run(
     cache = storage.make_directory(storage.cache_directory() / "uv")
     settings = {
         "UV_NO_PROGRESS": "1",
+        # Lines that are broken where a path happens to end are neither read nor found again.
+        "UV_NO_WRAP": "1",
         "NO_COLOR": "1",
         # A path that does not exist: uv would run the interpreter of the project's `.venv`.
         "UV_PROJECT_ENVIRONMENT": str(cache.parent / "no-environment"),

@@ -28,6 +28,9 @@ from typing import Any, NoReturn
 import builder
 from builder.system import process
 
+_START_DIRECTORY = sys.path[0]
+"""What `python -m` puts first; libraries that are imported later may put something before it."""
+
 _SCRIPTS = {"builder.monorepo.images.verify_import"}
 """Modules that are run in other places and cannot be imported."""
 
@@ -121,7 +124,7 @@ def become(request: dict[str, Any], descriptors: list[int]) -> None:
     os.chdir(request["directory"])
     if request["umask"] >= 0:
         os.umask(request["umask"])
-    sys.path[0] = request["directory"]
+    sys.path[sys.path.index(_START_DIRECTORY)] = request["directory"]
     sys.argv[:] = [request["module"], *request["arguments"]]
 
 
