@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
+from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
 from packaging.requirements import InvalidRequirement, Requirement
 
 from builder.errors import ProjectError
@@ -64,7 +65,13 @@ def applicable(texts: Iterable[str], markers: Mapping[str, str], extras: Iterabl
     for text in texts:
         requirement = Requirement(text)
         marker, requirement.marker = requirement.marker, None
-        if marker is None or any(marker.evaluate({**markers, "extra": extra}) for extra in wanted):
+        try:
+            applies = marker is None or any(marker.evaluate({**markers, "extra": extra}) for extra in wanted)
+        except (UndefinedComparison, UndefinedEnvironmentName) as error:
+            raise ProjectError(
+                f"the marker of `{text}` cannot be evaluated: {error}", remedy="Write it as PEP 508 says"
+            ) from error
+        if applies:
             lines.append(requirement)
     return lines
 
@@ -106,13 +113,18 @@ def requirement_texts(value: object, key: str, pyproject: TomlFile) -> list[str]
     return list(value)
 
 
+_LONGEST: Final = 100
+"""Characters of a text that an error shows."""
+
+
 def check_requirements(texts: Iterable[str], key: str, path: Path) -> None:
     """Raise ProjectError, with the line, for a text at a key of a file that is no PEP 508 requirement."""
     for text in texts:
         try:
             Requirement(text)
-        except InvalidRequirement as error:
+        except (InvalidRequirement, RecursionError) as error:
             where = line_of_text(text, path)
+            text = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"  # noqa: PLW2901
             problem = str(error).splitlines()[0]
             what = f"`{text}` in `{key}` is not a valid requirement: {problem}"
             raise ProjectError(

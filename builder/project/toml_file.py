@@ -19,6 +19,9 @@ _MOST_BYTES: Final = 500_000
 _LONG_KEY: Final = re.compile(r"(?<![\w-])(?:[\w-]++[ \t]*+\.[ \t]*+){100}")
 """A dotted key that takes tomllib a time of the square of its length."""
 
+_NULL: Final = re.compile(r"(?<!\\)(?:\\\\)*\\(?:u0000|U00000000|x00)")
+"""No path and no name can hold it."""
+
 
 @dataclass(frozen=True, slots=True)
 class TomlFile:
@@ -83,6 +86,9 @@ def _parse(path: Path, text: str) -> TomlFile:
     if long := _LONG_KEY.search(text):
         where = Origin(path, text.count("\n", 0, long.start()) + 1)
         raise ProjectError(f"{path.name} has a key of more than 100 parts", where=where, remedy="Correct it")
+    if null := _NULL.search(text):
+        where = Origin(path, text.count("\n", 0, null.start()) + 1)
+        raise ProjectError(f"{path.name} has a null character in a text", where=where, remedy="Remove it")
     try:
         return TomlFile(path, text, tomllib.loads(text))
     except RecursionError as error:

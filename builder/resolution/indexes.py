@@ -25,7 +25,7 @@ from typing import Final
 import tomli_w
 from pip._internal.models.index import PyPI
 
-from builder.errors import Notice
+from builder.errors import Notice, Origin, ProjectError
 from builder.resolution.pip_configuration import PipConfiguration, read_pip_configuration
 from builder.resolution.transport import Transport
 from builder.resolution.uv_configuration import (
@@ -80,6 +80,18 @@ def read_indexes(directory: Path, options: Sequence[str] = ()) -> Indexes:
 
     Raises ToolError or ProjectError for a configuration file that cannot be read.
     """
+    try:
+        return _read_indexes(directory, options)
+    except ValueError as error:
+        # Of `urllib.parse`, for a URL such as `http://[::/`.
+        raise ProjectError(
+            f"the URL of an index is invalid: {error}",
+            where=Origin(directory),
+            remedy="Correct it in the project's files, or in the configuration of pip or uv",
+        ) from error
+
+
+def _read_indexes(directory: Path, options: Sequence[str]) -> Indexes:
     uv = read_uv_configuration(directory)
     pip = read_pip_configuration()
     places = _places(options, PipConfiguration() if uv.decides else pip, uv)

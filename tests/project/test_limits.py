@@ -20,6 +20,7 @@ from builder.project.setup_cfg import read_setup_cfg
 from builder.project.toml_file import TomlFile
 from builder.project.workspace import read_workspace
 from builder.project.yaml_file import YamlFile
+from builder.resolution.indexes import read_indexes
 from builder.resolution.pinned_locks import pinned_requirements
 
 
@@ -34,6 +35,7 @@ from builder.resolution.pinned_locks import pinned_requirements
         ("\n[" + " . ".join(["a"] * 200) + "]", "has a key of more than 100 parts"),
         ("\ufeff[project]\nname = 'x'", "begins with a byte order mark"),
         ("x = 1\ny = \n", "is not valid TOML"),
+        ('x = 1\ny = "a\\u0000"\n', "has a null character in a text"),
     ],
 )
 def test_toml_without_measure_is_refused(tmp_path: Path, text: str, problem: str) -> None:
@@ -206,7 +208,7 @@ _PDM = '[metadata]\nstrategy = ["inherit_metadata"]\n'
         ("pdm.lock", f"{_PDM}groups = 3"),
         ("pdm.lock", f'{_PDM}[[package]]\nversion = "1"\ngroups = ["default"]'),
         ("pdm.lock", f'{_PDM}[[package]]\nname = 3\ngroups = ["default"]'),
-        ("Pipfile.lock", '{"default": [1]}'),
+        ("Pipfile.lock", '{"default": {"x": 3}}'),
         ("Pipfile.lock", '{"_meta": {"sources": [{"name": "x"}]}}'),
         ("Pipfile.lock", '{"default": {"x": {"git": 3}}}'),
     ],
@@ -223,3 +225,33 @@ def test_a_lock_that_no_tool_writes_is_refused(tmp_path: Path, name: str, text: 
 
 def _no_backend(directory: Path) -> Metadata:
     raise AssertionError(directory)
+
+
+@pytest.mark.parametrize(
+    "requirement, problem",
+    [
+        (f"a; {'(' * 3000}python_version > '3'{')' * 3000}", "is not a valid requirement"),
+        ("a; 'x' ~= 'y'", "cannot be evaluated"),
+    ],
+)
+def test_a_marker_without_measure_or_sense_is_refused(tmp_path: Path, requirement: str, problem: str) -> None:
+    text = f'[project]\nname = "x"\nversion = "1"\ndependencies = ["{requirement}"]\n'
+    (tmp_path / "pyproject.toml").write_text(text)
+    with pytest.raises(ProjectError, match=problem) as caught:
+        read_requirements(tmp_path, {"python_version": "3.11"}, _no_backend)
+    assert len(caught.value.what) < 300
+
+
+@pytest.mark.parametrize(
+    "option", ["--index-url http://[::/", "--find-links http://[x", "--extra-index-url http://[/"]
+)
+def test_a_url_that_is_none_is_refused(tmp_path: Path, option: str) -> None:
+    with pytest.raises(ProjectError, match="the URL of an index is invalid"):
+        read_indexes(tmp_path, (option,))
+
+
+def test_a_group_of_poetry_that_is_no_table_is_refused(tmp_path: Path) -> None:
+    text = '[tool.poetry]\nname = "x"\nversion = "1"\n[tool.poetry.group]\na = 3\n'
+    (tmp_path / "pyproject.toml").write_text(text)
+    with pytest.raises(ProjectError, match="is not what poetry expects"):
+        read_requirements(tmp_path, {"python_version": "3.11"}, _no_backend)
