@@ -208,7 +208,6 @@ _PDM = '[metadata]\nstrategy = ["inherit_metadata"]\n'
         ("pdm.lock", f"{_PDM}groups = 3"),
         ("pdm.lock", f'{_PDM}[[package]]\nversion = "1"\ngroups = ["default"]'),
         ("pdm.lock", f'{_PDM}[[package]]\nname = 3\ngroups = ["default"]'),
-        ("Pipfile.lock", '{"default": {"x": 3}}'),
         ("Pipfile.lock", '{"_meta": {"sources": [{"name": "x"}]}}'),
         ("Pipfile.lock", '{"default": {"x": {"git": 3}}}'),
     ],
