@@ -1,4 +1,4 @@
-"""Zip files whose bytes depend on nothing but what is put into them.
+"""Writing reproducible zip files: the bytes depend only on the content.
 
 The format is PKWARE's APPNOTE 6.3. Every entry is dated 1980-01-01 and says `S_IFREG | 0755` or `0644`
 (`S_IFDIR | 0755` for directories): receivers that restore modes need the file type to be there.

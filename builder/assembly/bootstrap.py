@@ -1,4 +1,4 @@
-"""The bootstrap code of a PEX file: pex's own, taken once from an empty PEX that its command line makes.
+"""The bootstrap code of a PEX file, taken once from an empty PEX that pex's command line makes.
 
 The template is that empty PEX in canonical form: every entry stored, not deflated, so that its bytes are the same
 whatever Python and zlib were at hand, and what depends on the machine (the cache directory's place, the shebang)

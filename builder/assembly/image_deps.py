@@ -1,4 +1,4 @@
-"""The dependency layers of an image: the wheels of a lock, installed, in layers that change as rarely as can be.
+"""The dependency layers of an image: a lock's wheels, installed, grouped so that layers change rarely.
 
 After a change of the lock, a registry is sent the layers that it touches. A wheel of 2 MB or more has a layer
 of its own, the distributions of dagster's own repository, which are released together, have one, and all others

@@ -1,4 +1,4 @@
-"""A wheel becomes files of an image, as `uv pip install` lays them into the image's own Python.
+"""Installing a wheel as files of an image, with the layout of `uv pip install` into the image's Python.
 
 What a wheel's directories mean: https://packaging.python.org/specifications/binary-distribution-format/; what
 RECORD says: https://packaging.python.org/specifications/recording-installed-packages/.

@@ -1,4 +1,4 @@
-"""Modules of which only one can be imported on the server: local code and distributions lie in different places.
+"""Warnings about local modules and distributions with the same import name, only one of which can be imported.
 
 What pip puts into one site-packages, and what an editor runs from one directory, is found there by the first entry
 of `sys.path` that has a regular package or a module of the name. Pure functions.

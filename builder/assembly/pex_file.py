@@ -1,4 +1,4 @@
-"""Making a zip file a PEX file: shebang, PEX-INFO and boot code."""
+"""Turning a zip file into a PEX file: shebang, PEX-INFO and bootstrap code."""
 
 from __future__ import annotations
 

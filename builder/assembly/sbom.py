@@ -1,4 +1,4 @@
-"""The software bill of materials of a deps PEX, made once for each PEX file and kept.
+"""The SBOM (software bill of materials) of a deps PEX, made once for each PEX file and cached.
 
 The document's bytes depend on nothing but the lock and the wheels: it has no time stamp, and its serial number is
 derived from the PEX file.

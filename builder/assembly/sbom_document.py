@@ -1,4 +1,4 @@
-"""Writing a CycloneDX 1.6 document of what a deps PEX holds: versions, hashes, licences, and who needs whom.
+"""Writing a CycloneDX 1.6 document of a deps PEX: versions, hashes, licences and dependencies.
 
 The format: https://cyclonedx.org/docs/1.6/json/.
 """

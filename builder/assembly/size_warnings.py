@@ -1,4 +1,4 @@
-"""Warnings about needless size: CUDA libraries, tests, large files, duplicates. Nothing is left out."""
+"""Warnings about needless size: CUDA libraries, tests, large files, duplicates. No file is removed."""
 
 from __future__ import annotations
 

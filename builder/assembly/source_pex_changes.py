@@ -1,4 +1,4 @@
-"""A source PEX with more files than it was built with."""
+"""Adding files to a built source PEX."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a source PEX holds: local packages as installed, and the project's files as the working directory.
+"""The contents of a source PEX: installed local packages, and the project's files as the working directory.
 
 The receiving server runs the code in `working_directory/root` of the unpacked PEX (`dagster-cloud`,
 `pex/grpc/server/registry.py`); whatever lies at the top is importable.

@@ -1,4 +1,4 @@
-"""Wheels, read without being unpacked.
+"""Reading wheels without unpacking them.
 
 What a wheel is: https://packaging.python.org/specifications/binary-distribution-format/. Its container is read by
 the standard library's `zipfile`, so that what it accepts is what pip accepts; only the compressed bytes are taken

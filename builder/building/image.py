@@ -1,4 +1,4 @@
-"""Building images: what a base image and a project become, without a container engine."""
+"""Building a location's image from a base image and a project, without a container engine."""
 
 from __future__ import annotations
 

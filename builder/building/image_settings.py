@@ -1,4 +1,4 @@
-"""What can be said of how images are built."""
+"""The settings that control how images are built."""
 
 from __future__ import annotations
 

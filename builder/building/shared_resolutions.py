@@ -1,4 +1,4 @@
-"""One resolution for all projects of a run that ask for the same.
+"""Sharing one resolution between the projects of a run with equal requirements.
 
 Projects of a workspace mostly differ in the name of their own package only, which is never asked of an index. That
 name makes no difference as long as no distribution requires it, which is known when the wheels are there.

@@ -1,4 +1,4 @@
-"""The target of a run where no option names it: what its projects are made for."""
+"""Choosing the target of a run that no option sets, from the projects' declarations."""
 
 from __future__ import annotations
 

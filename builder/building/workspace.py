@@ -1,4 +1,4 @@
-"""Building every project of a workspace, side by side."""
+"""Building all projects of a workspace in parallel."""
 
 from __future__ import annotations
 

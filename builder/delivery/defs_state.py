@@ -1,4 +1,4 @@
-"""State of state-backed components: refreshed where the build is, and shipped in the source PEX.
+"""Refreshing the state of state-backed components during a build, and adding it to the source PEX.
 
 What `dg plus deploy refresh-defs-state` does before a build, with two differences: the code runs out of the PEX
 files, with their dependencies, so that the user's tree stays as it is; and it gets no token: what a deployment

@@ -1,4 +1,4 @@
-"""What GitHub Actions shows of a run that fails before its locations are known."""
+"""Reporting to GitHub Actions a run that fails before its locations are known."""
 
 from __future__ import annotations
 

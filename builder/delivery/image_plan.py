@@ -1,4 +1,4 @@
-"""What `--plan` says of images: which layers there are, and which would travel."""
+"""The `--plan` output for images: their layers, and which of them would be uploaded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bringing images into container registries: that of the deployment, or of the locations' own."""
+"""Pushing images to container registries: the deployment's, or the one that a location sets."""
 
 from __future__ import annotations
 

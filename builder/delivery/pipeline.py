@@ -1,4 +1,4 @@
-"""The way of each location from its build to its update, whatever the others are at.
+"""Running each location from build to update, independently of the others.
 
 As soon as it is built a location is verified, and its deps PEX, whose name is its content, is sent meanwhile; its
 source PEX is sent once it is verified. Locations that are ready together are updated in one request. Locations do

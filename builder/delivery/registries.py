@@ -1,4 +1,4 @@
-"""Where what is built goes: asked of Dagster Cloud before anything is built."""
+"""Determining the registries for a run's builds from Dagster Cloud, before anything is built."""
 
 from __future__ import annotations
 

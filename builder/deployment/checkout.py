@@ -1,4 +1,4 @@
-"""The context of a run that no CI provider describes: what git says about the checkout."""
+"""The context of a run outside CI, read from the git checkout."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a project may reach: nothing outside the git repository that its own files are in.
+"""The boundary of a project: paths must not lead out of its git repository.
 
 A pull request can write the project's files, but not choose what else lies on the machine that builds it. What the
 command line names, and a workspace file that is in no repository, are the user's own word.

@@ -1,4 +1,4 @@
-"""The name of a `dg` project that its directory alone says, which is another one on the server."""
+"""The name of a `dg` project that is derived from its directory, which is different on the server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What CI's checkout leaves out by default: the content of git-lfs files, submodules, history with its tags.
+"""Detecting what CI checkouts omit by default: git-lfs content, submodules, history and tags.
 
 A build of such a checkout succeeds with wrong content. Each notice names the line of the workflow to change.
 """

@@ -1,4 +1,4 @@
-"""Scripts that Dagster Cloud's Docker builds run, and that nothing here can run."""
+"""Warnings about scripts that Dagster Cloud's Docker builds run, and the builder cannot."""
 
 from __future__ import annotations
 

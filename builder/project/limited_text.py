@@ -1,4 +1,4 @@
-"""Reading the text files of a project, which a stranger may have written: never larger than they can be."""
+"""Reading text files of a project, which may be untrusted, with a limit on their size."""
 
 from __future__ import annotations
 

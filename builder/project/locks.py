@@ -1,4 +1,4 @@
-"""The locks that projects bring, each in the form of the tool that made it, and what is known of them unopened."""
+"""Finding the lock file of a project, whichever tool made it, and reading its pinned versions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files and tables that say what a project requires, or in which version, and that are not read: each is named."""
+"""Warnings about files and tables with requirements or versions that the builder does not read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which Python a project is made for, where no option says it: `.python-version`, `requires-python`, a Pipfile.
+"""The Python version of a project that no option sets: `.python-version`, `requires-python`, a Pipfile.
 
 Only what can be read without running code of the project counts.
 """

@@ -1,4 +1,4 @@
-"""Whether a git repository inside another one is a part of it."""
+"""Whether a git repository inside another one is its submodule."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The PEX registry: files under names that promise their content, and records of which file serves which lock.
+"""The PEX registry: files under content-based names, and records of which file belongs to which lock.
 
 A location that names a file which is not there, or not whole, is down. So nothing counts as published before it
 was read back, and no record is trusted before what it names was looked at.

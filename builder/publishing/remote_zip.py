@@ -1,4 +1,4 @@
-"""Zip files that lie elsewhere, known by their last bytes: is one whole, and what is in it.
+"""Reading the directory of a remote zip file from its last bytes: whether the file is complete, and its contents.
 
 The format is PKWARE's APPNOTE 6.3.
 """

@@ -1,4 +1,4 @@
-"""Single files to and from a store that hands out presigned URLs, tried until done or out of time.
+"""Uploading and downloading single files with presigned URLs, with retries up to a time limit.
 
 Ranges and Retry-After are RFC 9110's.
 """
