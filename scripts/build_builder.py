@@ -44,7 +44,7 @@ PURE = frozenset({"sqlalchemy"})
 # Not needed by the builder's own commands: unpacked when one of their modules is imported.
 LATE = frozenset({"dagster", "dagster-cloud-cli"})
 # The modules of that group whose import unpacks it. Not `rich`, an optional import of httpx.
-ASKING = frozenset({"dagster", "dagster_cloud_cli", "dagster_shared", "requests"})
+ASKING = frozenset({"dagster", "dagster_cloud_cli", "dagster_shared"})
 
 _PACKAGE = "builder.zip"
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from dagster_shared.plus.config import DagsterPlusCliConfig
-
 from builder.errors import CloudError
 
 
@@ -27,6 +25,9 @@ def read_login() -> Login:
 
     Raises CloudError for one that cannot be read, and where both are there, as these tools do.
     """
+    # It belongs to the part of builder.pex that is unpacked when it is asked for; CI has variables.
+    from dagster_shared.plus.config import DagsterPlusCliConfig  # noqa: PLC0415
+
     try:
         if not DagsterPlusCliConfig.exists():
             return Login()
