@@ -163,10 +163,10 @@ def interpreter_key(python: Path) -> str:
 
 
 def _used_last(place: Path) -> Path | None:
-    """The most recently used environment with the same interpreter."""
+    """The most recently used environment with the same interpreter, if none of its files is damaged."""
     which = place.name.rpartition("-")[2]
     stamps = sorted(place.parent.glob(f"*-{which}/stamp"), key=lambda stamp: _last_use(stamp.parent))
-    return stamps[-1].with_name("venv") if stamps else None
+    return stamps[-1].with_name("venv") if stamps and _is_whole(stamps[-1].parent) else None
 
 
 def kept_deps(sha256: str, python: Path) -> Path | None:
@@ -204,7 +204,7 @@ def _is_whole(place: Path) -> bool:
 
 
 def _contents(venv: Path) -> str:
-    """The sha256 of the names and sizes of all files, except bytecode, which is written on use."""
+    """The sha256 of names, sizes and times of change of all files, except bytecode, which is written on use."""
     entries = sorted(_entries(str(venv), ""))
     return hashlib.sha256("\n".join(entries).encode(errors="surrogateescape")).hexdigest()
 
@@ -216,7 +216,8 @@ def _entries(directory: str, prefix: str) -> Iterator[str]:
                 if entry.name != "__pycache__":
                     yield from _entries(entry.path, f"{prefix}{entry.name}/")
             else:
-                yield f"{prefix}{entry.name} {entry.stat(follow_symlinks=False).st_size}"
+                status = entry.stat(follow_symlinks=False)
+                yield f"{prefix}{entry.name} {status.st_size} {status.st_mtime_ns}"
 
 
 def _pex_tools(pex: Path, python: Path, venv: Path, shared: Path | None) -> None:

@@ -57,7 +57,12 @@ def test_a_deps_pex_is_unpacked_once_and_again_when_it_is_damaged(deps: Path) ->
     assert kept_deps(sha256, PYTHON) == unpacked.venv
 
     make_deps(deps.parent)
-    for damage in (module.unlink, lambda: module.write_text(""), (unpacked.venv.parent / "stamp").unlink):
+    for damage in (
+        module.unlink,
+        lambda: module.write_text(""),
+        lambda: module.write_text("VERSION = '1.1'\n"),
+        (unpacked.venv.parent / "stamp").unlink,
+    ):
         damage()
         assert kept_deps(sha256, PYTHON) is None
         assert unpacked_deps(deps, sha256, PYTHON) == unpacked
