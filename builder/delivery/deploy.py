@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import click
@@ -85,11 +86,17 @@ def _deploy(
     )
     images = any(job.format_of(location, takes_pex=True) == "image" for location in chosen.locations)
     if delivery.upload_pex or images:
-        # With httpx, 150 ms to import.
-        from builder.delivery.deliver import deliver  # noqa: PLC0415
-
-        return deliver(job, delivery, only_plan=only_plan)
+        code: int = _deliver().deliver(job, delivery, only_plan=only_plan)
+        return code
     return show_errors(plan(job)) if only_plan else _build(job)
+
+
+def _deliver() -> ModuleType:
+    """The module that talks to Dagster Cloud, which a build alone does not need."""
+    # With httpx, 150 ms to import.
+    from builder.delivery import deliver  # noqa: PLC0415
+
+    return deliver
 
 
 @contextlib.contextmanager
@@ -102,10 +109,7 @@ def _failure_announced(workspace: Path, *, deploys: bool) -> Iterator[None]:
         yield
     except BuilderError as error:
         if in_actions():
-            # With httpx, 150 ms to import, and only after a failure.
-            from builder.delivery.early_failure import announce_early_failure  # noqa: PLC0415
-
-            announce_early_failure(workspace, error, os.environ, deploys=deploys)
+            _deliver().announce_early_failure(workspace, error, os.environ, deploys=deploys)
         raise
 
 

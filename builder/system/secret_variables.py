@@ -6,8 +6,11 @@ leaked secret cannot be taken back. docs/trust.md describes this for users.
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import re
-from collections.abc import Mapping
+import urllib.parse
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 _OWNED: Final = re.compile(r"(DAGSTER_CLOUD|DAGSTER_PLUS|GITHUB|ACTIONS|GITLAB|CI_JOB)_")
@@ -47,7 +50,9 @@ _SECRET_VALUE: Final = re.compile(
     | "auths"\s*:
     | [?&](?:sig|signature|x-(?:amz|goog)-signature|access_token|token)=
     | https?://\S*webhook | https://hooks\.slack\.com/services/
-    | ^(?:basic|bearer|token)\s+\S{8}
+    | (?:^|authorization\s*:\s*)(?:basic|bearer|token)\s+\S{8}
+    | \blogin\s+\S+\s+password\s+\S                                # .netrc
+    | ^[\w.*-]+:(?:\d+|\*):[^:\n]*:[^:\n]*:\S                       # .pgpass
     | -----BEGIN[A-Z ]*PRIVATE\ KEY
     | \beyJ[\w-]{8,}\.[\w-]{4,}\.                                   # JSON web token
     | \bgh[opsur]_\w{16,} | \bgithub_pat_\w{16,}                    # GitHub
@@ -59,8 +64,10 @@ _SECRET_VALUE: Final = re.compile(
     | \bxox[abeoprs]-\w | \bxapp-\w | \bhv[bsr]\.\w{20,}            # Slack, Vault
     | \bdp\.(?:pt|st|ct|sa)\. | \bdo[opr]_v1_ | \bATATT3x           # Doppler, DigitalOcean, Atlassian
     """,
-    re.IGNORECASE | re.VERBOSE,
+    re.IGNORECASE | re.VERBOSE | re.MULTILINE,
 )
+
+_BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]{11,}={0,2}")
 
 _RANDOM: Final = re.compile(r"(?!/)(?=.*[a-z])(?=.*[A-Z])(?=.*[0-9])[A-Za-z0-9+/_=-]{32,}")
 """Possible keys in base64. Hexadecimal digits alone are more often a commit or a digest than a key."""
@@ -82,19 +89,31 @@ _SHORTEST_OF_LETTERS: Final = 16
 def held_back(environ: Mapping[str, str]) -> frozenset[str]:
     """The names of the variables that are, or may be, secrets."""
     by_name = {name for name in environ if _is_named_like_one(name)}
-    values = {environ[name] for name in by_name if _SECRET_NAME.search(name)} - {""}
+    values = {environ[name].strip() for name in by_name if _SECRET_NAME.search(name)}
+    lines = {line.strip() for value in values for line in value.splitlines()}
     # A Dagster Cloud token has the form `user:…`; its last part is the secret.
     parts = {value.rpartition(":")[2] for value in values}
-    telling = {value for value in values | parts if _is_telling(value)}
+    telling = {value for value in values | lines | parts if _is_telling(value)}
 
     def is_secret(name: str, value: str) -> bool:
         if name in by_name or _SECRET_VALUE.search(value) or _looks_random(value):
             return True
         if _NEVER_TAINTED.fullmatch(name):
             return False
-        return any(secret in value for secret in telling)
+        return any(secret in form for form in _forms(value) for secret in telling)
 
     return frozenset(name for name, value in environ.items() if is_secret(name, value))
+
+
+def _forms(value: str) -> Iterator[str]:
+    """A value, and what it is when it is decoded as part of a URL or as base64."""
+    yield value
+    if "%" in value:
+        yield urllib.parse.unquote(value)
+    for match in _BASE64.finditer(value):
+        text = match[0].rstrip("=").replace("-", "+").replace("_", "/")
+        with contextlib.suppress(ValueError):
+            yield base64.b64decode(text + "=" * (-len(text) % 4), validate=True).decode()
 
 
 def _is_named_like_one(name: str) -> bool:

@@ -109,6 +109,11 @@ SECRET_BY_VALUE = [
         "dapi0123456789abcdef0123456789abcdef",
         "sk-proj-abcdefghijklmnopqrstuv",
     ),
+    *(
+        "machine host login me password x",
+        "db.example:5432:*:me:p4ss",
+        "Accept: */*\nAuthorization: Bearer abcdefghijkl",
+    ),
     *("prefix npm_abcdefghijklmnopqrstuvwxyz0123456789", "pypi-AgEIcHlwaS5vcmcCJDEyMw", "dckr_pat_abc"),
 ]
 
@@ -143,6 +148,21 @@ def test_what_holds_the_value_of_a_secret_is_one() -> None:
         "EMPTY_TOKEN": "",
     }
     assert held_back(environment) == {"DEPLOY_PASSWORD", "COPY", "OPTIONS", "DB_PASSWORD", "EMPTY_TOKEN"}
+
+
+@pytest.mark.parametrize(
+    "secret, copy",
+    [
+        ("correct-horse-7\n", "correct-horse-7"),
+        ("first line\ncorrect-horse-7", "x=correct-horse-7"),
+        ("correct/horse 7", "a=correct%2Fhorse%207"),
+        ("correct-horse-7", base64.b64encode(b"me:correct-horse-7").decode()),
+        ("correct-horse-7", base64.urlsafe_b64encode(b"??>me:correct-horse-7").decode().rstrip("=")),
+    ],
+)
+def test_what_holds_a_secret_in_another_form_is_one(secret: str, copy: str) -> None:
+    environment = {**ORDINARY, "DEPLOY_PASSWORD": secret, "COPY": copy}
+    assert held_back(environment) == {"DEPLOY_PASSWORD", "COPY"}
 
 
 def test_what_nothing_works_without_is_never_taken_for_a_secret_by_its_parts() -> None:
