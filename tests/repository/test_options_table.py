@@ -1,4 +1,4 @@
-"""README's table of options lists what the commands have, no more and no less."""
+"""The table of docs/options.md lists what the commands have, no more and no less."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def declared() -> set[tuple[str, str]]:
 
 def documented() -> set[tuple[str, str]]:
     """The same by the table, whose first cell has options, and whose second has commands."""
-    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    text = (REPOSITORY / "docs" / "options.md").read_text(encoding="utf-8")
     _, table = text.split("| option | commands | what it does |\n|---|---|---|\n")
     pairs = set()
     for row in table.partition("\n\n")[0].splitlines():
