@@ -23,7 +23,7 @@ _select = option(
     multiple=True,
     metavar="NAMES",
     default=["all"],
-    help="Names or globs with commas between, or `all`.",
+    help="Names or globs with commas between, or `all`; `!` leaves out.",
 )
 _python_version = option(
     "Target", "--python-version", metavar="X.Y", default="3.11", help="The Python that will run them."
@@ -112,7 +112,7 @@ def version_command() -> None:
     short_help="Build the packages' wheels.",
     examples=(
         "builder.packages build . --out wheelhouse",
-        "builder.packages build . --out wheelhouse --select 'acme-*'",
+        "builder.packages build . --out house --select 'all,!acme-old'",
     ),
 )
 @_repository

@@ -150,7 +150,7 @@ def _versions(repository: Repository, scheme: Scheme, build_number: int, given: 
 def _read_wheelhouse(directory: Path, selectors: tuple[str, ...]) -> tuple[Wheelhouse, tuple[BuiltPackage, ...]]:
     wheelhouse = read_wheelhouse(directory)
     names = [package.name for package in wheelhouse.packages]
-    chosen = select_names(selectors, names, names, f"wheelhouse `{directory}`")
+    chosen = select_names(selectors, names, names, f"wheelhouse `{directory}`", partial=True)
     return wheelhouse, tuple(package for package in wheelhouse.packages if package.name in chosen)
 
 

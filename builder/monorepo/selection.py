@@ -19,6 +19,9 @@ from builder.system.graph import reachable
 
 ALL: Final = "all"
 
+_EXCEPT: Final = "!"
+"""Begins a selector whose packages are left out."""
+
 
 def select(repository: Repository, selectors: Iterable[str]) -> tuple[Package, ...]:
     """Select packages as `select_names` does; `all` and globs match published packages only."""
@@ -28,28 +31,40 @@ def select(repository: Repository, selectors: Iterable[str]) -> tuple[Package, .
 
 
 def select_names(
-    selectors: Iterable[str], names: Sequence[str], listed: Sequence[str], where: str
+    selectors: Iterable[str], names: Sequence[str], listed: Sequence[str], where: str, *, partial: bool = False
 ) -> frozenset[str]:
     """Select names by selectors: names, globs, or `all`; one selector may hold several, separated by commas.
+
+    `!` before a name or a glob leaves out what it matches, wherever it stands.
 
     :param names: all names, which can be selected by exact name.
     :param listed: the names that `all` and globs match.
     :param where: where the names are from, for error messages.
+    :param partial: whether there may be more packages elsewhere, so that what is left out need not be there.
 
     Raises UsageError for a selector without a match, with the nearest names, and for an empty selection.
     """
-    wanted = [part.strip() for text in selectors for part in text.split(",") if part.strip()]
+    parts = [part.strip() for text in selectors for part in text.split(",") if part.strip()]
+    wanted = [part for part in parts if not part.startswith(_EXCEPT)]
+    unwanted = [part.removeprefix(_EXCEPT).strip() for part in parts if part.startswith(_EXCEPT)]
     if not wanted:
-        raise UsageError("no package is selected", remedy="Write --select all, or the names of packages")
+        remedy = f"Write --select 'all,{','.join(parts)}'" if parts else "Write --select all, or names of packages"
+        raise UsageError("no package is selected", remedy=remedy)
     if ALL in wanted and not listed:
         raise UsageError(
             f"there is nothing to choose from in {where}",
             remedy="Name what is not for publishing, one by one" if names else "Build something into it first",
         )
     matching = {selector: _matching(selector, names, listed) for selector in wanted}
-    if unknown := [selector for selector, matches in matching.items() if not matches]:
+    # A glob leaves out what can only be selected by its name, too.
+    excluded = {selector: _matching(selector, names, names) for selector in unwanted}
+    required = {**matching, **({} if partial else excluded)}
+    if unknown := [selector for selector, matches in required.items() if not matches]:
         raise unknown_names(unknown, [ALL, *names], where)
-    return frozenset(name for matches in matching.values() for name in matches)
+    chosen = {name for matches in matching.values() for name in matches}.difference(*excluded.values())
+    if not chosen:
+        raise UsageError(f"`{','.join(parts)}` leaves nothing of {where}", remedy="Leave out less")
+    return frozenset(chosen)
 
 
 def with_siblings(repository: Repository, packages: Iterable[Package]) -> tuple[Package, ...]:

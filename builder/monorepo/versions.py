@@ -102,11 +102,15 @@ def release_minor(version: str) -> int | None:
     if parsed.epoch or len(parsed.release) < 3:
         return None
     if parsed.major == 1:
-        # The scheme `dev` gives 1.0.0.devN+SHA to packages of every family.
-        return None if parsed.release == (1, 0, 0) and parsed.is_devrelease else parsed.minor
+        return None if _is_of_scheme_dev(parsed) else parsed.minor
     return (
         parsed.minor - LIBRARY_MINOR_OFFSET if parsed.major == 0 and parsed.minor >= LIBRARY_MINOR_OFFSET else None
     )
+
+
+def _is_of_scheme_dev(version: Version) -> bool:
+    """Whether a version is 1.0.0.devN, perhaps with a local label, which the scheme gives to every family."""
+    return version.public == f"1.0.0.dev{version.dev}"
 
 
 def next_versions(releases: list[str], *, build: int, commit: str) -> FamilyVersions:
@@ -126,7 +130,10 @@ def next_versions(releases: list[str], *, build: int, commit: str) -> FamilyVers
 
 def dev_versions(*, build: int, commit: str) -> FamilyVersions:
     """`1.0.0.dev{BUILD}+{SHA}` for all families."""
-    version = str(parse_version(f"1.0.0.dev{build}+{commit[:_SHORT]}"))
+    return _of_scheme_dev(str(parse_version(f"1.0.0.dev{build}+{commit[:_SHORT]}")))
+
+
+def _of_scheme_dev(version: str) -> FamilyVersions:
     notice = Notice(
         f"version {version} sorts below every real release: packages of others that require such as `dagster>=1.8`"
         " cannot be installed beside it; the scheme `next` has no such limit"
@@ -145,7 +152,12 @@ def calver_versions(today: date, *, build: int) -> FamilyVersions:
 
 
 def manual_versions(version: str) -> FamilyVersions:
-    """The given version for its family, core or libraries, and the corresponding version for the other."""
+    """The given version for its family, core or libraries, and the corresponding version for the other.
+
+    One of the scheme `dev`, such as `1.0.0.dev123+abc1234`, is for all families, as that scheme gives it.
+    """
+    if _is_of_scheme_dev(parse_version(version)):
+        return _of_scheme_dev(str(parse_version(version)))
     core = core_version(version)
     libraries = libraries_version(core)
     parsed = parse_version(libraries)

@@ -246,17 +246,37 @@ def test_names_globs_and_lists_select(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("selectors", [["dagster-webservr"], ["dagster,dagster-pips"], ["dagster-z*", "dagit"]])
+def test_what_is_left_out_is_not_selected(tmp_path: Path) -> None:
+    make_monorepo(tmp_path / "repository", "pyproject")
+    repository = discover(tmp_path / "repository")
+
+    def selected(*selectors: str) -> list[str]:
+        return _names(selection.select(repository, selectors))
+
+    assert selected("all,!dagster-dbt") == [name for name in PUBLISHED if name != "dagster-dbt"]
+    assert selected("! Dagster_*", "all") == ["dagit", "dagster"]
+    assert selected("dagster-test,automation,dagit,!*-test") == ["automation", "dagit"]
+    with pytest.raises(UsageError, match="leaves nothing of repository"):
+        selected("dagit,!dagit")
+    with pytest.raises(UsageError, match="no package is selected") as caught:
+        selected("!dagit")
+    assert caught.value.remedy == "Write --select 'all,!dagit'"
+    # A wheelhouse need not have what is left out.
+    assert selection.select_names(["all,!b"], ["a"], ["a"], "wheelhouse", partial=True) == {"a"}
+
+
+@pytest.mark.parametrize(
+    "selectors",
+    [["dagster-webservr"], ["dagster,dagster-pips"], ["dagster-z*", "dagit"], ["all,!dagster-webservr"]],
+)
 def test_an_unknown_name_is_refused_with_the_nearest(tmp_path: Path, selectors: list[str]) -> None:
     make_monorepo(tmp_path / "repository", "pyproject")
     repository = discover(tmp_path / "repository")
 
     with pytest.raises(UsageError, match="there is no such package") as caught:
         selection.select(repository, selectors)
-    nearest = {"dagster-webservr": "dagster-webserver", "dagster,dagster-pips": "dagster-pipes"}.get(
-        selectors[0], ""
-    )
-    assert nearest in (caught.value.detail or "")
+    nearest = {"webservr": "dagster-webserver", "pips": "dagster-pipes"}
+    assert nearest.get(selectors[0].rpartition("-")[2], "") in (caught.value.detail or "")
     assert "`dagster`" not in (caught.value.detail or "")
 
 

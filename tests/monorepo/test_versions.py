@@ -84,6 +84,16 @@ def test_a_manual_version_is_of_either_family(given_version: str) -> None:
     assert (found.of("core"), found.of("libraries")) == ("1.13.30", "0.29.30")
 
 
+def test_a_version_of_the_scheme_dev_is_the_same_by_hand() -> None:
+    found = versions.manual_versions("1.0.0.dev123+abc1234")
+
+    assert found == versions.dev_versions(build=123, commit="abc1234def5678")
+    # Others of 1.0.0 are releases of the core.
+    assert versions.manual_versions("1.0.0rc1").libraries == "0.16.0rc1"
+    assert versions.manual_versions("1.0.0a0.dev5").libraries == "0.16.0a0.dev5"
+    assert versions.manual_versions("1.0.0").libraries == "0.16.0"
+
+
 @pytest.mark.parametrize("version, refused", [("1.13.30.dev1", 1), ("1.13.30a0.dev1", 0), ("2.0.0.dev1", 0)])
 def test_a_version_that_the_libraries_cannot_be_imported_with_is_told(version: str, refused: int) -> None:
     assert len(versions.manual_versions(version).notices) == refused

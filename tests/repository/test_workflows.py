@@ -258,6 +258,8 @@ _VALUES = {
     "inputs.repository || vars.MONOREPO || github.repository": "Acme/dagster",
     "inputs.publish_to_pypi": "false",
     "inputs.version": "",
+    "inputs.scheme || 'next'": "next",
+    "inputs.scheme || 'calver'": "calver",
 }
 
 
@@ -288,19 +290,20 @@ def hosted(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
 
 
 def test_a_core_package_is_built_checked_and_published(hosted: Hosted) -> None:
-    values = {"inputs.package || 'dagster'": "dagster-pipes"}
+    values = {"inputs.package || 'dagster'": "dagster-pipes", "inputs.scheme || 'calver'": "dev"}
     runner = hosted.runner(CORE, values)
     here = {"REGISTRY": hosted.registry.host}
     building = hosted.workspace("core-build")
     make_monorepo(building / "packages", "pyproject")
     runner.job("build", building, here)
     version = runner.outputs["build"]["version"]
-    assert re.fullmatch(r"\d{4}\.\d{1,2}\.\d{1,2}\.42", version)
+    assert re.fullmatch(r"1\.0\.0\.dev42\+[0-9a-f]{7}", version)
     imaging = hosted.workspace("core-image")
     shutil.copytree(building / "wheelhouse", imaging / "wheelhouse")
     runner.job("image", imaging, here)
-    assert {version, "latest"} <= hosted.registry.tags("acme/dagster-pipes")
-    assert f"{hosted.registry.host}/acme/dagster-pipes:{version}" in runner.summary()
+    assert {version.replace("+", "-"), "latest"} <= hosted.registry.tags("acme/dagster-pipes")
+    tag = version.replace("+", "-")
+    assert f"{hosted.registry.host}/acme/dagster-pipes:{tag}" in runner.summary()
 
 
 def test_a_package_that_is_not_of_the_core_is_refused(hosted: Hosted) -> None:
