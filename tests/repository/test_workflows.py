@@ -106,6 +106,8 @@ def test_jobs_have_the_python_for_which_packages_are_locked(path: Path) -> None:
 def test_nothing_is_left_half_done_and_no_job_may_more_than_it_must(path: Path) -> None:
     workflow = _read(path)
     assert workflow["concurrency"]["cancel-in-progress"] is False
+    # Without it, the third of three pushes cancels the run of the second.
+    assert workflow["concurrency"]["queue"] == "max"
     assert workflow["permissions"] == {}
     allowed = {"image": "packages", "package": "packages", "pypi": "id-token"}
     for name, job in workflow["jobs"].items():

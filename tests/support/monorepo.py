@@ -43,6 +43,7 @@ _ROOT: Final = {
     "pyproject.toml": "[tool.ruff]\nline-length = 100\n",
     "docs/conf.py": "",
     "js_modules/app-oss/package.json": "{}\n",
+    "js_modules/app-oss/build.sh": "",
     "examples/quickstart/pyproject.toml": '[project]\nname = "quickstart"\nversion = "0.1"\n[build-system]\n'
     'requires = ["hatchling"]\nbuild-backend = "hatchling.build"\n',
     "scripts/tool/setup.py": 'from setuptools import setup\nsetup(name="tool", version="1!0+dev")\n',
