@@ -15,7 +15,7 @@ from builder.monorepo.wheelhouse import BuiltPackage, Wheelhouse
 from builder.project.names import required_name
 from builder.project.requirements_txt import RequirementLine, read_requirements_txt
 from builder.resolution import uv
-from builder.resolution.compiling import shorten
+from builder.resolution.explanation import shorten
 from builder.resolution.indexes import read_indexes
 from builder.system import process, storage
 from builder.system.graph import reachable

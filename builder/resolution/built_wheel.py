@@ -11,6 +11,7 @@ from typing import Final
 
 from builder.errors import Origin, SdistBuildError
 from builder.system import process
+from builder.terminal.console import console
 
 TIME_LIMIT: Final = 900.0
 """Time limit of one build in seconds; compiling a large extension takes minutes."""
@@ -50,6 +51,31 @@ def in_dist_info(name: str) -> bool:
     return name.partition("/")[0].endswith(".dist-info")
 
 
+_CHAINED: Final = ("During handling of the above exception", "The above exception was the direct cause")
+
+
+def last_words(output: str, *, verbose: bool = False) -> str:
+    """The end of a build's output, without the tracebacks of its backend, whose last line says what happened.
+
+    :param verbose: with them.
+    """
+    lines = [line.removeprefix("         ") for line in output.splitlines() if line.strip()]
+    kept: list[str] = []
+    inside, before = False, 0
+    for line in lines:
+        if line.startswith("Traceback (most recent call last):"):
+            inside, before = True, len(kept)
+        elif line.startswith(_CHAINED) and not verbose:
+            # What counts is the last exception of a chain.
+            del kept[before:]
+            continue
+        elif inside and not line.startswith(" "):
+            inside = False
+        if verbose or not inside:
+            kept.append(line)
+    return "\n".join((kept or lines)[-15:])
+
+
 def build_error(
     name: Path | str,
     failure: process.ProcessFailed,
@@ -69,7 +95,7 @@ def build_error(
     return SdistBuildError(
         f"building `{name}` {how}",
         where=Origin(manifest) if manifest else None,
-        detail="\n".join(lines[-15:]).replace(*replace),
+        detail=last_words("\n".join(lines), verbose=console.verbose).replace(*replace),
         remedy=(
             "Build from a git checkout with its tags, or set SETUPTOOLS_SCM_PRETEND_VERSION"
             if re.search(r"setuptools[-_]scm|vcs[-_]versioning", output)

@@ -57,6 +57,24 @@ class Indexes:
     local: tuple[Path, ...] = ()
     notices: tuple[Notice, ...] = ()
 
+    def addresses(self) -> list[str]:
+        """Where distributions are looked for, without those that serve only what names them."""
+        listed = self.settings.get("index")
+        entries = [entry for entry in (listed if isinstance(listed, list) else []) if isinstance(entry, dict)]
+        explicit = {entry.get("url") for entry in entries if entry.get("explicit")}
+        own = any(option.startswith("--index-url") for option in self.options)
+        left_out = explicit | ({_default_of_uv()} if own else set())
+        urls = [index.url for index in self.transport.indexes if index.url and index.url not in left_out]
+        replaced = (
+            _default_of_uv()
+            or "index-url" in self.settings
+            or self.settings.get("no-index")
+            or any(entry.get("default") for entry in entries)
+            or own
+            or "--no-index" in self.options
+        )
+        return list(dict.fromkeys([*urls, *map(str, self.local), *([] if replaced else [_public_index()])]))
+
     def variables(self) -> Mapping[str, str]:
         """The environment for uv when it resolves."""
         return {**self.transport.variables(), **self.environment}

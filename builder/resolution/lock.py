@@ -30,7 +30,7 @@ from packaging.version import Version
 
 from builder.errors import Origin, ResolutionError
 from builder.project.names import required_name
-from builder.project.requirements import NO_EXTRAS, RequestedExtras
+from builder.project.requirements import NO_EXTRAS, RequestedExtras, Requirements
 from builder.project.requirements_txt import RequirementLine
 from builder.resolution.indexes import Indexes, local_path
 from builder.resolution.target import Target
@@ -77,12 +77,14 @@ class Lock:
     :param distributions: one of each name, sorted by name, without the user's own packages.
     :param text: the lock as a `pylock.toml` with exactly these distributions.
     :param indexes: how the distributions are reached; not part of the lock's identity.
+    :param asked: what it was resolved for, if that is known; not part of its identity either.
     """
 
     target: Target
     distributions: tuple[Distribution, ...]
     text: str
     indexes: Indexes = field(default_factory=Indexes, compare=False)
+    asked: Requirements | None = field(default=None, compare=False, repr=False)
 
     @property
     def versions(self) -> dict[str, str]:

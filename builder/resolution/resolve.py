@@ -21,7 +21,7 @@ from builder.project.requirements import NO_EXTRAS, Requirements
 from builder.project.requirements_txt import RequirementLine
 from builder.project.toml_file import TomlFile
 from builder.resolution import resolution_cache, uv
-from builder.resolution.compiling import NETWORK, compile_requirements, shorten, unreachable
+from builder.resolution.compiling import compile_requirements
 from builder.resolution.completeness import check_complete, check_not_asked_for
 from builder.resolution.dagster_cloud import (
     NAME,
@@ -30,6 +30,7 @@ from builder.resolution.dagster_cloud import (
     lacks_dagster_cloud,
     locked_with_dagster_cloud,
 )
+from builder.resolution.explanation import shorten
 from builder.resolution.indexes import Indexes, read_indexes
 from builder.resolution.lock import Lock, allowed_hashes, read_lock
 from builder.resolution.lock_warnings import lock_warnings
@@ -37,6 +38,7 @@ from builder.resolution.pinned_locks import pinned_requirements
 from builder.resolution.poetry_lock import locked_requirements
 from builder.resolution.series import apart, dagster_first, series
 from builder.resolution.target import Target
+from builder.resolution.unreachable import NETWORK, unreachable
 from builder.system import process
 from builder.terminal.formatting import quoted
 
@@ -71,7 +73,7 @@ def resolve(requirements: Requirements, target: Target) -> Resolution:
         resolution = _with_dagster_cloud(resolution, requirements, target)
     check_complete(resolution.lock, requirements)
     _check_versions(resolution, requirements)
-    return resolution
+    return replace(resolution, lock=replace(resolution.lock, asked=requirements))
 
 
 def _with_dagster_cloud(resolution: Resolution, requirements: Requirements, target: Target) -> Resolution:
@@ -111,7 +113,11 @@ def _resolve(requirements: Requirements, target: Target) -> Resolution:
 def _resolve_anew(requirements: Requirements, target: Target, indexes: Indexes) -> str:
     """Resolve with uv; returns the lock's text, with the warnings about it in comments at its head."""
     finished, notices = _ask_for_one_series(requirements, target, indexes)
-    warnings = re.findall(r"^warning: (`.* is yanked.*)$", finished.stderr, re.MULTILINE)
+    warnings = re.findall(
+        r"^warning: (`.* is yanked.*|The package `.* does not have an extra named .*)$",
+        finished.stderr,
+        re.MULTILINE,
+    )
 
     def explain(constraints: list[str]) -> str | None:
         try:
@@ -194,7 +200,7 @@ def _export(requirements: Requirements, lock: Path, mode: str, variables: Mappin
     except process.ProcessFailed as error:
         words = shorten(error.stderr)
         if NETWORK.search(words):
-            raise unreachable(words) from error
+            raise unreachable(words, requirements.directory) from error
         outdated = "needs to be updated" in words
         what = "uv.lock does not fit pyproject.toml any more" if outdated else "uv.lock cannot be used"
         remedy = "Run `uv lock` and commit uv.lock"

@@ -13,12 +13,20 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Final
 
+from packaging.utils import canonicalize_name
+
 from builder.errors import BuilderError, SdistBuildError, TargetError, ToolError
+from builder.project.names import required_name
+from builder.project.requirements_txt import RequirementLine
 from builder.resolution import pythons, uv
+from builder.resolution.availability import Availability
 from builder.resolution.backend import build_wheel
 from builder.resolution.lock import Distribution, Lock
+from builder.resolution.source_refusals import build_remedy
 from builder.resolution.store import ProgressCallback, StoredFile, fetch
+from builder.resolution.uv_compile import run_compile
 from builder.system import git, storage
+from builder.system.process import ProcessFailed
 
 _PARALLEL_BUILDS: Final = 4
 
@@ -53,11 +61,44 @@ def _check_python(lock: Lock, sources: Sequence[Distribution]) -> None:
     try:
         pythons.find_python(lock.target.python_version)
     except TargetError as error:
+        line, by = _asking(lock, unbuilt[0])
         raise SdistBuildError(
-            f"there is no wheel for {lock.target.description} of {_names(unbuilt)}, and building one takes"
+            f"there is no wheel for {lock.target.description} of {_names(unbuilt)}{by}, and building one takes"
             f" `python{lock.target.python_version}`, which is not on this machine",
-            remedy=error.remedy,
+            where=line.origin if line else None,
+            remedy=_newer(lock, unbuilt[0]) or error.remedy,
         ) from error
+
+
+def _newer(lock: Lock, source: Distribution) -> str | None:
+    """The remedy for a source whose neighbouring version has a wheel; None if none has."""
+    if source.kind != "sdist" or not lock.asked or not source.version:
+        return None
+    found = Availability(lock.asked, lock.target, lock.indexes).nearest(source.name, source.version)
+    return f"Require `{source.name}=={found}`, the nearest version that has a wheel" if found else None
+
+
+def _asking(lock: Lock, source: Distribution) -> tuple[RequirementLine | None, str]:
+    """The project's requirement that a source is needed for; and the words for the distribution that needs it."""
+    if lock.asked is None or lock.asked.lock is not None:
+        return None, ""
+    lines = {required_name(line.text): line for line in lock.asked.lines}
+    if source.name in lines:
+        return lines[source.name], ""
+    try:
+        more = ["--annotation-style", "line", "--no-strip-markers"]
+        text = run_compile(lock.asked, lock.target, lock.indexes, more=more).stdout
+    except ToolError:
+        return None, ""
+    parents = {
+        required_name(have): [canonicalize_name(name.strip()) for name in needing.split(",")]
+        for have, needing in re.findall(r"(?m)^(\S+)\s+# via (.*)$", text)
+    }
+    name, seen = source.name, set[str]()
+    while name not in lines and name not in seen:
+        seen.add(name)
+        name = next((parent for parent in parents.get(name, ()) if not parent.startswith("-r ")), name)
+    return lines.get(name), f", which `{parents[source.name][0]}` needs" if source.name in parents else ""
 
 
 def _build_all(
@@ -79,14 +120,31 @@ def _build_all(
     failures = {name: result for name, result in built.items() if isinstance(result, BuilderError)}
     if failures:
         by_name = {source.name: source for source in sources}
-        details = [f"{error.what}\n{error.detail or ''}".strip() for error in failures.values()]
-        raise SdistBuildError(
-            f"there is no wheel for {lock.target.description} of {_names([by_name[name] for name in failures])},"
-            " and none could be built here",
-            detail="\n\n".join(details),
-            remedy="Choose versions that have a wheel for the target, or build on a machine like the target",
-        )
+        raise _unbuilt(lock, [by_name[name] for name in failures], list(failures.values()))
     return {name: result for name, result in built.items() if isinstance(result, StoredFile)}
+
+
+def _unbuilt(lock: Lock, sources: Sequence[Distribution], failures: Sequence[BuilderError]) -> SdistBuildError:
+    """The error for sources that could not be built: with the first one's requirement, and the remedy for each."""
+    line, by = _asking(lock, sources[0])
+    remedies = []
+    for source, error in zip(sources, failures, strict=True):
+        asking = line if source is sources[0] else _asking(lock, source)[0]
+        if source.kind == "sdist" and lock.asked and error.detail:
+            has = Availability(lock.asked, lock.target, lock.indexes)
+            # The traceback, which is not shown, may be what names a host.
+            cause = error.__cause__
+            output = cause.stderr + cause.stdout if isinstance(cause, ProcessFailed) else error.detail
+            remedies.append(build_remedy(has, source.name, source.version, output, asking))
+        elif error.remedy:
+            remedies.append(error.remedy)
+    return SdistBuildError(
+        f"there is no wheel for {lock.target.description} of {_names(sources)}{by if len(sources) == 1 else ''},"
+        " and none could be built here",
+        where=line.origin if line else None,
+        detail="\n\n".join(f"{error.what}\n{error.detail or ''}".strip() for error in failures),
+        remedy="; ".join(dict.fromkeys(remedies)) or "Choose versions that have a wheel for the target",
+    )
 
 
 def _build(lock: Lock, distribution: Distribution, files: Mapping[str, StoredFile], showing: StepContext) -> Path:

@@ -58,9 +58,9 @@ def test_an_index_that_nobody_serves_is_told_in_one_message(place: Workshop, com
     nowhere = f"http://127.0.0.1:{port}/simple/"
     asked = workspace if command == "deploy" else workspace.parent
     error = place.run(command, asked, place.out, env={"UV_DEFAULT_INDEX": nowhere}).failed()
-    assert "the package index cannot be reached" in error
+    assert "the package index `127.0.0.1` cannot be reached" in error
     assert nowhere in error
-    assert "hint: Check the network, the proxy and the index settings" in error
+    assert "hint: Check the index settings (UV_DEFAULT_INDEX, pip.conf), the network and the proxy" in error
     place.assert_clean()
 
 
@@ -68,7 +68,7 @@ def test_an_index_that_nobody_serves_is_told_in_one_message(place: Workshop, com
 def test_an_index_that_is_broken_is_told_in_one_message(place: Workshop, fault: Fault) -> None:
     place.index.misbehave("/simple/dagster/", fault)
     error = place.build(place.project()).failed()
-    assert "the package index cannot be reached" in error
+    assert "the package index `127.0.0.1` cannot be reached" in error
     assert str(fault.value) in error
     place.assert_clean()
 

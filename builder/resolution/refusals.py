@@ -1,0 +1,259 @@
+"""What it means that uv cannot resolve: an error for each kind of refusal, with its own remedy."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.utils import canonicalize_name
+
+from builder.errors import BuilderError, FetchError, ResolutionError
+from builder.project.poetry import uses_poetry
+from builder.project.requirements_txt import RequirementLine
+from builder.resolution.explanation import NAME, Explanation
+from builder.resolution.known_names import is_known, nearest_names
+from builder.resolution.source_refusals import git_refusal, only_there, source_refusal, url_refusal
+from builder.resolution.target import PYTHON_VERSIONS
+from builder.resolution.unreachable import NETWORK, unreachable
+
+_REFUSED: Final = re.compile(
+    r"An index (?:URL )?\((\S+)\) (?:could not be queried .* credentials \(|returned a )(40[13] \w+)"
+)
+_SHADOWED: Final = re.compile(
+    r"`(\S+)` was found on (\S+), but not at the requested version .* on a subsequent index \(e\.g\., (\S+)\)\."
+)
+_MISSING: Final = re.compile(
+    rf"({NAME}) was not found in the (?:package registry|cache|provided package locations)"
+)
+_PLATFORM: Final = re.compile(rf"({NAME})(?:[=<>!]\S*)? has no wheels with a matching platform tag")
+_PYTHON: Final = re.compile(
+    rf"({NAME})(?:[=<>!]\S*)? (?:has no wheels with a matching Python|(?:requires |depends on )Python ?[<>=!~])"
+)
+_BOUND: Final = r"[<>=!~]=?[\d.*]+"
+_NO_WHEEL: Final = re.compile(rf"({NAME})(?:[=<>!]\S*)? has no usable wheels")
+_YANKED: Final = re.compile(rf"(({NAME})(?:[=<>!]\S*)?) was yanked")
+_NO_VERSION: Final = re.compile(
+    rf"there (?:is|are) no versions? of ({NAME})|only ({NAME})[<>=!]\S* is available"
+    rf"|only the following versions of ({NAME}) are available"
+)
+
+
+def explain(said: Explanation) -> BuilderError:
+    """Make the error for what uv said, with the project's requirement that it rests on."""
+    if refused := _REFUSED.search(said.output):
+        return _credentials_refused(*refused.groups())
+    for kind in (git_refusal, url_refusal):
+        if error := kind(said):
+            return error
+    if NETWORK.search(said.shown):
+        return unreachable(said.shown, said.directory)
+    if error := source_refusal(said):
+        return error
+    if shadowed := _other_index(said.output):
+        return _error(said, "the requirements cannot be resolved", shadowed)
+    return next((error for kind in _KINDS if (error := kind(said))), None) or _conflict(said)
+
+
+def _error(
+    said: Explanation, what: str, remedy: str | None, line: RequirementLine | None = None, *, more: str = ""
+) -> ResolutionError:
+    line = line or next(iter(said.required()), None)
+    detail = "\n".join(filter(None, (said.shown, more)))
+    return ResolutionError(what, where=said.origin(line), detail=detail, remedy=remedy)
+
+
+def _not_found(said: Explanation) -> ResolutionError | None:
+    match = _MISSING.search(said.text)
+    if match is None:
+        return None
+    name, has = canonicalize_name(match[1]), said.availability
+    line, by = said.asking(name)
+    addresses = [_address(line)] if line and line.index and not by else has.indexes.addresses()
+    looked = "looked in: " + (", ".join(addresses) or "nothing but the project's own files")
+    needed = f", which `{by}` needs" if by else ""
+    what = f"no index has a package `{match[1]}`{needed}"
+    near = [] if by else [known for known in nearest_names(name) if has.newest(known)][:1]
+    own = f"if it is a package of your own, name its index: {_add_index(said, line)} (docs/indexes.md)"
+    if near:
+        return _error(said, what, f"Did you mean `{near[0]}`? Write that; {own}", line, more=looked)
+    if is_known(name):
+        remedy = "It is a well-known package: correct the address of the index, or name one that has it too"
+        return _error(said, what, f"{remedy}, {_add_index(said, line)} (docs/indexes.md)", line, more=looked)
+    return _error(said, what, f"Correct the name if it is misspelt; {own}", line, more=looked)
+
+
+def _address(line: RequirementLine) -> str:
+    return str((line.index or {}).get("url", ""))
+
+
+def _add_index(said: Explanation, line: RequirementLine | None) -> str:
+    """How a user names a further index, in the syntax of the file that has the requirement."""
+    if line and line.origin.path.suffix in {".txt", ".in"}:
+        return f"a line `--extra-index-url URL` in `{line.origin.path.name}`"
+    if uses_poetry(said.directory):
+        return "`[[tool.poetry.source]]` with `name` and `url` in `pyproject.toml`"
+    return "`[[tool.uv.index]]` with `url` in `pyproject.toml`, or UV_INDEX=URL"
+
+
+def _wrong_platform(said: Explanation) -> ResolutionError | None:
+    match = _PLATFORM.search(said.text)
+    if match is None:
+        return None
+    name, has = canonicalize_name(match[1]), said.availability
+    line, by = said.asking(name)
+    if found := has.only_platform(name):
+        marker, called = found
+        what = f"`{name}` is for {called} only" + (f", and `{by}` needs it" if by else "")
+        return _error(said, what, only_there(line, marker, called), line)
+    return _error(said, f"`{name}` has no wheel for {has.target.description}", _with_wheel(said, name, line), line)
+
+
+def _wrong_python(said: Explanation) -> ResolutionError | None:
+    match = _PYTHON.search(said.text)
+    if match is None:
+        return None
+    name, target = canonicalize_name(match[1]), said.availability.target
+    line, by = said.asking(name)
+    needed = f", and `{by}` needs it" if by else ""
+    requires = rf"{re.escape(match[1])}\S* (?:requires |depends on )Python ?({_BOUND}(?:, ?{_BOUND})*)"
+    wanted = re.search(requires, said.text)
+    if wanted:
+        what = f"`{name}` needs Python {wanted[1]}, and the target has {target.python_version}{needed}"
+        pythons = _fitting(wanted[1])
+    else:
+        what = f"`{name}` has no wheel for Python {target.python_version}{needed}"
+        pythons = [version for version in PYTHON_VERSIONS if f"`cp{version.replace('.', '')}`" in said.output]
+    if needed:
+        return _error(said, what, _another(line, pythons), line)
+    return _error(said, what, _with_wheel(said, name, line, pythons), line)
+
+
+def _fitting(specifier: str) -> list[str]:
+    try:
+        return [version for version in PYTHON_VERSIONS if SpecifierSet(specifier).contains(f"{version}.99")]
+    except InvalidSpecifier:
+        return []
+
+
+def _another(line: RequirementLine | None, pythons: list[str]) -> str:
+    text = f"`{line.text}`" if line else "what needs it"
+    choose = f"Require another version instead of {text}"
+    return f"{choose}, or build for another Python: `--python-version {pythons[-1]}`" if pythons else choose
+
+
+def _with_wheel(
+    said: Explanation, name: str, line: RequirementLine | None, pythons: list[str] | None = None
+) -> str:
+    """The remedy for a version that has no wheel for the target: the nearest one that has, or another Python."""
+    version = _version(line, name)
+    has = said.availability
+    found = has.nearest(name, version) if version else has.newest(name)
+    found = None if f"{name}=={found} " in said.text else found
+    other = f"build for another Python: `--python-version {pythons[-1]}`" if pythons else ""
+    if found:
+        target = f"the nearest version with a wheel for {has.target.description}"
+        return f"Require `{name}=={found}`, {target}" + (f", or {other}" if other else "")
+    return other[:1].upper() + other[1:] or f"Remove `{name}`: no version of it has a wheel for the target"
+
+
+def _version(line: RequirementLine | None, name: str) -> str | None:
+    """The first version that a requirement of that name speaks of."""
+    try:
+        requirement = Requirement(line.text) if line else None
+    except InvalidRequirement:
+        return None
+    if requirement is None or canonicalize_name(requirement.name) != name:
+        return None
+    return next((item.version.removesuffix(".*") for item in requirement.specifier), None)
+
+
+def _no_usable_wheel(said: Explanation) -> ResolutionError | None:
+    match = _NO_WHEEL.search(said.text)
+    if match is None:
+        return None
+    name = canonicalize_name(match[1])
+    line, by = said.asking(name)
+    what = f"`{name}` has no wheel, and is not to be built from source" + (f"; `{by}` needs it" if by else "")
+    found = said.availability.newest(name)
+    remedy = f"Require `{name}=={found}`, which has one" if found else "Allow it: `--no-binary` for that name"
+    settings = "take `only-binary` back where it is set (requirements.txt, pip.conf, `[tool.uv]`)"
+    return _error(said, what, f"{remedy}, or {settings}", line)
+
+
+def _yanked(said: Explanation) -> ResolutionError | None:
+    match = _YANKED.search(said.text)
+    if match is None:
+        return None
+    line, by = said.asking(match[2])
+    name = line and Requirement(line.text).name
+    found = (
+        said.availability.nearest(name, version)
+        if name and (version := _version(line, canonicalize_name(name)))
+        else None
+    )
+    what = f"`{match[1]}` was withdrawn by those who published it (yanked)" + (f"; `{by}` needs it" if by else "")
+    remedy = f"Require `{name}=={found}`, the next version" if found else "Require another version"
+    return _error(said, what, remedy, line)
+
+
+def _no_version(said: Explanation) -> ResolutionError | None:
+    match = _NO_VERSION.search(said.text)
+    if match is None:
+        return None
+    name, has = canonicalize_name(next(filter(None, match.groups()))), said.availability
+    line, by = said.asking(name)
+    if by or line is None or len(_of_name(said, name)) > 1:
+        return None
+    version = _version(line, name)
+    newest, nearest = has.newest(name), has.nearest(name, version) if version else None
+    existing = [f"`{name}=={found}`" for found in dict.fromkeys(filter(None, (nearest, newest)))]
+    if not existing:
+        return None
+    others = f"the newest with a wheel for {has.target.description} is {existing[-1]}"
+    if len(existing) > 1:
+        others = f"the nearest is {existing[0]}, {others}"
+    remedy = f"Require a version that exists: {others}"
+    return _error(said, f"no version of `{name}` is `{line.text}`", remedy, line)
+
+
+def _of_name(said: Explanation, name: str) -> list[RequirementLine]:
+    return [line for line in said.required() if canonicalize_name(re.split(r"[^\w.-]", line.text)[0]) == name]
+
+
+def _conflict(said: Explanation) -> ResolutionError:
+    lines = said.required()
+    if len(lines) < 2:
+        remedy = f"Change {said.place(lines[0])}: what it needs is not to be had together" if lines else None
+        return _error(said, "the requirements cannot be resolved", remedy)
+    places = [said.place(line) for line in lines[:4]]
+    what = "the requirements contradict each other"
+    return _error(said, what, f"Change one of {', '.join(places[:-1])} and {places[-1]}", lines[0])
+
+
+def _other_index(words: str) -> str | None:
+    """The hint for a package whose wanted version may be on another index than the first that has the package."""
+    # uv writes each hint in one line.
+    match = _SHADOWED.search(words)
+    if match is None:
+        return None
+    name, first, other = match.groups()
+    return (
+        f"`{name}` is taken from {first} only, the first index that has it, so that no other index can put another"
+        f" in its place; if you trust {other} as much, set UV_INDEX_STRATEGY=unsafe-best-match"
+    )
+
+
+def _credentials_refused(url: str, status: str) -> FetchError:
+    return FetchError(
+        f"the package index {url} refuses its user name or password, or wants one ({status})",
+        remedy="Correct them where your index is configured (its URL, pip.conf, ~/.netrc, or for an index of uv"
+        " with a name UV_INDEX_NAME_USERNAME and UV_INDEX_NAME_PASSWORD)",
+    )
+
+
+_KINDS: Final[tuple[Callable[[Explanation], ResolutionError | None], ...]] = (
+    *(_not_found, _yanked, _wrong_platform, _wrong_python, _no_usable_wheel, _no_version),
+)
