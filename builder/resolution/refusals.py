@@ -216,7 +216,7 @@ def _no_version(said: Explanation) -> ResolutionError | None:
     if len(existing) > 1:
         others = f"the nearest is {existing[0]}, {others}"
     remedy = f"Require a version that exists: {others}"
-    return _error(said, f"no version of `{name}` is `{line.text}`", remedy, line)
+    return _error(said, f"there is no `{line.text}`", remedy, line)
 
 
 def _of_name(said: Explanation, name: str) -> list[RequirementLine]:

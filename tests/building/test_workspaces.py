@@ -235,8 +235,8 @@ def test_an_error_of_a_shared_resolution_is_that_of_all_who_share_it(place: Work
 
     error = place.run("deploy", several(place, a="one", b="two"), place.out).failed()
 
-    assert "error: locations `a`, `b`: no version of `tool` is `tool<2`" in error
-    assert error.count("no version of") == 1
+    assert "error: locations `a`, `b`: there is no `tool<2`" in error
+    assert error.count("there is no `tool<2`") == 1
 
 
 def test_a_failing_location_does_not_hide_the_others(place: Workshop) -> None:
@@ -245,13 +245,11 @@ def test_a_failing_location_does_not_hide_the_others(place: Workshop) -> None:
     place.project({"requirements.txt": "dagster\ndagster-cloud\ntool<2\n"}, name="two")
     place.project(name="three")
     error = place.run("deploy", several(place, good="one", bad="two", fine="three"), place.out).failed()
-    assert error.startswith(
-        "error: location `bad`: no version of `tool` is `tool<2`\n  where: two/requirements"
-    )
+    assert error.startswith("error: location `bad`: there is no `tool<2`\n  where: two/requirements")
     good, bad, fine = report(place)
     assert {good["deps"]["file"], good["source"]["file"], fine["source"]["file"]} <= set(place.artefacts())
     assert bad["name"] == "bad"
-    assert bad["error"]["what"] == "no version of `tool` is `tool<2`"
+    assert bad["error"]["what"] == "there is no `tool<2`"
     assert bad["error"]["where"] == str(place.root / "two/requirements.txt:3")
     assert "pex_tag" not in bad
 

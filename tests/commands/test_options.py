@@ -208,7 +208,7 @@ def test_an_impossible_requirement_is_told_in_the_resolvers_words_with_its_line(
     make_wheel(place.index.directory, {"tool.py": ""}, name="tool", version="2.0")
     project = place.project({"requirements.txt": "dagster\ndagster-cloud\n# comment\ntool<2\n"})
     error = place.build(project).failed()
-    assert error.startswith("error: the requirements cannot be resolved\n  where: project/requirements.txt:4\n")
+    assert error.startswith("error: there is no `tool<2`\n  where: project/requirements.txt:4\n")
     assert "tool<2" in error
     assert "hint: " in error
     assert place.artefacts() == []
