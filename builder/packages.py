@@ -25,6 +25,14 @@ _select = option(
     default=["all"],
     help="Names or globs with commas between, or `all`; `!` leaves out.",
 )
+_results = option(
+    OUTPUT,
+    "--results",
+    "results_dir",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Write what became of each package here, for `report`.",
+)
 _python_version = option(
     "Target", "--python-version", metavar="X.Y", default="3.11", help="The Python that will run them."
 )
@@ -126,11 +134,13 @@ def version_command() -> None:
     help="Where the wheels go, with SHA256SUMS and wheelhouse.json.",
 )
 @_select
+@_results
 @verbosity_options
 def build_command() -> None:
     """Build each selected package in REPO and all of the repository that it needs, once.
 
-    Builds see no tokens. If one fails, the others go on, and the exit code is 1. Equal commits give equal bytes:
+    Builds see no tokens. If one fails, the others go on, and the exit code is 1, unless the package is in
+    .github/known-failures.toml. Equal commits give equal bytes:
     $SOURCE_DATE_EPOCH, or else the time of the commit, is that of all files.
     """
 
@@ -144,6 +154,7 @@ def build_command() -> None:
 @_wheelhouse
 @_select
 @_python_version
+@_results
 @verbosity_options
 def lock_command() -> None:
     """Write locks/NAME.txt in WHEELHOUSE: a package with all that it needs, each with its hashes.
@@ -161,11 +172,35 @@ def lock_command() -> None:
 @_wheelhouse
 @_select
 @_python_version
+@option(
+    "Failures",
+    "--compare-published",
+    is_flag=True,
+    help="Excuse failures of the published release, too.",
+)
+@_results
 @verbosity_options
 def check_command() -> None:
     """Install each package in WHEELHOUSE by its lock into a clean environment, and see whether it works.
 
-    It is imported, its console scripts are started, and `uv pip check` checks the environment.
+    It is imported, its console scripts are started, and `uv pip check` checks the environment. A package in
+    .github/known-failures.toml must fail. Of one that fails, --compare-published installs the release as well.
+    """
+
+
+@main.command(
+    "report",
+    runs="builder.monorepo.report:report",
+    short_help="Show what became of each package.",
+    examples=("builder.packages report results --out result.json",),
+)
+@click.argument("results_dir", metavar="RESULTS", type=click.Path(path_type=Path))
+@option(OUTPUT, "--out", type=click.Path(path_type=Path), metavar="FILE", help="Write all of it as JSON, too.")
+@verbosity_options
+def report_command() -> None:
+    """Show version, wheel, check, image and tags of each package, from what --results of the other commands left.
+
+    In GitHub Actions it is the job's summary too. The exit code is 1 if a failure counts.
     """
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeVar
@@ -11,6 +10,7 @@ from urllib.parse import quote, urlsplit
 from packaging.utils import canonicalize_name
 
 from builder.system.redaction import redacted
+from builder.terminal import markdown
 from builder.terminal.formatting import size
 
 _K = TypeVar("_K")
@@ -34,7 +34,6 @@ _LIMIT: Final = 55_000
 """Bytes: GitHub takes 65 536 characters for a comment, and its marker has to fit too."""
 
 _LISTED: Final = 10
-_LONGEST_NAME: Final = 100
 _LONGEST_ERROR: Final = 1500
 
 
@@ -167,9 +166,9 @@ def _document(
     rows = {location: [cells[index] for index in filled] for location, cells in rows.items()}
     titles = [column.removeprefix(">") for column in columns]
     rules = ["--:" if column.startswith(">") else "---" for column in columns]
-    heading = f"{_heading(outcome)}\n\n{_row(titles)}\n{_row(rules)}\n"
+    heading = f"{_heading(outcome)}\n\n{markdown.row(titles)}\n{markdown.row(rules)}\n"
     room = _LIMIT - len(heading.encode())
-    lines = {location: _row(cells) + "\n" for location, cells in rows.items()}
+    lines = {location: markdown.row(cells) + "\n" for location, cells in rows.items()}
     shown = set(_fitting(sorted(lines, key=lambda line: _FIRST.index(line.state)), lines, room // 2))
     table = "".join(line for location, line in lines.items() if location in shown)
     room -= len(table.encode())
@@ -213,8 +212,8 @@ def _failures(outcome: RunSummary) -> Iterable[str]:
     for location in outcome.locations:
         if location.error:
             where = f" (at {_link(location.error_where, location.error_url)})" if location.error_where else ""
-            text = _shortened(redacted(location.error).strip(), _LONGEST_ERROR)
-            yield f"{_code(location.name)} {location.state}{where}:\n\n{_block(text)}"
+            text = markdown.shortened(redacted(location.error).strip(), _LONGEST_ERROR)
+            yield f"{markdown.code(location.name)} {location.state}{where}:\n\n{markdown.block(text)}"
 
 
 def _changes(outcome: RunSummary) -> Iterable[str]:
@@ -223,12 +222,15 @@ def _changes(outcome: RunSummary) -> Iterable[str]:
             continue
         changes = location.changes
         kinds = {
-            "added": [f"{_code(name)} {_code(version)}" for name, version in changes.added],
-            "removed": [f"{_code(name)} {_code(version)}" for name, version in changes.removed],
-            "changed": [f"{_code(name)} {_code(old)} → {_code(new)}" for name, old, new in changes.changed],
+            "added": [f"{markdown.code(name)} {markdown.code(version)}" for name, version in changes.added],
+            "removed": [f"{markdown.code(name)} {markdown.code(version)}" for name, version in changes.removed],
+            "changed": [
+                f"{markdown.code(name)} {markdown.code(old)} → {markdown.code(new)}"
+                for name, old, new in changes.changed
+            ],
         }
         lines = [f"- {kind}: {_first(entries)}" for kind, entries in kinds.items() if entries]
-        yield f"Dependencies of {_code(location.name)} since the last deploy:\n\n" + "\n".join(lines)
+        yield f"Dependencies of {markdown.code(location.name)} since the last deploy:\n\n" + "\n".join(lines)
 
 
 def _first(entries: Sequence[str]) -> str:
@@ -238,7 +240,7 @@ def _first(entries: Sequence[str]) -> str:
 
 def _versions(outcome: RunSummary) -> Iterable[str]:
     tags = [
-        f"- {_code(location.name)}: {_code(location.version, 1000)}"
+        f"- {markdown.code(location.name)}: {markdown.code(location.version, 1000)}"
         for location in outcome.locations
         if location.version
     ]
@@ -258,13 +260,9 @@ def _size(count: int | None) -> str:
     return "" if count is None else size(count)
 
 
-def _row(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
 def _link(text: str, url: str | None) -> str:
     address = _address(url)
-    return f"[{_code(text)}]({address})" if address else _code(text)
+    return f"[{markdown.code(text)}]({address})" if address else markdown.code(text)
 
 
 def _address(url: str | None) -> str | None:
@@ -272,27 +270,6 @@ def _address(url: str | None) -> str | None:
     if url is None or urlsplit(url).scheme not in {"http", "https"}:
         return None
     return quote(url, safe=":/?#@!$&+,;=%~-._")
-
-
-def _code(text: str, longest: int = _LONGEST_NAME) -> str:
-    """A foreign text in one line, for a table too, without effect as markup or as a mention.
-
-    As HTML, because markdown has no way to write a backquote or a pipe in code inside a table.
-    """
-    line = _shortened(re.sub(r"\s+", " ", redacted(text)), longest)
-    escaped = re.sub(r"[!-,/:-@\[-`{-~]", lambda match: f"&#{ord(match[0])};", line)
-    return f"<code>{escaped}</code>"
-
-
-def _block(text: str) -> str:
-    """A foreign text in several lines."""
-    runs = re.findall("`+", text)
-    fence = "`" * max([3, *(len(run) + 1 for run in runs)])
-    return f"{fence}\n{text}\n{fence}"
-
-
-def _shortened(text: str, longest: int) -> str:
-    return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 def _normalised(versions: Mapping[str, str]) -> dict[str, str]:

@@ -18,6 +18,7 @@ from builder.errors import Origin, PackagesError, UsageError
 from builder.monorepo import git
 from builder.monorepo.attempts import Failure, attempt_each
 from builder.monorepo.discover import Package, Repository
+from builder.monorepo.known_failures import excuse_known, read_known_failures
 from builder.monorepo.selection import build_order
 from builder.monorepo.versions import normalised
 from builder.monorepo.wheel import WheelContents, check_wheel, read_wheel
@@ -55,12 +56,14 @@ def build_wheelhouse(
     :param source_date_epoch: seconds since 1970; None for the time of the commit.
     :param workers: the number of packages that are built in parallel.
 
-    Raises UsageError if `out_dir` contains anything but a wheelhouse; StorageError.
+    Raises UsageError if `out_dir` contains anything but a wheelhouse; PackagesError if the repository's list of
+    known failures is not valid; StorageError.
     """
     commit = git.commit_of(repository.root)
     epoch = git.commit_time(repository.root) if source_date_epoch is None else source_date_epoch
     epoch = max(epoch or 0, OLDEST)
     _check_room(out_dir)
+    known = read_known_failures(repository.root, repository.names)
     versions = {
         package.name: version for package in repository.packages if (version := normalised(package.version))
     }
@@ -74,10 +77,11 @@ def build_wheelhouse(
             return _describe(package, wheel, versions, frozenset(repository.names))
 
         for stage in build_order(packages):
-            results, failed = attempt_each(stage, "built", build, workers=workers)
+            results, failed = attempt_each(stage, "built", build, workers=workers, excuse=excuse_known(known))
             built += results
             failures += failed
-        wheelhouse = Wheelhouse(out_dir, commit, epoch, tuple(sorted(built, key=lambda package: package.name)))
+        in_order = tuple(sorted(built, key=lambda package: package.name))
+        wheelhouse = Wheelhouse(out_dir, commit, epoch, in_order, known)
         _clear(out_dir)
         for made in wheelhouse.packages:
             with storage.atomic_write(wheelhouse.wheel_path(made)) as stream:

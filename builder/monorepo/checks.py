@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import queue
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from builder.errors import Origin, PackagesError
+from builder.errors import BuilderError, Origin, PackagesError
 from builder.monorepo.attempts import Failure, attempt_each
+from builder.monorepo.known_failures import excuse_known, refuse_stale
+from builder.monorepo.versions import parse_version, release_minor
 from builder.monorepo.wheelhouse import BuiltPackage, Wheelhouse
+from builder.project.names import required_name
 from builder.resolution import uv
 from builder.resolution.indexes import read_indexes
 from builder.system import process, storage
@@ -20,17 +23,42 @@ _TIMEOUT_SECONDS: Final = 180.0
 _IMPORT: Final = "import importlib, sys\nfor name in sys.argv[1:]:\n    importlib.import_module(name)"
 
 
+class BrokenPackageError(PackagesError):
+    """A package that can be installed, but does not work.
+
+    :param problems: what was tried, and the end of what the program said.
+    """
+
+    def __init__(self, package: BuiltPackage, lock: Path, problems: Mapping[str, str]) -> None:
+        super().__init__(
+            f"`{package.name}` {package.version} does not work",
+            where=Origin(lock),
+            detail="\n".join(f"{tried}: {said}" for tried, said in problems.items()),
+            remedy="Correct what the package requires, or its code",
+        )
+        self.problems = problems
+        self.excuse: str | None = None
+
+
 def check_packages(
-    wheelhouse: Wheelhouse, packages: Sequence[BuiltPackage], python: Path, *, workers: int
+    wheelhouse: Wheelhouse,
+    packages: Sequence[BuiltPackage],
+    python: Path,
+    *,
+    workers: int,
+    compare_published: bool = False,
 ) -> tuple[list[BuiltPackage], list[Failure]]:
     """Install each package with its lock into a clean environment, import it, run its scripts, run `uv pip check`.
 
     :param python: the interpreter to use.
     :param workers: the number of packages that are checked in parallel.
+    :param compare_published: whether a failure is excused that the package's published release has as well, which
+        is installed from the index then.
 
     Returns the packages that work, and the failures. Raises PackagesError for a wheel that was changed after the
     build.
     """
+    excuse_listed = excuse_known(wheelhouse.known_failures)
     wheelhouse.check_wheels()
     # In the cache directory, so that uv can link files instead of copying them.
     with storage.scratch_directory(storage.cache_directory() / "checks") as scratch:
@@ -43,11 +71,20 @@ def check_packages(
             place = free.get()
             try:
                 _check(wheelhouse, package, python, place)
+            except BrokenPackageError as error:
+                if compare_published and package.name not in wheelhouse.known_failures:
+                    error.excuse = _published_too(wheelhouse, package, error.problems, python, place)
+                raise
             finally:
                 free.put(place)
+            refuse_stale(package.name, wheelhouse.known_failures)
             return package
 
-        return attempt_each(packages, "checked", check, workers=workers)
+        def excuse(package: BuiltPackage, error: BuilderError) -> str | None:
+            shown = error.excuse if isinstance(error, BrokenPackageError) else None
+            return shown or excuse_listed(package, error)
+
+        return attempt_each(packages, "checked", check, workers=workers, excuse=excuse)
 
 
 def _check(wheelhouse: Wheelhouse, package: BuiltPackage, python: Path, place: Path) -> None:
@@ -57,25 +94,9 @@ def _check(wheelhouse: Wheelhouse, package: BuiltPackage, python: Path, place: P
             f"`{package.name}` has no lock in the wheelhouse", remedy="Run `builder.packages lock` first"
         )
     venv = place / "venv"
-    home = storage.make_directory(place / "home")
-    _install(wheelhouse, lock, python, venv)
-    if problems := list(_problems(package, venv, home)):
-        raise PackagesError(
-            f"`{package.name}` {package.version} does not work",
-            where=Origin(lock),
-            detail="\n".join(problems),
-            remedy="Correct what the package requires, or its code",
-        )
-
-
-def _install(wheelhouse: Wheelhouse, lock: Path, python: Path, venv: Path) -> None:
-    settings = storage.make_directory(venv.parent / "settings")
-    variables = read_indexes(wheelhouse.directory).variables_outside(settings)
-    arguments: list[str | Path] = ["pip", "install", "--quiet", "--python", venv / "bin" / "python"]
-    arguments += ["--require-hashes", "--find-links", wheelhouse.directory, "--requirement", lock]
+    arguments: list[str | Path] = ["--require-hashes", "--find-links", wheelhouse.directory, "--requirement", lock]
     try:
-        uv.run(["venv", "--quiet", "--clear", "--no-project", "--python", python, venv], cwd=settings)
-        uv.run(arguments, cwd=settings, extra_env=variables)
+        _install(wheelhouse, arguments, python, venv)
     except process.ProcessFailed as error:
         raise PackagesError(
             "it cannot be installed by its lock",
@@ -83,10 +104,54 @@ def _install(wheelhouse: Wheelhouse, lock: Path, python: Path, venv: Path) -> No
             detail=error.tail(),
             remedy="Write the lock again with `builder.packages lock`",
         ) from error
+    if problems := dict(_problems(package, venv)):
+        raise BrokenPackageError(package, lock, problems)
 
 
-def _problems(package: BuiltPackage, venv: Path, home: Path) -> Iterator[str]:
-    """The failures of a package, each with the end of the failed program's output."""
+def _install(wheelhouse: Wheelhouse, wanted: Sequence[str | Path], python: Path, venv: Path) -> None:
+    settings = storage.make_directory(venv.parent / "settings")
+    variables = read_indexes(wheelhouse.directory).variables_outside(settings)
+    uv.run(["venv", "--quiet", "--clear", "--no-project", "--python", python, venv], cwd=settings)
+    arguments = ["pip", "install", "--quiet", "--python", venv / "bin" / "python", *wanted]
+    uv.run(arguments, cwd=settings, extra_env=variables)
+
+
+def _published_too(
+    wheelhouse: Wheelhouse, package: BuiltPackage, problems: Mapping[str, str], python: Path, place: Path
+) -> str | None:
+    """The evidence that the package's published release has the same problems; None without such evidence.
+
+    That release is the newest one, up to that which the package's version is of.
+    """
+    venv = place / "venv"
+    version = parse_version(package.version)
+    limit = f"<={version.base_version}" if release_minor(package.version) is not None else ""
+    try:
+        _install(wheelhouse, [f"{package.name}{limit}"], python, venv)
+    except process.ProcessFailed:
+        return None
+    theirs = dict(_problems(package, venv))
+    causes = {tried: _cause(said) for tried, said in problems.items()}
+    if any(tried not in theirs or _cause(theirs[tried]) != cause for tried, cause in causes.items()):
+        return None
+    told = "; ".join(f"{tried}: {cause}" for tried, cause in causes.items())
+    return f"as the published release {_installed_version(package.name, venv)} fails too: {told}"
+
+
+def _installed_version(name: str, venv: Path) -> str:
+    listed = uv.run(["pip", "freeze", "--python", venv / "bin" / "python"]).stdout.splitlines()
+    return next((line.partition("==")[2] for line in listed if required_name(line) == name), "")
+
+
+def _cause(said: str) -> str:
+    """What a program's output says at its end; of `uv pip check`, every requirement that is not met."""
+    lines = said.splitlines() or [""]
+    return "; ".join(line for line in lines if line.startswith("The package ")) or lines[-1]
+
+
+def _problems(package: BuiltPackage, venv: Path) -> Iterator[tuple[str, str]]:
+    """What does not work of a package, each with the end of the failed program's output."""
+    home = storage.make_directory(venv.parent / "home")
     cached = venv.parent / "bytecode"
     environment = process.clean_environment(
         {
@@ -109,12 +174,12 @@ def _problems(package: BuiltPackage, venv: Path, home: Path) -> Iterator[str]:
     # Isolated, so that neither the working directory nor the user's site-packages can hide a missing package.
     python: list[str | Path] = [venv / "bin" / "python", "-I", "-X", f"pycache_prefix={cached}"]
     if error := run(*python, "-c", _IMPORT, *package.import_names):
-        yield f"import {', '.join(package.import_names)}: {error.tail()}"
+        yield f"import {', '.join(package.import_names)}", error.tail()
     for script in package.console_scripts:
         program = venv / "bin" / script
         if run(program, "--version") and (error := run(program, "--help")):
-            yield f"{script} --help: {error.tail()}"
+            yield f"{script} --help", error.tail()
     try:
         uv.run(["pip", "check", "--python", venv / "bin" / "python"], cwd=home)
     except process.ProcessFailed as error:
-        yield f"pip check: {error.tail()}"
+        yield "pip check", error.tail()

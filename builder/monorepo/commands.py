@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,8 +14,10 @@ from builder.monorepo.attempts import Failure, attempt_each
 from builder.monorepo.building import build_wheelhouse
 from builder.monorepo.checks import check_packages
 from builder.monorepo.discover import Package, Repository, discover
+from builder.monorepo.known_failures import excuse_known
 from builder.monorepo.locks import PackageLock, lock_package, write_lock
 from builder.monorepo.releases import releases_of
+from builder.monorepo.results import Step, StepResult, failed_result, write_results
 from builder.monorepo.rewriting import plan_rewriting
 from builder.monorepo.selection import select_names
 from builder.monorepo.versions import FamilyVersions, Scheme, container_tag
@@ -80,10 +82,13 @@ def set_versions(
     console.note(f"{len(rewriting.changes)} files changed")
 
 
-def build_packages(repository_dir: Path, out_dir: Path, selectors: tuple[str, ...]) -> None:
+def build_packages(
+    repository_dir: Path, out_dir: Path, selectors: tuple[str, ...], results_dir: Path | None
+) -> None:
     """Build packages of a repository, and the siblings that they need, into a wheelhouse."""
     repository = discover(repository_dir)
-    packages = selection.with_siblings(repository, selection.select(repository, selectors))
+    selected = selection.select(repository, selectors)
+    packages = selection.with_siblings(repository, selected)
     with console.progress("building packages", None):
         build = build_wheelhouse(
             repository,
@@ -94,10 +99,24 @@ def build_packages(repository_dir: Path, out_dir: Path, selectors: tuple[str, ..
         )
     built = build.wheelhouse.packages
     console.table(["wheel", ">size", "sha256"], [[wheel.wheel, size(wheel.size), wheel.sha256] for wheel in built])
-    _fail(build.failures, len(packages), "built")
+    facts = {
+        package.name: {
+            "version": package.version,
+            "requires": package.requires,
+            "selected": package in selected,
+            "unpublished": package.unpublished,
+        }
+        for package in packages
+    }
+    passed = {
+        wheel.name: {**facts[wheel.name], "version": wheel.version, "wheels": [wheel.wheel]} for wheel in built
+    }
+    _finish("build", "built", {**facts, **passed}, build.failures, results_dir)
 
 
-def lock_packages(wheelhouse_dir: Path, selectors: tuple[str, ...], python_version: str) -> None:
+def lock_packages(
+    wheelhouse_dir: Path, selectors: tuple[str, ...], python_version: str, results_dir: Path | None
+) -> None:
     """Write the locks of a wheelhouse's packages."""
     wheelhouse, packages = _read_wheelhouse(wheelhouse_dir, selectors)
     wheelhouse.check_wheels()
@@ -108,27 +127,44 @@ def lock_packages(wheelhouse_dir: Path, selectors: tuple[str, ...], python_versi
         return locked
 
     with console.progress("locking packages", None):
-        locks, failures = attempt_each(packages, "locked", lock, workers=_workers())
+        locks, failures = attempt_each(
+            packages, "locked", lock, workers=_workers(), excuse=excuse_known(wheelhouse.known_failures)
+        )
     rows = [
         [f"locks/{wheelhouse.lock_path(lock.package).name}", str(len(lock.local)), str(lock.indexed)]
         for lock in locks
     ]
     console.table(["lock", ">from the wheelhouse", ">from the index"], rows)
-    _fail(failures, len(packages), "locked")
+    _finish(
+        "lock",
+        "locked",
+        {package.name: {"wheels": [package.wheel]} for package in packages},
+        failures,
+        results_dir,
+    )
 
 
-def check_wheelhouse(wheelhouse_dir: Path, selectors: tuple[str, ...], python_version: str) -> None:
+def check_wheelhouse(
+    wheelhouse_dir: Path,
+    selectors: tuple[str, ...],
+    python_version: str,
+    results_dir: Path | None,
+    *,
+    compare_published: bool,
+) -> None:
     """Install packages of a wheelhouse with their locks, and check that they work."""
     wheelhouse, packages = _read_wheelhouse(wheelhouse_dir, selectors)
     python = find_python(python_version)
     with console.progress("checking packages", None):
-        passed, failures = check_packages(wheelhouse, packages, python, workers=_workers())
+        passed, failures = check_packages(
+            wheelhouse, packages, python, workers=_workers(), compare_published=compare_published
+        )
     rows = [
         [package.name, package.version, ", ".join(package.import_names), ", ".join(package.console_scripts)]
         for package in passed
     ]
     console.table(["package", "version", "imports", "programs"], rows)
-    _fail(failures, len(packages), "checked")
+    _finish("check", "checked", {package.name: {} for package in packages}, failures, results_dir)
 
 
 def _versions(repository: Repository, scheme: Scheme, build_number: int, given: str) -> FamilyVersions:
@@ -154,13 +190,22 @@ def _read_wheelhouse(directory: Path, selectors: tuple[str, ...]) -> tuple[Wheel
     return wheelhouse, tuple(package for package in wheelhouse.packages if package.name in chosen)
 
 
-def _fail(failures: Sequence[Failure], count: int, done: str) -> None:
-    """Print the failures; raises PackagesError with all their names if there are any."""
-    for failure in failures:
-        console.error(failure.error, about=failure.name)
-    if failures:
-        names = ", ".join(failure.name for failure in failures)
-        raise PackagesError(f"{len(failures)} of {count} packages could not be {done}: {names}")
+def _finish(
+    step: Step,
+    done: str,
+    facts: Mapping[str, Mapping[str, object]],
+    failures: Sequence[Failure],
+    results_dir: Path | None,
+) -> None:
+    """Write the result of each package; raises PackagesError with the names of those whose failures count.
+
+    :param facts: of each package, by name.
+    """
+    failed = {failure.name: failed_result(step, failure, facts[failure.name]) for failure in failures}
+    passed = {name: StepResult(package=name, step=step, facts=known) for name, known in facts.items()}
+    write_results(results_dir, {**passed, **failed}.values())
+    if names := [failure.name for failure in failures if failure.excuse is None]:
+        raise PackagesError(f"{len(names)} of {len(facts)} packages could not be {done}: {', '.join(names)}")
 
 
 def _source_date_epoch() -> int | None:

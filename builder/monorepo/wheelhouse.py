@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -60,12 +60,14 @@ class Wheelhouse:
     :param commit: full hash of the repository's commit; None outside git.
     :param source_date_epoch: seconds since 1970; no file in the wheels has a later time.
     :param packages: by name.
+    :param known_failures: the reason and date for each package that the repository says to fail, by name.
     """
 
     directory: Path
     commit: str | None
     source_date_epoch: int
     packages: tuple[BuiltPackage, ...]
+    known_failures: Mapping[str, str] = field(default_factory=dict)
 
     def package(self, name: str) -> BuiltPackage:
         """The package with a name in any spelling; raises UsageError, with the nearest names, if there is none."""
@@ -114,6 +116,7 @@ def write_wheelhouse(wheelhouse: Wheelhouse) -> None:
         "schema": SCHEMA,
         "repository": {"commit": wheelhouse.commit, "source_date_epoch": wheelhouse.source_date_epoch},
         "packages": [asdict(package) for package in wheelhouse.packages],
+        "known_failures": dict(wheelhouse.known_failures),
     }
     for name, text in ((SUMS_FILE, sums), (INDEX_FILE, json.dumps(document, indent=2) + "\n")):
         with storage.atomic_write(wheelhouse.directory / name) as stream:
@@ -135,9 +138,8 @@ def read_wheelhouse(directory: Path) -> Wheelhouse:
             )
         repository = document["repository"]
         packages = tuple(_package(entry) for entry in document["packages"])
-        return Wheelhouse(
-            directory.absolute(), repository["commit"], int(repository["source_date_epoch"]), packages
-        )
+        epoch, known = int(repository["source_date_epoch"]), dict(document["known_failures"])
+        return Wheelhouse(directory.absolute(), repository["commit"], epoch, packages, known)
     except FileNotFoundError:
         raise PackagesError(f"`{directory}` is not a wheelhouse: it has no {INDEX_FILE}", remedy=remedy) from None
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -8,13 +8,23 @@ from typing import Final
 import click
 
 from builder.terminal import options
-from builder.terminal.command_line import BuilderCommand, option
+from builder.terminal.command_line import OUTPUT, BuilderCommand, option
 from builder.terminal.running import verbosity_options
 
 _WHAT: Final = "What to build"
 _BASE: Final = "What to build it on"
 _NAME: Final = "What to call it"
 _REGISTRY: Final = "Registry"
+
+
+_results = option(
+    OUTPUT,
+    "--results",
+    "results_dir",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Write what became of it here, for `report`.",
+)
 
 
 @click.command(
@@ -69,6 +79,7 @@ _REGISTRY: Final = "Registry"
     default_text="that of the run in GitHub Actions",
     help="The repository's URL, for a label.",
 )
+@_results
 @verbosity_options
 def image() -> None:
     """Build the image of one package: an OCI image layout in a directory, with an SBOM for each platform.
@@ -102,6 +113,7 @@ def image() -> None:
     help="The branch that `latest` is pushed from.",
 )
 @options.json_option("Print each image that was pushed")
+@_results
 @verbosity_options
 def push() -> None:
     """Push images that `image` built to HOST/OWNER/NAME, with their SBOMs, under their tags.

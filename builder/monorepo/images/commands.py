@@ -12,6 +12,7 @@ from builder.errors import UsageError
 from builder.monorepo.images.building import DEFAULT_BASE, ImageRequest, build_image
 from builder.monorepo.images.engines import find_engine
 from builder.monorepo.images.pushing import push_image, read_namespace
+from builder.monorepo.results import recording
 from builder.monorepo.wheelhouse import read_wheelhouse
 from builder.oci.layout import blob_path, read_layout
 from builder.resolution.transport import Credentials
@@ -29,6 +30,7 @@ def build_package_image(
     python_version: str,
     platforms: tuple[str, ...],
     source: str | None,
+    results_dir: Path | None,
 ) -> None:
     """Build the image of a wheelhouse's package; see `builder.packages image`."""
     wheelhouse = read_wheelhouse(wheelhouse_dir)
@@ -45,8 +47,13 @@ def build_package_image(
     engine = find_engine()
     out = Path(os.path.abspath(out_dir))  # noqa: PTH100  (resolves no links)
     what = f"the image of {package.name} {package.version} with {engine.name}"
-    with console.step(f"built {what}"), console.progress(f"building {what}", None):
+    with (
+        recording(results_dir, "image", package.name) as facts,
+        console.step(f"built {what}"),
+        console.progress(f"building {what}", None),
+    ):
         layout = build_image(request, engine, out / package.name)
+        facts.update(digest=layout.image.digest, platforms=list(request.platforms))
     rows = []
     for manifest in layout.manifests():
         document = layout.document(manifest)
@@ -64,6 +71,7 @@ def push_images(
     password_stdin: bool,
     default_branch: str | None,
     as_json: bool,
+    results_dir: Path | None,
 ) -> None:
     """Push image layouts to a registry; see `builder.packages push`."""
     if password_stdin != (username is not None):
@@ -73,8 +81,13 @@ def push_images(
     credentials = Credentials(username, _password()) if username is not None else None
     latest = is_of_default_branch(os.environ, default_branch)
     for layout in images:
-        with console.step(f"pushed {layout.title}"), console.progress(f"pushing {layout.title}", None):
+        with (
+            recording(results_dir, "push", layout.title) as facts,
+            console.step(f"pushed {layout.title}"),
+            console.progress(f"pushing {layout.title}", None),
+        ):
             pushed = push_image(layout, place, credentials, latest=latest)
+            facts.update(name=pushed.name, tags=list(pushed.tags), digest=pushed.digest)
         if as_json:
             console.result(json.dumps({"name": pushed.name, "tags": pushed.tags, "digest": pushed.digest}))
         else:
