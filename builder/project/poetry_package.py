@@ -31,7 +31,7 @@ def read_poetry_package(directory: Path) -> PoetryPackage:
     """Read a project; runs no code of it. Raises ProjectError with poetry-core's message."""
     try:
         package = Factory().create_poetry(directory).package
-    except (RuntimeError, ValueError, AttributeError, KeyError, TypeError) as error:
+    except (OSError, RuntimeError, ValueError, AttributeError, KeyError, TypeError) as error:
         # poetry-core's errors have no common base class; the last three are of values of a wrong type.
         lines = [line for line in str(error).splitlines() if line.strip()]
         raise ProjectError(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from builder.errors import Origin, SdistBuildError
+from builder.resolution.backend_complaints import read_complaint
 from builder.system import process
 from builder.terminal.console import console
 
@@ -59,7 +60,7 @@ def last_words(output: str, *, verbose: bool = False) -> str:
 
     :param verbose: with them.
     """
-    lines = [line.removeprefix("         ") for line in output.splitlines() if line.strip()]
+    lines = [line for line in output.splitlines() if line.strip()]
     kept: list[str] = []
     inside, before = False, 0
     for line in lines:
@@ -69,7 +70,7 @@ def last_words(output: str, *, verbose: bool = False) -> str:
             # What counts is the last exception of a chain.
             del kept[before:]
             continue
-        elif inside and not line.startswith(" "):
+        elif inside and not line.startswith((" ", "^")):
             inside = False
         if verbose or not inside:
             kept.append(line)
@@ -87,15 +88,26 @@ def build_error(
 
     :param replace: a text in the output, such as the path of the copy that was built, and what to show instead.
     """
-    # uv's own lines name a path in a scratch directory, and options that the user cannot set.
-    uvs_own = r"(?m)^(error: Failed to build `.*|  cause: .*|hint: .*)$"
-    output = re.sub(uvs_own, "", failure.stderr) + failure.stdout
-    lines = [line for line in output.splitlines() if line.strip()] or failure.stderr.splitlines()
+    # These name a path in a scratch directory, and options that the user cannot set. Other causes are of uv's own
+    # backend, and of the resolution of what a backend requires.
+    uvs_own = (
+        r"(?m)^(error: Failed to build `.*|  cause: (The build backend returned an error|Call to `.*)"
+        r"|hint: (?:.|\n)*)$"
+    )
+    output = (re.sub(uvs_own, "", failure.stderr) + failure.stdout).replace(*replace)
+    complaint = read_complaint(last_words(output), name) if isinstance(name, Path) else None
+    lines = [line.removeprefix("  cause: ") for line in output.splitlines() if line.strip(" .")]
+    if lines[1:] and lines[0] == "Building wheel...":
+        del lines[0]
     how = f"took longer than {TIME_LIMIT:.0f} s" if failure.code is None else "failed"
+    detail = last_words("\n".join(lines or failure.stderr.splitlines()), verbose=console.verbose)
+    if complaint:
+        what = f"building `{name}` failed: {complaint.what}"
+        return SdistBuildError(what, where=complaint.where, detail=detail, remedy=complaint.remedy)
     return SdistBuildError(
         f"building `{name}` {how}",
         where=Origin(manifest) if manifest else None,
-        detail=last_words("\n".join(lines), verbose=console.verbose).replace(*replace),
+        detail=detail,
         remedy=(
             "Build from a git checkout with its tags, or set SETUPTOOLS_SCM_PRETEND_VERSION"
             if re.search(r"setuptools[-_]scm|vcs[-_]versioning", output)

@@ -106,7 +106,8 @@ def source_refusal(said: Explanation) -> BuilderError | None:
     name = canonicalize_name(failed[1])
     line, by = said.asking(name)
     needed = f", which `{by}` needs" if by else ""
-    output = re.sub(r"(?m)^(hint|warning): .*$", "", said.output)
+    # uv indents the output of the build.
+    output = re.sub(r"(?m)^((hint|warning): .*$| {9})", "", said.output)
     return SdistBuildError(
         f"`{failed[1]}{failed[2] or ''}`{needed} has no wheel for {said.availability.target.description},"
         " and cannot be built",
