@@ -1,7 +1,10 @@
 """Build builder.pex from Pipfile.lock and builder/: `build_builder.py OUT_DIR`, called by build-builder.sh.
 
-The file is a zip archive with the wheels, unchanged as downloaded, and an archive of `builder/`. Nothing is
-compressed here, so the bytes depend on neither zlib nor Python. `builder_pex_boot.py` unpacks it.
+The file is a zip archive with the wheels, unchanged as downloaded, and an archive of `builder/`. Wheels that there
+is one of for each Python, and that only the command lines inside need, are compressed together instead: see
+`builder_streams.py`. zlib is not used, so the bytes do not depend on it. `builder_pex_boot.py` unpacks the file.
+
+What changes often comes last, so that git stores the next version as a small difference.
 
 Needs only the standard library and pip. Wheels are cached under a hash of the lock's entries.
 """
@@ -16,7 +19,8 @@ import sys
 import tomllib
 import zipfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +28,9 @@ _SCRIPTS = Path(__file__).resolve().parent
 _ROOT = _SCRIPTS.parent
 sys.path.insert(0, str(_ROOT))
 
-import builder_pex_boot as boot  # noqa: E402  (needs the path above)
+import builder_json  # noqa: E402  (needs the path above)
+import builder_pex_boot as boot  # noqa: E402
+import builder_streams  # noqa: E402
 import builder_targets  # noqa: E402
 import builder_wheels  # noqa: E402
 import pipfile_lock  # noqa: E402
@@ -34,17 +40,17 @@ from builder.assembly.archive import ArchiveWriter, stored  # noqa: E402
 from builder.errors import BuilderError, ToolError  # noqa: E402
 from builder.system import process, storage  # noqa: E402
 
-LIMIT = 100 << 20
-"""The largest file that GitHub accepts, in bytes."""
+LIMIT = 60_000_000
+"""In bytes; each clone of the repository fetches the file, and GitHub takes none above 100 MiB."""
 
 # Needed only for logins as a GitHub App (by github3.py through PyJWT), which the builder does not use; 15 MB.
 WITHOUT = frozenset({"cryptography"})
-# Their compiled parts are optional and not worth 20 MB.
-PURE = frozenset({"sqlalchemy"})
+# Their compiled parts are optional and not worth 27 MB.
+PURE = frozenset({"charset-normalizer", "multidict", "propcache", "sqlalchemy", "tomli", "wcwidth", "yarl"})
 # Not needed by the builder's own commands: unpacked when one of their modules is imported.
-LATE = frozenset({"dagster", "dagster-cloud-cli"})
+LATE = frozenset({"dagster", "dagster-cloud-cli", "dagster-dg-cli"})
 # The modules of that group whose import unpacks it. Not `rich`, an optional import of httpx.
-ASKING = frozenset({"dagster", "dagster_cloud_cli", "dagster_shared"})
+ASKING = frozenset({"dagster", "dagster_cloud_cli", "dagster_dg_cli", "dagster_dg_core", "dagster_shared"})
 
 _PACKAGE = "builder.zip"
 
@@ -57,27 +63,74 @@ def main(output: Path) -> None:
     with storage.exclusive(cache / ".lock"):
         wheels = builder_wheels.fetch(locked, cache / key, pure=PURE)
         groups = {target: _groups(target, wheels[target]) for target in TARGETS}
-        contents = {
-            wheel.name: wheel.read_bytes() for pair in groups.values() for group in pair for wheel in group
-        }
+        contents, parts = _contents(groups, cache / "streams")
         (pex,) = (wheel for wheel in wheels[TARGETS[0]] if wheel.name.startswith("pex-"))
-        contents[_PACKAGE] = _package(pex)
-    archives = {name: _Archive.read(name, content) for name, content in contents.items()}
+        package = _package(pex)
+    archives = {name: _Archive.read(name, content) for name, content in contents.items() if name.endswith(".whl")}
+    builder = _Archive.read(_PACKAGE, package)
     with storage.atomic_write(output / "builder.pex", mode=0o755) as stream:
         writer = ArchiveWriter(stream, preamble=(_SCRIPTS / "builder_pex_header.sh").read_bytes())
+        for name in sorted(contents):
+            writer.add(stored(name, contents[name]))
         writer.add(stored("__main__.py", (_SCRIPTS / "builder_pex_main.py").read_bytes()))
         writer.add(stored("builder_pex_boot.py", Path(boot.__file__).read_bytes()))
         writer.add(stored("targets/text", builder_targets.TEXT.encode()))
         for target, (early, late) in groups.items():
-            names = [[_PACKAGE, *(wheel.name for wheel in early)], [wheel.name for wheel in late]]
-            manifest = [_group([archives[name] for name in group]) for group in names]
+            own = parts[target]
+            manifest = [
+                _group([builder, *(archives[wheel.name] for wheel in early)], {}),
+                _group([archives[wheel.name] for wheel in late if wheel.name not in own], own),
+            ]
             writer.add(stored(f"targets/{target.name}.json", json.dumps(manifest).encode()))
-        for name in sorted(contents):
-            writer.add(stored(name, contents[name]))
+        writer.add(stored(_PACKAGE, package))
         size, sha256 = writer.finish()
         if size > LIMIT:
-            raise ToolError(f"builder.pex would have {size:,} bytes, and GitHub takes {LIMIT:,} at most")
+            raise ToolError(f"builder.pex would have {size:,} bytes, and {LIMIT:,} is the limit")
+    builder_json.write(output / "builder.pex.json", size=size, sha256=sha256)
     print(f"wrote {output / 'builder.pex'}: {size / 1e6:.1f} MB, sha256 {sha256}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A wheel in a stream: what `builder_streams.py` makes of it, and where it is."""
+
+    archive: _Archive
+    place: boot.Place
+
+
+_Groups = Mapping[Target, tuple[list[Path], list[Path]]]
+
+
+def _contents(groups: _Groups, cache: Path) -> tuple[dict[str, bytes], dict[Target, dict[str, _Part]]]:
+    """The wheels and streams by their names in the archive; of each target the wheels that are in streams."""
+    contents: dict[str, bytes] = {}
+    parts: dict[Target, dict[str, _Part]] = {target: {} for target in groups}
+    machines: dict[tuple[str, str], list[Target]] = {}
+    for target in groups:
+        machines.setdefault((target.system, target.machine), []).append(target)
+    jobs = {}
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for (system, machine), targets in machines.items():
+            of_one = Counter(wheel.name for target in targets for wheel in groups[target][1])
+            late = [
+                (target, wheel) for target in targets for wheel in groups[target][1] if of_one[wheel.name] == 1
+            ]
+            for project in sorted({"-".join(wheel.name.split("-")[:2]) for _, wheel in late}):
+                name = f"{project}-{system}-{machine}.xz"
+                plain: list[bytes] = []
+                for target, wheel in late:
+                    if wheel.name.startswith(f"{project}-"):
+                        start = sum(len(part) for part in plain)
+                        plain.append(builder_streams.unpacked_wheel(wheel, target))
+                        archive = _Archive.read(wheel.name, plain[-1])
+                        parts[target][wheel.name] = _Part(archive, (name, start, len(plain[-1])))
+                jobs[name] = pool.submit(builder_streams.compressed, plain, targets[0], cache)
+        contents |= {name: job.result() for name, job in jobs.items()}
+    for target, pair in groups.items():
+        contents |= {
+            wheel.name: wheel.read_bytes() for group in pair for wheel in group if wheel.name not in parts[target]
+        }
+    return contents, parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,14 +166,16 @@ def _groups(target: Target, wheels: Sequence[Path]) -> tuple[list[Path], list[Pa
     return sorted(early.values()), sorted(set(needed.values()) - set(early.values()))
 
 
-def _group(archives: Sequence[_Archive]) -> boot.Group:
+def _group(wheels: Sequence[_Archive], parts: Mapping[str, _Part]) -> boot.Group:
+    archives = [*wheels, *(part.archive for part in parts.values())]
     files = Counter(file for archive in archives for file in archive.files)
     if twice := [file for file, count in files.items() if count > 1]:
         raise ToolError(f"`{twice[0]}` is in two wheels")
     identity = hashlib.sha256(repr([(archive.name, archive.sha256) for archive in archives]).encode())
     return {
         "identity": identity.hexdigest()[:32],
-        "wheels": [archive.name for archive in archives],
+        "wheels": [archive.name for archive in wheels],
+        "streams": sorted((part.place for part in parts.values()), key=lambda place: -place[2]),
         "modules": sorted(module for module in ASKING if f"{module}/__init__.py" in files),
     }
 

@@ -34,14 +34,20 @@ _LEFTOVER_SECONDS = 86400
 _USED_SECONDS = 600
 
 
+Place = tuple[str, int, int]
+"""Where a wheel is: the name of an xz file in the archive, the wheel's offset in its content, and its size."""
+
+
 class Group(TypedDict):
     """Wheels that are unpacked together.
 
-    identity: a hash of their content; wheels: their names in the archive; modules: their top-level module names.
+    identity: a hash of their content; wheels: their names in the archive; streams: the places of others, the
+    largest first; modules: their top-level module names.
     """
 
     identity: str
     wheels: list[str]
+    streams: list[Place]
     modules: list[str]
 
 
@@ -49,7 +55,7 @@ _in_use: list[tuple[str, Group, str]] = []
 """The groups of this run, each with its archive and its directory."""
 
 
-class BootError(Exception):
+class BootError(ImportError):
     """builder.pex cannot be unpacked, with the reason in one line."""
 
 
@@ -124,7 +130,7 @@ def restart_if_damaged() -> None:
         if not _is_whole(directory, every_content=True) or _broken_bytecode(directory):
             damaged = True
             with contextlib.suppress(OSError, BootError):
-                _unpack(archive, group["wheels"], directory, replace=True)
+                _unpack(archive, group, directory, replace=True)
     if damaged:
         sys.stderr.write("builder.pex: damaged files in the cache were replaced; running again\n")
         sys.stderr.flush()
@@ -185,7 +191,7 @@ def unpacked(archive: str, group: Group) -> str:
         directory = os.path.join(place, "boot", group["identity"])
         try:
             if not _is_whole(directory):
-                _unpack(archive, group["wheels"], directory)
+                _unpack(archive, group, directory)
             _mark_used(directory)
         except OSError as error:
             why = why or f"{place}: {error.strerror}"
@@ -267,7 +273,7 @@ def _mark_used(directory: str) -> None:
             os.utime(path)
 
 
-def _unpack(archive: str, wheels: Sequence[str], directory: str, *, replace: bool = False) -> None:
+def _unpack(archive: str, group: Group, directory: str, *, replace: bool = False) -> None:
     """Unpack wheels in parallel into a temporary directory, which is then renamed to `directory`."""
     import shutil  # noqa: PLC0415  (start-up time)
     import tempfile  # noqa: PLC0415
@@ -276,8 +282,18 @@ def _unpack(archive: str, wheels: Sequence[str], directory: str, *, replace: boo
     from io import BytesIO  # noqa: PLC0415
     from zipfile import BadZipFile, ZipFile  # noqa: PLC0415
 
-    def unpack(wheel: str) -> dict[str, list[int]]:
-        with ZipFile(BytesIO(outer.read(wheel))) as inner:
+    def content(wheel: str | Place) -> bytes:
+        if isinstance(wheel, str):
+            return outer.read(wheel)
+        name, start, size = wheel
+        stream, packed = LZMADecompressor(), outer.read(name)
+        if start:
+            stream.decompress(packed, max_length=start)
+            packed = b""
+        return stream.decompress(packed, max_length=size)
+
+    def unpack(wheel: str | Place) -> dict[str, list[int]]:
+        with ZipFile(BytesIO(content(wheel))) as inner:
             inner.extractall(temporary)
             return {
                 info.filename: [info.file_size, info.CRC, os.stat(f"{temporary}/{info.filename}").st_mtime_ns]
@@ -285,6 +301,13 @@ def _unpack(archive: str, wheels: Sequence[str], directory: str, *, replace: boo
                 if not info.is_dir()
             }
 
+    wheels: list[str | Place] = [*group["streams"], *group["wheels"]]
+    if group["streams"]:
+        try:
+            from lzma import LZMADecompressor  # noqa: PLC0415  (not every Python has it, nor needs it)
+        except ImportError:
+            message = f"this part of it needs the module lzma, which {sys.executable} was built without"
+            raise BootError(message) from None
     parent = os.path.dirname(directory)
     os.makedirs(parent, exist_ok=True)
     _remove_leftovers(parent)

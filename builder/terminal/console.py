@@ -249,7 +249,11 @@ class Console:
         if over.wait(BAR_DELAY_SECONDS):
             return
         # rich takes 60 ms to import, and most steps are over by now.
-        from builder.terminal.bars import Bars  # noqa: PLC0415
+        try:
+            from builder.terminal.bars import Bars  # noqa: PLC0415
+        except ImportError:
+            # builder.pex cannot unpack rich here, such as on a full disk.
+            return
 
         with self._alone():
             # A bar of a step that is over would never be removed.
