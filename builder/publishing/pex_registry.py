@@ -22,7 +22,6 @@ from builder.publishing.records import LIMIT, InvalidRecordError, Record, parse_
 from builder.publishing.remote_zip import DistributionSize, central_directory, distribution_sizes
 from builder.publishing.transfer import (
     TAIL,
-    ChangedError,
     PresignedUrl,
     RemoteObject,
     Transfers,
@@ -39,8 +38,7 @@ Method = Literal["PUT", "GET"]
 FILES_AT_ONCE: Final = 4
 """How many files are transferred at the same time."""
 _SENDINGS: Final = 2
-_STAT_SHARE: Final = 0.25
-"""The part of a file's time limit that checking whether it is there may take."""
+_READINGS: Final = 3
 _OPTIONAL_SECONDS: Final = 15.0
 """Seconds that an optional query may take."""
 _RECORD_SECONDS: Final = 30.0
@@ -236,7 +234,7 @@ class PexRegistry:
 
     def sizes(self, names: Sequence[str]) -> dict[str, int | None]:
         """How large files of the registry are, in bytes; None for one that is not there or cannot be asked for."""
-        deadline = Deadline(self._timeout * _STAT_SHARE)
+        deadline = Deadline(min(self._timeout, _OPTIONAL_SECONDS))
         links = self._links(names, "GET")
 
         def ask(name: str) -> int | None:
@@ -298,18 +296,31 @@ class PexRegistry:
         """Check whether it is there whole."""
         started = time.monotonic()
         try:
-            deadline = Deadline(self._timeout * _STAT_SHARE)
-            # A location may be running what would be replaced: it may be the reading that went wrong.
-            difference = self._compare(file, link, deadline, check) and self._compare(file, link, deadline, check)
-        except ChangedError as error:
+            difference = self._certain_difference(file, link, Deadline(self._timeout), check)
+        except CloudError as error:
+            return _Failed(file, _error(file.name, error.what, remedy=error.remedy))
+        except HttpError as error:
             return _Failed(file, _error(file.name, str(error), remedy=error.remedy))
-        except (HttpError, CloudError):
-            # Sending what is there does no harm.
-            difference = "it is not known what the registry has"
         seconds = time.monotonic() - started
         if difference:
             return _Missing(file, seconds)
         return Published(file.name, file.size, sent=False, seconds=seconds)
+
+    def _certain_difference(
+        self, file: Artefact, link: PresignedUrl, deadline: Deadline, check: ReadBack
+    ) -> str | None:
+        """As `_compare`; raises HttpError where two readings differ.
+
+        Locations may run what would be replaced, and what is sent may arrive damaged: so it is never replaced
+        because it could not be read, or was read wrongly.
+        """
+        difference, stored = self._compare(file, link, deadline, check)
+        if difference is None:
+            return None
+        difference, again = self._compare(file, link, deadline, check)
+        if difference is None or stored == again:
+            return difference
+        raise HttpError("what the registry has is read differently each time")
 
     def _send(
         self, missing: _Missing, source: PresignedUrl, target: PresignedUrl, progress: Callable[[str, int], None]
@@ -339,31 +350,38 @@ class PexRegistry:
     def _read_back(self, file: Artefact, link: PresignedUrl, deadline: Deadline) -> str | None:
         try:
             # Sending may have taken so long that the URL for reading is too old by now.
-            return self._compare(file, link, deadline, self._check, sent=True)
+            return self._compare(file, link, deadline, self._check, sent=True)[0]
         except HttpError as error:
             problem = f"it was sent, but could not be read back: {error}"
             raise HttpError(problem, remedy=error.remedy) from None
 
     def _compare(
         self, file: Artefact, link: PresignedUrl, deadline: Deadline, check: ReadBack, *, sent: bool = False
-    ) -> str | None:
-        """How the registry's file differs from ours, as text; None if it is the same.
+    ) -> tuple[str | None, RemoteObject | None]:
+        """How the registry's file differs from ours, as text, None if it is the same; and what was read of it.
 
-        Raises HttpError, and ChangedError if our file is not what was built.
+        Raises HttpError, also if what was read is not what the store says it has, and ChangedError if our file is
+        not what was built.
 
         :param sent: it was sent just now.
         """
         tail = _local_tail(file)
         whole = check is ReadBack.FULL or file.size <= _SMALL
-        renewals = 1 if sent else 0
-        stored = self._transfers.stat(link, deadline, size=file.size, whole=whole, renewals=renewals)
-        difference = _difference(file, tail, stored)
-        if difference or stored is None or stored.sha256:
-            return difference
-        if stored.md5 == _md5(file) if stored.md5 else not sent:
-            return None
-        stored = self._transfers.stat(link, deadline, size=file.size, whole=True, renewals=renewals)
-        return _difference(file, tail, stored)
+        for _ in range(_READINGS):
+            stored = self._transfers.stat(link, deadline, size=file.size, whole=whole, renewals=1 if sent else 0)
+            difference = _difference(file, tail, stored)
+            if stored is None or (difference is None and stored.sha256):
+                return difference, stored
+            said_whole = stored.md5 is not None and stored.md5 == _md5(file)
+            if difference is None and (said_whole or (stored.md5 is None and not sent)):
+                return None, stored
+            if difference and not said_whole:
+                return difference, stored
+            whole = True
+        raise HttpError(
+            "the registry says that it has it whole, but other bytes arrive here",
+            remedy="Check that no proxy between this machine and the registry changes them, then run it again",
+        )
 
     def is_damaged(self, deps: CachedDeps) -> bool:
         """Whether a deps PEX has another content than was recorded, by all its bytes; False if that is unknown."""

@@ -318,24 +318,39 @@ def test_no_urls_no_publishing(urls: Urls, pex: Artefact) -> None:
         publish(urls, pex)
 
 
-def test_a_store_that_cannot_say_what_it_has_is_sent_everything(
-    cloud: CloudServer, urls: Urls, pex: Artefact
+@pytest.mark.parametrize("fault", [faults.Status(500), faults.Reset(), faults.Truncate(), faults.Corrupt()])
+def test_what_may_be_there_whole_is_not_replaced(
+    cloud: CloudServer, urls: Urls, pex: Artefact, fault: faults.Fault
 ) -> None:
     assert sent(urls, pex)
-    cloud.inject("GET", faults.Status(500), times=ATTEMPTS)
+    cloud.inject("GET", fault)
+    failure(cloud, urls, pex)
+    assert len(cloud.uploads()) == 1
+    cloud.heal()
+    cloud.inject("GET", fault, times=1)
+    assert not sent(urls, pex)
+
+
+def test_what_is_read_differently_each_time_is_not_replaced(
+    cloud: CloudServer, urls: Urls, pex: Artefact, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert sent(urls, pex)
-    assert len(cloud.uploads()) == 2
+    tell_etag(cloud, None, monkeypatch)
+    cloud.inject("GET", faults.Corrupt(), times=1)
+    cloud.inject("GET", faults.Corrupt(one_byte=True))
+    assert "read differently each time" in failure(cloud, urls, pex)
+    assert len(cloud.uploads()) == 1
 
 
 def test_what_cannot_be_read_back_is_not_published(cloud: CloudServer, urls: Urls, pex: Artefact) -> None:
-    cloud.inject("GET", faults.Status(500), after=1)
+    cloud.inject("GET", faults.Status(500), after=2)
     told = failure(cloud, urls, pex)
     assert "it was sent, but could not be read back: `127.0.0.1` answered with HTTP 500 (InternalError)" in told
 
 
 def test_reading_back_is_tried_again(cloud: CloudServer, urls: Urls, pex: Artefact) -> None:
-    cloud.inject("GET", faults.Status(500), after=1, times=1)
-    cloud.inject("GET", faults.Truncate(), after=1, times=1)
+    cloud.inject("GET", faults.Status(500), after=2, times=1)
+    cloud.inject("GET", faults.Truncate(), after=2, times=1)
     assert sent(urls, pex)
     assert len(cloud.uploads()) == 1
 

@@ -342,7 +342,7 @@ class _Handler(web.Handler):
             if isinstance(fault, faults.Truncate | faults.Reset):
                 sent = len(content) // 2
             elif isinstance(fault, faults.Corrupt):
-                content = bytes(byte ^ 0xFF for byte in content)
+                content = storage.changed(fault, content) or b""
         self.reply(answer.status, content, answer.headers, sent=sent)
         if isinstance(fault, faults.Reset):
             self.reset()
