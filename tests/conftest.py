@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -35,9 +36,18 @@ def _clear_settings() -> None:
     os.environ["PIP_CONFIG_FILE"] = os.devnull
 
 
+def _restore_signals() -> None:
+    """Undo what nohup and a background job of a shell do: programs would inherit it, and not hear what tests send them."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     # Before anything is imported or collected; xdist's workers inherit it and come here too.
     _clear_settings()
+    _restore_signals()
     assert config.cache is not None
     os.environ["BUILDER_CACHE_DIR"] = str(config.cache.mkdir("builder"))
 
