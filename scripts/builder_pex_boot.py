@@ -111,6 +111,16 @@ def _exit_on_signals() -> None:
             signal.signal(number, stop)
 
 
+@contextlib.contextmanager
+def _signals_held() -> Iterator[None]:
+    """Have signals wait: one that comes while a thread starts would leave a thread that nothing waits for."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _leave_signals_alone() -> None:
     """Undo `_exit_on_signals`, for programs that expect Python's default handling."""
     for number in _SIGNALS:
@@ -314,7 +324,9 @@ def _unpack(archive: str, group: Group, directory: str, *, replace: bool = False
     temporary = tempfile.mkdtemp(prefix=_TEMPORARY, dir=parent)
     try:
         with ZipFile(archive) as outer, ThreadPoolExecutor(2) as pool:
-            index = {name: facts for part in pool.map(unpack, wheels) for name, facts in part.items()}
+            with _signals_held():
+                parts = pool.map(unpack, wheels)
+            index = {name: facts for part in parts for name, facts in part.items()}
         _write_index(temporary, index)
         os.chmod(temporary, 0o755)  # noqa: S103  (of use to other users too, as the caller's umask has the files)
         if replace:
