@@ -37,7 +37,7 @@ def _clear_settings() -> None:
 
 
 def _restore_signals() -> None:
-    """Undo what nohup and a background job of a shell do: programs would inherit it, and not hear what tests send them."""
+    """Undo what nohup and a shell's background job do: programs inherit it, and do not hear a test's signal."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
