@@ -56,7 +56,7 @@ class YamlFile:
             where = Origin(path, mark.line + 1 if mark else None)
             problem = re.sub(r"\s+", " ", error.problem or "it cannot be parsed")
             raise ProjectError(
-                f"the file is not valid YAML: {problem}", where=where, remedy="Correct that line"
+                f"the file is not valid YAML: {problem}", where=where, remedy=_remedy(text, mark, problem)
             ) from error
         except (yaml.YAMLError, ValueError, RecursionError, LookupError, AttributeError) as error:
             problem = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -101,6 +101,16 @@ class YamlFile:
                 break
             line, node = match[0].start_mark.line + 1, match[1]
         return Origin(self.path, line)
+
+
+def _remedy(text: str, mark: yaml.Mark | None, problem: str) -> str:
+    """What to do about a line that YAML's parser does not take, in words of people who do not know its grammar."""
+    line = text.splitlines()[mark.line].strip() if mark and mark.line < len(text.splitlines()) else ""
+    if "'\\t'" in problem:
+        return "Indent that line with spaces; YAML takes no tabs"
+    if "block end" in problem and line:
+        return f"Indent `{line[:60]}` as far as the lines that it belongs to"
+    return "Correct that line"
 
 
 def _check_depth(text: str, path: Path) -> None:

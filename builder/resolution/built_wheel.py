@@ -73,7 +73,7 @@ def last_words(output: str, *, verbose: bool = False) -> str:
         elif inside and not line.startswith((" ", "^")):
             inside = False
         if verbose or not inside:
-            kept.append(line)
+            kept.append(line.removeprefix("error: "))
     return "\n".join((kept or lines)[-15:])
 
 

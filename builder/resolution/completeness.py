@@ -69,7 +69,8 @@ def check_complete(lock: Lock, requirements: Requirements) -> None:
         files = ((requirements.directory / name, how) for name, how in _NOT_READ.items())
         place, remedy = next(((path, how) for path, how in files if path.is_file()), (place, remedy))
     raise ResolutionError(
-        f"{_are(missing)} not among what the project requires; Dagster Cloud cannot run the code without",
+        f"{_are(missing)} not among what the project requires, and Dagster Cloud cannot run code without"
+        f" {'it' if len(missing) == 1 else 'them'}",
         where=Origin(place),
         remedy=remedy,
     )

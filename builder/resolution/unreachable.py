@@ -57,8 +57,8 @@ def silent_host(output: str) -> str | None:
         return None
     lines = output.splitlines()
     number = output[: failed.start()].count("\n")
-    # The line itself names the host best, then those before it, the nearest first.
-    for line in (lines[number], *reversed(lines[:number])):
+    # The line itself names the host best, then those before it, the nearest first; then what went to stdout.
+    for line in (*reversed(lines[: number + 1]), *lines[number + 1 :]):
         if host := _HOST.search(line):
             return str(host[host.lastindex or 0])
     return ""

@@ -1,0 +1,161 @@
+"""Mistakes in what a project requires: each is told with its line, its cause and its own remedy."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.commands import Workshop, make_sdist, put_setuptools, workshop
+from tests.support.mistakes import Mistake, check
+from tests.support.wheels import make_wheel
+
+LINUX = "cp311-cp311-manylinux_2_17_x86_64"
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
+    root = tmp_path_factory.mktemp("mistakes")
+    with workshop(root) as place:
+        _fill(place.index.directory)
+        yield place
+    shutil.rmtree(root)
+
+
+def _fill(shelf: Path) -> None:
+    code = {"module.py": ""}
+    make_wheel(shelf, code, name="pandas", version="2.2.0", requires=["numpy>=1.22"])
+    for version in ("1.21.0", "1.26.0"):
+        make_wheel(shelf, code, name="numpy", version=version)
+    make_wheel(shelf, code, name="old", version="1.0", tag="cp38-cp38-manylinux_2_17_x86_64")
+    make_wheel(shelf, code, name="old", version="2.0", tag=LINUX)
+    make_wheel(shelf, code, name="pywin32", version="306", tag="cp311-cp311-win_amd64")
+    for version in ("1.0", "1.6", "2.0"):
+        make_wheel(shelf, code, name="many", version=version)
+    make_wheel(shelf, code, name="desktop", requires=["pywin32"])
+    make_wheel(shelf, code, name="pyobjc", version="10.0", tag="cp311-cp311-macosx_11_0_universal2")
+    make_sdist(shelf, {"setup.py": "raise SystemExit('only for macOS')"}, name="pyobjc", version="10.0")
+    make_sdist(shelf, {"setup.py": "raise SystemExit('needs a compiler')"}, name="compiled", version="1.0")
+    make_wheel(shelf, code, name="compiled", version="1.1", tag=LINUX)
+    make_sdist(shelf, {"setup.py": "raise SystemExit('needs a blessing')"}, name="blessed")
+    make_wheel(shelf, code, name="church", requires=["blessed"])
+    fetching = "import urllib.request\nurllib.request.urlopen('http://127.0.0.1:9/data')"
+    make_sdist(shelf, {"setup.py": f"print('fetching http://files.invalid/data')\n{fetching}"}, name="fetching")
+    newer = "Metadata-Version: 2.1\nName: newer\nVersion: 1.0\nRequires-Python: >=3.13\n\n"
+    make_wheel(shelf, {"newer-1.0.dist-info/METADATA": newer}, name="newer")
+    make_wheel(shelf, code, name="needy", requires=["nowhere-to-be-found"])
+    make_wheel(shelf, code, name="narrow", requires=["numpy<1.22"])
+    make_wheel(shelf, code, name="choosy", requires=["numpy==9.9"])
+    put_setuptools(shelf)
+
+
+def requiring(lines: str, where: str, what: str, remedy: str, *options: str) -> Mistake:
+    """What follows `dagster` and `dagster-cloud` in requirements.txt."""
+    files = {"requirements.txt": f"dagster\ndagster-cloud\n{lines}\n"}
+    return Mistake(files, f"requirements.txt:{where}", what, remedy, options)
+
+
+def declaring(dependency: str, where: str, what: str, remedy: str) -> Mistake:
+    """A dependency in pyproject.toml, on line 3."""
+    listed = f'dependencies = ["dagster", "dagster-cloud",\n  "{dependency}"]'
+    files = {"requirements.txt": "", "pyproject.toml": f'[project]\nname = "mine"\n{listed}\nversion = "1"\n'}
+    return Mistake(files, f"pyproject.toml:{where}", what, remedy)
+
+
+MISTAKES = {
+    "misspelt": requiring("panads", "3", "no index has a package `panads`", "Did you mean `pandas`? Write that"),
+    "misspelt in pyproject": declaring("panads", "4", "no index has a package `panads`", "Did you mean `pandas`?"),
+    "private": requiring(
+        "acme-utils", "3", "no index has a package `acme-utils`", "`--extra-index-url URL` in `req"
+    ),
+    "private in pyproject": declaring("acme-utils", "4", "no index has", "`[[tool.uv.index]]` with `url`"),
+    "missing, of another": requiring("needy", "3", "`nowhere-to-be-found`, which `needy` needs", "name its index"),
+    "no such version": requiring("pandas==9.9", "3", "there is no `pandas==9.9`", "is `pandas==2.2.0`"),
+    "no such version, nearest": requiring("many==1.5", "3", "there is no `many==1.5`", "nearest is `many==1.6`"),
+    "too new": requiring("numpy>=99", "3", "there is no `numpy>=99`", "is `numpy==1.26.0`"),
+    "Windows only": requiring(
+        "pywin32==306", "3", "`pywin32` is for Windows only", "`pywin32==306 ; sys_platform == 'win32'`"
+    ),
+    "Windows only, any version": requiring(
+        "pywin32", "3", "for Windows only", "`pywin32 ; sys_platform == 'win32'`"
+    ),
+    "Windows only, of another": requiring(
+        "desktop", "3", "and `desktop` needs it", "`desktop ; sys_platform == 'win32'`"
+    ),
+    "macOS only": requiring("pyobjc==10.0", "3", "`pyobjc==10.0`", "`pyobjc==10.0 ; sys_platform == 'darwin'`"),
+    "other Python": requiring("old==1.0", "3", "`old` has no wheel for Python 3.11", "Require `old==2.0`"),
+    "needs a newer Python": requiring(
+        "newer==1.0", "3", "needs Python >=3.13, and the target has 3.11", "--python-version 3."
+    ),
+    "needs a compiler": requiring(
+        "compiled==1.0", "3", "`compiled==1.0`, and none could be built", "Require `compiled==1.1`"
+    ),
+    "no build, of another": requiring("church", "3", "`blessed==1.0`, which `church` needs", "`blessed` asks for"),
+    "build without network": requiring(
+        "fetching", "3", "none could be built here", "downloads from `files.invalid`, which does not answer"
+    ),
+    "conflict": requiring(
+        "pandas\nnumpy<1.22", "3", "contradict", "`pandas` (requirements.txt:3) and `numpy<1.22` (req"
+    ),
+    "conflict of others": requiring(
+        "pandas\nnarrow", "3", "contradict", "(requirements.txt:3) and `narrow` (requirements.txt:4)"
+    ),
+    "conflict with oneself": requiring(
+        "numpy==1.26.0\nnumpy==1.21.0", "3", "contradict", "`numpy==1.21.0` (requirements.txt:4)"
+    ),
+    "other's version": requiring("choosy", "3", "cannot be resolved", "Change `choosy` (requirements.txt:3)"),
+    "only wheels": requiring("--only-binary :all:\nblessed", "4", "`blessed` has no wheel", "`only-binary`"),
+    "URL of nothing": requiring(
+        "x @ INDEX/files/x-1.0-py3-none-any.whl", "3", "`x-1.0-py3-none-any.whl` (404", "Correct the URL"
+    ),
+    "no such repository": requiring(
+        "x @ git+file:///nowhere/x@v1",
+        "3",
+        "git repository of `x` does not exist",
+        "`git ls-remote file:///nowhere/x`",
+    ),
+    "host of a repository": requiring(
+        "x @ git+http://127.0.0.1:9/x@v1", "3", "`127.0.0.1` does not answer", "Check the address"
+    ),
+    "index without answer": Mistake(
+        {"requirements.txt": "--index-url http://127.0.0.1:9/simple/\ndagster\ndagster-cloud\n"},
+        *(
+            "requirements.txt:1",
+            "the package index `127.0.0.1` cannot be reached",
+            "Check the address of the index",
+        ),
+    ),
+    "address of the index": Mistake(
+        {"requirements.txt": "--index-url INDEX/smple/\ndagster\ndagster-cloud\n"},
+        *("requirements.txt:2", "no index has a package `dagster`", "correct the address of the index"),
+    ),
+    "editable path": requiring("-e ./libs/comon", "3", "does not exist", "Correct the path"),
+    "included file": requiring("-r base.txt", "3", "which does not exist", "Correct the path or add the file"),
+    "syntax": requiring("numpy=>1", "3", "`numpy=>1` is not a valid requirement", "such as `pandas>=2`"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_told_with_its_line_and_what_to_type_next(shop: Workshop, name: str) -> None:
+    mistake = MISTAKES[name]
+    index = shop.index.url.removesuffix("/simple/")
+    directory = "p-" + name.replace(" ", "-").replace(",", "")
+    files = {file: text.replace("INDEX", index) for file, text in mistake.files.items()}
+    ran = shop.build(shop.project(files, name=directory), *mistake.options)
+    check(mistake, ran, directory)
+
+
+def test_an_extra_that_does_not_exist_is_warned_of(shop: Workshop) -> None:
+    project = shop.project({"requirements.txt": "dagster\ndagster-cloud\npandas[nope]\n"}, name="extra")
+    assert "warning: The package `pandas==2.2.0` does not have an extra named `nope`" in shop.build(project).stderr
+
+
+def test_a_traceback_of_a_backend_is_shown_only_when_asked_for(shop: Workshop) -> None:
+    make_sdist(shop.index.directory, {"setup.py": "def f():\n    raise KeyError('why')\nf()\n"}, name="raising")
+    project = shop.project({"requirements.txt": "dagster\ndagster-cloud\nraising\n"}, name="traceback")
+    error = shop.build(project).failed()
+    assert "KeyError: 'why'" in error
+    assert "File " not in error
+    assert "File " in shop.build(project, "--verbose").stderr
