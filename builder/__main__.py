@@ -14,6 +14,8 @@ from builder.terminal.running import run_command
 
 _COMMANDS: Final = (
     "deploy",
+    "status",
+    "rollback",
     "image",
     "verify",
     "preview",

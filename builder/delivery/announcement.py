@@ -157,7 +157,7 @@ def _outcome(run: LocationRun, page: str | None, *, stopped: bool) -> LocationSu
     return LocationSummary(
         name=run.name,
         state=state(run, stopped=stopped),
-        url=f"{page}/{quote(run.name, safe='')}" if page and run.updated else None,
+        url=f"{page}/{quote(run.name, safe='')}" if page and (run.updated or run.unchanged) else None,
         version=run.version,
         deps_size=build.deps.size if build else None,
         source_size=build.source.artefact.size if build else None,
@@ -172,17 +172,16 @@ def _outcome(run: LocationRun, page: str | None, *, stopped: bool) -> LocationSu
 
 def state(run: LocationRun, *, stopped: bool = False) -> State:
     """How far the work on a location has come, in one word."""
-    if run.error:
-        return "failed"
-    if run.loaded:
-        return "ready"
-    if stopped:
-        return "stopped"
-    if run.updated:
-        return "updated"
-    if run.published:
-        return "uploaded"
-    return "built" if run.build else "building"
+    states: tuple[tuple[object, State], ...] = (
+        (run.error, "failed"),
+        (run.loaded, "ready"),
+        (run.unchanged, "unchanged"),
+        (stopped, "stopped"),
+        (run.updated, "updated"),
+        (run.published, "uploaded"),
+        (run.build, "built"),
+    )
+    return next((name for reached, name in states if reached), "building")
 
 
 def _notice(notice: Notice | None) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from builder.building.image_workspace import build_images
 from builder.building.workspace import FindDeps
 from builder.delivery.announcement import Announcement, announced, state
+from builder.delivery.connection import open_cloud
 from builder.delivery.defs_state import refresh
 from builder.delivery.early_failure import announce_early_failure
 from builder.delivery.image_plan import image_rows
@@ -26,11 +27,8 @@ from builder.delivery.take_built import take_built
 from builder.delivery.updater import Updater
 from builder.delivery.uploader import Uploader
 from builder.delivery.verifying import LocationVerifier, Verification
-from builder.deployment.cloud import DagsterCloudClient
 from builder.deployment.context import CiContext
 from builder.deployment.destination import BranchDeployment, find_destination, parse_details
-from builder.deployment.login import read_login
-from builder.deployment.organization import read_organization
 from builder.deployment.pull_request_comment import comment_of_run
 from builder.deployment.summary import closed_comment_body
 from builder.errors import BuilderError, LoadError
@@ -85,10 +83,11 @@ def _update(job: Job, delivery: DeliveryOptions) -> Update | None:
         details=None if given is None else parse_details(given),
     )
     return Update(
-        choice,
-        delivery.wait_timeout if delivery.wait else None,
-        delivery.allow_empty,
-        delivery.snapshot_base_condition,
+        choice=choice,
+        wait=delivery.wait_timeout if delivery.wait else None,
+        allow_empty=delivery.allow_empty,
+        snapshot_base=delivery.snapshot_base_condition,
+        if_changed=delivery.if_changed,
     )
 
 
@@ -104,17 +103,13 @@ def _close(workspace: Path, context: CiContext, branch: BranchDeployment, *, onl
     if only_plan:
         console.result(f"the branch deployment of `{branch.branch}` would be set to {status}")
         return 0
-    with console.step("closed") as step, _cloud() as cloud:
+    with console.step("closed") as step, open_cloud() as cloud:
         cloud.create_or_update_branch_deployment(branch)
         step.title = f"the branch deployment of `{branch.branch}` is set to {status}"
     if in_actions() and (comment := comment_of_run(workspace, context, os.environ)):
         notice = comment.update(closed_comment_body(status, context.run_url))
         console.notices([notice] if notice else [])
     return 0
-
-
-def _cloud() -> DagsterCloudClient:
-    return DagsterCloudClient(read_organization(os.environ, read_login), lambda notice: console.notices([notice]))
 
 
 def _plan(job: Job, upload: Upload | None, update: Update | None) -> int:
@@ -245,7 +240,7 @@ def _deliver(
         for run in runs:
             run.seconds = run.seconds or time.monotonic() - started
         show_built(runs, report=job.report)
-        if updater and updater.page and any(run.updated for run in runs):
+        if updater and updater.page and any(run.updated or run.unchanged for run in runs):
             console.result("")
             console.table(["location", "state", "where"], [[run.name, state(run), updater.page] for run in runs])
     return show_errors({run.name: run.error for run in runs if run.error})
@@ -302,7 +297,7 @@ def _connected(
     alone = update is None and all(
         run.location.registry and job.format_of(run.location, takes_pex=True) == "image" for run in runs
     )
-    cloud = None if alone else stack.enter_context(_cloud())
+    cloud = None if alone else stack.enter_context(open_cloud())
     return connect(stack, job, runs, cloud, upload, update, announcement)
 
 
@@ -331,4 +326,5 @@ def _see_loaded(
             with console.phase("Update"):
                 updater.update(damaged, job.target.python_version)
             wait(damaged)
+    updater.record(updated)
     uploader.look_back([run for run in updated if run.updated])

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from builder.building.workspace import ProjectBuild
 from builder.deployment.destination import BranchDeployment, ResolvedDestination
@@ -48,7 +48,7 @@ class Upload:
     force_rebuild: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Update:
     """What is to be updated.
 
@@ -56,12 +56,14 @@ class Update:
     :param wait: seconds to wait until the locations are loaded; None not to wait.
     :param allow_empty: whether a location that has definitions may be updated to one that has none.
     :param snapshot_base: when a branch deployment copies the state of its base; None for never.
+    :param if_changed: whether a location that runs the same already is left alone.
     """
 
     choice: ResolvedDestination
     wait: float | None
     allow_empty: bool = False
     snapshot_base: SnapshotCondition | None = None
+    if_changed: bool = False
 
     @property
     def variables(self) -> dict[str, str]:
@@ -101,6 +103,8 @@ class LocationRun:
     :param states: that were refreshed, each with the file that it is in if the deployment is to keep it.
     :param published: its files, or layers, in the registry, by name.
     :param reference: the name by digest of its image in the registry.
+    :param document: that the deployment is updated with.
+    :param unchanged: the deployment runs the same already, and was not updated.
     :param updated: the deployment has been updated to run it.
     :param loaded: Dagster Cloud runs it.
     :param before: what the deployment held of this location until now.
@@ -118,6 +122,8 @@ class LocationRun:
     states: tuple[tuple[RefreshedState, Path], ...] = ()
     published: dict[str, Published] = field(default_factory=dict)
     reference: str | None = None
+    document: dict[str, Any] = field(default_factory=dict)
+    unchanged: bool = False
     updated: bool = False
     loaded: bool = False
     before: Entry | None = None

@@ -34,6 +34,7 @@ _UPDATING: Final = {
     "snapshot_base_condition": "--snapshot-base-condition",
     "wait": "--wait/--no-wait",
     "allow_empty": "--allow-empty",
+    "if_changed": "--if-changed",
     "wait_timeout": "--wait-timeout",
 }
 """Options that need --update-code-location."""
@@ -60,6 +61,7 @@ class DeliveryOptions:
     verify_timeout: float
     refresh_defs_state: bool
     allow_empty: bool
+    if_changed: bool
     variables: tuple[str, ...]
 
     @classmethod
@@ -83,6 +85,7 @@ class DeliveryOptions:
             verify_timeout=120,
             refresh_defs_state=False,
             allow_empty=False,
+            if_changed=False,
             variables=(),
         )
 
@@ -145,13 +148,8 @@ _OPTIONS: Final = (
     option(_UPLOAD, "--built", is_flag=True, help="Only deliver what OUT_DIR holds."),
     option(_UPLOAD, "--force-rebuild-deps", is_flag=True, help="Rebuild even a recorded deps PEX."),
     option(_UPDATE, "--update-code-location", is_flag=True, help="Then update the code locations."),
-    option(
-        _UPDATE,
-        "--deployment",
-        metavar="NAME",
-        envvar="DAGSTER_CLOUD_DEPLOYMENT",
-        default_text="$DAGSTER_CLOUD_DEPLOYMENT or prod",
-        help="The full deployment, or a branch's base.",
+    options.deployment_option(
+        _UPDATE, "The full deployment, or a branch's base.", default_text="$DAGSTER_CLOUD_DEPLOYMENT or prod"
     ),
     option(
         _UPDATE,
@@ -161,6 +159,7 @@ _OPTIONS: Final = (
         help="As `deployment=NAME,commit_hash=HASH`.",
     ),
     option(_UPDATE, "--allow-empty", is_flag=True, help="Allow a location without definitions."),
+    option(_UPDATE, "--if-changed", is_flag=True, help="Leave alone what runs the same already."),
     option(
         _UPDATE,
         "--snapshot-base-condition",
@@ -168,6 +167,5 @@ _OPTIONS: Final = (
         callback=lambda _context, _option, value: value and value.upper().replace("-", "_"),
         help="When a branch deployment copies its base.",
     ),
-    option(_UPDATE, "--wait/--no-wait", default=True, help="Wait until all are loaded."),
-    options.timeout_option(_UPDATE, "--wait-timeout", "How long to wait.", seconds=600),
+    options.wait_options(_UPDATE),
 )

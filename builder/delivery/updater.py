@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import difflib
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
 
 from builder.delivery.location_run import LocationRun, Update, names_of, run_or_mark_failed
 from builder.deployment.cloud import DagsterCloudClient
-from builder.deployment.destination import BranchDeployment, FullDeployment
-from builder.deployment.document import location_document
+from builder.deployment.destination import BranchDeployment, FullDeployment, existing_deployment
+from builder.deployment.document import location_document, same_but_commit
 from builder.deployment.entries import Entry
 from builder.deployment.loading import wait_until_loaded
 from builder.deployment.updating import NotUpdated
-from builder.errors import CloudError, ContextError, LoadError, Notice
+from builder.deployment.versions import Version, version_of, with_update
+from builder.errors import CloudError, LoadError, Notice
 from builder.terminal.console import console
 from builder.verification.load import VERSIONED_STATE
+
+_RECORDS_AT_ONCE: Final = 4
 
 
 class Updater:
@@ -32,6 +35,7 @@ class Updater:
         self._wait = update.wait
         self._allow_empty = update.allow_empty
         self._snapshot_base = update.snapshot_base
+        self._if_changed = update.if_changed
         self._before: dict[str, Entry] = {}
         self._image = base_image or None
         self._asked: str | None = None
@@ -83,10 +87,10 @@ class Updater:
         """
         base = None
         if isinstance(self._destination, FullDeployment):
-            self.deployment = _existing(self._destination.name, names, branches=True)
+            self.deployment = existing_deployment(self._destination.name, names, branches=True)
             self._before = self._cloud.entries(self.deployment)
         elif self._destination.base_deployment:
-            base = _existing(self._destination.base_deployment, names, branches=False)
+            base = existing_deployment(self._destination.base_deployment, names, branches=False)
         self._asked = self.deployment or base or next(iter(names), None)
         return self._asked
 
@@ -120,23 +124,24 @@ class Updater:
         if not runs:
             return True
         states = self._keep_states(runs, deployment)
-        documents = [
-            location_document(
+        for run in runs:
+            run.document = location_document(
                 run.location,
-                pex_tag=run.build.pex_tag if run.format == "pex" else None,
+                pex_tag=run.build.pex_tag if run.build and run.format == "pex" else None,
                 python_version=python_version,
                 image=self._image if run.format == "pex" else run.reference,
                 git=self._destination.git,
                 states=states if run.states else None,
             )
-            for run in runs
-            if run.build
-        ]
+        if self._if_changed:
+            runs = self._changed(runs)
+            if not runs:
+                return True
         console.set_interrupt_note(
             f"these may or may not have been updated: {names_of(runs)} of `{deployment}`, see {self.page}"
         )
         try:
-            self._cloud.deploy(deployment, documents, present)
+            self._cloud.deploy(deployment, [run.document for run in runs], present)
         except NotUpdated as error:
             for run in runs:
                 run.updated = run.name in error.updated
@@ -145,6 +150,19 @@ class Updater:
         for run in runs:
             run.updated = True
         return True
+
+    @staticmethod
+    def _changed(runs: Sequence[LocationRun]) -> list[LocationRun]:
+        """Those that are to be updated; of the others it is said that they run what was built."""
+        for run in runs:
+            before = run.before
+            run.unchanged = (
+                before is not None and bool(before.loads) and same_but_commit(before.document, run.document)
+            )
+            if before and run.unchanged:
+                since = f" since commit {before.commit_hash[:10]}" if before.commit_hash else ""
+                console.note(f"  location `{run.name}` is unchanged{since}, and not updated")
+        return [run for run in runs if not run.unchanged]
 
     def _leave_out_empty(self, runs: Sequence[LocationRun], deployment: str) -> None:
         """Refuse an update that would lose all definitions, unless --allow-empty was given."""
@@ -189,6 +207,23 @@ class Updater:
                 text = f"another run updated location `{run.name}` in the meantime{commit}; this run replaces that"
                 console.notices([Notice(text)])
 
+    def record(self, runs: Sequence[LocationRun]) -> None:
+        """Record what the deployment ran and runs, for `builder.rollback`."""
+        now = time.time()
+        with ThreadPoolExecutor(_RECORDS_AT_ONCE) as pool:
+            list(pool.map(lambda run: self._record(run, now), [run for run in runs if run.updated]))
+
+    def _record(self, run: LocationRun, now: float) -> None:
+        good = run.loaded or (None if run.error is None else False)
+        before = version_of(run.before) if run.before else None
+        deployment = self.deployment or ""
+        try:
+            versions = self._cloud.versions(deployment, run.name)
+            versions = with_update(versions, before, Version(run.document, now, good))
+            self._cloud.record_versions(deployment, run.name, versions)
+        except CloudError as error:
+            console.note(f"  builder.rollback will not know this version of `{run.name}`: {error.what}")
+
     def wait(self, runs: Sequence[LocationRun], over: Callable[[LocationRun], None]) -> None:
         """Wait until Dagster Cloud has loaded the updated locations.
 
@@ -209,23 +244,3 @@ class Updater:
 
         with console.progress(f"waiting for {names_of(list(updated.values()))} to load", None):
             wait_until_loaded(self._cloud, self.deployment, expected, timeout=self._wait, loaded=settled)
-
-
-def _existing(name: str, names: Sequence[str], *, branches: bool) -> str:
-    """The name of a full deployment, or one that only a branch deployment can have; raises ContextError.
-
-    :param branches: whether it may be a branch deployment.
-    """
-    if name in names or not names or (branches and _is_hexadecimal(name)):
-        return name
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5) or sorted(names)
-    other = "; or give the id of a branch deployment, as in its address" if branches else ""
-    raise ContextError(
-        f"there is no {'' if branches else 'full '}deployment `{name}`",
-        remedy=f"Choose from: {', '.join(near)}{other}",
-    )
-
-
-def _is_hexadecimal(name: str) -> bool:
-    # Ids are long; there are words like `dead` and `facade`.
-    return re.fullmatch(r"[0-9a-f]{8,}", name) is not None

@@ -19,6 +19,7 @@ from builder.deployment.entries import Entry, read_entries
 from builder.deployment.graphql import RETRIES, GraphQL
 from builder.deployment.organization import Organization
 from builder.deployment.updating import reason, update_locations
+from builder.deployment.versions import Version, record_versions, recorded_versions
 from builder.errors import CloudError, Notice
 from builder.publishing.pex_registry import NoUrl
 from builder.resolution.transport import Credentials
@@ -265,6 +266,14 @@ class DagsterCloudClient:
     def latest_states(self, deployment: str) -> dict[str, object]:
         """The versions of all states of a deployment, as a location document has them."""
         return latest_states(self._graphql, deployment)
+
+    def versions(self, deployment: str, location: str) -> list[Version]:
+        """The recorded versions of a location, the oldest first."""
+        return recorded_versions(self._graphql, deployment, location)
+
+    def record_versions(self, deployment: str, location: str, versions: Sequence[Version]) -> None:
+        """Record the versions of a location; see `builder.deployment.versions`."""
+        record_versions(self._graphql, deployment, location, versions)
 
     def variables(self, deployment: str, location: str, *, branch: bool) -> dict[str, str]:
         """The environment variables that a location gets from Dagster Cloud; each is a secret."""

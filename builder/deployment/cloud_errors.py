@@ -77,7 +77,7 @@ def data_of(response: httpx.Response, organization: Organization) -> dict[str, A
     if response.has_redirect_location:
         raise CloudError(f"`{host}` sends elsewhere, as if it were no Dagster Cloud organization", remedy=_ADDRESS)
     if response.status_code in {401, 403, 404}:
-        raise _denied(response, organization)
+        raise denied(response, organization)
     if http.is_transient(response.status_code) and not {"data", "errors"} & body.keys():
         raise http.refused(response, host, detail=_excerpt(response, organization))
     if "errors" in body:
@@ -127,7 +127,8 @@ def _excerpt(response: httpx.Response, organization: Organization) -> str | None
     return None if not text or text.startswith("<") else text[:_SHOWN]
 
 
-def _denied(response: httpx.Response, organization: Organization) -> CloudError:
+def denied(response: httpx.Response, organization: Organization) -> CloudError:
+    """The error for an answer of HTTP 401, 403 or 404."""
     host = organization.host
     what, remedy = {
         401: (

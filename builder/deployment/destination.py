@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -139,6 +141,27 @@ def choose_destination(
         )
         notices = (Notice(text),)
     return ResolvedDestination(FullDeployment(DEFAULT_DEPLOYMENT, git), context, notices)
+
+
+def existing_deployment(name: str, names: Sequence[str], *, branches: bool) -> str:
+    """The name of a full deployment, or one that only a branch deployment can have; raises ContextError.
+
+    :param names: of the full deployments.
+    :param branches: whether it may be a branch deployment.
+    """
+    if name in names or not names or (branches and _is_hexadecimal(name)):
+        return name
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5) or sorted(names)
+    other = "; or give the id of a branch deployment, as in its address" if branches else ""
+    raise ContextError(
+        f"there is no {'' if branches else 'full '}deployment `{name}`",
+        remedy=f"Choose from: {', '.join(near)}{other}",
+    )
+
+
+def _is_hexadecimal(name: str) -> bool:
+    # Ids are long; there are words like `dead` and `facade`.
+    return re.fullmatch(r"[0-9a-f]{8,}", name) is not None
 
 
 def parse_details(text: str) -> Details:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from builder.deployment.cloud_errors import UnknownOutcomeError
+from builder.deployment.document import deployed_document, text_at
 from builder.deployment.server_error import ServerError, read_server_error
 
 
@@ -15,9 +15,7 @@ from builder.deployment.server_error import ServerError, read_server_error
 class Entry:
     """One location of a deployment.
 
-    :param pex_tag: of the version that was deployed last; None if that has none, or it cannot be read.
-    :param commit_hash: of the same.
-    :param image: of the same.
+    :param document: what was deployed last, as `location_document` makes it; None if it cannot be read.
     :param outdated: whether what follows is still about an earlier version; None if the server does not say.
     :param timestamp: of the last deploy, in seconds since 1970.
     :param load_status: `LOADED` or `LOADING`; None if no agent has heard of the location yet.
@@ -25,13 +23,36 @@ class Entry:
     """
 
     name: str
-    pex_tag: str | None
-    commit_hash: str | None
-    image: str | None
+    document: Mapping[str, Any] | None
     outdated: bool | None
     timestamp: float
     load_status: str | None
     error: ServerError | None
+
+    @property
+    def pex_tag(self) -> str | None:
+        """Of what was deployed last; None if that has none."""
+        return self._text("pex_metadata", "pex_tag")
+
+    @property
+    def commit_hash(self) -> str | None:
+        """Of the same."""
+        return self._text("git", "commit_hash")
+
+    @property
+    def image(self) -> str | None:
+        """Of the same."""
+        return self._text("image")
+
+    @property
+    def loads(self) -> bool | None:
+        """Whether what was deployed last loads; None if it is not known yet."""
+        if self.outdated or self.load_status != "LOADED":
+            return None
+        return self.error is None
+
+    def _text(self, *keys: str) -> str | None:
+        return text_at(self.document, *keys)
 
     @property
     def version(self) -> str | None:
@@ -56,29 +77,13 @@ def read_entries(data: Mapping[str, Any]) -> dict[str, Entry]:
 
 
 def _entry(name: str, deployed: Mapping[str, Any], loaded: Mapping[str, Any]) -> Entry:
-    pex_tag, commit_hash, image = _deployed_data(deployed.get("serializedDeploymentMetadata"))
     location = loaded.get("locationOrLoadError") or {}
     error = read_server_error(location) if location.get("__typename") == "PythonError" else None
     return Entry(
         name=name,
-        pex_tag=pex_tag,
-        commit_hash=commit_hash,
-        image=image,
+        document=deployed_document(name, deployed.get("serializedDeploymentMetadata")),
         outdated=deployed.get("hasOutdatedData"),
         timestamp=float(deployed.get("metadataTimestamp") or 0),
         load_status=loaded.get("loadStatus"),
         error=error,
     )
-
-
-def _deployed_data(serialized: object) -> tuple[str | None, str | None, str | None]:
-    """Pex tag, commit hash and image of a serialized `dagster_cloud_cli.core.workspace.CodeLocationDeployData`."""
-    try:
-        data = json.loads(str(serialized))
-        pex, git = data.get("pex_metadata") or {}, data.get("git_metadata") or {}
-        fields = (pex.get("pex_tag"), git.get("commit_hash"), data.get("image"))
-    except (ValueError, AttributeError):
-        # A newer server may write what this version cannot read.
-        return None, None, None
-    tag, commit, image = (field if isinstance(field, str) else None for field in fields)
-    return tag, commit, image

@@ -9,7 +9,7 @@ from __future__ import annotations
 import platform
 import urllib.parse
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 import httpx
 
@@ -35,6 +35,9 @@ _LONGEST_WAIT: Final = 120.0
 """Seconds that one operation may take, retries included, beyond which no further attempt begins."""
 
 _CONNECTIONS: Final = 4
+_NOT_FOUND: Final = 404
+
+_T = TypeVar("_T")
 
 
 class GraphQL:
@@ -105,23 +108,56 @@ class GraphQL:
         Raises CloudError if that fails.
         """
 
-        def once() -> None:
+        def put(storage: httpx.Client, place: Mapping[str, Any] | None) -> None:
+            if place is None:
+                raise CloudError(f"`{self.organization.host}` keeps no files of the deployment `{deployment}`")
+            files = {"file": content}
+            storage.post(place["url"], data=place["fields"], files=files).raise_for_status()
+
+        self._artifact("gen_artifact_post", deployment, key, put)
+
+    def get_artifact(self, deployment: str, key: str) -> bytes | None:
+        """Download a file of the storage of a deployment, likewise; None if it is not there."""
+
+        def get(storage: httpx.Client, place: Mapping[str, Any] | None) -> bytes | None:
+            answer = storage.get(place["url"]) if place else None
+            # S3 answers 403 to those who may not list what is there.
+            if answer is None or answer.status_code in {403, 404}:
+                return None
+            return answer.raise_for_status().content
+
+        return self._artifact("gen_artifact_get", deployment, key, get)
+
+    def _artifact(
+        self,
+        route: str,
+        deployment: str,
+        key: str,
+        transfer: Callable[[httpx.Client, Mapping[str, Any] | None], _T],
+    ) -> _T:
+        """Transfer a file of a deployment; the place that `transfer` gets is None where the server has none."""
+
+        def once() -> _T:
             headers = {"Dagster-Cloud-Deployment": deployment}
-            url = f"{self.organization.url}/{urllib.parse.quote(deployment, safe='')}/gen_artifact_post"
+            url = f"{self.organization.url}/{urllib.parse.quote(deployment, safe='')}/{route}"
             try:
                 asked = self._client.post(url, json={"key": key}, headers=headers, timeout=_timeout())
-                place = asked.raise_for_status().json()
+                if asked.status_code in {401, 403}:
+                    raise cloud_errors.denied(asked, self.organization)
+                place = None if asked.status_code == _NOT_FOUND else asked.raise_for_status().json()
                 # The URL is signed for this one file; the store must not get the token.
                 with http.client(connections=1, timeout=_timeout()) as storage:
-                    files = {"file": content}
-                    storage.post(place["url"], data=place["fields"], files=files).raise_for_status()
+                    return transfer(storage, place)
             except httpx.HTTPStatusError as error:
                 raise http.refused(error.response, self.organization.host) from error
             except (httpx.HTTPError, httpx.InvalidURL) as error:
                 raise http.network_error(error, self.organization.host) from error
+            except (ValueError, LookupError, TypeError) as error:
+                what = f"the answer of `{self.organization.host}` does not say where its file `{key}` is"
+                raise cloud_errors.UnknownOutcomeError(what) from error
 
         try:
-            http.retrying(once, attempts=1 + RETRIES, deadline=http.Deadline(_LONGEST_WAIT))
+            return http.retrying(once, attempts=1 + RETRIES, deadline=http.Deadline(_LONGEST_WAIT))
         except http.HttpError as error:
             raise cloud_errors.explain(error) from error
 

@@ -15,7 +15,7 @@ from builder.terminal.formatting import size
 
 _K = TypeVar("_K")
 
-State = Literal["building", "built", "uploaded", "updated", "ready", "failed", "stopped"]
+State = Literal["building", "built", "uploaded", "updated", "ready", "unchanged", "failed", "stopped"]
 """The first five in the order in which a location gets there; a run ends where it was asked to."""
 
 _SHOWN: Final[Mapping[State, str]] = {
@@ -24,10 +24,11 @@ _SHOWN: Final[Mapping[State, str]] = {
     "uploaded": "✅ uploaded",
     "updated": "✅ updated, not waited for",
     "ready": "✅ ready",
+    "unchanged": "✅ unchanged, not updated",
     "failed": "❌ failed",
     "stopped": "⏹️ stopped",
 }
-_FIRST: Final = ("failed", "stopped", "building", "updated", "uploaded", "built", "ready")
+_FIRST: Final = ("failed", "stopped", "building", "updated", "uploaded", "built", "unchanged", "ready")
 """What is shown if there is no room for all."""
 
 _LIMIT: Final = 55_000

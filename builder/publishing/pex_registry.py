@@ -247,6 +247,23 @@ class PexRegistry:
         with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
             return dict(zip(names, _each(pool, ask, names), strict=True))
 
+    def lacks(self, names: Sequence[str]) -> list[str]:
+        """Those of these files that are not there, or are cut off.
+
+        Raises PublishError or CloudError if that cannot be found out.
+        """
+        deadline = Deadline(self._timeout * _STAT_SHARE)
+        links = self._links(names, "GET")
+        missing = []
+        for name in names:
+            try:
+                stored = self._transfers.stat(links[name], deadline)
+            except HttpError as error:
+                raise _error(name, str(error), remedy=error.remedy) from error
+            if stored is None or central_directory(stored.tail, stored.size) is None:
+                missing.append(name)
+        return missing
+
     def fetch(self, deps: CachedDeps, directory: Path, progress: Callable[[str, int], None]) -> Path:
         """Download a deps PEX that `find_deps` found, whole; raises PublishError, CloudError or StorageError."""
         path = directory / deps.name

@@ -50,6 +50,30 @@ def timeout_option(
     return option(group, name, type=limit, default=seconds, metavar="SECONDS", help=text)
 
 
+def deployment_option(
+    group: str, text: str, *, default_text: str
+) -> Callable[[click.decorators.FC], click.decorators.FC]:
+    """The option `--deployment`, in the group that fits; `text` is what it means there."""
+    return option(
+        group,
+        "--deployment",
+        metavar="NAME",
+        envvar="DAGSTER_CLOUD_DEPLOYMENT",
+        default_text=default_text,
+        help=text,
+    )
+
+
+def wait_options(group: str) -> Callable[[click.decorators.FC], click.decorators.FC]:
+    """The options `--wait/--no-wait` and `--wait-timeout`."""
+
+    def add(command: click.decorators.FC) -> click.decorators.FC:
+        command = timeout_option(group, "--wait-timeout", "How long to wait.", seconds=600)(command)
+        return option(group, "--wait/--no-wait", default=True, help="Wait until all are loaded.")(command)
+
+    return add
+
+
 def json_option(text: str) -> Callable[[click.decorators.FC], click.decorators.FC]:
     """The option `--json`; `text` is what it prints."""
     return option(OUTPUT, "--json", "as_json", is_flag=True, help=f"{text} as JSON, for machines.")

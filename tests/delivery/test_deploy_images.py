@@ -340,3 +340,20 @@ def test_local_packages_are_installed_and_replace_what_the_base_has(images: Imag
     assert f"{SITE}/pip-24.0.dist-info/.wh.RECORD" in files
     assert f"{SITE}/pip/.wh.__init__.py" in files
     assert "usr/local/bin/.wh.pip" in files
+
+
+def test_an_earlier_image_runs_again_if_it_is_there(images: Images) -> None:
+    images.deploy().succeeded()
+    first = images.document()["image"]
+    images.here.change()
+    images.deploy().succeeded()
+    assert images.document()["image"] != first
+    ran = images.here.place.run("rollback", "sales", env=images.here.cloud.environ()).succeeded()
+    images.here.said.append(ran.stderr)
+    assert images.document()["image"] == first
+    name, _, digest = images.document()["image"].partition("@")
+    images.deploy().succeeded()
+    del images.registry.manifests[name.removeprefix(f"{images.registry.host}/")][digest]
+    ran = images.here.place.run("rollback", "sales", env=images.here.cloud.environ())
+    assert f"the registry no longer has `{first}`" in ran.failed()
+    assert images.document()["image"] != first

@@ -10,8 +10,9 @@ import yaml
 from dagster_cloud_cli.config_utils import get_location_document
 
 from builder.deployment.destination import GitMetadata
-from builder.deployment.document import location_document
+from builder.deployment.document import deployed_document, location_document
 from builder.project.workspace_file import read_workspace_file
+from tests.support.cloud.deployments import metadata
 
 PEX_TAG = "files=deps-1.pex:source-2.pex"
 GIT = GitMetadata(
@@ -102,6 +103,22 @@ def test_what_is_null_counts_as_not_given(tmp_path: Path) -> None:
     document = built(write(tmp_path, entry))
 
     assert document == real(write(tmp_path, {"code_source": {"package_name": "sales"}}))
+
+
+@pytest.mark.parametrize("source", CODE_SOURCES, ids=lambda source: next(iter(source)))
+@pytest.mark.parametrize("settings", SETTINGS[:-2], ids=lambda settings: next(iter(settings), "nothing"))
+@pytest.mark.parametrize(
+    "states", [None, {"info_mapping": {"k": {"version": "1", "create_timestamp": 2.0}, "l": None}}]
+)
+def test_what_the_server_tells_of_a_location_is_its_document(
+    tmp_path: Path, source: dict[str, str], settings: dict[str, Any], states: dict[str, object] | None
+) -> None:
+    location = read_workspace_file(write(tmp_path, {"code_source": source, **settings})).locations[0]
+    document = location_document(
+        location, pex_tag=PEX_TAG, python_version="3.11", image=None, git=GIT, states=states
+    )
+
+    assert deployed_document("sales", metadata(document)) == document
 
 
 def test_the_location_stays_as_it_was_read(tmp_path: Path) -> None:

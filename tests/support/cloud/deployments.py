@@ -106,9 +106,11 @@ def problems(document: object) -> list[str]:
 def metadata(document: Mapping[str, Any]) -> str:
     """A document as the agent gets it: CodeLocationDeployData, in dagster's serialization."""
     from dagster_cloud_cli.core import workspace  # noqa: PLC0415  (start-up time)
+    from dagster_shared.serdes.objects.models.defs_state_info import DefsStateInfo  # noqa: PLC0415
     from dagster_shared.serdes.serdes import serialize_value  # noqa: PLC0415
 
     git, pex, source = (document.get(key) for key in ("git", "pex_metadata", "code_source"))
+    states = document.get("defs_state_info")
     plain = ("image", "working_directory", "executable_path", "attribute", "agent_queue", "container_context")
     return serialize_value(
         workspace.CodeLocationDeployData(
@@ -116,6 +118,7 @@ def metadata(document: Mapping[str, Any]) -> str:
             **{key: value for key, value in (source or {}).items() if value},
             git_metadata=workspace.GitMetadata(**git) if git else None,
             pex_metadata=workspace.PexMetadata(**pex) if pex else None,
+            defs_state_info=DefsStateInfo(**states) if states else None,
         )
     )
 

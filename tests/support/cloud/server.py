@@ -69,6 +69,7 @@ class CloudServer:
         self.requests: list[Request] = []
         self.storage = storage.Storage(url_lifetime=url_lifetime, may_list=may_list)
         self.organization = Organization()
+        self.keeps_artifacts = True
         self._faults = faults.FaultPlan()
         self.api = graphql_api.Api(self.organization, self._faults, self.storage.presign)
         self._lock = threading.Lock()
@@ -182,7 +183,7 @@ class _Handler(web.Handler):
     def do_POST(self) -> None:  # noqa: N802
         path = self.path.split("?")[0]
         parts = path.strip("/").split("/")
-        if parts[-1] == "gen_artifact_post" or parts[0] == "artifact":
+        if parts[-1] in {"gen_artifact_get", "gen_artifact_post"} or parts[0] == "artifact":
             self._artifact(parts)
             return
         if parts[-1] != "graphql" or len(parts) > 2:
@@ -221,10 +222,15 @@ class _Handler(web.Handler):
             assert "Dagster-Cloud-Api-Token" not in self.headers
             self.cloud.deployments[parts[1]].artifacts[fields["key"].decode()] = fields["file"]
             self.reply(204)
+        elif not self.cloud.keeps_artifacts:
+            self.reply(404, b"Not Found")
         elif self.headers.get("Dagster-Cloud-Api-Token") != self.cloud.token:
             self.reply(401, b"Unauthorized")
         else:
-            form = {"url": f"{self.cloud.url}/artifact/{parts[0]}", "fields": {"key": json.loads(content)["key"]}}
+            key = json.loads(content)["key"]
+            form = {"url": f"{self.cloud.url}/artifact/{parts[0]}", "fields": {"key": key}}
+            if parts[-1] == "gen_artifact_get":
+                form = {"url": f"{self.cloud.url}/artifact/{parts[0]}/{key}"}
             self.reply(200, json.dumps(form).encode(), {"Content-Type": "application/json"})
 
     def _answer_operation(self, request: Request, operation: graphql_api.Operation) -> None:
@@ -307,6 +313,13 @@ class _Handler(web.Handler):
         return self.cloud.storage.forward("PUT", self.path, request.headers, stored)
 
     def do_GET(self) -> None:  # noqa: N802
+        if self.path.startswith("/artifact/"):
+            _, _, deployment, key = self.path.split("/", 3)
+            assert "Dagster-Cloud-Api-Token" not in self.headers
+            content = self.cloud.deployments[deployment].artifacts.get(key)
+            # As S3 answers those who may not list.
+            self.reply(403 if content is None else 200, content or b"")
+            return
         request = self._storage_request()
         fault = self.cloud.due({"GET"}, [request.name or ""])
         if isinstance(fault, faults.Hang):
