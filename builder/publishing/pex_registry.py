@@ -252,14 +252,15 @@ class PexRegistry:
 
         Raises PublishError or CloudError if that cannot be found out.
         """
-        deadline = Deadline(self._timeout * _STAT_SHARE)
+        deadline = Deadline(self._timeout)
         links = self._links(names, "GET")
         missing = []
         for name in names:
             try:
                 stored = self._transfers.stat(links[name], deadline)
             except HttpError as error:
-                raise _error(name, str(error), remedy=error.remedy) from error
+                what = f"it is not known whether the registry has `{name}`: {error}"
+                raise PublishError(what, remedy=error.remedy) from error
             if stored is None or central_directory(stored.tail, stored.size) is None:
                 missing.append(name)
         return missing
