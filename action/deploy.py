@@ -15,6 +15,7 @@ SWITCHES: Final = {"wait", "verify"}
 
 FLAGS: Final = {
     *("upload-pex", "update-code-location", "refresh-defs-state", "allow-empty", "built", "force-rebuild-deps"),
+    "if-changed",
     *("plan", "report", "verbose", "quiet"),
 }
 
@@ -35,6 +36,7 @@ OF_UPLOADING: Final = {
 
 OF_UPDATING: Final = {
     *("deployment", "code-location-details", "snapshot-base-condition", "wait", "allow-empty", "wait-timeout"),
+    "if-changed",
 }
 """Options that it refuses without `--update-code-location`."""
 
