@@ -23,6 +23,7 @@ _COMMANDS: Final = (
     "source",
     "diff",
     "packages",
+    "configure",
     "cache",
     "selftest",
 )

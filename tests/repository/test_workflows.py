@@ -26,7 +26,10 @@ from tests.support.programs import REPOSITORY
 pytestmark = [pytest.mark.slow, pytest.mark.containers]
 
 EXAMPLE = REPOSITORY / "examples" / "workflows" / "deploy.yml"
-WORKFLOWS = [*sorted((REPOSITORY / ".github" / "workflows").glob("*.yml")), EXAMPLE]
+WORKFLOWS = [
+    *sorted((REPOSITORY / ".github" / "workflows").glob("*.yml")),
+    *sorted((REPOSITORY / "examples" / "workflows").glob("deploy*.yml")),
+]
 CORE, ALL = (
     REPOSITORY / ".github" / "workflows" / name
     for name in ("build-core-package.yml", "build-and-publish-packages.yml")
@@ -74,18 +77,20 @@ def test_no_script_has_anything_inserted_and_no_action_can_change(path: Path) ->
         assert "${{" not in step.get("run", "")
     for line in path.read_text(encoding="utf-8").splitlines():
         if "uses:" in line:
-            assert re.fullmatch(r"\s*(- )?uses: [\w./-]+@[0-9a-f]{40} # v\d+(\.\d+)*", line), line
+            # The example's own action has no commit yet.
+            own = "uses: OWNER/builder@v1 # zizmor: ignore[unpinned-uses] its commit pins builder.pex too"
+            pinned = re.fullmatch(r"\s*(- )?uses: [\w./-]+@[0-9a-f]{40} # v\d+(\.\d+)*", line)
+            assert pinned or (path.parent == EXAMPLE.parent and line.strip() == own), line
 
 
 def test_the_example_gives_secrets_to_no_job_that_runs_code_of_the_project() -> None:
     jobs = _read(EXAMPLE)["jobs"]
     assert "secrets." not in json.dumps(jobs["build"])
     assert "github.token" not in json.dumps(jobs["build"])
-    scripts = [step["run"] for step in jobs["deploy"]["steps"] if "run" in step]
-    assert len(scripts) == 1
-    assert "builder.deploy project/dagster_cloud.yaml out --built --upload-pex" in scripts[0]
-    # What runs with the token comes from where a pull request has no say.
-    assert scripts[0].startswith("python builder/")
+    assert not [step for step in jobs["deploy"]["steps"] if "run" in step]
+    inputs = jobs["deploy"]["steps"][-1]["with"]
+    # The cache of a job that runs code of the project may hold anything.
+    assert (inputs["built"], inputs["cache"]) == ("true", "false")
     for _job, step in _steps(EXAMPLE):
         if "checkout" in step.get("uses", ""):
             assert step["with"]["persist-credentials"] is False
