@@ -146,6 +146,22 @@ def build_command() -> None:
 
 
 @main.command(
+    "merge",
+    runs="builder.monorepo.platforms:merge_wheelhouses",
+    short_help="Add wheels for other platforms.",
+    examples=("builder.packages merge wheelhouse built-on-arm64",),
+)
+@_wheelhouse
+@click.argument("others", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="OTHER...")
+@verbosity_options
+def merge_command() -> None:
+    """Add to WHEELHOUSE what OTHER, which was built on another machine, has for its platform.
+
+    That is the wheels of packages with native code, of the same commit and version; `lock` again afterwards.
+    """
+
+
+@main.command(
     "lock",
     runs="builder.monorepo.commands:lock_packages",
     short_help="Lock what each package needs.",

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Install the programs that the tests run and that are not in Python packages: container tools, a registry, a
-# browser, and tools of GitHub's runners. From Debian's packages; quick if all are installed.
+# browser, a compiler, and tools of GitHub's runners. From Debian's packages; quick if all are installed.
 set -uo pipefail
 
 # program:package
 wanted=(
     buildah:buildah podman:podman runc:runc docker-registry:docker-registry mmdebstrap:mmdebstrap skopeo:skopeo umoci:umoci
-    chromium:chromium chromedriver:chromium-driver jq:jq
+    chromium:chromium chromedriver:chromium-driver jq:jq g++:build-essential
 )
 missing() {
     local each

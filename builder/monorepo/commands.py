@@ -138,7 +138,7 @@ def lock_packages(
     _finish(
         "lock",
         "locked",
-        {package.name: {"wheels": [package.wheel]} for package in packages},
+        {package.name: {"wheels": [file.filename for file in package.files]} for package in packages},
         failures,
         results_dir,
     )

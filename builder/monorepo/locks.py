@@ -2,7 +2,8 @@
 
 Every package in the wheelhouse is resolved to its wheel there, even as a dependency of others, and locked to that
 wheel's hash only: an installer cannot take it from elsewhere, even if an index has the same version. All others
-are locked to the index's hashes. A lock is valid for every platform, and for its Python version and later ones.
+are locked to the index's hashes. A lock is valid for every platform, and for its Python version and later ones, as
+far as packages with native code have wheels for them.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from builder.errors import PackagesError, ProjectError, ResolutionError
+from builder.monorepo.platforms import is_native, platform_tags
 from builder.monorepo.wheelhouse import BuiltPackage, Wheelhouse
 from builder.project.names import required_name
 from builder.project.requirements_txt import RequirementLine, read_requirements_txt
@@ -55,7 +57,7 @@ def lock_package(wheelhouse: Wheelhouse, package: BuiltPackage, python_version: 
             # A URL ends at the space before the semicolon (PEP 508).
             _, semicolon, marker = line.text.partition(" ; ")
             text = f"{name}=={mine.version}{semicolon}{marker}"
-            lines.append(replace(line, text=text, hashes=(f"sha256:{mine.sha256}",)))
+            lines.append(replace(line, text=text, hashes=tuple(f"sha256:{file.sha256}" for file in mine.files)))
         elif is_locked(line):
             lines.append(line)
         else:
@@ -68,9 +70,15 @@ def lock_package(wheelhouse: Wheelhouse, package: BuiltPackage, python_version: 
         "Install it with `uv pip install` or `pip install` and these options, D being the directory above:",
         "    --require-hashes --find-links D --requirement THIS_FILE",
         f"Only from the wheelhouse: {', '.join(local)}.",
+        *(f"{name} is for these only: {tags}." for name in local if (tags := _platforms(by_name[name]))),
     ]
     text = "".join(f"# {line}\n" for line in head) + "".join(f"{line.written}\n" for line in lines)
     return PackageLock(package, tuple(local), len(lines) - len(local), text)
+
+
+def _platforms(package: BuiltPackage) -> str:
+    """The tags of a package's wheels; empty if it runs everywhere."""
+    return ", ".join(platform_tags(file.filename) for file in package.files) if is_native(package) else ""
 
 
 def read_package_lock(path: Path) -> tuple[RequirementLine, ...]:

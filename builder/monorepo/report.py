@@ -61,6 +61,9 @@ def _publishable(results: Mapping[str, _Results]) -> set[str]:
 def _is_fit(steps: _Results) -> bool:
     # Packages that only others need are not checked: they were installed when those were.
     built = steps.get("build")
+    # PyPI takes no wheel for just any Linux.
+    if any("-linux_" in wheel for wheel in _wheels(steps)):
+        return False
     return built is not None and _state(steps) == "passed" and not built.facts.get("unpublished")
 
 

@@ -22,6 +22,15 @@ SUMS_FILE: Final = "SHA256SUMS"
 LOCKS: Final = "locks"
 
 
+@dataclass(frozen=True, slots=True)
+class WheelFile:
+    """A wheel: its file name, its sha256 (hexadecimal) and its size in bytes."""
+
+    filename: str
+    sha256: str
+    size: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuiltPackage:
     """A built package, as its wheel describes it.
@@ -37,6 +46,7 @@ class BuiltPackage:
     :param family: None for a package with a version of its own.
     :param has_webapp: whether the wheel contains a web application.
     :param summary: its one-line description; may be empty.
+    :param other_wheels: of a package with native code, those for other platforms than `wheel`.
     """
 
     name: str
@@ -50,6 +60,12 @@ class BuiltPackage:
     family: Family | None
     has_webapp: bool
     summary: str
+    other_wheels: tuple[WheelFile, ...] = ()
+
+    @property
+    def files(self) -> tuple[WheelFile, ...]:
+        """All its wheels."""
+        return (WheelFile(self.wheel, self.sha256, self.size), *self.other_wheels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +103,9 @@ class Wheelhouse:
 
     def check_wheels(self) -> None:
         """Check that each wheel exists and has not changed since the build; raises PackagesError with its name."""
-        for package in self.packages:
-            path = self.wheel_path(package)
-            if not path.is_file() or storage.sha256_of(path) != package.sha256:
+        for file in (file for package in self.packages for file in package.files):
+            path = self.directory / file.filename
+            if not path.is_file() or storage.sha256_of(path) != file.sha256:
                 what = "differs from what was built" if path.is_file() else "is missing"
                 raise PackagesError(f"wheel `{path}` {what}", remedy="Build the wheelhouse again")
 
@@ -109,9 +125,8 @@ def unknown_names(names: Iterable[str], known: Sequence[str], where: str) -> Usa
 
 def write_wheelhouse(wheelhouse: Wheelhouse) -> None:
     """Write `SHA256SUMS` and, last, `wheelhouse.json`, which marks the wheelhouse as complete."""
-    sums = "".join(
-        f"{package.sha256}  {package.wheel}\n" for package in sorted(wheelhouse.packages, key=lambda p: p.wheel)
-    )
+    files = [file for package in wheelhouse.packages for file in package.files]
+    sums = "".join(f"{file.sha256}  {file.filename}\n" for file in sorted(files, key=lambda file: file.filename))
     document = {
         "schema": SCHEMA,
         "repository": {"commit": wheelhouse.commit, "source_date_epoch": wheelhouse.source_date_epoch},
@@ -165,7 +180,11 @@ def _package(entry: Mapping[str, object]) -> BuiltPackage:
     family = entry["family"]
     if family is not None and family not in FAMILIES:
         raise ValueError(f"there is no family {family!r}")
-    if Path(text("wheel")).name != text("wheel"):
+    others = entry["other_wheels"]
+    if not isinstance(others, list):
+        raise TypeError(f"`other_wheels` of package {text('name')} must be a list")
+    other_wheels = tuple(WheelFile(**other) for other in others)
+    if any(Path(name).name != name for name in (text("wheel"), *(wheel.filename for wheel in other_wheels))):
         raise ValueError(f"`wheel` of package {text('name')} must be a file name")
     return BuiltPackage(
         name=text("name"),
@@ -179,4 +198,5 @@ def _package(entry: Mapping[str, object]) -> BuiltPackage:
         family=family,
         has_webapp=bool(entry["has_webapp"]),
         summary=text("summary"),
+        other_wheels=other_wheels,
     )

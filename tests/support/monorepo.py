@@ -85,6 +85,39 @@ def make_monorepo(path: Path, era: Era, *, webapp: bool = True) -> Repository:
     return repository
 
 
+def add_native_package(repository: Repository) -> None:
+    """Add `dagster-cron`, whose code is in C for the stable interface of Python 3.10."""
+    declared = _pyproject("dagster-cron", '"dagster-pipes==1!0+dev"')
+    place = directory_of("dagster-cron")
+    hatchling = 'requires = ["hatchling>=1.19.0"]\nbuild-backend = "hatchling.build"'
+    manifest = declared[f"{place}/pyproject.toml"].replace(
+        hatchling, 'requires = ["setuptools>=69"]\nbuild-backend = "setuptools.build_meta"'
+    )
+    write_tree(
+        repository.path,
+        {
+            f"{place}/pyproject.toml": f"""{manifest}
+[tool.setuptools.packages.find]
+where = ["python"]
+""",
+            f"{place}/setup.py": """from setuptools import Extension, setup
+
+setup(ext_modules=[Extension("dagster_cron._native", ["src/native.c"], py_limited_api=True)],
+      options={"bdist_wheel": {"py_limited_api": "cp310"}})
+""",
+            f"{place}/src/native.c": """#define Py_LIMITED_API 0x030A0000
+#include <Python.h>
+#include <time.h>
+static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_native", NULL, -1, NULL};
+PyMODINIT_FUNC PyInit__native(void) { return time(NULL) ? PyModule_Create(&module) : NULL; }
+""",
+            f"{place}/python/dagster_cron/__init__.py": "from dagster_cron import _native as _native\n",
+        },
+    )
+    repository.git("add", "--all")
+    repository.git("commit", "-q", "-m", "A package with native code")
+
+
 def _modules(name: str, extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """The code of a package, whose version module is as wide as the real ones."""
     package = name.replace("-", "_")

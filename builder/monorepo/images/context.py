@@ -13,6 +13,7 @@ from typing import Final
 from builder.errors import FetchError, Origin, PackagesError, UsageError
 from builder.monorepo.images.sbom import Installed
 from builder.monorepo.locks import read_package_lock
+from builder.monorepo.platforms import wheel_for
 from builder.monorepo.wheelhouse import BuiltPackage, Wheelhouse
 from builder.project.names import required_name
 from builder.project.requirements_txt import RequirementLine
@@ -44,7 +45,8 @@ def write_context(
     :param platforms: of `PLATFORMS`.
     :param python_version: of the base image, such as "3.11".
 
-    Raises PackagesError if the lock does not match the wheelhouse, FetchError if a download fails, SdistBuildError
+    Raises PackagesError if the lock does not match the wheelhouse, or if one of its packages has no wheel for a
+    platform, FetchError if a download fails, SdistBuildError
     if a package has no wheel for a platform and cannot be built on this machine.
     """
     wheelhouse.check_wheels()
@@ -52,6 +54,9 @@ def write_context(
     own = _own_packages(wheelhouse, package, locked)
     names = {built.name for built in wheelhouse.packages}
     foreign = [entry for entry in locked if required_name(entry.text) not in names]
+    # What lacks a wheel for one of the platforms is told before anything is fetched.
+    for platform in platforms:
+        _own_wheels(wheelhouse, own, platform, python_version)
     for name in ("Dockerfile", "verify_import.py"):
         source = resources.files("builder.monorepo.images") / name
         (directory / name).write_bytes(source.read_bytes())
@@ -70,7 +75,7 @@ def _own_packages(
         built = here.get(required_name(entry.text))
         if built is None:
             continue
-        if f"sha256:{built.sha256}" not in entry.hashes:
+        if {f"sha256:{file.sha256}" for file in built.files} - {*entry.hashes}:
             raise PackagesError(
                 f"the lock of `{package.name}` means another wheel of `{built.name}` than the wheelhouse has",
                 where=Origin(wheelhouse.lock_path(package)),
@@ -89,13 +94,7 @@ def _write_platform(
     python_version: str,
 ) -> Staged:
     place = directory / platform.replace("/", "-")
-    packages = [
-        (
-            Installed(name=built.name, version=built.version, filename=built.wheel, sha256=built.sha256, own=True),
-            wheelhouse.wheel_path(built),
-        )
-        for built in own
-    ]
+    packages = _own_wheels(wheelhouse, own, platform, python_version)
     dependencies = _fetch(foreign, platform, python_version, wheelhouse.directory)
     for name, wheels in (("packages", packages), ("dependencies", dependencies)):
         (place / name).mkdir(parents=True)
@@ -104,6 +103,23 @@ def _write_platform(
         for wheel, path in wheels:
             shutil.copyfile(path, place / name / wheel.filename)
     return Staged(platform, tuple(wheel for wheel, _path in (*dependencies, *packages)))
+
+
+def _own_wheels(
+    wheelhouse: Wheelhouse, own: Sequence[BuiltPackage], platform: str, python_version: str
+) -> list[tuple[Installed, Path]]:
+    """The wheelhouse's wheels for a platform; raises PackagesError if a package has none for it."""
+    target = platform_target(platform, python_version)
+    wheels = [(built, wheel_for(built, target)) for built in own]
+    return [
+        (
+            Installed(
+                name=built.name, version=built.version, filename=wheel.filename, sha256=wheel.sha256, own=True
+            ),
+            wheelhouse.directory / wheel.filename,
+        )
+        for built, wheel in wheels
+    ]
 
 
 def _fetch(
