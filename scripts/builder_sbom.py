@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import zipfile
 from pathlib import Path
@@ -28,7 +29,7 @@ def main(pex: Path) -> None:
             "purl": f"pkg:pypi/{locked.name}@{locked.version}",
         }
         for locked in pipfile_lock.read("default")
-        if locked.name in names
+        if _project(locked.name.replace("-", "_")) in names
     ]
     document = {
         "bomFormat": "CycloneDX",
@@ -41,7 +42,8 @@ def main(pex: Path) -> None:
 
 
 def _project(name: str) -> str:
-    return name.partition("-")[0].replace("_", "-").replace(".", "-").lower()
+    """The project of a file in the archive, without what tells its spellings apart."""
+    return re.sub("[-_.]+", "", name.partition("-")[0]).lower()
 
 
 if __name__ == "__main__":
