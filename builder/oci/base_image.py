@@ -12,7 +12,7 @@ import contextlib
 import json
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -62,6 +62,13 @@ class BaseImage:
         """The environment variables that the image sets."""
         given = self.config.get("config", {}).get("Env") or ()
         return dict(entry.partition("=")[::2] for entry in given)
+
+
+def pinned(reference: Reference) -> Reference:
+    """The same image by the digest that its registry gives for the name; raises PublishError or ImageError."""
+    known = stored_credentials(reference.host, reference.repository)
+    with Registry(reference.host, reference.repository, known, push=False) as registry:
+        return replace(reference, version=digest_of(_named(registry, reference, reference.version)))
 
 
 def fetch_base_image(

@@ -77,6 +77,10 @@ class Yard:
     def place(self) -> str:
         return f"{self.registry.host}/Acme"
 
+    @property
+    def base(self) -> str:
+        return f"{self.registry.host}/library/python:3.11-slim"
+
     def command(self, *words: str | Path, stdin: str = "", env: Mapping[str, str] | None = None) -> Ran:
         environment = {
             **self.containers.environment,
@@ -101,7 +105,7 @@ class Yard:
 
     def image(self, name: str, *options: str | Path, env: Mapping[str, str] | None = None) -> Ran:
         words = ("image", "--package", name, "--wheelhouse", self.wheelhouse, "--source", SOURCE)
-        return self.command(*words, *options, env=env)
+        return self.command(*words, "--base", self.base, *options, env=env)
 
     def push(self, name: str, *options: str, env: Mapping[str, str] | None = None) -> Ran:
         words = ("push", self.images / name, "--to", self.place, "--username", USER, "--password-stdin")
@@ -237,6 +241,10 @@ def test_each_label_is_one_of_its_own(yard: Yard) -> None:
         f"{LABELS}.source": SOURCE,
         f"{LABELS}.revision": COMMIT,
         f"{LABELS}.created": "2023-11-14T22:13:20Z",
+        f"{LABELS}.base.name": yard.base,
+        f"{LABELS}.base.digest": yard.registry.get("library/python/manifests/3.11-slim").headers[
+            "Docker-Content-Digest"
+        ],
     }
     assert yard.config("dagster-webserver")["config"]["Labels"] == expected
     index = yard.registry.document(f"acme/dagster-webserver/manifests/{TAG}")

@@ -114,14 +114,35 @@ def test_nothing_is_left_half_done_and_no_job_may_more_than_it_must(path: Path) 
     # Without it, the third of three pushes cancels the run of the second.
     assert workflow["concurrency"]["queue"] == "max"
     assert workflow["permissions"] == {}
-    allowed = {"image": "packages", "package": "packages", "pypi": "id-token"}
+    allowed = {"push": "packages", "pypi": "id-token"}
     for name, job in workflow["jobs"].items():
         writable = [scope for scope, access in job["permissions"].items() if access == "write"]
         assert writable == ([allowed[name]] if name in allowed else [])
         assert job["timeout-minutes"]
         assert job.get("strategy", {}).get("fail-fast", False) is False
     uploads = [step["with"] for _job, step in _steps(path) if "upload-artifact" in step.get("uses", "")]
-    assert {upload["retention-days"] for upload in uploads} == {30}
+    assert {upload["retention-days"] for upload in uploads} == {30, 1}
+
+
+def test_the_image_that_builds_images_cannot_change() -> None:
+    script = (REPOSITORY / "scripts" / "ci-images.sh").read_text(encoding="utf-8")
+    assert re.search(r"buildkit=moby/buildkit:v[\d.]+@sha256:[0-9a-f]{64}\n", script)
+    assert '--driver-opt "image=$buildkit"' in script
+
+
+@pytest.mark.parametrize("path", [CORE, ALL], ids=lambda path: path.stem)
+def test_nothing_of_a_package_runs_where_packages_can_be_written(path: Path) -> None:
+    for name, job in _read(path)["jobs"].items():
+        scripts = "".join(step.get("run", "") for step in job["steps"])
+        commands = set(re.findall(r"packages\.sh (\w+)", scripts))
+        if "packages" in job["permissions"]:
+            assert commands == {"push"}, name
+            # What it pushes came through storage that every job can write, and a job's outputs cannot be.
+            assert "digest-of.sh images " in scripts
+        if commands & {"check", "image"}:
+            assert job["permissions"] == {"contents": "read"}
+            assert "digest-of.sh wheelhouse " in scripts
+            assert not commands - {"check"} or not commands - {"image"}, "each has a machine of its own"
 
 
 @pytest.mark.parametrize("path", [CORE, ALL], ids=lambda path: path.stem)
@@ -140,10 +161,11 @@ def test_pypi_is_off_unless_asked_for() -> None:
 
 
 def test_images_are_published_if_asked_for_and_where_nobody_could_be_asked() -> None:
-    (push,) = (step for _job, step in _steps(ALL) if step.get("name") == "Push the image")
+    jobs = _read(ALL)["jobs"]
     # A truth value is `true` or `false` as a text, and empty where an event has no inputs: not for a person or a
-    # caller who said no, on a tag either.
-    assert push["if"].endswith("(inputs.publish_to_ghcr || format('{0}', inputs.publish_to_ghcr) == '') }}")
+    # caller who said no, on a tag either. No image is built that nobody takes.
+    assert "&& (inputs.publish_to_ghcr || format('{0}', inputs.publish_to_ghcr) == '') }}" in jobs["image"]["if"]
+    assert "needs.image.result != 'skipped'" in jobs["push"]["if"]
 
 
 @dataclass(slots=True)
@@ -231,6 +253,12 @@ class Hosted:
         python.chmod(0o755)
         return workspace
 
+    def given(self, name: str, artefact: Path) -> Path:
+        """Such a workspace with what an earlier job handed over."""
+        workspace = self.workspace(name)
+        shutil.copytree(artefact, workspace / artefact.name)
+        return workspace
+
     def runner(self, path: Path, values: Mapping[str, str], **more: str) -> Runner:
         event = self.root / "event.json"
         event.write_text(json.dumps({"repository": {"default_branch": "master"}}), encoding="utf-8")
@@ -256,7 +284,8 @@ class Hosted:
             "GITHUB_STEP_SUMMARY": str(summary),
             **more,
         }
-        return Runner(self.root, _read(path), {**_VALUES, **values}, environment)
+        base = {"inputs.base || 'python:3.11-slim'": f"{self.registry.host}/library/python:3.11-slim"}
+        return Runner(self.root, _read(path), {**_VALUES, **base, **values}, environment)
 
 
 _VALUES = {
@@ -267,6 +296,7 @@ _VALUES = {
     "inputs.version": "",
     "inputs.scheme || 'next'": "next",
     "inputs.scheme || 'calver'": "calver",
+    "matrix.group": "0",
 }
 
 
@@ -305,9 +335,12 @@ def test_a_core_package_is_built_checked_and_published(hosted: Hosted) -> None:
     runner.job("build", building, here)
     version = runner.outputs["build"]["version"]
     assert re.fullmatch(r"1\.0\.0\.dev42\+[0-9a-f]{7}", version)
-    imaging = hosted.workspace("core-image")
-    shutil.copytree(building / "wheelhouse", imaging / "wheelhouse")
-    runner.job("image", imaging, here)
+    runner.values["needs.build.outputs.wheels"] = runner.outputs["build"]["digest"]
+    runner.job("check", hosted.given("core-check", building / "wheelhouse"), {})
+    imaging = hosted.given("core-image", building / "wheelhouse")
+    runner.job("image", imaging, {})
+    runner.values["needs.image.outputs.digest"] = runner.outputs["image"]["digest"]
+    runner.job("push", hosted.given("core-push", imaging / "images"), here)
     assert {version.replace("+", "-"), "latest"} <= hosted.registry.tags("acme/dagster-pipes")
     tag = version.replace("+", "-")
     assert f"{hosted.registry.host}/acme/dagster-pipes:{tag}" in runner.summary()
@@ -335,7 +368,7 @@ def test_packages_are_built_once_with_their_web_application_and_published(hosted
     runner.job("discover", discovering, {})
     found = runner.outputs["discover"]
     matrix = json.loads(found["matrix"])["include"]
-    assert [entry["package"] for entry in matrix] == ["dagster-webserver"]
+    assert matrix == [{"group": 0, "packages": "dagster-webserver"}]
     assert found["version"] == "1.13.30"
     assert found["commit"] == made.git("rev-parse", "HEAD").strip()
 
@@ -348,17 +381,23 @@ def test_packages_are_built_once_with_their_web_application_and_published(hosted
     assert int(runner.outputs["build"]["count"]) == len(wheels) > 1
     assert "dagster_webserver-1.13.30-py3-none-any.whl" in wheels
 
-    packaging = hosted.workspace("all-package")
-    shutil.copytree(building / "wheelhouse", packaging / "wheelhouse")
-    runner.values["matrix.package"] = matrix[0]["package"]
-    runner.job("package", packaging, {"REGISTRY": hosted.registry.host})
+    runner.values["matrix.packages"] = matrix[0]["packages"]
+    runner.values["needs.build.outputs.wheels"] = runner.outputs["build"]["digest"]
+    checking = hosted.given("all-check", building / "wheelhouse")
+    runner.job("check", checking, {})
+    assert runner.outputs["check"] == {"passed-0": "dagster-webserver"}
+    runner.values["toJSON(needs.check.outputs)"] = json.dumps(runner.outputs["check"])
+    imaging = hosted.given("all-image", building / "wheelhouse")
+    runner.job("image", imaging, {})
+    runner.values["toJSON(needs.image.outputs)"] = json.dumps(runner.outputs["image"])
+    pushing = hosted.given("all-push", imaging / "images")
+    runner.job("push", pushing, {"REGISTRY": hosted.registry.host})
     tags = hosted.registry.tags("acme/dagster-webserver")
     assert "1.13.30" in tags
     assert "latest" not in tags
 
-    assert runner.outputs["package"]["state"] == "passed"
     reporting = hosted.workspace("all-report")
-    for workspace in (building, packaging):
+    for workspace in (building, checking, imaging, pushing):
         shutil.copytree(workspace / "results", reporting / "results", dirs_exist_ok=True)
     runner.job("report", reporting, {})
     assert "<code>dagster-webserver</code>" in runner.summary()
@@ -407,9 +446,9 @@ def _yarn_in(workspace: Path) -> Path:
     return tools
 
 
-@pytest.mark.parametrize("failing", ["", "build", "package"])
+@pytest.mark.parametrize("failing", ["", "build", "check"])
 def test_the_summary_says_how_each_job_went_and_fails_with_them(hosted: Hosted, failing: str) -> None:
-    names = ("discover", "build", "package")
+    names = ("discover", "build", "check", "image", "push", "report")
     results = {name: {"result": "failure" if name == failing else "success"} for name in names}
     needs = json.dumps({**results, "pypi": {"result": "skipped"}})
     values = {"inputs.packages || 'all'": "dagster-*", "toJSON(needs)": needs}

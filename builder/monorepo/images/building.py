@@ -15,6 +15,7 @@ from builder.monorepo.images.context import Staged, write_context
 from builder.monorepo.images.engines import Engine, ExportedImage, ImageBuild
 from builder.monorepo.versions import container_tag
 from builder.monorepo.wheelhouse import BuiltPackage, Wheelhouse
+from builder.oci.base_image import pinned
 from builder.oci.layout import (
     DOCKER,
     EMPTY,
@@ -29,10 +30,12 @@ from builder.oci.layout import (
     read_layout,
     writing,
 )
+from builder.oci.reference import Reference, read_reference
 from builder.system import storage
 
 DEFAULT_BASE: Final = "python:3.11-slim"
 
+_LABEL: Final = "org.opencontainers.image."
 _WEBSERVER: Final = "dagster-webserver"
 _TAG: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _SHORT: Final = 7
@@ -58,6 +61,18 @@ class ImageRequest:
     tags: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Base:
+    """The base image of a request.
+
+    :param name: as it was asked for, with its registry.
+    :param pinned: the same by the digest that the registry gave for it, which all platforms are built upon.
+    """
+
+    name: Reference
+    pinned: Reference
+
+
 def build_image(request: ImageRequest, engine: Engine, path: Path) -> Layout:
     """Build a package's image as the layout `path`, replacing an older one.
 
@@ -71,14 +86,16 @@ def build_image(request: ImageRequest, engine: Engine, path: Path) -> Layout:
         staged = write_context(
             context, request.wheelhouse, request.package, request.platforms, request.python_version
         )
+        reference = read_reference(request.base)
+        base = Base(reference, pinned(reference))
         with writing(path) as layout:
-            built = [_build_platform(request, engine, context, stage, scratch, layout) for stage in staged]
+            built = [_build_platform(request, base, engine, context, stage, scratch, layout) for stage in staged]
             index = {
                 "schemaVersion": 2,
                 "mediaType": INDEX,
                 "manifests": [manifest.document() for manifest, _sbom in built],
                 # For an image of several platforms, registries show the annotations of the index.
-                "annotations": labels(request),
+                "annotations": labels(request, base),
             }
             image = layout.add_document(index)
             layout.finish(request.package.name, image, tags, [artifact for _manifest, artifact in built])
@@ -100,23 +117,31 @@ def check_tag(tag: str) -> None:
         )
 
 
-def labels(request: ImageRequest) -> dict[str, str]:
+def labels(request: ImageRequest, base: Base) -> dict[str, str]:
     """The image's labels and annotations (image-spec, "Annotations")."""
     package, wheelhouse = request.package, request.wheelhouse
     created = datetime.fromtimestamp(wheelhouse.source_date_epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     labels: Mapping[str, str | None] = {
         TITLE: package.name,
-        "org.opencontainers.image.description": package.summary,
-        "org.opencontainers.image.version": package.version,
-        "org.opencontainers.image.source": request.source,
-        "org.opencontainers.image.revision": wheelhouse.commit,
-        "org.opencontainers.image.created": created,
+        f"{_LABEL}description": package.summary,
+        f"{_LABEL}version": package.version,
+        f"{_LABEL}source": request.source,
+        f"{_LABEL}revision": wheelhouse.commit,
+        f"{_LABEL}created": created,
+        f"{_LABEL}base.name": str(base.name),
+        f"{_LABEL}base.digest": base.pinned.version,
     }
     return {name: value for name, value in labels.items() if value}
 
 
 def _build_platform(
-    request: ImageRequest, engine: Engine, context: Path, staged: Staged, scratch: Path, layout: LayoutWriter
+    request: ImageRequest,
+    base: Base,
+    engine: Engine,
+    context: Path,
+    staged: Staged,
+    scratch: Path,
+    layout: LayoutWriter,
 ) -> tuple[Descriptor, Descriptor]:
     """Build the image of one platform; returns its manifest and that of its SBOM."""
     package = request.package
@@ -127,12 +152,16 @@ def _build_platform(
         stage="webserver" if package.name == _WEBSERVER else "package",
         platform=staged.platform,
         epoch=request.wheelhouse.source_date_epoch,
-        arguments={"BASE": request.base, "PACKAGE": package.name, "IMPORT_NAMES": " ".join(package.import_names)},
-        labels=labels(request),
+        arguments={
+            "BASE": str(base.pinned),
+            "PACKAGE": package.name,
+            "IMPORT_NAMES": " ".join(package.import_names),
+        },
+        labels=labels(request, base),
     )
     exported = engine.build(recipe, scratch / staged.platform.replace("/", "-"))
     manifest = _add_image(layout, exported, staged.platform)
-    return manifest, _add_sbom(layout, request, staged, manifest)
+    return manifest, _add_sbom(layout, request, base, staged, manifest)
 
 
 def _add_image(layout: LayoutWriter, exported: ExportedImage, platform: str) -> Descriptor:
@@ -148,14 +177,17 @@ def _add_image(layout: LayoutWriter, exported: ExportedImage, platform: str) -> 
     return layout.add_document(document, platform=platform)
 
 
-def _add_sbom(layout: LayoutWriter, request: ImageRequest, staged: Staged, manifest: Descriptor) -> Descriptor:
+def _add_sbom(
+    layout: LayoutWriter, request: ImageRequest, base: Base, staged: Staged, manifest: Descriptor
+) -> Descriptor:
     """Add the SBOM as an artifact that refers to the image (image-spec 1.1, "Guidelines for Artifact Usage")."""
     content = sbom.write_sbom(
         name=request.package.name,
         version=request.package.version,
         image_digest=manifest.digest,
         platform=staged.platform,
-        base=request.base,
+        base=str(base.name),
+        base_digest=base.pinned.version,
         wheels=staged.wheels,
         epoch=request.wheelhouse.source_date_epoch,
     )

@@ -41,6 +41,7 @@ def write_sbom(
     image_digest: str,
     platform: str,
     base: str,
+    base_digest: str,
     wheels: Sequence[Installed],
     epoch: int,
 ) -> bytes:
@@ -48,7 +49,7 @@ def write_sbom(
 
     :param name: of the image's package.
     :param image_digest: of the image's manifest for the platform.
-    :param base: the base image.
+    :param base: the name of the base image.
     :param epoch: seconds since 1970.
     """
     image = Component(
@@ -60,6 +61,7 @@ def write_sbom(
         properties=[
             Property(name="builder:platform", value=platform),
             Property(name="builder:base", value=base),
+            Property(name="builder:base-digest", value=base_digest),
         ],
     )
     components = [
