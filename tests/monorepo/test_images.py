@@ -31,7 +31,6 @@ from tests.support.programs import REPOSITORY
 from tests.support.wheels import make_wheel
 
 pytestmark = [pytest.mark.slow, pytest.mark.containers, pytest.mark.xdist_group("images")]
-"""One worker has the registry and the first images, which take half a minute."""
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 EPOCH = 1_700_000_000
@@ -137,19 +136,9 @@ def yard(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) 
         push_base(registry, pytestconfig.cache.mkdir("container-base"))
         with container_settings(root, registry) as containers:
             place = Yard(root, index, registry, containers, storage.cache_directory())
-            shutil.copytree(_built_once(place, tmp_path_factory), place.images / "dagster-webserver")
+            place.image("dagster-webserver").succeeded()
             place.push("dagster-webserver").succeeded()
             yield place
-
-
-def _built_once(yard: Yard, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The image, built by the first of the parallel processes that run this module's tests."""
-    base = tmp_path_factory.getbasetemp()
-    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "images-shared"
-    with storage.exclusive(shared / ".lock"):
-        if not (shared / "dagster-webserver").exists():
-            yard.image("dagster-webserver", "--out", shared).succeeded()
-    return shared / "dagster-webserver"
 
 
 def _make_shelf(directory: Path) -> Path:
