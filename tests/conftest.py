@@ -14,6 +14,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from builder.resolution import uv
 from builder.system import process, storage
 from tests.support.cloud import CloudServer
 from tests.support.commands import Workshop, workshop
@@ -70,6 +71,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """With several workers, run the slow tests first: none of them is then the last that the others wait for."""
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+@pytest.fixture(autouse=True)
+def _uv_is_looked_for_anew() -> Iterator[None]:
+    """A process remembers where its uv is; the cache of a test that passed is removed."""
+    yield
+    uv.executable.cache_clear()
 
 
 @pytest.fixture
