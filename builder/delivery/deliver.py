@@ -32,7 +32,7 @@ from builder.deployment.destination import BranchDeployment, find_destination, p
 from builder.deployment.pull_request_comment import comment_of_run
 from builder.deployment.summary import closed_comment_body
 from builder.errors import BuilderError, LoadError
-from builder.publishing.pex_registry import ReadBack
+from builder.publishing.comparison import ReadBack
 from builder.system import storage
 from builder.terminal.console import console
 from builder.terminal.github_log import in_actions

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from builder.building.image import BuiltImage
     from builder.deployment.cloud import SnapshotCondition
     from builder.deployment.entries import Entry
-    from builder.publishing.pex_registry import Published, ReadBack
+    from builder.publishing.comparison import ReadBack
+    from builder.publishing.pex_registry import Published
 
 _T = TypeVar("_T")
 

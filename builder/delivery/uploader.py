@@ -16,7 +16,8 @@ from builder.building.steps import DepsBuild, write_lock
 from builder.delivery.location_run import LocationRun, Upload
 from builder.deployment.cloud import DagsterCloudClient
 from builder.errors import BuilderError, CloudError, Notice, PublishError
-from builder.publishing.pex_registry import FILES_AT_ONCE, CachedDeps, PexRegistry, Published, ReadBack
+from builder.publishing.comparison import ReadBack
+from builder.publishing.pex_registry import FILES_AT_ONCE, CachedDeps, PexRegistry, Published
 from builder.publishing.remote_zip import DistributionSize
 from builder.resolution.lock import Lock
 from builder.system.storage import Artefact

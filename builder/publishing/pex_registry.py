@@ -6,29 +6,20 @@ was read back, and no record is trusted before what it names was looked at.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 from typing import Final, Literal, Protocol, Self, TypeVar
 
 from builder.errors import CloudError, Notice, PublishError
+from builder.publishing.comparison import ReadBack, certain_difference, compare
 from builder.publishing.records import LIMIT, InvalidRecordError, Record, parse_record, record_name
 from builder.publishing.remote_zip import DistributionSize, central_directory, distribution_sizes
-from builder.publishing.transfer import (
-    TAIL,
-    PresignedUrl,
-    RemoteObject,
-    Transfers,
-    changed,
-    file_content,
-    unreadable,
-)
+from builder.publishing.transfer import PresignedUrl, Transfers, file_content
 from builder.system import process
 from builder.system.http import Deadline, HttpError
 from builder.system.storage import Artefact
@@ -38,14 +29,11 @@ Method = Literal["PUT", "GET"]
 FILES_AT_ONCE: Final = 4
 """How many files are transferred at the same time."""
 _SENDINGS: Final = 2
-_READINGS: Final = 3
 _OPTIONAL_SECONDS: Final = 15.0
 """Seconds that an optional query may take."""
 _RECORD_SECONDS: Final = 30.0
 """Seconds that reading or writing a record may take: it only spares work."""
 _DIRECTORY_LIMIT: Final = 1 << 26
-_SMALL: Final = 1 << 23
-"""Bytes: a file of at most this size, as source PEX files are, is read back whole."""
 _AGAIN: Final = "Run it again; what has arrived is not sent again"
 
 T = TypeVar("T")
@@ -61,17 +49,6 @@ class UrlSource(Protocol):
 
     def __call__(self, names: Sequence[str], method: Method) -> Sequence[str]:
         """The URLs that allow one method on each of these files."""
-
-
-class ReadBack(Enum):
-    """How a file in the registry is compared with what it should be.
-
-    TAIL: by size, tail and the store's MD5; by all its bytes if it is small, or if that MD5 is another one.
-    FULL: always by all its bytes.
-    """
-
-    TAIL = "tail"
-    FULL = "full"
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,7 +291,7 @@ class PexRegistry:
         """Check whether it is there whole."""
         started = time.monotonic()
         try:
-            difference = self._certain_difference(file, link, Deadline(self._timeout), check)
+            difference = certain_difference(self._transfers, file, link, Deadline(self._timeout), check)
         except CloudError as error:
             return _Failed(file, _error(file.name, error.what, remedy=error.remedy))
         except HttpError as error:
@@ -323,22 +300,6 @@ class PexRegistry:
         if difference:
             return _Missing(file, seconds)
         return Published(file.name, file.size, sent=False, seconds=seconds)
-
-    def _certain_difference(
-        self, file: Artefact, link: PresignedUrl, deadline: Deadline, check: ReadBack
-    ) -> str | None:
-        """As `_compare`; raises HttpError where two readings differ.
-
-        Locations may run what would be replaced, and what is sent may arrive damaged: so it is never replaced
-        because it could not be read, or was read wrongly.
-        """
-        difference, stored = self._compare(file, link, deadline, check)
-        if difference is None:
-            return None
-        difference, again = self._compare(file, link, deadline, check)
-        if difference is None or stored == again:
-            return difference
-        raise HttpError("what the registry has is read differently each time")
 
     def _send(
         self, missing: _Missing, source: PresignedUrl, target: PresignedUrl, progress: Callable[[str, int], None]
@@ -368,38 +329,10 @@ class PexRegistry:
     def _read_back(self, file: Artefact, link: PresignedUrl, deadline: Deadline) -> str | None:
         try:
             # Sending may have taken so long that the URL for reading is too old by now.
-            return self._compare(file, link, deadline, self._check, sent=True)[0]
+            return compare(self._transfers, file, link, deadline, self._check, sent=True)[0]
         except HttpError as error:
             problem = f"it was sent, but could not be read back: {error}"
             raise HttpError(problem, remedy=error.remedy) from None
-
-    def _compare(
-        self, file: Artefact, link: PresignedUrl, deadline: Deadline, check: ReadBack, *, sent: bool = False
-    ) -> tuple[str | None, RemoteObject | None]:
-        """How the registry's file differs from ours, as text, None if it is the same; and what was read of it.
-
-        Raises HttpError, also if what was read is not what the store says it has, and ChangedError if our file is
-        not what was built.
-
-        :param sent: it was sent just now.
-        """
-        tail = _local_tail(file)
-        whole = check is ReadBack.FULL or file.size <= _SMALL
-        for _ in range(_READINGS):
-            stored = self._transfers.stat(link, deadline, size=file.size, whole=whole, renewals=1 if sent else 0)
-            difference = _difference(file, tail, stored)
-            if stored is None or (difference is None and stored.sha256):
-                return difference, stored
-            said_whole = stored.md5 is not None and stored.md5 == _md5(file)
-            if difference is None and (said_whole or (stored.md5 is None and not sent)):
-                return None, stored
-            if difference and not said_whole:
-                return difference, stored
-            whole = True
-        raise HttpError(
-            "the registry says that it has it whole, but other bytes arrive here",
-            remedy="Check that no proxy between this machine and the registry changes them, then run it again",
-        )
 
     def is_damaged(self, deps: CachedDeps) -> bool:
         """Whether a deps PEX has another content than was recorded, by all its bytes; False if that is unknown."""
@@ -438,40 +371,6 @@ class _Missing:
 class _Failed:
     file: Artefact
     error: PublishError
-
-
-def _local_tail(file: Artefact) -> bytes:
-    """The last bytes of a file on this disk; raises HttpError if it is not what was built."""
-    try:
-        with file.path.open("rb") as stream:
-            if stream.seek(0, 2) != file.size:
-                raise changed(file.path)
-            stream.seek(max(0, file.size - TAIL))
-            return stream.read()
-    except OSError as error:
-        raise unreadable(file.path, error) from None
-
-
-def _md5(file: Artefact) -> str:
-    """The MD5 of a file on this disk, hexadecimal; raises ChangedError if it cannot be read."""
-    try:
-        with file.path.open("rb") as stream:
-            return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-    except OSError as error:
-        raise unreadable(file.path, error) from None
-
-
-def _difference(file: Artefact, tail: bytes, stored: RemoteObject | None) -> str | None:
-    """How the registry's file differs from ours, as text."""
-    if stored is None:
-        return "the registry does not have it"
-    if stored.size != file.size:
-        return f"the registry has {stored.size} bytes of {file.size}"
-    if stored.tail != tail:
-        return "its end differs in the registry"
-    if stored.sha256 not in {None, file.sha256}:
-        return "its content differs in the registry"
-    return None
 
 
 def _error(name: str, problem: str, *, remedy: str | None = None) -> PublishError:

@@ -14,7 +14,8 @@ import pytest
 import trustme
 
 from builder.errors import NetworkError, PublishError
-from builder.publishing.pex_registry import CachedDeps, Method, PexRegistry, Published, ReadBack, UrlSource
+from builder.publishing.comparison import ReadBack
+from builder.publishing.pex_registry import CachedDeps, Method, PexRegistry, Published, UrlSource
 from builder.system.http import ATTEMPTS
 from builder.system.storage import Artefact
 from tests.support.cloud.web import Handler, WebServer

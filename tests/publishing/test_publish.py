@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from builder.errors import CloudError, PublishError
-from builder.publishing import pex_registry
-from builder.publishing.pex_registry import PexRegistry, Published, ReadBack
+from builder.publishing import comparison
+from builder.publishing.comparison import ReadBack
+from builder.publishing.pex_registry import PexRegistry, Published
 from builder.system import process
 from builder.system.http import ATTEMPTS
 from builder.system.storage import Artefact
@@ -104,7 +105,7 @@ def test_what_is_there_but_not_whole_is_replaced(
 @pytest.fixture
 def nothing_is_small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every file is compared as the large ones are."""
-    monkeypatch.setattr(pex_registry, "_SMALL", -1)
+    monkeypatch.setattr(comparison, "_SMALL", -1)
 
 
 def tell_etag(cloud: CloudServer, etag: str | None, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,8 @@ import pytest
 from dagster_cloud_cli.core.pex_builder import pex_registry as existing_tool
 
 from builder.errors import Notice, PublishError
-from builder.publishing.pex_registry import CachedDeps, PexRegistry, ReadBack
+from builder.publishing.comparison import ReadBack
+from builder.publishing.pex_registry import CachedDeps, PexRegistry
 from builder.system.http import ATTEMPTS
 from builder.system.storage import Artefact
 from tests.support.cloud import CloudServer, faults
