@@ -47,7 +47,7 @@ def roll_back(
         console.done(f"updated `{location}` in `{deployment}` to {chosen.label}", time.monotonic() - started)
         page = cloud.organization.page(deployment)
         console.set_interrupt_note(f"what was updated may still load: `{location}` of `{deployment}`, see {page}")
-        error = _wait(cloud, deployment, location, chosen, wait_timeout) if wait else None
+        error = _wait(cloud, deployment, present, chosen, wait_timeout) if wait else None
         good = None if not wait else error is None
         _record(cloud, deployment, present, versions, chosen, good=good)
         if error:
@@ -87,7 +87,7 @@ def _login(cloud: DagsterCloudClient, deployment: str, image: Reference) -> Cred
 
 
 def _wait(
-    cloud: DagsterCloudClient, deployment: str, location: str, chosen: Version, timeout: float
+    cloud: DagsterCloudClient, deployment: str, present: Entry, chosen: Version, timeout: float
 ) -> LoadError | None:
     """Wait until the version is loaded; returns why it is not."""
     started = time.monotonic()
@@ -96,9 +96,11 @@ def _wait(
         if error is None:
             console.done(f"location `{name}` is loaded", time.monotonic() - started)
 
+    location, before = present.name, {present.name: present}
     with console.progress(f"waiting for `{location}` to load", None):
         expected = {location: chosen.name}
-        return wait_until_loaded(cloud, deployment, expected, timeout=timeout, loaded=settled)[location]
+        outcome = wait_until_loaded(cloud, deployment, expected, before=before, timeout=timeout, loaded=settled)
+    return outcome[location]
 
 
 def _record(

@@ -243,4 +243,7 @@ class Updater:
             over(run)
 
         with console.progress(f"waiting for {names_of(list(updated.values()))} to load", None):
-            wait_until_loaded(self._cloud, self.deployment, expected, timeout=self._wait, loaded=settled)
+            before = {name: run.before for name, run in updated.items() if run.before}
+            wait_until_loaded(
+                self._cloud, self.deployment, expected, before=before, timeout=self._wait, loaded=settled
+            )

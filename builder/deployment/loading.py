@@ -34,12 +34,14 @@ def wait_until_loaded(
     deployment: str,
     expected: Mapping[str, str],
     *,
+    before: Mapping[str, Entry],
     timeout: float,
     loaded: Callable[[str, LoadError | None], None],
 ) -> dict[str, LoadError | None]:
     """Wait until each location is loaded in the version that was deployed; returns why those failed that did.
 
     :param expected: the pex tag, or the image, of each location.
+    :param before: what the deployment held before the update.
     :param timeout: in seconds, for all.
     :param loaded: called as each location settles, with its error if it failed.
 
@@ -47,7 +49,13 @@ def wait_until_loaded(
     """
     page = cloud.organization.page(deployment)
     waiting = [
-        _PendingLocation(name=name, version=version, deployment=deployment, page=page)
+        _PendingLocation(
+            name=name,
+            version=version,
+            deployment=deployment,
+            page=page,
+            since=before[name].timestamp if name in before else 0,
+        )
         for name, version in expected.items()
     ]
     outcome: dict[str, LoadError | None] = {}
@@ -113,16 +121,16 @@ class _PendingLocation:
 
     :param seen: whether the deployed version was ever there.
     :param last: what the server showed last; None if nothing.
-    :param since: the timestamp of what was there at the first look; None before it.
+    :param since: the timestamp of what was there before the update; 0 if nothing was.
     """
 
     name: str
     version: str
     deployment: str
     page: str
+    since: float
     seen: bool = False
     last: Entry | None = None
-    since: float | None = None
 
     def judge(self, entry: Entry | None) -> _Verdict | None:
         """The final verdict, or None to wait on."""
@@ -140,8 +148,6 @@ class _PendingLocation:
         remedy = "See whether another run deploys the same location, and run the one that should win again"
         if entry is None:
             return _Verdict(LoadError(f"{what} removed by someone else", remedy=remedy)) if self.seen else None
-        if self.since is None:
-            self.since = entry.timestamp
         if not self.seen and entry.timestamp <= self.since:
             return None
         commit = f" (commit {entry.commit_hash})" if entry.commit_hash else ""
