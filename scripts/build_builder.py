@@ -61,7 +61,9 @@ def main(output: Path) -> None:
     key = hashlib.sha256(repr((locked, sorted(PURE), TARGETS)).encode()).hexdigest()[:16]
     cache = Path(next(boot.caches())) / "build"
     with storage.exclusive(cache / ".lock"):
+        _say("fetching the wheels of Pipfile.lock")
         wheels = builder_wheels.fetch(locked, cache / key, pure=PURE)
+        _say("compressing those that two Pythons share, which takes about a minute the first time")
         groups = {target: _groups(target, wheels[target]) for target in TARGETS}
         contents, parts = _contents(groups, cache / "streams")
         (pex,) = (wheel for wheel in wheels[TARGETS[0]] if wheel.name.startswith("pex-"))
@@ -88,6 +90,10 @@ def main(output: Path) -> None:
             raise ToolError(f"builder.pex would have {size:,} bytes, and {LIMIT:,} is the limit")
     builder_json.write(output / "builder.pex.json", size=size, sha256=sha256)
     print(f"wrote {output / 'builder.pex'}: {size / 1e6:.1f} MB, sha256 {sha256}")
+
+
+def _say(what: str) -> None:
+    print(f"builder.pex: {what}", file=sys.stderr, flush=True)
 
 
 @dataclass(frozen=True, slots=True)
