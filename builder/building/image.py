@@ -21,6 +21,7 @@ from builder.assembly.wheels import WheelFile
 from builder.building.steps import (
     DepsBuild,
     SourceBuild,
+    fetch_locked,
     rarely_needed,
     select_source,
     show_selection_notices,
@@ -39,7 +40,6 @@ from builder.project.requirements import Requirements
 from builder.resolution.backend import LocalPackages
 from builder.resolution.lock import Lock
 from builder.resolution.lock_warnings import importing_setuptools
-from builder.resolution.sdists import fetch_wheels
 from builder.resolution.target import Target
 from builder.resolution.transport import Credentials
 from builder.system.storage import Artefact
@@ -156,11 +156,7 @@ class ImagePacking:
 
     def deps(self, lock: Lock, requirements: Requirements, about: str) -> DepsBuild:
         """See `Packing`."""
-        with (
-            console.step(f"{about}fetched {len(lock.distributions)} wheels") as fetching,
-            console.progress(f"{about}fetching", lock.size) as progress,
-        ):
-            files = fetch_wheels(lock, progress.update, lambda what: console.progress(f"{about}{what}", None))
+        files, fetching = fetch_locked(lock, about)
         identity = self.identity(lock)
         with console.step(f"{about}assembled") as assembling, console.progress(f"{about}assembling", None):
             wheels = [WheelFile(file.path, file.sha256) for file in files.values()]
@@ -181,7 +177,7 @@ class ImagePacking:
             lock=write_lock(lock, place.path),
             versions=lock.versions,
             dagster_version=lock.version_of("dagster") or "",
-            seconds={"fetch": fetching.seconds, "assemble": assembling.seconds},
+            seconds={"fetch": fetching, "assemble": assembling.seconds},
             distributions=made.distributions,
             sbom=written,
             layers=made.layers,
@@ -212,7 +208,6 @@ class ImagePacking:
         return SourceBuild(
             artefact=Artefact(made.layer.path, content.size, digest, digest),
             files=files,
-            packages=tuple(packages),
             seconds={"source": step.seconds},
             contents=made.files,
             layer=made.layer,

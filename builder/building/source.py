@@ -36,7 +36,7 @@ def build_source_pex(
     requirements = read_project(project, target, own.metadata_of_wheel, RequestedExtras(extras, groups))
     packages = local_packages(requirements)
     built = build_source(SourceTree(project, project), packages, own, target, out, include=include)
-    names = quoted(directory.name for directory in built.packages)
+    names = quoted(built.installed)
     what = f"{built.files} files" + (f"; installed: {names}" if names else "")
     console.table(["file", ">size", "what is in it"], [[built.artefact.name, size(built.artefact.size), what]])
     show_contents([], [built], full=report)

@@ -34,6 +34,7 @@ from builder.resolution.lock import Lock
 from builder.resolution.lock_warnings import importing_setuptools
 from builder.resolution.resolve import resolve
 from builder.resolution.sdists import fetch_wheels
+from builder.resolution.store import StoredFile
 from builder.resolution.target import Target
 from builder.system import cache
 from builder.system.storage import Artefact, atomic_write
@@ -86,15 +87,13 @@ class SourceBuild:
     """A source PEX, or the source layer of an image.
 
     :param files: how many of the project's files it holds.
-    :param packages: the local packages installed in it.
     :param contents: every file in it, sorted by name.
     :param layer: of an image: what `artefact` is.
-    :param installed: normalised names of the local packages, of an image.
+    :param installed: normalised names of the local packages in it.
     """
 
     artefact: Artefact
     files: int
-    packages: tuple[Path, ...]
     seconds: dict[str, float]
     contents: tuple[PackedFile, ...] = ()
     layer: Layer | None = None
@@ -135,16 +134,28 @@ def resolve_project(requirements: Requirements, target: Target, *, about: str = 
     return resolution.lock, step
 
 
+def fetch_locked(lock: Lock, about: str) -> tuple[Mapping[str, StoredFile], float]:
+    """Have the wheels of a lock, showing the step; returns them by name, and the seconds that it took."""
+    count = len(lock.distributions)
+    with (
+        console.step(f"{about}fetch {count} wheels") as step,
+        console.progress(f"{about}fetching", lock.size) as progress,
+    ):
+        files = fetch_wheels(lock, progress.update, lambda what: console.progress(f"{about}{what}", None))
+        fetched = sum(file.fetched for file in files.values())
+        if not fetched:
+            step.title = f"{about}{count} wheels are in the cache"
+        else:
+            step.title = f"{about}fetched {'' if fetched == count else f'{fetched} of '}{count} wheels"
+    return files, step.seconds
+
+
 def build_deps(lock: Lock, requirements: Requirements, out_dir: Path, *, about: str = "") -> DepsBuild:
     """Fetch the wheels of a lock and assemble them, showing the steps; `about` is a prefix of their titles.
 
     :param requirements: what the lock was made for; a line to change is among them.
     """
-    with (
-        console.step(f"{about}fetched {len(lock.distributions)} wheels") as fetching,
-        console.progress(f"{about}fetching", lock.size) as progress,
-    ):
-        files = fetch_wheels(lock, progress.update, lambda what: console.progress(f"{about}{what}", None))
+    files, fetching = fetch_locked(lock, about)
     identity = lock.identity(LAYOUT_VERSION)
     with console.step(f"{about}assembled") as assembling, console.progress(f"{about}assembling", None):
         assembled: Assembled = assemble_deps_pex(
@@ -169,7 +180,7 @@ def build_deps(lock: Lock, requirements: Requirements, out_dir: Path, *, about: 
         lock=write_lock(lock, artefact.path),
         versions=lock.versions,
         dagster_version=lock.version_of("dagster") or "",
-        seconds={"fetch": fetching.seconds, "assemble": assembling.seconds},
+        seconds={"fetch": fetching, "assemble": assembling.seconds},
         distributions=assembled.distributions,
         sbom=written,
     )
@@ -277,7 +288,7 @@ def build_source(
     return SourceBuild(
         artefact=artefact,
         files=files,
-        packages=tuple(packages),
         seconds={"source": step.seconds},
         contents=assembled.files,
+        installed=tuple(WheelFile(wheel, "").project for wheel in wheels),
     )

@@ -134,8 +134,7 @@ def _rows(run: LocationRun, build: ProjectBuild) -> list[list[str]]:
     deps_name, source_name = deps.name, source.artefact.name
     if run.image:
         deps_name, source_name = f"{len(deps.layers)} dependency layers", "source layer"
-    packages = ", ".join(directory.name for directory in source.packages)
-    installed = f"; installed: {packages}" if packages else ""
+    installed = f"; installed: {', '.join(source.installed)}" if source.installed else ""
     versions = f"{len(deps.versions)} distributions, dagster {deps.dagster_version}"
     rows = [
         [run.name, deps_name, size(deps.size), versions],

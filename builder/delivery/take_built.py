@@ -93,7 +93,7 @@ def _build_of(entry: Mapping[str, Any] | None, path: Path) -> ProjectBuild:
         seconds={},
     )
     return ProjectBuild(
-        deps_build, SourceBuild(artefact=source, files=int(entry["source"]["files"]), packages=(), seconds={}), {}
+        deps_build, SourceBuild(artefact=source, files=int(entry["source"]["files"]), seconds={}), {}
     )
 
 

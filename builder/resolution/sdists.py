@@ -109,9 +109,10 @@ def _build_all(
 
     def build(distribution: Distribution) -> StoredFile | BuilderError:
         try:
-            wheel = storage.kept(_place(lock, distribution)) or _build(lock, distribution, files, showing)
+            kept = storage.kept(_place(lock, distribution))
+            wheel = kept or _build(lock, distribution, files, showing)
             _check_fits(lock, distribution, wheel)
-            return StoredFile(wheel, storage.sha256_of(wheel))
+            return StoredFile(wheel, storage.sha256_of(wheel), fetched=kept is None)
         except BuilderError as error:
             return error
 

@@ -21,10 +21,14 @@ _AT_ONCE: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """A file of the store whose hash was verified."""
+    """A file of the store whose hash was verified.
+
+    :param fetched: it was downloaded or built now, and not there before.
+    """
 
     path: Path
     sha256: str
+    fetched: bool = False
 
 
 def store_path(distribution: Distribution) -> Path:
@@ -61,7 +65,10 @@ def fetch(
         from builder.resolution.download import download  # noqa: PLC0415
 
         download({store_path(distribution): distribution for distribution in missing}, transport, arrived)
-    return {dist.name: StoredFile(store_path(dist), dist.digest) for dist in distributions}
+    return {
+        dist.name: StoredFile(store_path(dist), dist.digest, fetched=not there)
+        for dist, there in zip(distributions, whole, strict=True)
+    }
 
 
 def _is_whole(distribution: Distribution) -> bool:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from builder.resolution.target import serverless_target
-from tests.support.commands import Ran, Workshop, write_tree
+from tests.support.commands import Ran, Workshop, put_setuptools, write_tree
 from tests.support.wheels import make_wheel
 
 MB = 1_000_000
@@ -176,3 +176,20 @@ def test_the_report_of_a_deploy_names_what_locations_share_once(place: Workshop)
     ]
     assert [location["deps"]["largest"][0]["name"] for location in locations] == ["big", "big"]
     assert [location["deps"]["unpacked_size"] > 21 * MB for location in locations] == [True, True]
+
+
+def test_what_the_cache_has_is_not_said_to_be_fetched(place: Workshop) -> None:
+    project = place.project()
+    assert "✓ fetched 2 wheels" in place.build(project).succeeded().stderr
+    assert "✓ 2 wheels are in the cache" in place.build(project).succeeded().stderr
+    make_wheel(place.index.directory, {"more.py": ""}, name="more")
+    write_tree(project, {"requirements.txt": "dagster\ndagster-cloud\nmore\n"})
+    assert "✓ fetched 1 of 3 wheels" in place.build(project).succeeded().stderr
+
+
+def test_a_local_package_is_named_by_its_distribution_not_its_directory(place: Workshop) -> None:
+    put_setuptools(place.index.directory)
+    declared = "from setuptools import setup\nsetup(name='legacy_etl', version='1', py_modules=['etl'])\n"
+    files = {"setup.py": declared, "etl.py": "", "requirements.txt": "dagster\ndagster-cloud\n."}
+    ran = place.run("source", place.project(files, name="a"), place.out)
+    assert ran.succeeded().stdout.splitlines()[1].endswith("installed: `legacy-etl`")
