@@ -20,7 +20,8 @@
 
 A query is checked against `schema.graphql`, a presigned URL by recomputing its signature: what passes here has the
 form that the real clients' requests have. `faults` says which faults there are; `CloudServer.inject` says on what.
-`cloud.storage_environ()` points the real receiving server at the same storage. `github.GitHubServer` is GitHub.
+`cloud.storage_environ()` points the real receiving server at the same storage. `queries` asks without a client.
+`github.GitHubServer` is GitHub. `tests/cloud_server` holds all this to the real clients.
 """
 
 from tests.support.cloud import faults
