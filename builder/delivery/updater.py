@@ -218,9 +218,10 @@ class Updater:
         before = version_of(run.before) if run.before else None
         deployment = self.deployment or ""
         try:
-            versions = self._cloud.versions(deployment, run.name)
-            versions = with_update(versions, before, Version(run.document, now, good))
-            self._cloud.record_versions(deployment, run.name, versions)
+            known = self._cloud.versions(deployment, run.name)
+            versions = with_update(known, before, Version(run.document, now, good))
+            if len(known) != len(versions) or not all(map(Version.is_recorded_as, versions, known)):
+                self._cloud.record_versions(deployment, run.name, versions)
         except CloudError as error:
             console.note(f"  builder.rollback will not know this version of `{run.name}`: {error.what}")
 

@@ -56,6 +56,10 @@ class Version:
         name = other.name if isinstance(other, Version) else other.version
         return (self.name, self.commit_hash) == (name, other.commit_hash or "")
 
+    def is_recorded_as(self, known: Version) -> bool:
+        """Whether a record already says all of it but the time."""
+        return self.document == known.document and self.good == known.good
+
 
 def version_of(entry: Entry) -> Version | None:
     """What a deployment runs now; None if that cannot be read."""

@@ -98,6 +98,16 @@ def test_a_version_that_does_not_load_any_more_is_told(here: Deploying) -> None:
     assert commit(here) == FIRST
 
 
+def test_a_version_that_is_deployed_again_is_not_recorded_again(here: Deploying) -> None:
+    prod = here.cloud.deployments["prod"]
+    before = dict(prod.artifacts)
+    deploy(here, SECOND).succeeded()
+    # The time of the deploy is another one.
+    assert prod.artifacts == before
+    deploy(here, THIRD).succeeded()
+    assert prod.artifacts != before
+
+
 def test_what_another_tool_deployed_is_recorded_with_the_deploy_that_replaces_it(here: Deploying) -> None:
     here.run_before("sales")
     deploy(here, THIRD).succeeded()
