@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,10 +10,8 @@ import pytest
 from builder.deployment import loading
 from builder.deployment.cloud import DagsterCloudClient
 from builder.deployment.loading import wait_until_loaded
-from builder.deployment.login import Login
-from builder.deployment.organization import read_organization
 from builder.errors import LoadError
-from builder.system import http, process
+from builder.system import process
 from tests.support.cloud import CloudServer, faults
 
 GOOD = "files=deps-1.pex:source-1.pex"
@@ -24,29 +21,14 @@ SITE = "/venvs/0a1b2c3d4e5f/lib/python3.11/site-packages"
 DEPS = "/venvs/ffffffffffff/lib/python3.11/site-packages"
 
 
-@pytest.fixture(scope="module")
-def one_server() -> Iterator[CloudServer]:
-    with CloudServer() as server:
-        yield server
-
-
 @pytest.fixture
-def server(one_server: CloudServer, monkeypatch: pytest.MonkeyPatch) -> CloudServer:
-    one_server.heal()
-    one_server.requests.clear()
-    one_server.deployments["prod"].locations.clear()
-    one_server.organization.load_errors.clear()
-    one_server.organization.polls_to_load = 1
-    one_server.organization.agent_running = True
-    monkeypatch.setattr(http, "PAUSE", 0)
+def server(server: CloudServer, monkeypatch: pytest.MonkeyPatch) -> CloudServer:
+    """The room's, with an agent that loads whatever is deployed at the next look."""
+    server.organization.load_errors.clear()
+    server.organization.polls_to_load = 1
+    server.organization.agent_running = True
     monkeypatch.setattr(loading, "INTERVAL", 0.001)
-    return one_server
-
-
-@pytest.fixture
-def cloud(server: CloudServer) -> Iterator[DagsterCloudClient]:
-    with DagsterCloudClient(read_organization(server.environ(), Login), lambda _: None) as cloud:
-        yield cloud
+    return server
 
 
 def deploy(server: CloudServer, *names: str, tag: str = GOOD, commit: str = "1a2b3c") -> dict[str, str]:
