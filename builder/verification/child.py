@@ -118,7 +118,7 @@ def _act(request: Answer, trace: int) -> Answer:
     try:
         import dagster._grpc.server
     except BaseException as error:
-        return {"step": "dagster", "error": _describe(error)}
+        return {"step": "dagster", "error": _describe(error), "modules": _modules()}
     # The time limit starts here: importing dagster does not count as the project's time.
     faulthandler.dump_traceback_later(request["timeout"], exit=True, file=trace)
     started = time.monotonic()
@@ -131,7 +131,8 @@ def _act(request: Answer, trace: int) -> Answer:
             else:
                 answer["found"] = _load(dagster._grpc.server, request)
     except BaseException as error:
-        answer = {"step": "load", "error": _describe(error), "loadable": _loadable(dagster, request)}
+        answer = {"step": "load", "error": _describe(error), "modules": _modules()}
+        answer["loadable"] = _loadable(dagster, request)
     else:
         asked = [(key, kind, present) for key, (kind, present) in sorted(states.items())]
         answer.update(step="done", states=asked, dagster_version=dagster.__version__)
@@ -286,6 +287,7 @@ def _describe(error: BaseException) -> Answer:
     frames = [
         (_absolute(frame.filename), frame.lineno or 0, frame.name, frame.line or "")
         for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename != __file__
     ]
     return {
         "kind": type(error).__name__,
@@ -294,6 +296,12 @@ def _describe(error: BaseException) -> Answer:
         "attributes": attributes,
         "cause": None if error.__cause__ is None else _describe(error.__cause__),
     }
+
+
+def _modules() -> dict[str, str]:
+    """The files of the imported modules that are in no package."""
+    files = {name: getattr(module, "__file__", None) for name, module in list(sys.modules.items())}
+    return {name: _absolute(file) for name, file in files.items() if "." not in name and isinstance(file, str)}
 
 
 def _absolute(path: str) -> str:

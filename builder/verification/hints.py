@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os.path
 import re
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from dataclasses import replace
+from pathlib import PurePosixPath
 from typing import Final
 
-from builder.errors import Origin
 from builder.system.tracebacks import CutTraceback, chain, place
 from builder.terminal.formatting import quoted
 from builder.verification.exclusion_reason import ExclusionRule, why_left_out
+from builder.verification.explanation import Explanation, FailureContext
+from builder.verification.hiding import hidden_by_project, hidden_from_dagster
 from builder.verification.import_names import how_to_declare, provider_of
-from builder.verification.load import CodeSource, Raised
+from builder.verification.load import Raised
 from builder.verification.native_libraries import how_to_get, missing_library
 
 _UNSET: Final = re.compile(r'environment variable "?(\w+)"?,? (?:which )?is not set', re.IGNORECASE)
@@ -25,89 +25,21 @@ _RELATIVE: Final = "attempted relative import with no known parent package"
 _BUILT_IN: Final = "DAGSTER_CLOUD_"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FailureContext:
-    """What is known about a location besides its error.
-
-    :param directory: the build directory, if it is on this machine.
-    :param project: the directory of the manifest.
-    :param declared: where the location is declared.
-    :param packed: the names of the project's files in the source PEX.
-    :param source: `site-packages` of the unpacked source PEX.
-    :param deps: `site-packages` of the unpacked deps PEX.
-    :param variables: names of environment variables that are set here but not passed to the code.
-    """
-
-    code: CodeSource
-    python_version: str
-    directory: Path | None
-    project: Path | None
-    declared: Origin | None
-    packed: frozenset[str]
-    source: Path
-    deps: Path
-    variables: frozenset[str] = frozenset()
-
-    @property
-    def file(self) -> str:
-        """The file that declares the location, as shown to users."""
-        return f"`{self.declared.path.name}`" if self.declared else "the workspace file"
-
-    def shown(self, path: Path) -> str:
-        """A directory relative to the workspace file, with a trailing slash; empty for the workspace's own."""
-        base = self.declared.path.parent if self.declared else path
-        relative = os.path.relpath(path, base)
-        return "" if relative == "." else f"{relative}/"
-
-
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """A message that explains an error.
-
-    :param what: one sentence without a full stop.
-    :param remedy: what to do about it.
-    :param of_workspace: whether it is about the workspace file, not the code.
-    """
-
-    what: str
-    remedy: str | None
-    of_workspace: bool = False
-
-
 def explain(raised: Raised, cut: CutTraceback, context: FailureContext) -> Explanation:
     """Explain an error; if its cause is not certain, give only the error's own message."""
-    if explanation := _hiding(cut, context):
+    if explanation := hidden_by_project(raised, context):
         return explanation
     for hint in _HINTS:
         if explanation := hint(raised, cut, context):
             if raised.of_dagster:
                 return replace(explanation, what=f"dagster itself cannot be imported: {explanation.what}")
             return explanation
+    if explanation := hidden_from_dagster(raised, context):
+        return explanation
     if raised.of_dagster:
         remedy = "Depend on another version of dagster, or of what the last of these lines is in; then build again"
         return Explanation(f"dagster itself cannot be imported: {cut.what}", remedy)
     return Explanation(f"its code does not load: {cut.what}", None)
-
-
-def _hiding(cut: CutTraceback, context: FailureContext) -> Explanation | None:
-    """Explain a project file that hides a module of the same name."""
-    message = cut.root.message
-    if "partially initialized module" not in message and "is not a package" not in message:
-        return None
-    base = f"{context.code.working_directory}/" if context.code.working_directory else ""
-    for name in sorted(context.packed):
-        stem = name.removeprefix(base).removesuffix(".py")
-        if not name.startswith(base) or not name.endswith(".py") or "/" in stem:
-            continue
-        whose = "Python's own" if stem in sys.stdlib_module_names else "the installed"
-        if whose == "the installed" and not (context.deps / stem / "__init__.py").exists():
-            continue
-        if any(line.startswith(f"{name}:") for line in cut.lines) or f"'{stem}'" in message:
-            return Explanation(
-                f"the project's `{name}` hides {whose} module `{stem}` from everything that imports it",
-                f"Give `{name}` another name, also where {context.file} or your code names it; then build again",
-            )
-    return None
 
 
 def _missing_module(_raised: Raised, cut: CutTraceback, context: FailureContext) -> Explanation | None:

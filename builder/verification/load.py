@@ -9,7 +9,7 @@ import pkgutil
 import re
 import signal
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,7 +21,7 @@ from builder.verification.unpack import Unpacked
 _STARTUP_SECONDS: Final = 120.0
 """Time limit in seconds for the child's own work: starting, and importing dagster for the first time."""
 
-_OUTPUT_LINES: Final = 5
+_OUTPUT_LINES: Final = 200
 _TRACE_FRAME: Final = re.compile(r'  File "(?P<path>[^"]*)", line (?P<line>\d+) in (?P<function>.*)')
 
 
@@ -105,11 +105,13 @@ class Raised:
 
     :param of_dagster: whether dagster itself could not be imported.
     :param loadable: the names in the code source's module that could be loaded.
+    :param modules: the files of the imported modules that are in no package, by name, in the order of import.
     """
 
     error: RaisedError
     of_dagster: bool
     loadable: tuple[str, ...]
+    modules: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +222,7 @@ def server_environment(source: Unpacked, deps: Unpacked, extra: Mapping[str, str
 def _read(answer: Mapping[str, Any]) -> Loaded | Raised:
     if "error" in answer:
         error = _raised(answer["error"])
-        return Raised(error, answer["step"] == "dagster", tuple(answer.get("loadable", ())))
+        return Raised(error, answer["step"] == "dagster", tuple(answer.get("loadable", ())), answer["modules"])
     return Loaded(
         Definitions(**{kind: tuple(names) for kind, names in answer["found"].items()}),
         tuple(

@@ -14,9 +14,11 @@ from typing import Final, Self
 from builder.errors import LoadError, Notice, Origin
 from builder.project.location import Location
 from builder.system import process, storage
-from builder.system.tracebacks import CutTraceback, RaisedError, cut, place
+from builder.system.tracebacks import RaisedError, cut, place
 from builder.verification.compatibility import NotVerified, interpreter, unfit
-from builder.verification.hints import Explanation, FailureContext, explain
+from builder.verification.explanation import Explanation, FailureContext
+from builder.verification.hiding import hidden_at_start
+from builder.verification.hints import explain
 from builder.verification.load import (
     LOCAL_STATE,
     CodeSource,
@@ -40,6 +42,9 @@ _BYTES_PER_LOCATION: Final = 1 << 30
 
 _SHOWN_FRAMES: Final = 3
 """How many calls are shown if none is the user's."""
+
+_SHOWN_OUTPUT: Final = 5
+"""How many lines are shown of the output of a process that ended."""
 
 _ROOT: Final = "working_directory/root"
 _LOCAL_STATES: Final = ".local_defs_state"
@@ -348,13 +353,15 @@ def _failure(result: Raised | Died, context: FailureContext, timeout: float) -> 
         shown = cut(result.error, site_packages)
         explanation = explain(result, shown, context)
     else:
-        shown = cut(RaisedError(kind="", message=result.output, frames=result.frames), site_packages)
-        explanation = _of_death(result, timeout)
+        output = "\n".join(result.output.splitlines()[-_SHOWN_OUTPUT:])
+        shown = cut(RaisedError(kind="", message=output, frames=result.frames), site_packages)
+        explanation = hidden_at_start(result, context) or _of_death(result, timeout)
     if explanation.of_workspace:
         return LoadError(explanation.what, where=context.declared, remedy=explanation.remedy)
     lines = [*_foreign(shown.root), *shown.lines] if shown.where is None else shown.lines
     detail = "\n".join(lines) or None
-    return LoadError(explanation.what, where=_origin(shown, context), detail=detail, remedy=explanation.remedy)
+    where = _origin((explanation.file, None) if explanation.file else shown.where, context)
+    return LoadError(explanation.what, where=where, detail=detail, remedy=explanation.remedy)
 
 
 def _foreign(error: RaisedError) -> list[str]:
@@ -388,10 +395,11 @@ def _of_death(died: Died, timeout: float) -> Explanation:
     )
 
 
-def _origin(shown: CutTraceback, context: FailureContext) -> Origin | None:
-    if shown.where is None or context.directory is None:
+def _origin(where: tuple[str, int | None] | None, context: FailureContext) -> Origin | None:
+    """A file of the project, and a line in it, on this machine."""
+    if where is None or context.directory is None:
         return None
-    name, line = shown.where
+    name, line = where
     path = Path(os.path.normpath(context.directory / name))
     return Origin(path, line) if path.is_file() else None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,7 +12,7 @@ import pytest
 import yaml
 
 from tests.support.cloud import CloudServer
-from tests.support.commands import run_command
+from tests.support.commands import run_command, write_tree
 from tests.support.programs import REPOSITORY
 from tests.support.server import CodeServer, Location, ServerRefusedError
 from tests.support.verified import verified
@@ -122,6 +123,46 @@ def test_the_server_tells_what_is_wrong(build: Build, code_server: CodeServer, t
     with pytest.raises(ServerRefusedError) as refused:
         code_server.create_location("absent", pex_tag=absent, code_source={"module_name": "absent"})
     assert "when calling the HeadObject operation" in refused.value.error
+
+
+HIDING = {
+    "dagster/__init__.py": "the installed module `dagster`",
+    "logging/__init__.py": "Python's own module `logging`",
+    "platform.py": "Python's own module `platform`",
+    "queue.py": "Python's own module `queue`",
+    "types.py": "Python's own module `types`",
+}
+
+
+def test_what_hides_a_module_is_named_and_does_not_load_on_the_server_either(
+    build: Build, code_server: CodeServer, tmp_path: Path
+) -> None:
+    names = {file.partition("/")[0].removesuffix(".py"): file for file in HIDING}
+    code = "import dagster as dg\n\ndefs = dg.Definitions()\n"
+    workspace = write_workspace(tmp_path / "workspace", dict.fromkeys(names, code))
+    for name, file in names.items():
+        write_tree(workspace.parent / name, {file: "SETTING = 1\n"})
+    built = build(workspace)
+    ran = run_command("verify", built.directory, "--json", directory=workspace.parent)
+    answer = json.loads(ran.stdout)
+    assert sorted(answer) == sorted(names)
+    for name, file in names.items():
+        shown = file.removesuffix("__init__.py")
+        error = answer[name]["error"]
+        assert error["what"] == f"the project's `{shown}` hides {HIDING[file]} from everything that imports it"
+        assert error["where"] == str(workspace.parent / name / file)
+        assert error["remedy"].startswith(f"Give `{shown}` another name")
+
+    code_server.add(built.directory)
+
+    def refused(name: str) -> bool:
+        with pytest.raises(ServerRefusedError):
+            built.load(code_server, name)
+        return True
+
+    with ThreadPoolExecutor() as pool:
+        # The server waits long for a code server that cannot start.
+        assert all(pool.map(refused, ("dagster", "types")))
 
 
 def write_workspace(directory: Path, definitions: dict[str, str]) -> Path:

@@ -11,7 +11,8 @@ import pytest
 from builder.errors import Origin
 from builder.system.tracebacks import Frame, RaisedError, cut, find_site_packages, parse_stack, place
 from builder.verification.exclusion_reason import why_left_out
-from builder.verification.hints import Explanation, FailureContext, explain
+from builder.verification.explanation import Explanation, FailureContext
+from builder.verification.hints import explain
 from builder.verification.import_names import how_to_declare, provider_of
 from builder.verification.load import CodeSource, Raised
 from builder.verification.native_libraries import how_to_get, missing_library
@@ -302,22 +303,3 @@ def test_what_dagster_says_of_definitions() -> None:
     assert explained(unknown, context(None, named)).remedy == (
         "Correct or remove `attribute: definitions` in the workspace file"
     )
-
-
-def test_a_file_that_hides_a_module_is_named() -> None:
-    frame = Frame(f"{ROOT}/code.py", 3, "<module>", "@dg.asset")
-    message = "AttributeError: partially initialized module 'dagster' has no attribute 'asset' (circular import)\n"
-    found = explained(
-        RaisedError(kind="AttributeError", message=message, frames=(frame,)),
-        context(None, None, "app.py", "code.py"),
-    )
-    assert found.what == "the project's `code.py` hides Python's own module `code` from everything that imports it"
-    assert found.remedy is not None
-    assert "another name" in found.remedy
-    # In a circular import of the project's own modules, no module is hidden.
-    own = Frame(f"{ROOT}/app.py", 3, "<module>", "import other")
-    message = "ImportError: cannot import name 'x' from partially initialized module 'other'\n"
-    found = explained(
-        RaisedError(kind="ImportError", message=message, frames=(own,)), context(None, None, "app.py", "other.py")
-    )
-    assert "hides" not in found.what
