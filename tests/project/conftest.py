@@ -1,4 +1,4 @@
-"""A project under test: an empty directory and a way to fill it."""
+"""A project under test: an empty directory and a way to fill it, or a place for a tree of `tests/projects`."""
 
 from __future__ import annotations
 
@@ -19,3 +19,10 @@ def project(tmp_path: Path) -> Path:
 @pytest.fixture
 def write(project: Path) -> Write:
     return writer(project)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Where the test's project lies; the manifest above it is none of its business."""
+    (tmp_path / "requirements.txt").write_text("wrong\n")
+    return tmp_path / "root"
