@@ -41,17 +41,19 @@ def verify_built(
         items, outcomes = [_of_files(source, deps, workspace, names)], {}
     else:
         raise UsageError("give either OUT_DIR, or --source, --deps and --workspace")
-    what = counted(len(items), "location")
-    with console.step(f"loaded {what}"), console.progress(f"loading {what}", None):
+    with console.step("") as step, console.progress(f"loading {counted(len(items), 'location')}", None):
         outcomes |= verify_locations(items, timeout=timeout, environment=environment)
+        failed = any(isinstance(outcome, LoadError) for outcome in outcomes.values())
+        loaded = sum(isinstance(outcome, Verified) for outcome in outcomes.values())
+        step.title = f"loaded {counted(loaded, 'location')}" if loaded and not failed else ""
     if as_json:
         console.result(json.dumps({name: _report(outcome) for name, outcome in outcomes.items()}, indent=2))
     else:
         for name, outcome in outcomes.items():
             show_outcome(name, outcome, as_result=True)
-    if any(isinstance(outcome, LoadError) for outcome in outcomes.values()):
+    if failed:
         return 1
-    return 0 if all(isinstance(outcome, Verified) for outcome in outcomes.values()) else NOT_VERIFIED
+    return 0 if loaded == len(outcomes) else NOT_VERIFIED
 
 
 def _of_files(source: Path, deps: Path, workspace: Path, names: Sequence[str]) -> ToVerify:

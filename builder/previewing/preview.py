@@ -133,7 +133,7 @@ def _started(
         others = [start(number, ready) for number, ready in enumerate(locations[1:], 1)]
         for server in others:
             finish(server)
-        step.title = f"started {counted(len(servers), 'code server')}"
+        step.title = f"started {counted(len(servers), 'code server')}" if servers else ""
     return servers
 
 

@@ -123,14 +123,15 @@ class Console:
 
     @contextlib.contextmanager
     def step(self, title: str) -> Iterator[Step]:
-        """Show the title and duration of a step when it is over; nothing if it fails."""
+        """Show the title and duration of a step when it is over; nothing if it fails, or has no title then."""
         step = Step(title)
         started = time.monotonic()
-        if self.verbose:
+        if self.verbose and title:
             self._say(f"  {title} …", colour="bright_black", head=200)
         yield step
         step.seconds = time.monotonic() - started
-        self.done(step.title, step.seconds)
+        if step.title:
+            self.done(step.title, step.seconds)
 
     def done(self, title: str, seconds: float) -> None:
         """Show that a step is done, with its duration."""

@@ -224,6 +224,7 @@ def test_every_broken_project_is_explained(office: Office) -> None:
     said = {name: error for name, error in errors(ran.stderr).items() if name in MESSAGES}
     assert said == {name: text for name, text in MESSAGES.items() if name != endless}
     assert (ran.code, ran.stdout) == (1, "")
+    assert "✓" not in ran.stderr
 
     ran = office.verify("--location", endless, "--timeout", "1")
     assert errors(ran.stderr) == {endless: MESSAGES[endless]}
@@ -261,6 +262,7 @@ def test_what_loads_is_told_and_nothing_is_left_running(office: Office) -> None:
         "  sensors: arrivals",
         "  resources: warehouse",
     ]
+    assert "✓ loaded 1 location  " in ran.stderr
     # Dagster itself uses this deprecated attribute.
     assert "environment_vars" not in ran.stderr
     assert os.read(reader, 1) == b"x"

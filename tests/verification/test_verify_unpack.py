@@ -140,9 +140,11 @@ def test_not_verified_is_neither_success_nor_failure(deps: Path, tmp_path: Path)
     finished = process.run(command, env=environment, check=False)
     assert finished.code == 3
     assert "warning: location `sales` was not verified: the deps PEX `deps.pex` is not on this" in finished.stderr
+    assert "✓" not in finished.stderr
 
     report["locations"] = [entry, {**entry, "name": "broken", "error": {"what": "no such file", "remedy": None}}]
     (tmp_path / "build.json").write_text(json.dumps(report))
     finished = process.run(command, env=environment, check=False)
     assert finished.code == 1
     assert "error: location `broken`: it was not built\n  | no such file\n" in finished.stderr
+    assert "✓" not in finished.stderr
