@@ -5,8 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
+
+from packaging.utils import canonicalize_name
 
 from builder.errors import Origin
+
+_PARTS: Final = 5
+"""Dots in the longest names of distributions, and one more."""
 
 
 def line_where(path: Path, holds: Callable[[str], object]) -> Origin:
@@ -20,15 +26,32 @@ def line_of_text(text: str, path: Path) -> Origin:
 
 
 def line_of_name(name: str, path: Path) -> Origin:
-    """The first line of a file that names a distribution, however it spells the name.
+    """The first line of a file that names a distribution; for several names of one file, see `NamedLines`."""
+    return NamedLines(path).of(name)
 
-    A line that pins or lists it says more than a comment, or the name of the project itself.
+
+class NamedLines:
+    """Where a file names distributions, however it spells them; read once, for any number of names.
+
+    A line that pins or lists a name says more than a comment, or the name of the project itself.
     """
-    spelling = re.sub(r"[-_.]+", "[-_.]+", re.escape(name).replace(r"\-", "-").replace(r"\.", "."))
-    pattern = re.compile(rf"(?<![\w.-]){spelling}(?![\w-])", re.IGNORECASE)
-    hits = {number: line for number, line in enumerate(_lines(path), 1) if pattern.search(line.partition("#")[0])}
-    listed = (number for number, line in hits.items() if not re.match(r"\s*name\s*=", line))
-    return Origin(path, next(listed, next(iter(hits), None)))
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._listed: dict[str, int] = {}
+        self._own: dict[str, int] = {}
+        for number, line in enumerate(_lines(path), 1):
+            lines = self._own if re.match(r"\s*name\s*=", line) else self._listed
+            for word in re.findall(r"[\w.-]+", line.partition("#")[0]):
+                # What begins the word up to a dot may be meant too, as in `pandas.io`.
+                parts = word.split(".")
+                for count in range(1, min(len(parts), _PARTS) + 1):
+                    lines.setdefault(canonicalize_name(".".join(parts[:count])), number)
+
+    def of(self, name: str) -> Origin:
+        """The first line that names a distribution; the file alone if there is none."""
+        key = canonicalize_name(name)
+        return Origin(self._path, self._listed.get(key, self._own.get(key)))
 
 
 def _lines(path: Path) -> list[str]:

@@ -49,26 +49,33 @@ def read_poetry_groups(directory: Path) -> Mapping[str, tuple[str, ...]]:
     return {name: requires for name, requires in _package(directory).groups.items() if name != "main"}
 
 
-def poetry_index_of(name: str, directory: Path) -> Mapping[str, object] | None:
-    """The entry of `[[tool.poetry.source]]` that a dependency names as its only source; None if it names none."""
-    pyproject = TomlFile.pyproject(directory)
-    poetry = pyproject.table("tool", "poetry")
-    groups = [table(group, "dependencies") for group in table(poetry, "group").values()]
-    for dependencies in (table(poetry, "dependencies"), *groups):
-        for declared, value in dependencies.items():
-            entries = _tables(value if isinstance(value, list) else [value])
-            wanted = next((entry["source"] for entry in entries if entry.get("source")), None)
-            if wanted is None or canonicalize_name(declared) != canonicalize_name(name):
-                continue
-            for source in _sources(poetry):
-                if source.get("name") == wanted:
-                    return {"name": wanted, "url": source.get("url")} if source.get("url") else None
-            raise ProjectError(
-                f"`{declared}` names the source `{wanted}`, which is not declared",
-                where=line_of_name(declared, pyproject.path),
-                remedy=f'Declare it: `[[tool.poetry.source]]` with `name = "{wanted}"` and its `url`',
-            )
-    return None
+class PoetryIndexes:
+    """The indexes, `[[tool.poetry.source]]`, that dependencies of a project name as their only source."""
+
+    def __init__(self, directory: Path) -> None:
+        self._pyproject = TomlFile.pyproject(directory)
+        self._poetry = self._pyproject.table("tool", "poetry")
+        groups = [table(group, "dependencies") for group in table(self._poetry, "group").values()]
+        self._wanted: dict[str, tuple[str, object]] = {}
+        for dependencies in (table(self._poetry, "dependencies"), *groups):
+            for declared, value in dependencies.items():
+                entries = _tables(value if isinstance(value, list) else [value])
+                if wanted := next((entry["source"] for entry in entries if entry.get("source")), None):
+                    self._wanted.setdefault(canonicalize_name(declared), (declared, wanted))
+
+    def of(self, name: str) -> Mapping[str, object] | None:
+        """The entry that a dependency names; None if it names none. Raises ProjectError if it is not declared."""
+        declared, wanted = self._wanted.get(canonicalize_name(name), (name, None))
+        if wanted is None:
+            return None
+        for source in _sources(self._poetry):
+            if source.get("name") == wanted:
+                return {"name": wanted, "url": source.get("url")} if source.get("url") else None
+        raise ProjectError(
+            f"`{declared}` names the source `{wanted}`, which is not declared",
+            where=line_of_name(declared, self._pyproject.path),
+            remedy=f'Declare it: `[[tool.poetry.source]]` with `name = "{wanted}"` and its `url`',
+        )
 
 
 def poetry_index_options(directory: Path) -> list[str]:

@@ -21,7 +21,7 @@ from packaging.utils import canonicalize_name
 from builder.errors import Notice, Origin, ProjectError
 from builder.project.declared import read_groups, read_metadata
 from builder.project.incomplete_checkout import submodule_remedy
-from builder.project.lines import line_of_name
+from builder.project.lines import NamedLines, line_of_name
 from builder.project.locks import KINDS, find_lock, holds_all, locked_versions, pipfile_paths
 from builder.project.metadata import Metadata, MetadataBuilder, applicable, is_package
 from builder.project.names import archive_name, required_name
@@ -204,8 +204,9 @@ class _Collector:
             return
         self._check_name(metadata, directory, origin)
         self._check_python(metadata)
+        lines = NamedLines(metadata.manifest)
         for requirement in applicable(metadata.requires, self.markers, asked):
-            self._add(requirement, directory, line_of_name(requirement.name, metadata.manifest))
+            self._add(requirement, directory, lines.of(requirement.name))
 
     def check_extras(self, extras: Iterable[str]) -> None:
         """Refuse an extra that the project does not have."""
@@ -234,9 +235,9 @@ class _Collector:
         self.notices.append(Notice(f"{lacks}: both are used; the lock decides the versions", Origin(lock)))
 
     def add_groups(self) -> None:
-        manifest = self.project / "pyproject.toml"
+        lines = NamedLines(self.project / "pyproject.toml")
         for requirement in applicable(read_groups(self.project, self.groups), self.markers, ()):
-            self._add(requirement, self.project, line_of_name(requirement.name, manifest))
+            self._add(requirement, self.project, lines.of(requirement.name))
 
     def add_requirements_txt(self, path: Path) -> None:
         file = read_requirements_txt(path)

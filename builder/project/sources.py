@@ -13,7 +13,7 @@ from packaging.utils import canonicalize_name
 
 from builder.errors import ProjectError
 from builder.project.lines import line_of_name
-from builder.project.poetry import poetry_index_of, uses_poetry
+from builder.project.poetry import PoetryIndexes, uses_poetry
 from builder.project.toml_file import TomlFile
 
 _GIT_REFERENCES: Final = ("rev", "tag", "branch")
@@ -43,8 +43,7 @@ class Sources:
     """`[tool.uv.sources]`, or poetry's sources, of the project in a directory."""
 
     def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._poetry = uses_poetry(directory)
+        self._poetry = PoetryIndexes(directory) if uses_poetry(directory) else None
         self._root = workspace_root(directory) or directory
         # What the project says itself stands above what the root of its workspace says.
         self._declared = {
@@ -66,12 +65,12 @@ class Sources:
         Raises ProjectError for a source that cannot be found, or that the builder does not know.
         """
         if self._poetry:
-            index = poetry_index_of(requirement.name, self._directory)
+            index = self._poetry.of(requirement.name)
             return IndexSource(index) if index else None
         value, base = self._declared.get(canonicalize_name(requirement.name), (None, self._root))
         candidates = [source for source in _tables(value) if _holds(source, markers)]
         source = next((source for source in candidates if _is_asked_for(source, extras, groups)), None)
-        if source is None and not _uv_table(self._root).get("conflicts"):
+        if source is None and candidates and not _uv_table(self._root).get("conflicts"):
             # Without conflicts uv locks one version for all extras and groups, those that are not installed too.
             source = next(iter(candidates), None)
         return _resolve(requirement, source, base, self._root) if source else None
