@@ -3,12 +3,40 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from builder.system.tracebacks import CutTraceback, RaisedError, chain, cut, find_site_packages, parse_stack
+from builder.system.tracebacks import (
+    WRAPPERS,
+    CutTraceback,
+    RaisedError,
+    chain,
+    cut,
+    find_site_packages,
+    parse_stack,
+)
 
+_TRANSPORT: Final = frozenset(
+    {"DagsterUserCodeUnreachableError", "_InactiveRpcError", "_MultiThreadedRendezvous", "AioRpcError"}
+)
+"""Errors of a call to the code server, which say nothing of the user's code themselves."""
+
+_CARRIERS: Final = WRAPPERS | _TRANSPORT
+
+_CALL: Final = re.compile(
+    r'RPC that terminated with:\n\s*status = (?P<status>\S+)\n\s*details = "(?P<details>.*?)"\n'
+    r"\s*(?:debug_error_string = |>)",
+    re.DOTALL,
+)
+_OF_CODE_SERVER: Final = re.compile("(?:Code server failed|Exception calling application): ")
+"""Before what the code server has said (`dagster_cloud/pex/grpc/server/server.py`, and gRPC itself)."""
+
+_JOINT: Final = re.compile(
+    r"\s*\nThe above exception (?:was caused by|occurred during handling of) the following exception:\n"
+)
+_ENTRY: Final = re.compile(r'(?m)^(?=  File ")')
+_QUOTED: Final = re.compile(r"\b(?:\w+\.)*(\w*(?:Error|Exception|Exit))(?=: )")
 _KIND: Final = re.compile(r"(?:\w+\.)*(\w+)(?=: |:?$)")
 _SITE_PACKAGES: Final = re.compile(r"(?P<site>.*/site-packages)/(?P<package>[^/]+)")
 
@@ -37,20 +65,48 @@ def read_server_error(error: Mapping[str, Any]) -> ServerError:
 
 
 def cut_server_error(error: ServerError) -> CutTraceback:
-    """What a user should see of it."""
-    raised = _raised((error, *error.chain))
+    """What a user should see of it: what speaks of the user's code, wherever in message and chain that stands."""
+    parts = [part for each in (error, *error.chain) for part in _parts(each)]
+    if all(part.kind in _CARRIERS for part in parts):
+        parts = [_carried(part) for part in parts]
+    if any(part.kind not in _CARRIERS for part in parts):
+        parts = [part for part in parts if part.kind not in _TRANSPORT]
+    raised = _raised(parts)
     return cut(raised, find_site_packages(raised) or _of_the_source_pex(raised))
 
 
-def _raised(errors: Sequence[ServerError]) -> RaisedError:
-    error, *below = errors
+def _parts(error: ServerError) -> list[RaisedError]:
+    """An error and those that its message tells of with their tracebacks, each without its cause."""
     message = error.message.strip("\n")
-    return RaisedError(
-        kind=_kind(message),
-        message=message,
-        frames=parse_stack(error.stack),
-        cause=_raised(below) if below else None,
-    )
+    frames = parse_stack(error.stack)
+    if call := _CALL.search(message):
+        kind, details = _kind(message), call["details"]
+        said = f"{kind}: {call['status']}: {details.partition(chr(10))[0]}"
+        failed = _OF_CODE_SERVER.match(details)
+        return [RaisedError(kind=kind, message=said), *(_rendered(details[failed.end() :]) if failed else ())]
+    first, *others = _rendered(message)
+    return [replace(first, frames=(*frames, *first.frames)), *others]
+
+
+def _rendered(text: str) -> Iterator[RaisedError]:
+    """The errors of a text as dagster's `SerializableErrorInfo.to_string` makes it, nearest first."""
+    for piece in _JOINT.split(text):
+        message, _, stack = piece.partition("Stack Trace:\n")
+        message = message.strip("\n")
+        yield RaisedError(kind=_kind(message), message=message, frames=parse_stack(_ENTRY.split(stack)[1:]))
+
+
+def _carried(error: RaisedError) -> RaisedError:
+    """The error that another one's message quotes; the other one itself if it quotes none."""
+    quoted = (match for match in _QUOTED.finditer(error.message) if match[1] not in _CARRIERS)
+    if match := next(quoted, None):
+        return replace(error, kind=match[1], message=error.message[match.start() :])
+    return error
+
+
+def _raised(parts: Sequence[RaisedError]) -> RaisedError:
+    error, *below = parts
+    return replace(error, cause=_raised(below) if below else None)
 
 
 def _kind(message: str) -> str:

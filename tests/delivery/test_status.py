@@ -56,16 +56,24 @@ def told(here: Deploying, *options: str) -> list[dict[str, Any]]:
 
 
 def test_machines_are_told_all_of_it(here: Deploying) -> None:
-    here.cloud.organization.load_errors["stock"] = faults.PythonError("ValueError: no\n", ())
+    # As dagster's server tells an error of the code that it met by a call.
+    call = faults.PythonError(
+        "grpc._channel._InactiveRpcError: <_InactiveRpcError of RPC that terminated with:\n"
+        '\tstatus = StatusCode.UNAVAILABLE\n\tdetails = "Socket closed"\n\tdebug_error_string = ""\n>\n'
+    )
+    missing = "ModuleNotFoundError: No module named 'my_dagster'"
+    here.cloud.organization.load_errors["stock"] = faults.PythonError(
+        f"dagster._core.errors.DagsterUserCodeLoadError: {missing}\n", (), ((True, call),)
+    )
     here.change("stock")
-    here.deploy().failed()
+    assert f"does not load there: {missing}\n  | {missing}\n\nhint: " in here.deploy().failed()
     sales, stock = told(here)
     assert (sales["name"], sales["state"], sales["commit"]) == ("sales", "loaded", "abc1234")
     assert sales["pex_tag"] == here.runs("sales")
     assert sales["error"] is None
-    assert (stock["state"], stock["error"]["what"]) == ("failed", "ValueError: no")
+    assert (stock["state"], stock["error"]) == ("failed", {"what": missing, "lines": [missing]})
     ran = status(here)
-    assert "location `stock`: it does not load in `prod`: ValueError: no" in ran.failed()
+    assert f"location `stock`: it does not load in `prod`: {missing}" in ran.failed()
     assert "builder.rollback stock" in ran.error
     here.cloud.organization.polls_to_load = None
     here.run_before("sales")

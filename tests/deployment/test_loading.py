@@ -6,6 +6,7 @@ import threading
 from typing import Any
 
 import pytest
+from dagster_shared.error import SerializableErrorInfo
 
 from builder.deployment import loading
 from builder.deployment.cloud import DagsterCloudClient
@@ -164,6 +165,88 @@ def test_an_error_without_frames_of_the_users_keeps_its_words(
     server.organization.load_errors["sales"] = faults.PythonError("Exception: Timed out after 180s\n", stack)
 
     assert failure(wait(cloud, deploy(server, "sales"))).detail == "Exception: Timed out after 180s"
+
+
+def call(details: str) -> faults.PythonError:
+    """The error of a call to the code server, as gRPC words it."""
+    return faults.PythonError(
+        "grpc._channel._InactiveRpcError: <_InactiveRpcError of RPC that terminated with:\n"
+        f'\tstatus = StatusCode.UNAVAILABLE\n\tdetails = "{details}"\n'
+        f'\tdebug_error_string = "UNKNOWN:Error received from peer {{grpc_message:"{details}"}}"\n>\n',
+        (f'  File "{DEPS}/dagster/_grpc/client.py", line 202, in _query\n    raise\n',),
+    )
+
+
+MISSING = "ModuleNotFoundError: No module named 'my_dagster'"
+TRACED = SerializableErrorInfo(
+    "dagster._core.errors.DagsterUserCodeLoadError: Error occurred during the loading of Dagster definitions in\n"
+    "module_name=sales\n",
+    [f'  File "{DEPS}/dagster/_grpc/server.py", line 504, in __init__\n    self._load()\n    ^^^^^^^^^^\n'],
+    "DagsterUserCodeLoadError",
+    SerializableErrorInfo(
+        f"{MISSING}\n",
+        [
+            f'  File "{DEPS}/dagster/_core/code_pointer.py", line 137, in load\n    go()\n',
+            f'  File "{SITE}/working_directory/root/sales/a.py", line 7, in <module>\n    import my_dagster\n',
+        ],
+        "ModuleNotFoundError",
+    ),
+).to_string()
+"""What the receiving server makes of an error of the code."""
+
+AT = ["sales/a.py:7 in <module>", "  import my_dagster", MISSING]
+UNREACHABLE = "dagster._core.errors.DagsterUserCodeUnreachableError: "
+
+
+@pytest.mark.parametrize(
+    "message, cause, shown",
+    [
+        (f"dagster._core.errors.DagsterUserCodeLoadError: {MISSING}\n", call("Socket closed"), [MISSING]),
+        (f"{UNREACHABLE}Could not reach user code server\n", call(f"Code server failed: {MISSING}"), [MISSING]),
+        (f"{UNREACHABLE}Could not reach user code server\n", call(f"Code server failed: {TRACED}"), AT),
+        (f"{UNREACHABLE}Failure loading server endpoint for prod:sales:\n{TRACED}", call("Socket closed"), AT),
+        (f"{UNREACHABLE}Failure loading server endpoint for prod:sales:\n{MISSING}", None, [MISSING]),
+        (f"dagster._core.errors.DagsterUserCodeProcessError: {TRACED}", None, AT),
+        (f"{MISSING}\n", call("Socket closed"), [MISSING]),
+        (
+            f"{UNREACHABLE}Could not reach user code server\n",
+            call("Code server failed: code server subprocess unexpectedly exited with 1:"),
+            ["code server subprocess unexpectedly exited with 1:"],
+        ),
+        # Nothing of it speaks of the code.
+        (
+            f"{UNREACHABLE}Could not reach user code server. gRPC Error code: UNAVAILABLE\n",
+            call("Socket closed"),
+            [
+                "_InactiveRpcError: StatusCode.UNAVAILABLE: Socket closed",
+                "which led to",
+                "DagsterUserCodeUnreachableError: Could not reach user code server. gRPC Error code: UNAVAILABLE",
+            ],
+        ),
+        (
+            "dagster._core.errors.DagsterUserCodeLoadError: Error occurred during the loading\n",
+            call("Socket closed"),
+            ["_InactiveRpcError: StatusCode.UNAVAILABLE: Socket closed"],
+        ),
+        # What the user's code quotes is its own words.
+        ("ValueError: got KeyError: 'a'\n", None, ["ValueError: got KeyError: 'a'"]),
+    ],
+)
+def test_what_speaks_of_the_users_code_is_shown_wherever_it_stands(
+    cloud: DagsterCloudClient,
+    server: CloudServer,
+    message: str,
+    cause: faults.PythonError | None,
+    shown: list[str],
+) -> None:
+    stack = (f'  File "{DEPS}/dagster/_grpc/client.py", line 202, in _query\n    raise\n',)
+    chain = ((True, cause),) if cause else ()
+    server.organization.load_errors["sales"] = faults.PythonError(message, stack, chain)
+
+    error = failure(wait(cloud, deploy(server, "sales")))
+
+    assert (error.detail or "").splitlines() == shown
+    assert error.what.endswith(f" but does not load there: {shown[-1]}")
 
 
 @pytest.mark.parametrize(
