@@ -1,13 +1,15 @@
-"""Make docs/deploy-good.png and docs/deploy-failed.png: screenshots of two deploys in a terminal.
+"""Make docs/deploy.svg and docs/deploy-failed.svg: deploys in a terminal, recorded.
 
     python -m scripts.pictures
 
-The quickstart is deployed to the test server on loopback; then again, after its code was changed to import a
-module that is not among its dependencies. Needs Chromium (Debian's package), which renders rich's SVG.
+The quickstart is deployed to the test server on loopback: with an empty cache, and after a change of its code,
+both in deploy.svg, whose lines appear one after the other; then after it imports a module that is not among its
+dependencies.
 """
 
 from __future__ import annotations
 
+import codecs
 import fcntl
 import os
 import pty
@@ -18,7 +20,9 @@ import subprocess
 import sys
 import tempfile
 import termios
+import time
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 
 from rich.console import Console
@@ -33,15 +37,22 @@ QUICKSTART = REPOSITORY / "examples" / "quickstart"
 PICTURES = REPOSITORY / "docs"
 
 COLUMNS = 112
-SCALE = 0.8
-"""Scale factor of the picture; rich's SVG has letters of 20 pixels."""
 
 COMMAND = ["builder.deploy", ".", "out", "--upload-pex", "--update-code-location"]
 ORGANIZATION = "my-organization.dagster.cloud"
 """Shown instead of the test server's address."""
 
-CHANGE = ("import pandas as pd\n", "import pandas as pd\nfrom slugify import slugify\n")
-"""The replacement in the quickstart's code that makes it fail to load."""
+CHANGE = ("the last three days", "the last days")
+"""The replacement in the quickstart's code that changes nothing of what it does."""
+
+FAULT = ("import pandas as pd\n", "import pandas as pd\nfrom slugify import slugify\n")
+"""That which makes it fail to load."""
+
+PAUSE_SECONDS = 1.0
+"""How long a pause between two lines is at most; what each step took stands behind it."""
+
+READ_SECONDS = 4.0
+"""How long the first deploy stays when it is over."""
 
 THEME = TerminalTheme(
     (24, 26, 31),
@@ -51,9 +62,9 @@ THEME = TerminalTheme(
 """The first four are black, red, green and yellow; the builder uses no others here."""
 
 # rich's own template downloads a font.
-SVG = """<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" xmlns="http://www.w3.org/2000/svg">
+SCREEN = """<svg viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
 <style>
-.{unique_id}-matrix {{ font-family: "DejaVu Sans Mono", monospace; font-size: {char_height}px; }}
+.{unique_id}-matrix {{ font-family: "DejaVu Sans Mono", Menlo, Consolas, monospace; font-size: {char_height}px; }}
 .{unique_id}-title {{ font-size: 16px; font-family: "DejaVu Sans", sans-serif; }}
 {styles}
 </style>
@@ -69,45 +80,69 @@ SVG = """<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" x
 </svg>
 """
 
+# What does not move shows the first screen, with all its lines.
+MOVING = """<svg viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
+<style>
+@keyframes appear {{ from {{ visibility: hidden }} }}
+@keyframes follow {{ to {{ visibility: visible }} }}
+#second {{ visibility: hidden }}
+@media (prefers-reduced-motion: no-preference) {{
+text {{ animation: appear 1ms step-end backwards }}
+#second {{ animation: follow 10ms linear {second}s forwards }}
+{delays}
+}}
+</style>
+<g>{screens[0]}</g>
+<g id="second">{screens[1]}</g>
+</svg>
+"""
 
-def on_terminal(arguments: list[str], directory: Path, env: Mapping[str, str]) -> str:
-    """Run a program on a pseudo-terminal and return its output."""
+Line = tuple[float, str]
+"""A line of a terminal, and when it was written: seconds since the start."""
+
+
+def on_terminal(arguments: list[str], directory: Path, env: Mapping[str, str]) -> list[Line]:
+    """Run a program on a pseudo-terminal and return the pieces of its output."""
     controller, terminal = pty.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 50, COLUMNS, 0, 0))
+    started = time.monotonic()
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    seen = []
     with subprocess.Popen(
         arguments, cwd=directory, env=env, stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True
     ):
         os.close(terminal)
-        seen = b""
         try:
             while chunk := os.read(controller, 1 << 16):
-                seen += chunk
+                seen.append((time.monotonic() - started, decoder.decode(chunk)))
         except OSError:
             # On Linux, this is the end of a pseudo-terminal.
             pass
     os.close(controller)
-    return seen.decode()
+    return seen
 
 
-def screen(seen: str) -> list[str]:
+def screen(seen: list[Line]) -> list[Line]:
     """The final lines on the screen, with colours, after progress bars were drawn and erased."""
-    rows, row = [""], 0
-    for part in re.split(r"(\x1b\[[0-9;?]*[A-Za-z]|\r\n|\r)", seen):
-        if part == "\r\n":
-            row += 1
-            rows += [""] * (row + 1 - len(rows))
-        elif part == "\x1b[1A":
-            row -= 1
-        elif part == "\x1b[2K":
-            rows[row] = ""
-        elif part.endswith("m") or not part.startswith(("\x1b", "\r")):
-            rows[row] += part
+    rows: list[Line] = [(0.0, "")]
+    row = 0
+    for seconds, text in seen:
+        for part in re.split(r"(\x1b\[[0-9;?]*[A-Za-z]|\r\n|\r)", text):
+            if part == "\r\n":
+                row += 1
+                rows += [(seconds, "")] * (row + 1 - len(rows))
+            elif part == "\x1b[1A":
+                row -= 1
+            elif part == "\x1b[2K":
+                rows[row] = (seconds, "")
+            elif part.endswith("m") or not part.startswith(("\x1b", "\r")):
+                rows[row] = (seconds if part else rows[row][0], rows[row][1] + part)
     return rows
 
 
-def draw(lines: list[str], picture: Path, chromium: str) -> None:
-    """Draw a picture of a terminal with these lines."""
-    with tempfile.TemporaryDirectory() as scratch, Path(os.devnull).open("w") as nowhere:
+def drawn(lines: list[Line], name: str) -> str:
+    """A terminal with these lines as SVG; `name` is in the names of all that it has."""
+    with Path(os.devnull).open("w") as nowhere:
         console = Console(
             record=True,
             width=COLUMNS,
@@ -116,41 +151,37 @@ def draw(lines: list[str], picture: Path, chromium: str) -> None:
             color_system="truecolor",
             highlight=False,
         )
-        for line in lines:
+        for _seconds, line in lines:
             console.print(Text.from_ansi(line), soft_wrap=False)
-        svg = Path(scratch, "picture.svg")
-        svg.write_text(
-            console.export_svg(title="builder.pex", theme=THEME, code_format=SVG, font_aspect_ratio=0.602)
+        return console.export_svg(
+            title="builder.pex", theme=THEME, code_format=SCREEN, font_aspect_ratio=0.602, unique_id=name
         )
-        found = re.search(r'width="([\d.]+)" height="([\d.]+)"', svg.read_text())
-        width, height = (round(float(number)) for number in found.groups()) if found else (0, 0)
-        page = Path(scratch, "page.html")
-        page.write_text(f"<body style='margin:0;background:transparent'>{svg.read_text()}</body>")
-        subprocess.run(
-            [
-                chromium,
-                "--headless",
-                "--no-sandbox",
-                "--disable-gpu",
-                "--hide-scrollbars",
-                f"--force-device-scale-factor={SCALE}",
-                "--default-background-color=00000000",
-                f"--user-data-dir={scratch}/profile",
-                f"--window-size={width},{height}",
-                f"--screenshot={picture}",
-                page.as_uri(),
-            ],
-            check=True,
-            capture_output=True,
-        )
-    print(f"{picture.relative_to(REPOSITORY)}: {width} by {height}, {picture.stat().st_size / 1000:.0f} kB")
+
+
+def moving(first: list[Line], second: list[Line]) -> str:
+    """Two terminals, one after the other, whose lines appear as they were written, but for long pauses."""
+    screens = [drawn(first, "first"), drawn(second, "second")]
+    delays, now, begin = [], 0.0, 0.0
+    for name, lines in (("first", first), ("second", second)):
+        begin = now = now + (READ_SECONDS if now else 0.0)
+        for number, (before, (seconds, _line)) in enumerate(pairwise([lines[0], *lines])):
+            now += min(seconds - before[0], PAUSE_SECONDS)
+            delays.append(f'[clip-path="url(#{name}-line-{number})"] {{ animation-delay: {now:.2f}s }}')
+    sizes = [re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', each) for each in screens]
+    width, height = (max(float(size[index]) for size in sizes if size) for index in (1, 2))
+    return MOVING.format(
+        width=width, height=height, second=f"{begin:.2f}", delays="\n".join(delays), screens=screens
+    )
+
+
+def write(picture: Path, svg: str) -> None:
+    """Write a picture."""
+    picture.write_text("".join(f"{line.rstrip()}\n" for line in svg.splitlines()), encoding="utf-8")
+    print(f"{picture.relative_to(REPOSITORY)}: {picture.stat().st_size / 1000:.0f} kB")
 
 
 def main() -> None:
-    """Deploy twice, and draw both."""
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        sys.exit("error: there is no chromium\n\nhint: apt-get install chromium")
+    """Deploy three times, and draw each."""
     with tempfile.TemporaryDirectory() as scratch, CloudServer() as cloud:
         project = Path(scratch, "quickstart")
         shutil.copytree(QUICKSTART, project)
@@ -160,6 +191,7 @@ def main() -> None:
                 "PYTHONPATH": str(REPOSITORY),
                 "TERM": "xterm-256color",
                 "GIT_CONFIG_GLOBAL": os.devnull,
+                "BUILDER_CACHE_DIR": str(Path(scratch, "cache")),
             }
         )
         for words in (
@@ -169,17 +201,28 @@ def main() -> None:
         ):
             subprocess.run(["git", *words], cwd=project, env=env, check=True)
 
-        def shoot(name: str) -> None:
-            seen = on_terminal([sys.executable, "-m", *COMMAND], project, env)
-            for address in (cloud.url, cloud.url.removeprefix("http://")):
-                seen = seen.replace(address, ORGANIZATION if "://" not in address else f"https://{ORGANIZATION}")
-            lines = screen(seen)
-            draw([f"$ builder.pex -m {' '.join(COMMAND)}", *lines], PICTURES / name, chromium)
+        def deployed(why: str) -> list[Line]:
+            lines = screen(on_terminal([sys.executable, "-m", *COMMAND], project, env))
+            told = [
+                (
+                    seconds,
+                    line.replace(cloud.url, f"https://{ORGANIZATION}").replace(
+                        cloud.url.removeprefix("http://"), ORGANIZATION
+                    ),
+                )
+                for seconds, line in lines
+            ]
+            return [(0.0, f"$ builder.pex -m {' '.join(COMMAND)}    # {why}"), *told]
 
-        shoot("deploy-good.png")
-        code = project / "quickstart" / "assets.py"
-        code.write_text(code.read_text().replace(*CHANGE))
-        shoot("deploy-failed.png")
+        def change(replacement: tuple[str, str]) -> None:
+            code = project / "quickstart" / "assets.py"
+            code.write_text(code.read_text().replace(*replacement))
+
+        first = deployed("with an empty cache")
+        change(CHANGE)
+        write(PICTURES / "deploy.svg", moving(first, deployed("one line of code later")))
+        change(FAULT)
+        write(PICTURES / "deploy-failed.svg", drawn(deployed("one mistake later"), "failed"))
 
 
 if __name__ == "__main__":

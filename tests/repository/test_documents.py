@@ -1,4 +1,4 @@
-"""What users read: its command lines are accepted, and its links lead somewhere."""
+"""What users read: command lines are accepted, links lead somewhere, figures were measured."""
 
 from __future__ import annotations
 
@@ -23,6 +23,10 @@ DOCUMENTS = [
     ),
     REPOSITORY / ".github" / "workflows" / "README.md",
 ]
+README, FIGURES = REPOSITORY / "README.md", REPOSITORY / "bench" / "README.md"
+LONGEST = 200
+"""Lines that README may have."""
+
 PROGRAMS = {"dagster": "dagster._cli:cli", "dagster_dg_cli.cli": "dagster_dg_cli.cli:cli"}
 CLOUD = "dagster_cloud_cli.entrypoint"
 
@@ -151,3 +155,20 @@ def test_each_page_is_in_the_list() -> None:
     pages = REPOSITORY / "docs"
     listed = _LINK.findall((pages / "README.md").read_text(encoding="utf-8"))
     assert {path.name for path in pages.glob("*.md")} - {"README.md"} == {name for name in listed if "." in name}
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.read_text(encoding="utf-8").splitlines()) <= LONGEST
+
+
+def test_figures_are_those_that_were_measured() -> None:
+    rows = {name: cells for name, *cells in _cells(FIGURES)}
+    compared = [row for row in _cells(README) if any(re.match(r"[\d.]+ s\b", cell) for cell in row)]
+    assert len(compared) > 3
+    for name, *cells in compared:
+        assert cells == rows[name.partition(":")[0]][: len(cells)], name
+
+
+def _cells(document: Path) -> list[list[str]]:
+    lines = document.read_text(encoding="utf-8").splitlines()
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| ")]
