@@ -31,6 +31,7 @@ _COMMANDS: Final = (
 _OTHERS: Final = {
     "dagster": "Dagster's command line.",
     "dagster_cloud_cli.entrypoint": "The command line of Dagster Cloud.",
+    "dagster_dg_cli.cli": "The command line `dg`.",
 }
 
 

@@ -8,7 +8,10 @@ import json
 import os
 import sys
 
-_system, _machine = os.uname()[0], os.uname()[4]
+if hasattr(os, "uname"):
+    _system, _machine = os.uname()[0], os.uname()[4]
+else:
+    _system, _machine = "Windows", os.environ.get("PROCESSOR_ARCHITECTURE", "")
 _implementation = getattr(getattr(sys, "implementation", None), "name", "cpython")
 _version = "%d.%d" % tuple(sys.version_info[:2])
 # A 32-bit Python on a 64-bit kernel, and musl instead of glibc, cannot load the wheels.

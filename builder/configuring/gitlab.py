@@ -18,7 +18,7 @@ workflow:
 stages: [{stages}]
 
 variables:
-  BUILDER_URL: https://github.com/{builder}/releases/download/v1/builder.pex
+  BUILDER_URL: https://github.com/{builder}/raw/v1/generated/gha/builder.pex
   OUT: $CI_PROJECT_DIR/../dagster-out-$CI_JOB_ID
 {variables}
 .dagster:

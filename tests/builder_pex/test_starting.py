@@ -54,6 +54,8 @@ def test_another_platform_is_told_which_will_do(builder_pex: Path) -> None:
     assert "this is CPython 3.12 on macOS x86_64 (" in intel
     musl = pretend("os.uname = lambda: ('Linux', 'n', 'r', 'v', 'aarch64'); os.confstr_names = {}")
     assert "this is CPython 3.12 on Linux aarch64, 32-bit or without glibc (" in musl
+    windows = pretend("del os.uname; os.environ['PROCESSOR_ARCHITECTURE'] = 'AMD64'")
+    assert "this is CPython 3.12 on Windows AMD64 (" in windows
 
 
 def test_starts_by_itself_where_names_on_path_mislead(builder_pex: Path, tmp_path: Path) -> None:
