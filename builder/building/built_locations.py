@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from builder.errors import LoadError, Origin, ProjectError, UsageError
+from builder.project.location import Location
 from builder.project.workspace import read_workspace
 from builder.verification.load import CodeSource
 from builder.verification.verify import ToVerify, VerifyResult
@@ -31,7 +32,7 @@ def built_locations(out_dir: Path, names: Sequence[str]) -> tuple[list[ToVerify]
             raise UsageError(
                 f"there is no location `{name}` in `{path}`", remedy=f"Choose from: {', '.join(entries)}"
             )
-    declared = dict(_origins(workspace))
+    declared = {location.name: location for location in _locations(workspace)}
     items: list[ToVerify] = []
     failed: dict[str, VerifyResult] = {}
     for name, entry in entries.items():
@@ -43,8 +44,7 @@ def built_locations(out_dir: Path, names: Sequence[str]) -> tuple[list[ToVerify]
                     "it was not built", detail=entry["error"]["what"], remedy=entry["error"]["remedy"]
                 )
             else:
-                where = declared.get(name, Origin(workspace))
-                items.append(_item(path.parent, entry, python_version, where))
+                items.append(_item(path.parent, entry, python_version, declared.get(name), workspace))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise _unusable(path, error) from error
     return items, failed
@@ -56,7 +56,9 @@ def _unusable(path: Path, error: Exception) -> UsageError:
     )
 
 
-def _item(out: Path, entry: Mapping[str, Any], python_version: str, declared: Origin) -> ToVerify:
+def _item(
+    out: Path, entry: Mapping[str, Any], python_version: str, declared: Location | None, workspace: Path
+) -> ToVerify:
     ((kind, value),) = entry["code_source"].items()
     image = out / entry["image"]["layout"] if "image" in entry else None
     return ToVerify(
@@ -68,14 +70,15 @@ def _item(out: Path, entry: Mapping[str, Any], python_version: str, declared: Or
         deps_sha256=entry["deps"]["sha256"],
         directory=Path(entry["directory"]),
         project=Path(entry["project"]),
-        declared=declared,
+        declared=declared.origin if declared else Origin(workspace),
+        lines=declared.lines if declared else {},
         is_image=image is not None,
     )
 
 
-def _origins(workspace: Path) -> Iterator[tuple[str, Origin]]:
-    """Where each location is declared, as long as the workspace can be read."""
+def _locations(workspace: Path) -> tuple[Location, ...]:
+    """The locations as they are declared now; none if the workspace cannot be read any more."""
     try:
-        yield from ((location.name, location.origin) for location in read_workspace(workspace).locations)
+        return read_workspace(workspace).locations
     except ProjectError:
-        return
+        return ()

@@ -51,5 +51,6 @@ def _location(name: str, module: str, directory: Path, where: Origin) -> Locatio
         code_source=("module_name", module),
         settings={"location_name": name, "code_source": {"module_name": module}},
         origin=where,
+        lines={"code_source": where},
         notices=notices,
     )

@@ -164,7 +164,7 @@ def _location(project: _Config, workspace: Path | None) -> Location:
     builds = [_read_build(directory, name) for directory in (workspace, project.directory) if directory]
     build = {key: value for below in builds for key, (value, _) in below.items()}
     origins = {key: origin for below in builds for key, (_, origin) in below.items()}
-    source = _code_source(project)
+    source, declared = _code_source(project)
     settings: dict[str, object] = {"location_name": name, "code_source": dict([source])}
     settings |= _container_context(project.directory, workspace)
     settings |= {key: value for key in ("agent_queue", "image") if (value := project.text(key)) is not None}
@@ -183,6 +183,7 @@ def _location(project: _Config, workspace: Path | None) -> Location:
         code_source=source,
         settings=settings,
         origin=where,
+        lines={"code_source": declared},
         registry=registry,
         notices=notices,
     )
@@ -206,7 +207,8 @@ def _defs_path(project: _Config) -> str | None:
     return None
 
 
-def _code_source(project: _Config) -> tuple[str, str]:
+def _code_source(project: _Config) -> tuple[tuple[str, str], Origin]:
+    """What is loaded, and where that is declared."""
     root = project.text("root_module")
     if root is None:
         raise ProjectError(
@@ -218,8 +220,11 @@ def _code_source(project: _Config) -> tuple[str, str]:
     # Earlier releases of dg knew it; the later ones refuse it.
     autoload = project.file.table(*project.prefix, "project").get("autoload_defs")
     if autoload is True and target is None:
-        return "autoload_defs_module_name", project.text("defs_module") or f"{root}.defs"
-    return "module_name", target or f"{root}.definitions"
+        given = project.text("defs_module")
+        where = project.origin("project", "defs_module" if given else "root_module")
+        return ("autoload_defs_module_name", given or f"{root}.defs"), where
+    where = project.origin("project", "code_location_target_module" if target else "root_module")
+    return ("module_name", target or f"{root}.definitions"), where
 
 
 def _read_build(directory: Path, name: str) -> dict[str, tuple[object, Origin]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -37,6 +37,7 @@ class Location:
     :param code_source: one of CODE_SOURCES and its value.
     :param settings: the entry with `defaults` merged in, without `build`; keys are passed through untouched.
     :param origin: where it is declared.
+    :param lines: where its `code_source`, `attribute` and `working_directory` are, as far as they are declared.
     :param registry: of the Docker image that it runs from; None for a location that runs from PEX files.
     :param notices: warnings to show if it is built.
     :param problem: why it cannot be built as declared; then nothing else but its name and origin is known.
@@ -47,6 +48,7 @@ class Location:
     code_source: tuple[str, str]
     settings: Mapping[str, object]
     origin: Origin
+    lines: Mapping[str, Origin] = field(default_factory=dict)
     registry: str | None = None
     notices: tuple[Notice, ...] = ()
     problem: ProjectError | None = None

@@ -89,8 +89,26 @@ def _usable_location(
     notices += tuple(unknown_key(part, name, document.origin(*key, "build", part)) for part in unknown_keys(build))
     notices += tuple(unknown)
     return Location(
-        name=name, tree=tree, code_source=source, settings=merged, origin=where, registry=registry, notices=notices
+        name=name,
+        tree=tree,
+        code_source=source,
+        settings=merged,
+        origin=where,
+        lines=_lines(document, key, source[0]),
+        registry=registry,
+        notices=notices,
     )
+
+
+def _lines(document: YamlFile, key: _Key, source: str) -> dict[str, Origin]:
+    """Where the settings of a location are that say what is loaded; in `defaults` if its entry lacks them."""
+    paths = {"code_source": ("code_source", source), "attribute": ("attribute",)}
+    paths["working_directory"] = ("working_directory",)
+    found = {
+        name: next((place for place in ((*key, *path), ("defaults", *path)) if document.has(*place)), None)
+        for name, path in paths.items()
+    }
+    return {name: document.origin(*place) for name, place in found.items() if place}
 
 
 def build_directory(value: object, base: Path, name: str, where: Origin) -> Path:

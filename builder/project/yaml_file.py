@@ -84,6 +84,16 @@ class YamlFile:
             raise ProjectError(f"{what} is not a mapping of names to values", where=where, remedy=remedy)
         return value
 
+    def has(self, *key: str | int) -> bool:
+        """Whether there is a value at `key`; a null is none."""
+        value = self.data
+        try:
+            for part in key:
+                value = value[part]  # type: ignore[index]  # what cannot be asked is an error
+        except (KeyError, IndexError, TypeError):
+            return False
+        return value is not None
+
     def origin(self, *key: str | int) -> Origin:
         """The line of the node at `key`, or of the deepest one on the way to it that exists."""
         node = self.node

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os.path
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from builder.assembly.source_tree import ROOT
 from builder.errors import Origin
 from builder.verification.load import CodeSource
 
@@ -17,7 +19,8 @@ class FailureContext:
     :param directory: the build directory, if it is on this machine.
     :param project: the directory of the manifest.
     :param declared: where the location is declared.
-    :param packed: the names of the project's files in the source PEX.
+    :param lines: where settings of it are, as in `Location.lines`.
+    :param names: of the files of the source PEX.
     :param source: `site-packages` of the unpacked source PEX.
     :param deps: `site-packages` of the unpacked deps PEX.
     :param variables: names of environment variables that are set here but not passed to the code.
@@ -28,7 +31,8 @@ class FailureContext:
     directory: Path | None
     project: Path | None
     declared: Origin | None
-    packed: frozenset[str]
+    lines: Mapping[str, Origin]
+    names: frozenset[str]
     source: Path
     deps: Path
     variables: frozenset[str] = frozenset()
@@ -36,7 +40,13 @@ class FailureContext:
     @property
     def file(self) -> str:
         """The file that declares the location, as shown to users."""
-        return f"`{self.declared.path.name}`" if self.declared else "the workspace file"
+        return workspace_file(self.declared)
+
+    @property
+    def packed(self) -> frozenset[str]:
+        """The names of the project's files in the source PEX."""
+        prefix = f"{ROOT}/"
+        return frozenset(name.removeprefix(prefix) for name in self.names if name.startswith(prefix))
 
     def shown(self, path: Path) -> str:
         """A directory relative to the workspace file, with a trailing slash; empty for the workspace's own."""
@@ -45,17 +55,22 @@ class FailureContext:
         return "" if relative == "." else f"{relative}/"
 
 
+def workspace_file(declared: Origin | None) -> str:
+    """The file that declares a location, as shown to users."""
+    return f"`{declared.path.name}`" if declared else "the workspace file"
+
+
 @dataclass(frozen=True, slots=True)
 class Explanation:
     """A message that explains an error.
 
     :param what: one sentence without a full stop.
     :param remedy: what to do about it.
-    :param of_workspace: whether it is about the workspace file, not the code.
+    :param setting: the setting of the location that it is about, as in `Location.lines`; None if it is the code.
     :param file: the project's file that it is about, if that is not where the error was raised.
     """
 
     what: str
     remedy: str | None
-    of_workspace: bool = False
+    setting: str | None = None
     file: str | None = None

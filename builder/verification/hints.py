@@ -11,6 +11,7 @@ from typing import Final
 
 from builder.system.tracebacks import CutTraceback, chain, place
 from builder.terminal.formatting import quoted
+from builder.verification.code_source import missing_code_source, packed_module
 from builder.verification.exclusion_reason import ExclusionRule, why_left_out
 from builder.verification.explanation import Explanation, FailureContext
 from builder.verification.hiding import hidden_by_project, hidden_from_dagster
@@ -54,8 +55,8 @@ def _missing_module(_raised: Raised, cut: CutTraceback, context: FailureContext)
     code = context.code
     asked = code.kind != "python_file" and f"{code.value}.".startswith(f"{module}.") and cut.where is None
     if asked:
-        return _missing_code_source(module, context)
-    if path := _packed_module(module, context):
+        return missing_code_source(module, code, context.names, context.declared)
+    if path := packed_module(module, context.packed):
         dotted = re.sub(r"(/__init__)?\.py$", "", path).replace("/", ".")
         return Explanation(f"there is no module `{module}`; the project has `{path}`", f"Import it as `{dotted}`")
     top = module.partition(".")[0]
@@ -71,28 +72,6 @@ def _missing_module(_raised: Raised, cut: CutTraceback, context: FailureContext)
     return Explanation(
         f"there is no module `{module}` among its dependencies", remedy and f"{remedy}; then build again"
     )
-
-
-def _missing_code_source(module: str, context: FailureContext) -> Explanation:
-    code, path = context.code, _packed_module(module, context)
-    where = (
-        f"`{code.working_directory}`, its working directory" if code.working_directory else "its build directory"
-    )
-    remedy = f"Correct `{code.kind}: {code.value}` in {context.file}"
-    if path is not None:
-        base = re.sub(rf"/?{module.replace('.', '/')}(/__init__)?\.py$", "", path)
-        remedy = f"It is in `{base or '.'}`: write `working_directory: {base or '.'}` in {context.file}"
-        if not base:
-            remedy = f"It is in the build directory: remove `working_directory` from {context.file}"
-    return Explanation(f"there is no module `{module}` in {where}", remedy, of_workspace=True)
-
-
-def _packed_module(module: str, context: FailureContext) -> str | None:
-    """The project's file for a module, if exactly one file matches."""
-    path = module.replace(".", "/")
-    ends = (f"/{path}.py", f"/{path}/__init__.py")
-    names = [name for name in context.packed if f"/{name}".endswith(ends)]
-    return names[0] if len(names) == 1 else None
 
 
 def _left_out_module(module: str, context: FailureContext) -> tuple[str, ExclusionRule] | None:
@@ -174,18 +153,18 @@ def _definitions(raised: Raised, cut: CutTraceback, context: FailureContext) -> 
             " and nothing says which to load",
             f"Make them one, such as `Definitions.merge({', '.join(names)})`, or name one in {context.file}:"
             f" attribute: {names[0]}",
-            of_workspace=True,
+            setting="code_source",
         )
     if code.attribute and re.search(rf"\b{re.escape(code.attribute)} not found ", message):
         remedy = f"Correct or remove `attribute: {code.attribute}` in {context.file}"
         if raised.loadable:
             remedy = f"Write `attribute: {raised.loadable[0]}` in {context.file}, or remove the line"
-        return Explanation(f"`{code.value}` has no `{code.attribute}`", remedy, of_workspace=True)
+        return Explanation(f"`{code.value}` has no `{code.attribute}`", remedy, setting="attribute")
     if _NOTHING in message:
         return Explanation(
             f"`{code.value}` defines nothing that can be loaded",
             f"Write `defs = Definitions(...)` at its top level, or correct `{code.kind}` in {context.file}",
-            of_workspace=True,
+            setting="code_source",
         )
     return None
 

@@ -7,10 +7,11 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Self
 
+from builder.assembly.source_tree import ROOT
 from builder.errors import LoadError, Notice, Origin
 from builder.project.location import Location
 from builder.system import process, storage
@@ -46,7 +47,6 @@ _SHOWN_FRAMES: Final = 3
 _SHOWN_OUTPUT: Final = 5
 """How many lines are shown of the output of a process that ended."""
 
-_ROOT: Final = "working_directory/root"
 _LOCAL_STATES: Final = ".local_defs_state"
 
 
@@ -62,6 +62,7 @@ class ToVerify:
     :param directory: the build directory, None if it is not on this machine; only for hints, like the next two.
     :param project: the directory of the manifest.
     :param declared: where the location is declared.
+    :param lines: where settings of it are, as in `Location.lines`.
     :param is_image: whether it is an image instead of PEX files.
     """
 
@@ -74,6 +75,7 @@ class ToVerify:
     directory: Path | None = None
     project: Path | None = None
     declared: Origin | None = None
+    lines: Mapping[str, Origin] = field(default_factory=dict)
     is_image: bool = False
 
 
@@ -118,6 +120,7 @@ def to_verify(
         deps_sha256,
         *location.tree,
         location.origin,
+        location.lines,
         is_image=source == deps,
     )
 
@@ -274,7 +277,7 @@ def refresh_states(
         top = source.site_packages
         local = {
             path.relative_to(top).as_posix(): path.read_bytes()
-            for path in sorted((top / _ROOT).rglob(f"{_LOCAL_STATES}/**/*"))
+            for path in sorted((top / ROOT).rglob(f"{_LOCAL_STATES}/**/*"))
             if path.is_file()
         }
     return result.refreshed, local
@@ -298,7 +301,8 @@ def _context(item: ToVerify, source: Unpacked, deps: Unpacked, environment: Mapp
         directory=item.directory,
         project=item.project,
         declared=item.declared,
-        packed=_packed(source),
+        lines=item.lines,
+        names=_names(source),
         source=source.site_packages,
         deps=deps.site_packages,
         variables=frozenset(os.environ) - frozenset(process.clean_environment()) - given,
@@ -341,10 +345,10 @@ def _fit_python(item: ToVerify) -> Path | NotVerified:
     return unfit(place, item.python_version) or python
 
 
-def _packed(source: Unpacked) -> frozenset[str]:
-    """The names of the project's files in the unpacked source PEX."""
-    root = source.site_packages / _ROOT
-    return frozenset(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
+def _names(source: Unpacked) -> frozenset[str]:
+    """The names of the files of the unpacked source PEX."""
+    top = source.site_packages
+    return frozenset(path.relative_to(top).as_posix() for path in top.rglob("*") if path.is_file())
 
 
 def _failure(result: Raised | Died, context: FailureContext, timeout: float) -> LoadError:
@@ -356,8 +360,9 @@ def _failure(result: Raised | Died, context: FailureContext, timeout: float) -> 
         output = "\n".join(result.output.splitlines()[-_SHOWN_OUTPUT:])
         shown = cut(RaisedError(kind="", message=output, frames=result.frames), site_packages)
         explanation = hidden_at_start(result, context) or _of_death(result, timeout)
-    if explanation.of_workspace:
-        return LoadError(explanation.what, where=context.declared, remedy=explanation.remedy)
+    if explanation.setting:
+        where = context.lines.get(explanation.setting, context.declared)
+        return LoadError(explanation.what, where=where, remedy=explanation.remedy)
     lines = [*_foreign(shown.root), *shown.lines] if shown.where is None else shown.lines
     detail = "\n".join(lines) or None
     where = _origin((explanation.file, None) if explanation.file else shown.where, context)

@@ -28,6 +28,7 @@ def test_a_directory_with_nothing_but_the_table_of_dagster_dev_is_a_workspace(
         found = read_workspace(path).locations
         assert [(location.name, location.code_source[1]) for location in found] == locations
         assert {location.tree.project for location in found} == {tmp_path}
+        assert found[0].lines == {"code_source": Origin(tmp_path / "pyproject.toml", 6)}
         assert found[0].settings["code_source"] == {"module_name": locations[0][1]}
 
 

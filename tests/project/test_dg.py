@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.errors import ProjectError
+from builder.errors import Origin, ProjectError
 from builder.project.workspace import read_workspace
 from tests.support.requirements import write
 from tests.support.workspaces import by_name, places, put, refused
@@ -26,6 +26,7 @@ def test_a_project_of_dg(root: Path) -> None:
     }
     assert read_workspace(root / "pyproject.toml").locations == (location,)
     assert places(location.notices) == [("pyproject.toml", 13)]
+    assert location.lines == {"code_source": Origin(root / "pyproject.toml", 10)}
 
 
 def test_dg_toml_hides_pyproject_toml(root: Path) -> None:
@@ -33,6 +34,7 @@ def test_dg_toml_hides_pyproject_toml(root: Path) -> None:
     assert location.name == "root"
     assert location.code_source == ("module_name", "acme.cloud.definitions")
     assert location.origin.path == root / "dg.toml"
+    assert location.lines == {"code_source": Origin(root / "dg.toml", 5)}
     assert location.tree == (root, root)
     assert read_workspace(root / "dg.toml").locations == (location,)
 

@@ -21,6 +21,34 @@ def test_directories_may_be_written_in_many_ways(root: Path) -> None:
     assert len({location.tree for location in workspace.locations}) == 2
 
 
+def test_the_lines_of_what_is_loaded_are_known(root: Path) -> None:
+    text = """\
+defaults:
+  attribute: defs
+  working_directory: src
+locations:
+  - location_name: a
+    code_source:
+
+      module_name: app
+    working_directory: jobs
+  - {location_name: b, code_source: {package_name: app}, attribute: null}
+"""
+    root.mkdir(exist_ok=True)
+    (root / "dagster_cloud.yaml").write_text(text)
+    first, second = read_workspace(root).locations
+    assert {name: where.line for name, where in first.lines.items()} == {
+        "code_source": 8,
+        "attribute": 2,
+        "working_directory": 9,
+    }
+    assert {name: where.line for name, where in second.lines.items()} == {
+        "code_source": 10,
+        "attribute": 2,
+        "working_directory": 3,
+    }
+
+
 def test_settings_are_passed_through_with_defaults_merged_in(root: Path) -> None:
     locations = by_name(read_workspace(put(root, "workspace-settings") / "dagster_cloud.yaml"))
     assert locations["Sales Reports (EU)"].settings == {

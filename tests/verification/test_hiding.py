@@ -26,7 +26,8 @@ def context(deps: Path, *packed: str, working_directory: str | None = None) -> F
         directory=None,
         project=None,
         declared=Origin(deps / "dagster_cloud.yaml", 3),
-        packed=frozenset(packed),
+        names=frozenset(f"working_directory/root/{name}" for name in packed),
+        lines={},
         source=Path(SITE),
         deps=deps,
     )

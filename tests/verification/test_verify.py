@@ -82,20 +82,20 @@ hint: Raise an error instead of ending the process: on the server, the code serv
     "broken-two-definitions": """\
 error: location `broken-two-definitions`: `app` has 2 Definitions objects (`finance`, `sales`), and nothing says\
  which to load
-  where: dagster_cloud.yaml:9
+  where: dagster_cloud.yaml:41
 
 hint: Make them one, such as `Definitions.merge(finance, sales)`, or name one in `dagster_cloud.yaml`:\
  attribute: finance
 """,
     "broken-wrong-attribute": """\
 error: location `broken-wrong-attribute`: `app` has no `definitions`
-  where: dagster_cloud.yaml:10
+  where: dagster_cloud.yaml:47
 
 hint: Write `attribute: defs` in `dagster_cloud.yaml`, or remove the line
 """,
     "broken-wrong-working-directory": """\
 error: location `broken-wrong-working-directory`: there is no module `app` in `source`, its working directory
-  where: dagster_cloud.yaml:11
+  where: dagster_cloud.yaml:53
 
 hint: It is in `src`: write `working_directory: src` in `dagster_cloud.yaml`
 """,
@@ -181,12 +181,12 @@ class Office:
         return self.root / "out"
 
     def build(self, locations: Mapping[str, Mapping[str, Any]]) -> None:
-        """Build locations, each in the directory of its name; each has one line in the workspace file."""
+        """Build locations, each in the directory of its name."""
         entries = [
             {"location_name": name, "build": {"directory": name}, **each} for name, each in locations.items()
         ]
-        lines = ",\n".join(json.dumps(entry) for entry in entries)
-        (self.root / "dagster_cloud.yaml").write_text(f'{{"locations": [\n{lines}\n]}}\n', encoding="utf-8")
+        text = yaml.safe_dump({"locations": entries}, sort_keys=False)
+        (self.root / "dagster_cloud.yaml").write_text(text, encoding="utf-8")
         ran = self.run("deploy", "dagster_cloud.yaml", self.out, "--python-version", RUNNING)
         assert ran.code == 0, ran
 

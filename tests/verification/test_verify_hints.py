@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,8 @@ def context(directory: Path | None = None, code: CodeSource | None = None, *pack
         directory=directory,
         project=directory,
         declared=Origin(directory / "dagster_cloud.yaml", 3) if directory else None,
-        packed=frozenset(packed),
+        names=frozenset(f"working_directory/root/{name}" for name in packed),
+        lines={},
         source=Path(SITE),
         deps=Path(DEPS),
     )
@@ -177,6 +179,25 @@ def test_a_code_source_that_is_not_there(tmp_path: Path) -> None:
     assert found.remedy == "It is in the build directory: remove `working_directory` from `dagster_cloud.yaml`"
     found = explained(missing("app"), context(tmp_path, CodeSource("package_name", "app")))
     assert found.remedy == "Correct `package_name: app` in `dagster_cloud.yaml`"
+
+
+@pytest.mark.parametrize("value", ["shop.defintions", "shpo.definitions"])
+@pytest.mark.parametrize("file", ["dagster_cloud.yaml", "pyproject.toml"])
+def test_a_misspelt_code_source(tmp_path: Path, value: str, file: str) -> None:
+    code = CodeSource("module_name", value, working_directory="src")
+    names = ("src/shop/__init__.py", "src/shop/definitions.py", "shop.defintion/notes.txt", "src/shop/assets.py")
+    known = replace(context(tmp_path, code, *names), declared=Origin(tmp_path / file, 3))
+    module = value if value.startswith("shop.") else "shpo"
+    found = explained(missing(module), known)
+    assert found.what == (
+        f"there is no module `{module}` in `src`, its working directory; did you mean `shop.definitions`?"
+    )
+    remedy = "Correct that line of `pyproject.toml`"
+    if file == "dagster_cloud.yaml":
+        remedy = "Write `module_name: shop.definitions` in `dagster_cloud.yaml`"
+    assert (found.remedy, found.setting) == (remedy, "code_source")
+    nothing_like_it = replace(known, names=frozenset({"working_directory/root/src/other.py"}))
+    assert "did you mean" not in explained(missing(module), nothing_like_it).what
 
 
 def test_a_missing_file(tmp_path: Path) -> None:
