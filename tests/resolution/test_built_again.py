@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import ParamSpec
 
 import pytest
 
@@ -17,19 +17,23 @@ from tests.support.repositories import Repository
 
 pytestmark = [pytest.mark.slow, pytest.mark.network]
 
+P = ParamSpec("P")
+
 
 class Builds:
     """Counts uv's builds."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.number = 0
-        run = uv.run
+        monkeypatch.setattr(uv, "run", self._counting(uv.run))
 
-        def counting(arguments: Sequence[str | Path], **more: Any) -> process.Finished:  # noqa: ANN401
-            self.number += arguments[0] == "build"
-            return run(arguments, **more)
+    def _counting(self, run: Callable[P, process.Finished]) -> Callable[P, process.Finished]:
+        def counting(*arguments: P.args, **options: P.kwargs) -> process.Finished:
+            (command,) = arguments
+            self.number += isinstance(command, list) and command[0] == "build"
+            return run(*arguments, **options)
 
-        monkeypatch.setattr(uv, "run", counting)
+        return counting
 
 
 def test_a_package_with_known_inputs_is_built_once_and_one_whose_code_runs_once_in_each_run(
