@@ -43,6 +43,7 @@ class PackedDistribution:
     :param copies: directories in which it brings along a botocore, the large part of the AWS SDK.
     :param metadata: the headers of its METADATA by name in lower case.
     :param imports: the modules and regular packages that it installs, less those in others, as paths.
+    :param roots: the names at the top of `site-packages` that it installs.
     """
 
     project: str
@@ -54,6 +55,7 @@ class PackedDistribution:
     copies: tuple[str, ...]
     metadata: Mapping[str, Sequence[str]]
     imports: tuple[str, ...] = ()
+    roots: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,9 @@ def packed_distribution(wheel: Wheel, members: Iterable[Member]) -> PackedDistri
     files = []
     copies = []
     modules: set[str] = set()
+    roots: set[str] = set()
     for name, data, _, crc, size, _ in members:
+        roots.add(name.partition("/")[0])
         packed += len(data)
         unpacked += size
         if "test" in name and _TESTS.search(name):
@@ -93,6 +97,7 @@ def packed_distribution(wheel: Wheel, members: Iterable[Member]) -> PackedDistri
         copies=tuple(sorted(copies)),
         metadata=wheel.metadata,
         imports=tuple(sorted(module for module in modules if modules.isdisjoint(_parents(module)))),
+        roots=frozenset(roots),
     )
 
 

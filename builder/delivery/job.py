@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from builder.building.build_json import build_report
+from builder.building.code_source_check import missing_module
 from builder.building.contents_table import show_contents
 from builder.building.image_settings import ImageSettings
 from builder.building.steps import DepsBuild
@@ -95,6 +96,8 @@ def _build_pex_files(
         for run in built:
             if isinstance(result, ProjectBuild):
                 run.build = result
+                # An error would be too much: loading it, which comes before an upload, has the last word.
+                console.notices(missing_module(run.location, result))
             else:
                 run.error = result
         ready(built)

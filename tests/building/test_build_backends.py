@@ -230,7 +230,7 @@ def test_the_password_of_an_index_is_used_and_never_told(tmp_path: Path, options
         put_sdist(place, "homemade")
         project = needing(place, "homemade")
         workspace = place.workspace(
-            "locations:\n  - {location_name: a, build: {directory: project}, code_source: {package_name: x}}\n"
+            "locations:\n  - {location_name: a, build: {directory: project}, code_source: {module_name: answer}}\n"
         )
         ran = place.run("deploy", workspace, place.out, "--python-version", RUNNING, *options).succeeded()
         without_password(place, ran.stdout, ran.stderr)

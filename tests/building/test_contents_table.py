@@ -106,7 +106,7 @@ def test_what_is_there_twice_and_what_to_do(place: Workshop) -> None:
         }
     )
     workspace = place.workspace(
-        "locations:\n  - {location_name: one, build: {directory: project}, code_source: {package_name: x}}\n"
+        "locations:\n  - {location_name: one, build: {directory: project}, code_source: {module_name: answer}}\n"
     )
     of_deps = "the AWS SDK is there 2 times, in `botocore`, `oldcli` (`oldcli/botocore`); require only one of them"
     of_source = (
@@ -164,8 +164,8 @@ def test_the_report_of_a_deploy_names_what_locations_share_once(place: Workshop)
         place.project({"requirements.txt": "dagster\ndagster-cloud\nbig\n", f"{name}.py": ""}, name=name)
     workspace = place.workspace(
         "locations:\n"
-        "  - {location_name: one, build: {directory: one}, code_source: {package_name: x}}\n"
-        "  - {location_name: two, build: {directory: two}, code_source: {package_name: x}}\n"
+        "  - {location_name: one, build: {directory: one}, code_source: {module_name: answer}}\n"
+        "  - {location_name: two, build: {directory: two}, code_source: {module_name: answer}}\n"
     )
     ran = place.run("deploy", workspace, place.out, "--report").succeeded()
     titles = [block.splitlines()[0].split("  ")[0] for block in ran.stdout.split("\n\n")[1:]]

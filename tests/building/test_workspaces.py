@@ -13,7 +13,7 @@ import pytest
 from tests.support.commands import Workshop
 from tests.support.wheels import make_wheel
 
-SOURCE = "code_source: {package_name: x}"
+SOURCE = "code_source: {module_name: answer}"
 
 
 def report(place: Workshop) -> list[dict[str, Any]]:

@@ -277,7 +277,7 @@ def test_locations_and_files_may_have_names_with_blanks_and_letters_of_any_langu
     project = place.project({"Größe 尺寸.txt": "5"}, name="Bücher und Löhne 本")
     workspace = place.workspace(
         "locations:\n  - location_name: Straße nach Ærø 港\n    build: {directory: Bücher und Löhne 本}\n"
-        "    code_source: {package_name: x}\n",
+        "    code_source: {module_name: answer}\n",
         name="Wolke 雲.yaml",
     )
     out = place.root / "Ausgabe für 本"
@@ -294,7 +294,7 @@ def test_locations_and_files_may_have_names_with_blanks_and_letters_of_any_langu
 def test_the_report_describes_the_files_beside_it(place: Workshop) -> None:
     place.project()
     workspace = place.workspace(
-        "locations:\n  - {location_name: one, build: {directory: project}, code_source: {package_name: x}}\n"
+        "locations:\n  - {location_name: one, build: {directory: project}, code_source: {module_name: answer}}\n"
     )
     place.run("deploy", workspace, place.out).succeeded()
     report = json.loads((place.out / "build.json").read_text(encoding="utf-8"))
