@@ -32,6 +32,10 @@ _interrupt_actions: list[Callable[[], None]] = []
 _serving = threading.Event()
 """Set while a server runs: a signal is then the normal end, with exit code 0."""
 
+_last_word: Final = threading.Lock()
+_said: Final = threading.Event()
+"""Set once it is said, under that lock, that the command was stopped."""
+
 _CLEANUP_SECONDS: Final = 2.0
 """Seconds that cleaning up may take after a signal."""
 
@@ -173,8 +177,12 @@ def _force_exit(notes: int) -> None:
 
 
 def _say_stopped(number: int) -> int:
-    if _serving.is_set():
-        console.note("stopped; nothing is left running")
-        return 0
-    console.stopped(signal.Signals(number).name)
-    return 128 + number
+    # When the time is over, the main thread may just have come to say it too.
+    with _last_word:
+        if not _said.is_set():
+            _said.set()
+            if _serving.is_set():
+                console.note("stopped; nothing is left running")
+            else:
+                console.stopped(signal.Signals(number).name)
+    return 0 if _serving.is_set() else 128 + number

@@ -37,6 +37,33 @@ def test_a_stop_says_what_it_leaves_after_a_last_action_of_the_command(commands:
     assert ran.stderr == "error: stopped by SIGTERM; no incomplete file was left behind\n"
 
 
+LATE = """
+    say = console.stopped
+
+    def say_and_wait(name):
+        say(name)
+        (here / "said").write_text("")
+        threading.Event().wait(0.5)
+
+    console.stopped = say_and_wait
+    try:
+        print("ready", flush=True)
+        threading.Event().wait()
+    except Interrupted:
+        while not (here / "said").exists():
+            threading.Event().wait(0.01)
+        raise
+"""
+
+
+def test_a_command_that_ends_just_when_its_time_is_over_says_only_once_that_it_was_stopped(
+    commands: Commands,
+) -> None:
+    ran = stopped(commands.start(LATE))
+    assert ran.code == 143
+    assert ran.stderr == "error: stopped by SIGTERM; no incomplete file was left behind\n"
+
+
 def test_a_last_action_that_hangs_does_not_keep_the_command_from_ending(commands: Commands) -> None:
     ran = stopped(
         commands.start(WAITING.replace('(here / "last").write_text("said")', "threading.Event().wait()"))
