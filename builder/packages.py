@@ -7,7 +7,7 @@ from typing import Final
 
 import click
 
-from builder.monorepo.images.command_line import image, push
+from builder.monorepo.images.command_line import image, push, results_option
 from builder.terminal import options
 from builder.terminal.command_line import OUTPUT, BuilderGroup, option
 from builder.terminal.running import run_command, verbosity_options
@@ -24,14 +24,6 @@ _select = option(
     metavar="NAMES",
     default=["all"],
     help="Names or globs with commas between, or `all`; `!` leaves out.",
-)
-_results = option(
-    OUTPUT,
-    "--results",
-    "results_dir",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Write what became of each package here, for `report`.",
 )
 _python_version = option(
     "Target", "--python-version", metavar="X.Y", default="3.11", help="The Python that will run them."
@@ -134,7 +126,7 @@ def version_command() -> None:
     help="Where the wheels go, with SHA256SUMS and wheelhouse.json.",
 )
 @_select
-@_results
+@results_option
 @verbosity_options
 def build_command() -> None:
     """Build each selected package in REPO and all of the repository that it needs, once.
@@ -170,7 +162,7 @@ def merge_command() -> None:
 @_wheelhouse
 @_select
 @_python_version
-@_results
+@results_option
 @verbosity_options
 def lock_command() -> None:
     """Write locks/NAME.txt in WHEELHOUSE: a package with all that it needs, each with its hashes.
@@ -194,7 +186,7 @@ def lock_command() -> None:
     is_flag=True,
     help="Excuse failures of the published release, too.",
 )
-@_results
+@results_option
 @verbosity_options
 def check_command() -> None:
     """Install each package in WHEELHOUSE by its lock into a clean environment, and see whether it works.

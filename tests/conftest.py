@@ -56,6 +56,8 @@ def pytest_configure(config: pytest.Config) -> None:
 _MARKS = {
     "builder_pex": [pytest.mark.slow, pytest.mark.network],
     "code_server": [pytest.mark.slow, pytest.mark.network, pytest.mark.xdist_group("code server")],
+    "hosted": [pytest.mark.xdist_group("workflows")],
+    "pushed": [pytest.mark.xdist_group("images of locations")],
     "yard": [pytest.mark.slow, pytest.mark.containers, pytest.mark.xdist_group("images")],
 }
 """What every test that uses a fixture is."""

@@ -17,13 +17,13 @@ _NAME: Final = "What to call it"
 _REGISTRY: Final = "Registry"
 
 
-_results = option(
+results_option = option(
     OUTPUT,
     "--results",
     "results_dir",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Write what became of it here, for `report`.",
+    help="Write what became of each package here, for `report`.",
 )
 
 
@@ -79,7 +79,7 @@ _results = option(
     default_text="that of the run in GitHub Actions",
     help="The repository's URL, for a label.",
 )
-@_results
+@results_option
 @verbosity_options
 def image() -> None:
     """Build the image of one package: an OCI image layout in a directory, with an SBOM for each platform.
@@ -113,7 +113,7 @@ def image() -> None:
     help="The branch that `latest` is pushed from.",
 )
 @options.json_option("Print each image that was pushed")
-@_results
+@results_option
 @verbosity_options
 def push() -> None:
     """Push images that `image` built to HOST/OWNER/NAME, with their SBOMs, under their tags.
