@@ -26,12 +26,13 @@ REPOSITORY = Path(__file__).parents[1]
 hypothesis.settings.register_profile("tests", deadline=None)
 hypothesis.settings.load_profile("tests")
 
-_SETTINGS = ("PIP_", "UV_", "GITHUB_", "DAGSTER_", "PEX_", "BUILDER_")
+_SETTINGS = ("PIP_", "UV_", "GITHUB_", "GITLAB_", "CI_", "DAGSTER_", "PEX_", "BUILDER_", "SERVERLESS_")
+_CI_AND_USERS = {"CI", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "NETRC", "REGISTRY_AUTH_FILE", "SOURCE_DATE_EPOCH"}
 
 
 def _clear_settings() -> None:
     for name in list(os.environ):
-        if name.startswith(_SETTINGS):
+        if name.startswith(_SETTINGS) or name in _CI_AND_USERS:
             del os.environ[name]
     # Without it, pip reads the configuration of the machine and of the user.
     os.environ["PIP_CONFIG_FILE"] = os.devnull
