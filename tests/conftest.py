@@ -147,7 +147,7 @@ def code_server(server_storage: CloudServer) -> Iterator[CodeServer]:
 
     Each location that a test creates has a name of its own.
     """
-    with CodeServer(storage=server_storage.storage_environ()) as server:
+    with CodeServer(storage=server_storage.storage_environ(), source_pip=False) as server:
         yield server
 
 
