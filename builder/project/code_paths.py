@@ -1,7 +1,8 @@
 """The paths that a Python file names, as far as its syntax tree makes them certain; nothing of it is run.
 
-Certain is what is built of constants, `__file__`, the working directory and names that are bound once, by the
-operations of `pathlib` and `os.path`. All else is unknown, and so is what is built of it.
+Certain is what is built of constants, `__file__`, the working directory and names whose value is certain where
+they are read (`code_names`), by the operations of `pathlib`, `os.path` and strings. All else is unknown, and so is
+what is built of it.
 """
 
 from __future__ import annotations
@@ -13,14 +14,24 @@ import os.path
 import re
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any, Final
 
+from builder.project.code_names import Names
+
 _CLIMBING: Final = re.compile(r"(?:\.\./)+[\w./ -]*[\w-]")
-_KNOWN: Final = ("pathlib", "os", "dagster")
+_KNOWN: Final = ("dagster", "importlib", "importlib_resources", "inspect", "os", "pathlib")
 _OWN: Final = ("self", "cls")
+_CONSTANTS: Final = {
+    "os.curdir": ".",
+    "os.pardir": "..",
+    "os.path.curdir": ".",
+    "os.path.pardir": "..",
+    "os.path.sep": "/",
+    "os.sep": "/",
+}
 _LONGEST: Final = 80
 _LONGEST_PATH: Final = 4096
 """What Linux takes. Code that makes longer texts of short ones by doubling them is not followed."""
@@ -45,7 +56,7 @@ def named_paths(code: str, file: Path, working_directory: Path) -> Iterator[Name
     :param file: where the code lies.
     :param working_directory: of the code at run time.
 
-    Code that does not parse names none.
+    Code that does not parse names none, and neither does what only runs as a script (`if __name__ == "__main__"`).
     """
     if not _may_climb(code):
         return
@@ -62,8 +73,8 @@ def named_paths(code: str, file: Path, working_directory: Path) -> Iterator[Name
 def _may_climb(code: str) -> bool:
     """Whether code has any of the words without which no path in it leads upwards: parsing takes far longer."""
     return any(text in code for text in ("../", '".."', "'..'", "pardir")) or (
-        any(text in code for text in ("__file__", "cwd(", "absolute(", "resolve("))
-        and any(text in code for text in (".parent", "dirname", "path.split"))
+        any(text in code for text in ("__file__", "cwd(", "absolute(", "resolve(", "file(", "files("))
+        and any(text in code for text in (".parent", "dirname", "split", ".parts"))
     )
 
 
@@ -80,7 +91,10 @@ def _found(node: ast.AST, folding: _Folding) -> Iterator[NamedPath]:
         yield NamedPath(node.lineno, node.value, PurePath(node.value))
     if isinstance(node, ast.Call) and (joined := _joined(node.args)):
         yield NamedPath(node.lineno, joined, PurePath(joined))
-    for child in ast.iter_child_nodes(node):
+    inside: Iterable[ast.AST] = ast.iter_child_nodes(node)
+    if isinstance(node, ast.If) and re.fullmatch(r"__name__ == '__main__'", ast.unparse(node.test)):
+        inside = node.orelse
+    for child in inside:
         yield from _found(child, folding)
 
 
@@ -99,16 +113,24 @@ class _UncertainError(Exception):
     """An expression whose value is unknown before the code runs."""
 
 
+_THIS_FILE: Final = object()
+"""A frame, function or class whose code is in the file that is read, or the name of its module or package."""
+
+
 class _Folding:
     """Constant folding in one file."""
 
-    def __init__(self, tree: ast.AST, file: Path, working_directory: Path) -> None:
+    def __init__(self, tree: ast.Module, file: Path, working_directory: Path) -> None:
         self._file = file
-        self._names = dict(_imported(tree))
-        self._bound = _bound_once(tree)
-        self._values: dict[str, tuple[object, bool]] = {}
+        self._imported = dict(_imported(tree))
+        self._bound = Names(tree, _KNOWN)
+        self._attributes = _bound_once(tree)
+        self._values: dict[ast.expr, tuple[object, bool]] = {}
         self._anchored = False
         self._working_directory = working_directory
+        self._changes_directory = any(
+            isinstance(node, ast.Call) and self._dotted(node.func) == "os.chdir" for node in ast.walk(tree)
+        )
         self._functions = self._all_functions()
         self._methods = self._all_methods()
         self._nodes: Mapping[type[ast.expr], Callable[[Any], object]] = {
@@ -119,6 +141,8 @@ class _Folding:
             ast.BinOp: self._operation,
             ast.Attribute: self._attribute,
             ast.Subscript: self._subscript,
+            ast.Slice: self._slice,
+            ast.UnaryOp: self._negative,
             ast.Call: self._call,
         }
 
@@ -142,19 +166,35 @@ class _Folding:
         return value
 
     def _name(self, node: ast.Name) -> object:
+        if expression := self._bound.values.get(node):
+            return self._value(expression)
+        if node in self._bound.defined:
+            return _THIS_FILE
+        if node.id in self._bound.unknown or node in self._bound.unknown:
+            raise _UncertainError
         if node.id == "__file__":
-            self._anchored = True
-            return str(self._file)
-        if node.id not in self._values:
-            # Only once, and not at all while it is looked at: what refers to itself is unknown.
-            expression, before = self._bound.pop(node.id, None), self._anchored
-            if expression is None:
-                raise _UncertainError
+            return self._own_file()
+        if node.id in {"__name__", "__package__"}:
+            return _THIS_FILE
+        raise _UncertainError
+
+    def _own_file(self) -> str:
+        self._anchored = True
+        return str(self._file)
+
+    def _value(self, expression: ast.expr) -> object:
+        """The value of what a name is bound to."""
+        if expression not in self._values:
+            before = self._anchored
+            # Unknown while it is looked at: it may refer to itself.
+            self._values[expression] = None, False
             self._anchored = False
             value = self._fold(expression)
-            self._values[node.id] = value, self._anchored
+            self._values[expression] = value, self._anchored
             self._anchored = before
-        value, anchored = self._values[node.id]
+        value, anchored = self._values[expression]
+        if value is None:
+            raise _UncertainError
         self._anchored |= anchored
         return value
 
@@ -175,42 +215,86 @@ class _Folding:
         raise _UncertainError
 
     def _attribute(self, node: ast.Attribute) -> object:
-        if self._dotted(node) == "os.pardir":
-            return ".."
+        if (name := self._dotted(node)) in _CONSTANTS:
+            return _CONSTANTS[name]
         if isinstance(node.value, ast.Name) and node.value.id in _OWN:
-            return self._name(ast.Name(node.attr))
+            if expression := self._attributes.get(node.attr):
+                return self._value(expression)
+            raise _UncertainError
         value = self._fold(node.value)
-        if isinstance(value, PurePath) and node.attr in {"parent", "parents", "name", "stem"}:
+        if isinstance(value, PurePath) and node.attr in {"parent", "parents", "parts", "name", "stem"}:
             return getattr(value, node.attr)
         raise _UncertainError
 
     def _subscript(self, node: ast.Subscript) -> object:
         value, index = self._fold(node.value), self._fold(node.slice)
-        if isinstance(value, Sequence) and not isinstance(value, str) and isinstance(index, int):
+        if isinstance(value, list | tuple) and isinstance(index, int | slice):
+            return value[index]
+        # A parent that is counted from the root of the file system is another one on the server.
+        if isinstance(value, Sequence) and not isinstance(value, str) and isinstance(index, int) and index >= 0:
             return value[index]
         raise _UncertainError
 
+    def _slice(self, node: ast.Slice) -> object:
+        return slice(*(each and self._fold(each) for each in (node.lower, node.upper, node.step)))
+
+    def _negative(self, node: ast.UnaryOp) -> object:
+        value = self._fold(node.operand)
+        if isinstance(node.op, ast.USub) and isinstance(value, int):
+            return -value
+        raise _UncertainError
+
     def _call(self, node: ast.Call) -> object:
-        arguments = [self._fold(argument) for argument in node.args]
+        arguments: list[object] = []
+        for argument in node.args:
+            if isinstance(argument, ast.Starred):
+                more = self._fold(argument.value)
+                arguments += more if isinstance(more, list | tuple) else [None]
+            else:
+                arguments.append(self._fold(argument))
+        named = {str(each.arg): self._fold(each.value) for each in node.keywords}
         name = self._dotted(node.func)
         if name in self._functions:
-            return self._functions[name](*arguments)
+            return self._functions[name](*arguments, **named)
         if name is None and isinstance(node.func, ast.Attribute) and node.func.attr in self._methods:
             value = self._fold(node.func.value)
             if isinstance(value, PurePath | str):
-                return self._methods[node.func.attr](value, *arguments)
+                return self._methods[node.func.attr](value, *arguments, **named)
         raise _UncertainError
 
     def _dotted(self, node: ast.expr) -> str | None:
         """What a function is called where it is defined; None for a method of a value."""
         if isinstance(node, ast.Name):
-            return self._names.get(node.id, "str" if node.id == "str" else None)
+            shadowed = node in self._bound.values or not self._bound.unknown.isdisjoint((node, node.id))
+            return None if shadowed else self._imported.get(node.id, "str" if node.id == "str" else None)
         above = self._dotted(node.value) if isinstance(node, ast.Attribute) else None
         return f"{above}.{node.attr}" if above and isinstance(node, ast.Attribute) else None
 
-    def _absolute(self, path: str | PurePath = "") -> str:
-        self._anchored |= not PurePath(path).is_absolute()
+    def _absolute(self, path: str | PurePath = "", *, strict: object = False) -> str:  # noqa: ARG002  (as realpath has it)
+        if not PurePath(path).is_absolute():
+            if self._changes_directory:
+                raise _UncertainError
+            self._anchored = True
         return os.path.normpath(os.path.join(self._working_directory, path))
+
+    def _file_of(self, thing: object) -> str:
+        if thing is not _THIS_FILE:
+            raise _UncertainError
+        return self._own_file()
+
+    def _package(self, package: object = _THIS_FILE) -> PurePath:
+        """The directory of this file's package, or of one around it."""
+        here = PurePath(self._own_file()).parent
+        if package is _THIS_FILE:
+            return here
+        parts = tuple(str(package).split("."))
+        around = [here, *here.parents]
+        (found,) = (
+            path
+            for path in around
+            if path.parts[-len(parts) :] == parts and path.parent.is_relative_to(self._working_directory)
+        )
+        return found
 
     def _all_functions(self) -> dict[str, Callable[..., object]]:
         """Functions by the names that they have where they are defined; wrong arguments raise TypeError."""
@@ -227,8 +311,13 @@ class _Folding:
             "os.path.normpath": os.path.normpath,
             "os.path.realpath": self._absolute,
             "os.path.split": os.path.split,
-            "dagster.file_relative_path": lambda file, path: os.path.join(os.path.dirname(file), path),
+            "dagster.file_relative_path": lambda dunderfile, relative_path: os.path.join(
+                os.path.dirname(dunderfile), relative_path
+            ),
             "str": str,
+            **dict.fromkeys(("inspect.currentframe",), lambda: _THIS_FILE),
+            **dict.fromkeys(("inspect.getfile", "inspect.getsourcefile", "inspect.getabsfile"), self._file_of),
+            **dict.fromkeys(("importlib.resources.files", "importlib_resources.files"), self._package),
         }
 
     def _all_methods(self) -> dict[str, Callable[..., object]]:
@@ -237,8 +326,12 @@ class _Folding:
             "absolute": lambda path: PurePath(self._absolute(path)),
             "as_posix": PurePath.as_posix,
             "format": _formatted_text,
+            "join": str.join,
             "joinpath": PurePath.joinpath,
-            "resolve": lambda path, *_strict: PurePath(self._absolute(path)),
+            "resolve": lambda path, strict=False: PurePath(self._absolute(path, strict=strict)),
+            "rpartition": str.rpartition,
+            "rsplit": str.rsplit,
+            "split": str.split,
             "with_name": PurePath.with_name,
         }
 
@@ -258,7 +351,9 @@ def _imported(tree: ast.AST) -> Iterator[tuple[str, str]]:
                 top = alias.name.partition(".")[0]
                 if top in _KNOWN:
                     yield (alias.asname, alias.name) if alias.asname else (top, top)
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] in _KNOWN:
+        elif (
+            isinstance(node, ast.ImportFrom) and not node.level and (node.module or "").partition(".")[0] in _KNOWN
+        ):
             yield from ((alias.asname or alias.name, f"{node.module}.{alias.name}") for alias in node.names)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os.path
 import posixpath
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,9 @@ from builder.project.files import ProjectFile, Selection, select_files
 _UP: Final = "../"
 
 _LARGEST_CODE: Final = 1 << 20
+
+# Code that does not run on the server.
+_NOT_RUN: Final = re.compile(r"(.*/)?(setup|noxfile|conftest|test_[^/]*|[^/]*_test)\.py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,8 @@ def paths_named_outside(directory: Path, selection: Selection, included: Sequenc
     taken = {Path(os.path.normpath(directory / name)) for name in included}
     for file in selection.files:
         if file.path is None or file.link or not file.name.endswith((".py", *FILES)):
+            continue
+        if _NOT_RUN.fullmatch(file.name):
             continue
         outside: dict[Path, NamedPath] = {}
         for named in _named_paths(file.path, directory):

@@ -15,7 +15,10 @@ UP = "Path(__file__).parents[3]"
 HEAD = """
 import os
 import os.path as osp
+import importlib.resources
+import inspect
 import pathlib
+from importlib import resources
 from os.path import abspath, dirname, join
 from pathlib import Path
 import dagster as dg
@@ -53,6 +56,20 @@ def named(code: str) -> list[str]:
         ('"%s/../../../shared" % dirname(__file__)', f"{HERE}/../../../shared"),
         ('Path(".").resolve().parent / "shared"', "/repo/shared"),
         ('Path().absolute().parent / "shared"', "/repo/shared"),
+        ('Path(__file__).resolve(strict=True).parents[3] / "shared"', "/repo/shared"),
+        ('dg.file_relative_path(__file__, relative_path="../../../shared")', f"{HERE}/../../../shared"),
+        ('abspath(__file__).rsplit("/", 4)[0] + "/shared"', "/repo/shared"),
+        ('__file__.rsplit(os.sep, maxsplit=4)[0] + "/shared"', "/repo/shared"),
+        ('"/".join(__file__.split("/")[:-4]) + "/shared"', "/repo/shared"),
+        ('Path(*Path(__file__).parts[:-4], "shared")', "/repo/shared"),
+        ('__file__.rpartition("/")[0] + "/../../../shared"', f"{HERE}/../../../shared"),
+        ('abspath(join(dirname(__file__), os.path.pardir, "..", "..", "shared"))', "/repo/shared"),
+        ('abspath(__file__ + "/../../../../shared")', "/repo/shared"),
+        ('dirname(inspect.getfile(inspect.currentframe())) + "/../../../shared"', f"{HERE}/../../../shared"),
+        ('Path(inspect.getsourcefile(inspect.currentframe())).parents[3] / "shared"', "/repo/shared"),
+        ('resources.files("app") / "../../shared"', "/repo/location/app/../../shared"),
+        ('importlib.resources.files(__package__).joinpath("../../../shared")', f"{HERE}/../../../shared"),
+        ('resources.files("app.assets").parent.parent.parent / "shared"', "/repo/shared"),
         # Not certain, or no path of the project.
         ('"{:>99999999999}/../x".format(__file__)', None),
         ('"{0.parent}/../x".format(__file__)', None),
@@ -64,6 +81,12 @@ def named(code: str) -> list[str]:
         ('(Path(__file__) if debug else Path("x")).parents[3] / "shared"', None),
         ('Path(__file__).glob("*.csv")', None),
         ("Path(__file__, *parts)", None),
+        ('Path(__file__).parents[-1] / "shared"', None),
+        ('Path(__file__).parents[-2] / "shared"', None),
+        ('inspect.getfile(other) + "/../../../../shared"', None),
+        ('resources.files("other") / "../../shared"', "../../shared"),
+        ('resources.files("repo").parent / "shared"', None),
+        ('join(*parts, dirname(dirname(dirname(__file__)))) + "/../shared"', "/repo/location"),
         ("Path(1) / __file__", None),
         ('__file__ / "x"', None),
         ('"a" * 3 + "../"', None),
@@ -89,12 +112,17 @@ def test_names_that_are_bound_once_are_followed() -> None:
         "ROOT = Path('/x')",
         "ROOT += 1",
         "for ROOT in (): pass",
-        "def f(ROOT): pass",
         "with a as ROOT: pass",
         "del ROOT",
         "if (ROOT := 1): pass",
         "(ROOT, x) = 1, 2",
-        "f = lambda ROOT: 1",
+        "from .settings import ROOT",
+        "import ROOT",
+        "def ROOT(): pass",
+        "try: pass\nexcept OSError as ROOT: pass",
+        "match a:\n    case [ROOT]: pass",
+        "def f():\n    global ROOT\n    ROOT = a",
+        "if debug:\n    ROOT = ROOT.parent",
     ],
 )
 def test_a_name_that_is_bound_in_another_way_too_is_not(again: str) -> None:
@@ -117,6 +145,38 @@ def test_attributes_of_an_object_are_followed_in_its_class(body: str, path: str 
     assert [each for each in named(f"class A:\n{body}") if each not in {str(FILE), "/repo"}] == (
         [path] if path else []
     )
+
+
+@pytest.mark.parametrize(
+    "code, path",
+    [
+        ("ROOT = Path(__file__)\nROOT = ROOT.parents[3]\nX = ROOT / 'shared'", "/repo/shared"),
+        ("ROOT = Path(__file__)\nROOT = ROOT.parents[3]\ndef f(): return ROOT / 'shared'", "/repo/shared"),
+        ("def f():\n    at = Path(__file__)\n    at = at.parents[3]\n    return at / 'shared'", "/repo/shared"),
+        (f"def f():\n    at = {UP}\n    return at / 'shared'\ndef g(at): return at / 'x'", "/repo/shared"),
+        ("class A: pass\nX = dirname(inspect.getfile(A)) + '/../../../shared'", f"{HERE}/../../../shared"),
+        (f"def f(root=Path({UP})): return root / 'shared'", "/repo/shared"),
+        (f"def f(*, root={UP}): return root / 'shared'\nf()", "/repo/shared"),
+        # A function may be called before the last binding, and a default may not be what is used.
+        ("ROOT = Path('/x')\ndef f(): return ROOT / 'shared'\nROOT = Path(__file__).parents[3]", None),
+        (f"def f(root={UP}): return root / 'shared'\nf('/opt')", None),
+        (f"f = lambda root={UP}: root / 'shared'", None),
+        (f"def f(root={UP}): return root / 'shared'\nf(root='/opt')", None),
+        (f"def f(root={UP}):\n    root = root or x\n    return root / 'shared'", None),
+        (f"class A:\n    def __init__(self, root={UP}): self.x = root / 'shared'", None),
+        ("@other\nclass A: pass\nX = dirname(inspect.getfile(A)) + '/../../../shared'", None),
+        # Not what the names of the imports are elsewhere.
+        ("def f(join): return join(__file__, '../../../../shared')", "../../../../shared"),
+        ("from ours import Path\nX = Path(__file__).parents[3] / 'shared'", None),
+        ("__file__ = a\nX = dirname(dirname(__file__)) + '/../shared'", None),
+        ("os.chdir(a)\nX = os.path.realpath('../shared')", "../shared"),
+        # Only as a script.
+        ("if __name__ == '__main__':\n    main(Path(__file__).parents[3] / 'shared')\nelse:\n    pass", None),
+    ],
+)  # fmt: skip
+def test_a_name_is_followed_where_it_is_certain(code: str, path: str | None) -> None:
+    known = {str(FILE), HERE, "/repo", "/repo/location", str(FILE.parents[1])}
+    assert [each for each in named(code) if each not in known] == ([path] if path else [])
 
 
 def test_a_name_that_refers_to_itself_is_unknown() -> None:

@@ -1,0 +1,138 @@
+"""What the names in a Python file are bound to where they are read, as far as its syntax tree makes it certain.
+
+Certain is a name that statements of one block bind, each by a plain `=`: where it is read in that block it is what
+was bound last. In a function it is certain if it is not bound again after the function is defined.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Mapping
+from typing import Final
+
+_FUNCTIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+_Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+_Bound = Mapping[str, ast.AST | None]
+
+
+class Names:
+    """The names that a file reads.
+
+    :param known: top-level modules; what is imported from them does not count as bound.
+    :ivar values: the expression that a name is bound to.
+    :ivar defined: names of functions and classes of the file that have no decorators.
+    :ivar unknown: names that are bound to something else; as text, if functions bind them for others.
+    """
+
+    def __init__(self, tree: ast.Module, known: Collection[str]) -> None:
+        self.values: dict[ast.Name, ast.expr] = {}
+        self.defined: set[ast.Name] = set()
+        self.unknown: set[ast.Name | str] = set()
+        self._known = known
+        self._passed, self._called = _arguments(tree)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Global | ast.Nonlocal):
+                self.unknown.update(node.names)
+        self._block(tree.body, {}, {})
+
+    def _block(self, body: list[ast.stmt], outer: _Bound, arguments: _Bound, *, is_class: bool = False) -> None:
+        """Read the names in the body of a module, a class or a function.
+
+        :param outer: what names are bound to around it.
+        """
+        times = Counter(name for statement in body for name in self._binds(statement)) + Counter(list(arguments))
+        plain: dict[str, list[ast.AST]] = defaultdict(list)
+        for statement in body:
+            for name, value in _plain(statement):
+                plain[name].append(value)
+        own: dict[str, ast.AST | None] = dict.fromkeys(times)
+        own.update({name: value for name, value in arguments.items() if times[name] == 1})
+        certain = {name: values for name, values in plain.items() if len(values) == times[name]}
+        own.update({name: values[0] for name, values in certain.items() if len(values) == 1})
+        to_come = {name: len(values) for name, values in certain.items() if len(values) > 1}
+        for statement in body:
+            now = {**outer, **own}
+            inner = {**now, **dict.fromkeys(name for name, left in to_come.items() if left)}
+            self._read(statement, now, outer if is_class else inner)
+            for name, value in _plain(statement):
+                if name in to_come:
+                    own[name] = value
+                    to_come[name] -= 1
+
+    def _read(self, node: ast.AST, now: _Bound, inner: _Bound) -> None:
+        """Read the names in a node.
+
+        :param inner: what names are bound to in the functions in it.
+        """
+        if isinstance(node, ast.Name) and node.id in now and node.id not in self.unknown:
+            value = now[node.id]
+            if isinstance(value, ast.expr):
+                self.values[node] = value
+            elif value is not None:
+                self.defined.add(node)
+            else:
+                self.unknown.add(node)
+        apart: list[ast.stmt] = []
+        if isinstance(node, _FUNCTIONS):
+            apart = [ast.Expr(node.body)] if isinstance(node, ast.Lambda) else node.body
+            self._block(apart, inner, dict(self._parameters(node)))
+        elif isinstance(node, ast.ClassDef):
+            apart = node.body
+            self._block(apart, inner, {}, is_class=True)
+        body = getattr(node, "body", None)
+        for child in ast.iter_child_nodes(node):
+            if not apart or (child is not body and child not in apart):
+                self._read(child, now, inner)
+
+    def _parameters(self, function: _Function) -> Iterator[tuple[str, ast.expr | None]]:
+        """The parameters of a function, with the default of those that no call in the file passes."""
+        given = function.args
+        yield from ((each.arg, None) for each in (given.vararg, given.kwarg) if each)
+        positional = [*given.posonlyargs, *given.args]
+        without = [None] * (len(positional) - len(given.defaults))
+        called = getattr(function, "name", "__init__") in {*self._called, "__init__"}
+        for parameter, default in zip(positional, [*without, *given.defaults], strict=True):
+            yield parameter.arg, None if called or parameter.arg in self._passed else default
+        for parameter, default in zip(given.kwonlyargs, given.kw_defaults, strict=True):
+            yield parameter.arg, None if parameter.arg in self._passed else default
+
+    def _binds(self, node: ast.AST) -> Iterator[str]:
+        """The names that a statement binds in its own block, each as often as it does."""
+        match node:
+            case ast.Name(id=name, ctx=ast.Store() | ast.Del()):
+                yield name
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                yield name
+                return
+            case ast.Lambda():
+                return
+            case ast.Import(names=aliases):
+                tops = ((alias, alias.name.partition(".")[0]) for alias in aliases)
+                yield from (alias.asname or top for alias, top in tops if top not in self._known)
+            case ast.ImportFrom(module=module, names=aliases, level=level):
+                if level or str(module).partition(".")[0] not in self._known:
+                    yield from (alias.asname or alias.name for alias in aliases)
+            case ast.ExceptHandler(name=str(name)) | ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)):
+                yield name
+        for child in ast.iter_child_nodes(node):
+            yield from self._binds(child)
+
+
+def _plain(statement: ast.stmt) -> Iterator[tuple[str, ast.AST]]:
+    """The name that a statement binds to an expression, or to a function or class as it is written."""
+    match statement:
+        case (
+            ast.Assign(targets=[ast.Name(id=name)], value=value)
+            | ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value)
+        ):
+            yield name, value
+        case ast.FunctionDef(name=name, decorator_list=[]) | ast.ClassDef(name=name, decorator_list=[]):
+            yield name, statement
+
+
+def _arguments(tree: ast.Module) -> tuple[set[str | None], set[str]]:
+    """The arguments that calls in a file pass by name, and the functions that get some by position."""
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    passed = {keyword.arg for call in calls for keyword in call.keywords}
+    return passed, {ast.unparse(call.func).rpartition(".")[2] for call in calls if call.args}
