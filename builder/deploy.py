@@ -28,7 +28,7 @@ from builder.terminal.running import run_command, verbosity_options
 @options.location_option(options.WHAT_TO_BUILD, "Only this location.")
 @options.include_option
 @options.wanted_options
-@options.target_options
+@options.targets_options
 @options.base_image_option
 @option(
     options.WHAT_TO_BUILD,

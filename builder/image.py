@@ -26,7 +26,7 @@ from builder.terminal.running import run_command, verbosity_options
 @options.location_option(options.WHAT_TO_BUILD, "Only this location.")
 @options.include_option
 @options.wanted_options
-@options.target_options
+@options.targets_options
 @options.base_image_option
 @option("Upload", "--upload", is_flag=True, help="Verify the images, and push them to their registry.")
 @option("Upload", "--verify/--no-verify", default=True, help="Push only what loads here.")

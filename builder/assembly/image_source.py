@@ -103,12 +103,14 @@ def source_layer(
     *,
     scheme: Scheme,
     user: ImageUser,
+    changed: Mapping[str, bytes] | None = None,
     out_dir: Path,
 ) -> SourceLayer:
     """Write the source layer of an image into a directory.
 
     :param wheels: of the local packages, the project's own first; where two install the same file with different
         content the first wins, and a notice says so.
+    :param changed: what files of the build directory hold instead of what is there.
     :param outside: what belongs from outside the build directory; it goes to the same place relative to `APP`.
 
     Raises AssemblyError for files that cannot be in a layer, and for one that cannot be read or changes meanwhile;
@@ -120,6 +122,9 @@ def source_layer(
         path_file = f"{scheme.site_packages[1:]}/{PATHS}"
         installed.setdefault(path_file, stored(path_file, text.encode()))
     project = {member.name: member for member in _project_members(selection, outside)}
+    for name, data in (changed or {}).items():
+        if (place := f"{APP[1:]}/{name}") in project:
+            project[place] = stored(place, data)
     for root, made in roots.items():
         for name, data in made.items():
             project.setdefault(f"{APP[1:]}/{root}/{name}", stored(f"{APP[1:]}/{root}/{name}", data))

@@ -104,6 +104,7 @@ def _image_report(image: BuiltImage) -> dict[str, object]:
         "layout": image.layout.path.name,
         "digest": image.digest,
         "base": image.base,
+        "platforms": [manifest.platform for manifest in image.layout.manifests()],
         "layers": [
             {"title": layer.title, "digest": layer.digest, "size": layer.size, "diff_id": layer.diff_id}
             for layer in image.layers

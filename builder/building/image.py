@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -22,9 +21,11 @@ from builder.building.steps import (
     DepsBuild,
     SourceBuild,
     fetch_locked,
+    local_wheels,
     rarely_needed,
     select_source,
     show_selection_notices,
+    version_notices,
     write_file,
     write_lock,
 )
@@ -34,6 +35,7 @@ from builder.oci.base_image import MACHINES, BaseImage, fetch_base_image, fit
 from builder.oci.image import ImageLayer, PlatformImage, Running, write_image
 from builder.oci.layout import Layout
 from builder.oci.reference import REPOSITORY, read_reference
+from builder.project.dg_name import named_config
 from builder.project.lifecycle import lifecycle_scripts
 from builder.project.location import Location, SourceTree
 from builder.project.requirements import Requirements
@@ -189,8 +191,7 @@ class ImagePacking:
         """See `Packing`. Raises ProjectError for scripts that only a Docker build can run."""
         _refuse_scripts(tree)
         with console.step(f"{about}packed the source layer") as step, console.progress(f"{about}packing", None):
-            with ThreadPoolExecutor() as pool:
-                wheels = list(pool.map(own.wheel, packages))
+            wheels = local_wheels(packages, own, self.target)
             source = select_source(tree, self.out_dir, include)
             key = hashlib.sha256(repr(tree).encode()).hexdigest()[:16]
             made = source_layer(
@@ -199,9 +200,10 @@ class ImagePacking:
                 source.others,
                 scheme=self.foundation.scheme,
                 user=self.foundation.user,
+                changed=dict([config] if (config := named_config(tree.directory)) else []),
                 out_dir=self.scratch / key,
             )
-        show_selection_notices(source, made.notices)
+        show_selection_notices(source, [*made.notices, *version_notices(packages)])
         files = sum(len(selection.files) for selection in source.selections)
         content = made.layer.content
         digest = content.digest.removeprefix("sha256:")

@@ -33,7 +33,7 @@ from builder.resolution.build_inputs import Inputs, inputs_of
 from builder.resolution.lock import Lock
 from builder.resolution.lock_warnings import importing_setuptools
 from builder.resolution.resolve import resolve
-from builder.resolution.sdists import fetch_wheels
+from builder.resolution.sdists import check_fits, fetch_wheels
 from builder.resolution.store import StoredFile
 from builder.resolution.target import Target
 from builder.system import cache
@@ -259,6 +259,20 @@ def show_selection_notices(source: SelectedSource, more: Sequence[Notice] = ()) 
         console.note(f"  packed although git ignores them: {ignored} files")
 
 
+def local_wheels(packages: Sequence[Path], build: LocalPackages, target: Target) -> list[Path]:
+    """Build the wheels of local packages; raises SdistBuildError for one that the target cannot install."""
+    with ThreadPoolExecutor() as pool:
+        wheels = list(pool.map(build.wheel, packages))
+    for package, wheel in zip(packages, wheels, strict=True):
+        check_fits(target, package.name, wheel)
+    return wheels
+
+
+def version_notices(packages: Sequence[Path]) -> tuple[Notice, ...]:
+    """Warnings about local packages whose version comes from a history that is not there."""
+    return tuple(history_notices(package for package in packages if inputs_of(package) is Inputs.REPOSITORY))
+
+
 def build_source(
     tree: SourceTree,
     packages: Sequence[Path],
@@ -271,16 +285,14 @@ def build_source(
 ) -> SourceBuild:
     """Install a project's local packages and pack its files, showing a step; `about` is a prefix of its title."""
     with console.step(f"{about}packed") as step, console.progress(f"{about}packing", None):
-        with ThreadPoolExecutor() as pool:
-            wheels = list(pool.map(build.wheel, packages))
+        wheels = local_wheels(packages, build, target)
         source = select_source(tree, out_dir, include)
         entries, notices = source_entries(source.inside, wheels, source.others)
         if config := named_config(tree.directory):
             name = f"{ROOT}/{config[0]}"
             entries = [replace(entry, content=config[1]) if entry.name == name else entry for entry in entries]
         # A large file takes its time: the reader knows of it before.
-        versioned = (package for package in packages if inputs_of(package) is Inputs.REPOSITORY)
-        show_selection_notices(source, [*notices, *large_files(entries), *history_notices(versioned)])
+        show_selection_notices(source, [*notices, *large_files(entries), *version_notices(packages)])
         assembled = assemble_source_pex(entries, python_version=target.python_version, out_dir=out_dir)
         artefact = assembled.artefact
         step.title = f"{about}packed {artefact.name}"

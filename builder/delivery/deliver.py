@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from builder.building.image_workspace import build_images
@@ -119,7 +119,11 @@ def _plan(job: Job, upload: Upload | None, update: Update | None) -> int:
         registries = _connected(stack, job, runs, upload, update)
         rows = image_rows(registries.job, registries.images)
         images = {run.name: rows for run in runs if run.format == "image"}
-        return show_errors(plan(registries.job, registries.pex, registries.updater, images))
+        failed: dict[str, BuilderError] = {}
+        for target in registries.job.targets:
+            one = replace(registries.job, targets=(target,))
+            failed |= plan(one, registries.pex, registries.updater, images)
+        return show_errors(failed)
 
 
 def _is_refreshed(run: LocationRun, delivery: DeliveryOptions) -> bool:
@@ -257,7 +261,7 @@ def _build_images(job: Job, runs: Sequence[LocationRun]) -> None:
         return
     results = build_images(
         part_of(job, runs),
-        [job.target],
+        job.targets,
         job.out_dir,
         settings=job.images,
         include=job.include,

@@ -24,7 +24,7 @@ from builder.errors import BuilderError
 from builder.project.location import Workspace
 from builder.project.requirements import RequestedExtras
 from builder.project.workspace import read_workspace
-from builder.resolution.target import chosen_target
+from builder.resolution.target import chosen_target, named_platforms, platform_target
 from builder.system import process
 from builder.terminal import options
 from builder.terminal.console import console
@@ -55,7 +55,7 @@ def _deploy(
     extras: tuple[str, ...],
     groups: tuple[str, ...],
     python_version: str | None,
-    platform: Path | None,
+    platforms: Sequence[str],
     base_image: str | None,
     asked: Asked,
     only_plan: bool,
@@ -70,13 +70,15 @@ def _deploy(
     """
     out = options.output_directory(out_dir)
     process.allow(options.read_variables(delivery.variables))
-    target = chosen_target(python_version, platform)
+    names_of_platforms, file = named_platforms(platforms)
+    target = chosen_target(python_version, file)
     with _failure_announced(workspace, deploys=delivery.update_code_location and not only_plan):
         chosen = _choose(workspace, names, asked)
         target = target or projects_target(location.tree for location in chosen.locations)
+    targets = [platform_target(name, target.python_version) for name in names_of_platforms] or [target]
     job = Job(
         workspace=chosen,
-        target=target,
+        targets=tuple(targets),
         out_dir=out,
         include=include,
         wanted=RequestedExtras(extras, groups),
@@ -85,7 +87,7 @@ def _deploy(
         images=ImageSettings(base=base_image or "", labels=checkout_labels(chosen.path.parent)),
     )
     images = any(job.format_of(location, takes_pex=True) == "image" for location in chosen.locations)
-    if delivery.upload_pex or images:
+    if delivery.upload_pex or images or len(targets) > 1:
         code: int = _deliver().deliver(job, delivery, only_plan=only_plan)
         return code
     return show_errors(plan(job)) if only_plan else _build(job)

@@ -22,7 +22,7 @@ def image_rows(job: Job, images: ImageUploader | None) -> ImageRows:
 
     :param images: None if nothing is uploaded.
     """
-    foundations: dict[tuple[str, bool], Foundation] = {}
+    foundations: dict[tuple[str, bool, str], Foundation] = {}
 
     def rows(location: Location, lock: Lock) -> list[list[str]]:
         distributions = counted(len(lock.distributions), "distribution")
@@ -32,9 +32,9 @@ def image_rows(job: Job, images: ImageUploader | None) -> ImageRows:
             fetched = f"{len(missing)} to fetch" + (f" ({size(known)})" if known else "")
             total = sum(dist.size or 0 for dist in lock.distributions)
             return [[location.name, "dependency layers", f"~{size(total)}", f"{distributions}: built, {fetched}"]]
-        key = (job.images.base_of(location), location.registry is not None)
+        key = (job.images.base_of(location), location.registry is not None, lock.target.description)
         if key not in foundations:
-            foundations[key] = lay_foundation(key[0], job.target, own_registry=key[1], logins=job.images.logins)
+            foundations[key] = lay_foundation(key[0], lock.target, own_registry=key[1], logins=job.images.logins)
         wheels = [WheelFile(file.path, file.sha256) for file in fetch_wheels(lock).values()]
         layers = dependency_layers(wheels, foundations[key].scheme).layers
         there = images.present(location, [layer.content.digest for layer in layers]) if images else frozenset()

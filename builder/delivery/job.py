@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -31,6 +32,7 @@ Asked = Literal["auto", "pex", "image"]
 class Job:
     """What a run builds.
 
+    :param targets: several only for images, of which each location then has one index.
     :param include: patterns of files to pack although they are left out otherwise.
     :param report: whether to list all that is packed.
     :param asked: what the locations are to become.
@@ -38,13 +40,19 @@ class Job:
     """
 
     workspace: Workspace
-    target: Target
+    targets: tuple[Target, ...]
     out_dir: Path
     include: Sequence[str]
     wanted: RequestedExtras
     report: bool
     asked: Asked = "auto"
     images: ImageSettings = field(default_factory=ImageSettings)
+
+    @property
+    def target(self) -> Target:
+        """The one that this machine can load, or the first."""
+        here = platform.machine()
+        return next((one for one in self.targets if one.markers["platform_machine"] == here), self.targets[0])
 
     def format_of(self, location: Location, *, takes_pex: bool) -> Format:
         """What a location becomes.

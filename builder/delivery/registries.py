@@ -14,7 +14,8 @@ from builder.delivery.location_run import LocationRun, Update, Upload
 from builder.delivery.updater import Updater
 from builder.delivery.uploader import Uploader
 from builder.deployment.cloud import DagsterCloudClient, ServerlessRegistry
-from builder.errors import CloudError
+from builder.errors import CloudError, UsageError
+from builder.project.location import Location
 from builder.terminal.console import console
 
 
@@ -74,10 +75,11 @@ def choose_formats(job: Job, runs: Sequence[LocationRun], registry: ServerlessRe
 
     :param registry: of the deployment; None if that has nothing to do with it.
 
-    Raises CloudError if the deployment does not take what was asked for.
+    Raises CloudError if the deployment does not take what was asked for, UsageError for platforms that cannot be.
     """
     only_images = registry is not None and registry.is_harbor
     for run in runs:
+        _check_platforms(job, run.location, registry)
         run.format = job.format_of(run.location, takes_pex=not only_images)
         if run.format == "pex" and only_images and run.location.registry is None:
             raise CloudError(
@@ -88,6 +90,22 @@ def choose_formats(job: Job, runs: Sequence[LocationRun], registry: ServerlessRe
         raise CloudError(
             f"the deployment takes no images upon base images of your own, such as `{job.images.base}`",
             remedy="Leave out --base-image, and unset SERVERLESS_BASE_IMAGE; or ask Dagster's support to allow it",
+        )
+
+
+def _check_platforms(job: Job, location: Location, registry: ServerlessRegistry | None) -> None:
+    """Raise UsageError for platforms that a location cannot be built for."""
+    several = len(job.targets) > 1
+    if several and job.format_of(location, takes_pex=registry is None or not registry.is_harbor) == "pex":
+        raise UsageError(
+            f"location `{location.name}` becomes PEX files, which are for one platform",
+            remedy="Give one --platform, or --format image, or `registry` under `build` in dagster_cloud.yaml",
+        )
+    machines = {target.markers["platform_machine"] for target in job.targets}
+    if registry and location.registry is None and machines != {"x86_64"}:
+        raise UsageError(
+            f"location `{location.name}` runs on Dagster Cloud's own machines, which are linux/amd64",
+            remedy="Leave out --platform; for agents of your own, name a registry with `registry` under `build`",
         )
 
 

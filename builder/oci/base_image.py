@@ -23,11 +23,11 @@ from builder.oci.layout import Descriptor, Document, digest_of, read_descriptor
 from builder.oci.python import DEFAULT_PATH, ImagePython, find_python, wanted
 from builder.oci.reference import Reference
 from builder.oci.registry import Registry
-from builder.resolution.target import Target
+from builder.resolution.target import IMAGE_PLATFORMS, Target
 from builder.resolution.transport import Credentials
 from builder.system import storage
 
-MACHINES: Final[Mapping[str, str]] = {"amd64": "x86_64", "arm64": "aarch64"}
+MACHINES: Final[Mapping[str, str]] = {name.partition("/")[2]: machine for name, machine in IMAGE_PLATFORMS.items()}
 """Python's names for the architectures of images."""
 
 _LOOK_VERSION: Final = "2"

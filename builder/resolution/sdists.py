@@ -24,6 +24,7 @@ from builder.resolution.backend import build_wheel
 from builder.resolution.lock import Distribution, Lock
 from builder.resolution.source_refusals import build_remedy
 from builder.resolution.store import ProgressCallback, StoredFile, fetch
+from builder.resolution.target import Target
 from builder.resolution.uv_compile import run_compile
 from builder.system import git, storage
 from builder.system.process import ProcessFailed
@@ -111,7 +112,7 @@ def _build_all(
         try:
             kept = storage.kept(_place(lock, distribution))
             wheel = kept or _build(lock, distribution, files, showing)
-            _check_fits(lock, distribution, wheel)
+            check_fits(lock.target, distribution.name, wheel)
             return StoredFile(wheel, storage.sha256_of(wheel), fetched=kept is None)
         except BuilderError as error:
             return error
@@ -187,16 +188,17 @@ def unpack_sdist(archive: Path, directory: Path) -> Path:
     return inside[0] if len(inside) == 1 and inside[0].is_dir() else directory
 
 
-def _check_fits(lock: Lock, distribution: Distribution, wheel: Path) -> None:
-    """Check that the target can install and load a wheel that was built here."""
-    if not lock.target.accepts(wheel.name):
+def check_fits(target: Target, name: str, wheel: Path) -> None:
+    """Raise SdistBuildError unless the target can install and load a wheel that was built here."""
+    if not target.accepts(wheel.name):
         raise SdistBuildError(
-            f"`{distribution.name}` builds to `{wheel.name}` here, which the target does not accept"
+            f"`{name}` builds to `{wheel.name}` here, which the target does not accept",
+            remedy=f"Build on a machine like the target: {target.description}",
         )
     needed = _needed_glibc(wheel)
-    if lock.target.glibc and needed and needed > lock.target.glibc:
-        has, wants = (".".join(map(str, version)) for version in (lock.target.glibc, needed))
-        raise SdistBuildError(f"`{distribution.name}` built here needs glibc {wants}, the target has {has}")
+    if target.glibc and needed and needed > target.glibc:
+        has, wants = (".".join(map(str, version)) for version in (target.glibc, needed))
+        raise SdistBuildError(f"`{name}` built here needs glibc {wants}, the target has {has}")
 
 
 def _needed_glibc(wheel: Path) -> tuple[int, int] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import resources
@@ -20,6 +20,9 @@ PYTHON_VERSIONS: Final = ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
 """The Python versions of Dagster Cloud's serverless base images."""
 
 DEFAULT_PYTHON_VERSION: Final = "3.11"
+
+IMAGE_PLATFORMS: Final[Mapping[str, str]] = {"linux/amd64": "x86_64", "linux/arm64": "aarch64"}
+"""The supported platforms of images, with Python's name of the machine."""
 
 # The glibc minor versions for which uv has a target triple; resolution uses the nearest one below the target's.
 _UV_MANYLINUX: Final = (17, 28, *range(31, 41))
@@ -91,6 +94,41 @@ def serverless_target(python_version: str) -> Target:
     name = f"cp{python_version.replace('.', '')}-linux-x86_64.json"
     source = resources.files("builder.resolution") / "platforms" / name
     return _parse(json.loads(source.read_text(encoding="utf-8")))
+
+
+def platform_target(platform: str, python_version: str) -> Target:
+    """The target of an image for a platform such as `linux/arm64`, with the glibc of the serverless images.
+
+    Raises UsageError for an unsupported platform or Python version.
+    """
+    machine = IMAGE_PLATFORMS.get(platform)
+    if machine is None:
+        raise UsageError(
+            f"no image can be built for `{platform}`", remedy=f"Choose from {', '.join(sorted(IMAGE_PLATFORMS))}"
+        )
+    known = serverless_target(python_version)
+    return Target(
+        known.python_version,
+        {**known.markers, "platform_machine": machine},
+        tuple(tag.replace("x86_64", machine) for tag in known.tag_names),
+    )
+
+
+def named_platforms(given: Sequence[str]) -> tuple[tuple[str, ...], Path | None]:
+    """The values of a repeatable `--platform`: names such as `linux/arm64`, also with commas, or one file.
+
+    Raises UsageError for a mixture, and for several files.
+    """
+    names = tuple(dict.fromkeys(name for value in given for name in value.split(",")))
+    if all(name in IMAGE_PLATFORMS for name in names):
+        return names, None
+    if len(given) == 1 and not (given[0].startswith("linux/") and not Path(given[0]).exists()):
+        return (), Path(given[0])
+    wrong = next(name for name in names if name not in IMAGE_PLATFORMS)
+    raise UsageError(
+        f"`{wrong}` is not a platform that images can be built for",
+        remedy=f"Give {', '.join(sorted(IMAGE_PLATFORMS))}, or both with a comma; or one complete-platform file",
+    )
 
 
 def chosen_target(python_version: str | None, platform: Path | None) -> Target | None:

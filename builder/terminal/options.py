@@ -23,6 +23,7 @@ WHAT_TO_BUILD: Final = "What to build"
 """The group of options that choose what is built."""
 
 _TARGET: Final = "Target"
+_SERVERLESS: Final = "Dagster Cloud's serverless image"
 
 
 def env_option(group: str) -> Callable[[click.decorators.FC], click.decorators.FC]:
@@ -81,14 +82,34 @@ def json_option(text: str) -> Callable[[click.decorators.FC], click.decorators.F
 
 def target_options(command: Callable[_P, _R]) -> Callable[_P, _R]:
     """Give a command the options `--python-version` and `--platform`."""
-    command = option(
-        _TARGET,
-        "--platform",
-        type=click.Path(path_type=Path, dir_okay=False),
-        metavar="FILE",
-        default_text="Dagster Cloud's serverless image",
-        help="Its platform, from `pex3 interpreter inspect --markers --tags`.",
-    )(command)
+    return _python_option(
+        option(
+            _TARGET,
+            "--platform",
+            type=click.Path(path_type=Path, dir_okay=False),
+            metavar="FILE",
+            default_text=_SERVERLESS,
+            help="Its platform, from `pex3 interpreter inspect --markers --tags`.",
+        )(command)
+    )
+
+
+def targets_options(command: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Give a command that builds images `--python-version`, and `--platform` for several of them."""
+    return _python_option(
+        option(
+            _TARGET,
+            "--platform",
+            "platforms",
+            multiple=True,
+            metavar="PLATFORM",
+            default_text=_SERVERLESS,
+            help="From `pex3 interpreter inspect --markers --tags`; for images linux/amd64,linux/arm64.",
+        )(command)
+    )
+
+
+def _python_option(command: Callable[_P, _R]) -> Callable[_P, _R]:
     return option(
         _TARGET,
         "--python-version",

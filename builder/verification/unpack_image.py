@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import platform
 import posixpath
 import re
 from collections.abc import Iterator, Sequence
@@ -19,7 +20,8 @@ from typing import Final
 
 from builder.errors import LoadError
 from builder.oci.filesystem import UNREADABLE, open_layer
-from builder.oci.layout import Layout, read_layout
+from builder.oci.layout import Descriptor, Layout, read_layout
+from builder.resolution.target import IMAGE_PLATFORMS
 from builder.system import storage
 from builder.verification.unpack import Unpacked, interpreter_key, kept_environment
 
@@ -55,10 +57,27 @@ class ImageFiles:
         return match["prefix"] if match else "usr/local"
 
 
-def read_image_files(path: Path) -> ImageFiles:
-    """Read and verify the layers of an image that `builder.image` built; raises LoadError, ImageError."""
+def other_platforms(path: Path) -> tuple[str, ...]:
+    """The platforms of an image besides the one that `read_image_files` reads."""
     layout = read_layout(path)
-    document = layout.document(layout.manifests()[0])
+    mine = _of_this_machine(layout)
+    return tuple(manifest.platform for manifest in layout.manifests() if manifest != mine)
+
+
+def _of_this_machine(layout: Layout) -> Descriptor:
+    """The image of several that this machine can run, or the first."""
+    manifests = layout.manifests()
+    mine = (manifest for manifest in manifests if IMAGE_PLATFORMS.get(manifest.platform) == platform.machine())
+    return next(mine, manifests[0])
+
+
+def read_image_files(path: Path) -> ImageFiles:
+    """Read and verify the layers of an image that `builder.image` built; raises LoadError, ImageError.
+
+    Of several platforms it is that of this machine.
+    """
+    layout = read_layout(path)
+    document = layout.document(_of_this_machine(layout))
     config = json.loads(layout.read(document["config"]["digest"]))
     history = [entry for entry in config["history"] if not entry.get("empty_layer")]
     ours = [

@@ -32,7 +32,7 @@ from builder.verification.load import (
     State,
 )
 from builder.verification.unpack import Unpacked, kept_deps, prune, skeleton, unpack_both
-from builder.verification.unpack_image import read_image_files, unpack_image, unpacked_image_deps
+from builder.verification.unpack_image import other_platforms, read_image_files, unpack_image, unpacked_image_deps
 from builder.verification.venv import copy_skeleton
 
 DEFAULT_TIMEOUT: Final = 120.0
@@ -249,6 +249,8 @@ class Verifier:
         if missing := [state.key for state in result.states if state.kind == LOCAL_STATE and not state.present]:
             return _state_missing(missing, item)
         warnings = tuple(_at_home(notice, context) for notice in result.warnings)
+        if item.is_image and (others := other_platforms(item.source)):
+            warnings += (Notice(f"its image for {', '.join(others)} was not loaded: it is for other machines"),)
         return Verified(result.definitions, warnings, result.dagster_version, result.seconds, result.states)
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from builder.oci.filesystem import open_layer
+from builder.oci.layout import INDEX, OCI, canonical
+from builder.verification.unpack_image import other_platforms, read_image_files
 from tests.support.base_images import SLIM, layer, put
 from tests.support.cloud import faults
 from tests.support.commands import Ran
@@ -303,6 +306,53 @@ def test_a_location_with_a_registry_gets_an_image_there_and_the_others_pex_files
     assert (files[f"{APP}/requirements.txt"].uid, files[f"{APP}/requirements.txt"].gid) == (10001, 10001)
     assert files[f"{SITE}/dagster/__init__.py"].uid == 0
     assert files["etc/passwd"].size > 0
+
+
+def test_of_two_architectures_the_location_gets_one_index(images: Images) -> None:
+    here, registry = images.here, images.registry
+    bases = [put(registry, layer(SLIM), tag="3.11-slim", architecture=name) for name in ("amd64", "arm64")]
+    entries = [
+        {"mediaType": OCI.manifest, "digest": digest, "size": 1, "platform": {"os": "linux", "architecture": name}}
+        for digest, name in zip(bases, ("amd64", "arm64"), strict=True)
+    ]
+    content = canonical({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries})
+    registry.manifests["library/python"]["3.11-slim"] = content, INDEX
+    for machine in ("x86_64", "aarch64"):
+        tag = f"cp311-cp311-manylinux_2_17_{machine}"
+        make_wheel(here.place.index.directory, {f"native/{machine}.py": ""}, name="native", tag=tag)
+    (here.place.root / "project sales" / "requirements.txt").write_text("dagster\ndagster-cloud\nnative\n")
+    both = "--platform=linux/amd64,linux/arm64"
+    assert "Dagster Cloud's own machines" in images.deploy(both).failed(2)
+    assert "PEX files, which are for one platform" in images.deploy(both, "--format=pex").failed(2)
+    assert "`linux/s390x` is not a platform" in images.deploy("--platform=linux/s390x").failed(2)
+    path = here.place.root / "dagster_cloud.yaml"
+    own = f"directory: project sales\n      registry: {registry.host}/own/sales"
+    path.write_text(path.read_text().replace("directory: project sales", own))
+    base = f"--base-image={registry.host}/library/python:3.11-slim"
+    planned = images.deploy(both, base, "--plan").succeeded().stdout
+    assert "linux x86_64" in planned
+    assert "linux aarch64" in planned
+    images.deploy(both, base).succeeded()
+    index = images.manifest(images.document()["image"])
+    assert [entry["platform"]["architecture"] for entry in index["manifests"]] == ["amd64", "arm64"]
+    assert here.built()["image"]["platforms"] == ["linux/amd64", "linux/arm64"]
+    for entry, digest, machine in zip(index["manifests"], bases, ("x86_64", "aarch64"), strict=True):
+        reference = f"{registry.host}/own/sales@{entry['digest']}"
+        config = images.config(reference)
+        assert config["architecture"] == entry["platform"]["architecture"]
+        assert config["config"]["Labels"]["org.opencontainers.image.base.digest"] == digest
+        names = _names(images, [layer["digest"] for layer in images.manifest(reference)["layers"]])
+        assert [name for name in names if "native/" in name] == [f"{SITE}/native/{machine}.py"]
+    assert other_platforms(here.place.out / "image-sales") == ("linux/arm64",)
+    assert read_image_files(here.place.out / "image-sales").deps
+
+
+def _names(images: Images, digests: Sequence[str]) -> list[str]:
+    found: list[str] = []
+    for digest in digests:
+        with tarfile.open(fileobj=io.BytesIO(images.registry.blobs["own/sales"][digest])) as archive:
+            found += archive.getnames()
+    return found
 
 
 def test_builder_image_pushes_to_ones_own_registry_without_dagster_cloud(images: Images) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from builder.errors import PackagesError
-from builder.monorepo.images.context import platform_target, write_context
+from builder.monorepo.images.context import write_context
 from builder.monorepo.platforms import wheel_for
 from builder.monorepo.wheelhouse import BuiltPackage, WheelFile, Wheelhouse, read_wheelhouse, write_wheelhouse
+from builder.resolution.target import platform_target
 from builder.system import storage
 from tests.support.commands import Ran, run_command
 from tests.support.monorepo import add_native_package, make_monorepo

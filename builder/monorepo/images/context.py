@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
-from typing import Final
 
-from builder.errors import FetchError, Origin, PackagesError, UsageError
+from builder.errors import FetchError, Origin, PackagesError
 from builder.monorepo.images.sbom import Installed
 from builder.monorepo.locks import read_package_lock
 from builder.monorepo.platforms import wheel_for
@@ -21,11 +20,8 @@ from builder.resolution import uv
 from builder.resolution.indexes import read_indexes
 from builder.resolution.lock import Lock, allowed_hashes, read_lock
 from builder.resolution.sdists import fetch_wheels
-from builder.resolution.target import Target, serverless_target
+from builder.resolution.target import Target, platform_target
 from builder.system import process, storage
-
-PLATFORMS: Final[Mapping[str, str]] = {"linux/amd64": "x86_64", "linux/arm64": "aarch64"}
-"""The supported platforms of images, with Python's name of the machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +38,7 @@ def write_context(
     """Write the build context of a package's image; returns the wheels for each platform.
 
     :param directory: an empty directory.
-    :param platforms: of `PLATFORMS`.
+    :param platforms: such as `linux/arm64`.
     :param python_version: of the base image, such as "3.11".
 
     Raises PackagesError if the lock does not match the wheelhouse, or if one of its packages has no wheel for a
@@ -165,18 +161,3 @@ def _lock(foreign: Sequence[RequirementLine], target: Target, base: Path) -> Loc
             ) from error
     lock = read_lock(finished.stdout, target, base=base, origin=Origin(base), hashes=allowed_hashes(foreign))
     return replace(lock, indexes=indexes)
-
-
-def platform_target(platform: str, python_version: str) -> Target:
-    """The target of a platform's image; raises UsageError for an unsupported platform or Python version."""
-    machine = PLATFORMS.get(platform)
-    if machine is None:
-        raise UsageError(
-            f"no image can be built for `{platform}`", remedy=f"Choose from {', '.join(sorted(PLATFORMS))}"
-        )
-    known = serverless_target(python_version)
-    return Target(
-        known.python_version,
-        {**known.markers, "platform_machine": machine},
-        tuple(tag.replace("x86_64", machine) for tag in known.tag_names),
-    )
