@@ -81,7 +81,7 @@ def packed_distribution(wheel: Wheel, members: Iterable[Member]) -> PackedDistri
             tests += size
         if size >= NOTABLE:
             files.append(PackedFile(name, len(data), size, crc))
-        if name.endswith("botocore/session.py"):
+        if f"/{name}".endswith("/botocore/session.py"):
             copies.append(name.removesuffix("/session.py"))
         if name.endswith("/__init__.py"):
             modules.add(name.removesuffix("/__init__.py"))

@@ -14,6 +14,7 @@ from typing import Final
 
 from builder.assembly.archive import ArchiveWriter, Member
 from builder.assembly.bootstrap import bootstrap
+from builder.assembly.collisions import Collisions
 from builder.assembly.contents import PackedDistribution, packed_distribution
 from builder.assembly.installation import LAYOUT, STASH, InstalledWheel, UnsupportedWheelError, install
 from builder.assembly.pex_file import frame, preamble
@@ -22,12 +23,9 @@ from builder.assembly.wheels import Wheel, WheelFile, in_order, open_wheel
 from builder.errors import Notice
 from builder.system import storage
 from builder.system.storage import Artefact
-from builder.terminal.formatting import quoted
 
 LAYOUT_VERSION: Final = "1"
 """Part of every name and cache key: increase it when the same wheels give other bytes."""
-
-_EXAMPLES: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +59,11 @@ def assemble_deps_pex(
         size, sha256 = writer.finish()
     contents = [packed_distribution(installation.wheel, installation.members) for installation in installed]
     artefact = Artefact(path, size, sha256, identity)
-    return Assembled(artefact, tuple(contents), (*notices, *_collisions(installed)))
+    return Assembled(
+        artefact,
+        tuple(contents),
+        (*notices, *_collisions(installed).notices(", but only one of them will be there")),
+    )
 
 
 def _install_all(files: Iterable[WheelFile], python_version: str) -> tuple[list[InstalledWheel], list[Notice]]:
@@ -103,15 +105,13 @@ def _cache_key(file: WheelFile) -> str:
     return hashlib.sha256(f"dagster-builder deps layout {LAYOUT_VERSION}\0{file.sha256}".encode()).hexdigest()
 
 
-def _collisions(installed: Sequence[InstalledWheel]) -> Iterator[Notice]:
-    owners: dict[str, tuple[str, int]] = {}
-    shared: dict[tuple[str, str], list[str]] = {}
+def _collisions(installed: Sequence[InstalledWheel]) -> Collisions:
+    owners: dict[str, tuple[str, Member]] = {}
+    found = Collisions()
     for installation in installed:
         filename = installation.wheel.file.filename
-        for name, _, _, crc, _, _ in installation.members:
-            owner, owners_crc = owners.setdefault(name, (filename, crc))
-            if crc != owners_crc and name != LAYOUT:
-                shared.setdefault((owner, filename), []).append(name.removeprefix(f"{STASH}/"))
-    for (first, second), names in shared.items():
-        examples = quoted(names, _EXAMPLES)
-        yield Notice(f"`{first}` and `{second}` both install {examples}, but only one of them will be there")
+        for member in installation.members:
+            owner = owners.setdefault(member.name, (filename, member))
+            if member.crc != owner[1].crc and member.name != LAYOUT:
+                found.add(member.name.removeprefix(f"{STASH}/"), owner, (filename, member))
+    return found

@@ -11,20 +11,21 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
 from builder.assembly.archive import Member
+from builder.assembly.collisions import Collisions
 from builder.assembly.contents import PackedDistribution, packed_distribution
 from builder.assembly.image_files import Scheme, installed_files
 from builder.assembly.image_layer import LayerContent, LayerWriter, directories
 from builder.assembly.wheels import Wheel, WheelFile, in_order, open_wheel
 from builder.errors import Notice
 from builder.system import storage
-from builder.terminal.formatting import counted, quoted
+from builder.terminal.formatting import counted
 
 LAYER_VERSION: Final = "1"
 """Part of the key of every kept layer: increase it when the same wheels give other bytes."""
@@ -34,7 +35,6 @@ _MOST_LARGE: Final = 40
 """Container engines take 127 layers at most, and the base image has some."""
 
 _FAMILY: Final = "dagster"
-_EXAMPLES: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +145,7 @@ def _layer(title: str, group: Sequence[_Installed], scheme: Scheme) -> Layer:
 def _without_collisions(installed: Iterable[_Installed]) -> tuple[list[_Installed], list[Notice]]:
     """The same, each file only once: where two have it, that of the first stays."""
     owners: dict[str, tuple[_Installed, Member]] = {}
-    shared: dict[tuple[str, str], list[str]] = {}
+    found = Collisions()
     kept = []
     for installation in installed:
         files = []
@@ -153,15 +153,8 @@ def _without_collisions(installed: Iterable[_Installed]) -> tuple[list[_Installe
             owner, first = owners.setdefault(file.name, (installation, file))
             if owner is installation:
                 files.append(file)
-            elif first.crc != file.crc:
-                shared.setdefault((owner.wheel.file.filename, installation.wheel.file.filename), []).append(
-                    file.name
-                )
+            else:
+                wheels = (owner.wheel.file.filename, installation.wheel.file.filename)
+                found.add(file.name, (wheels[0], first), (wheels[1], file))
         kept.append(_Installed(installation.wheel, tuple(files)))
-    return kept, list(_collisions(shared))
-
-
-def _collisions(shared: Mapping[tuple[str, str], Sequence[str]]) -> Iterator[Notice]:
-    for (first, second), names in shared.items():
-        examples = quoted(names, _EXAMPLES)
-        yield Notice(f"`{first}` and `{second}` both install {examples}; the image has those of `{first}`")
+    return kept, list(found.notices("; the image has those of `{first}`"))

@@ -79,3 +79,14 @@ def same_requirement(one: str, other: str) -> bool:
     """Whether two requirements of one name ask for the same."""
     first, second = Requirement(one), Requirement(other)
     return (first.specifier, first.extras, first.url) == (second.specifier, second.extras, second.url)
+
+
+def pins(text: str, other: str = "") -> bool:
+    """Whether a requirement allows one version only, which another requirement of the name allows, too."""
+    specifiers = list(Requirement(text).specifier)
+    if len(specifiers) != 1 or specifiers[0].operator not in {"==", "==="} or specifiers[0].version.endswith(".*"):
+        return False
+    allowed = Requirement(other) if other else None
+    return allowed is None or (
+        allowed.url is None and allowed.specifier.contains(specifiers[0].version, prereleases=True)
+    )

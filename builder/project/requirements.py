@@ -35,6 +35,7 @@ from builder.project.requirement_lines import (
     extras_of,
     local_part,
     path_of_url,
+    pins,
     same_requirement,
 )
 from builder.project.requirements_txt import RequirementLine, read_requirements_txt
@@ -263,13 +264,14 @@ class _Collector:
         differing = [
             f"`{there[name]}` and `{here[name]}`"
             for name in sorted(here.keys() & there)
-            if not same_requirement(here[name], there[name])
+            if not same_requirement(here[name], there[name]) and not pins(here[name], there[name])
         ]
-        only_there = [f"`{name}`" for name in sorted(there.keys() - here)]
-        only_here = [f"`{name}`" for name in sorted(here.keys() - there)]
+        only_there = sorted(there.keys() - here)
+        # What has all versions pinned, such as what `uv export` writes, has the requirements of requirements, too.
+        only_here = [] if all(map(pins, here.values())) else sorted(here.keys() - there)
         parts = [
-            f"only in {manifest}: {', '.join(only_there)}" if only_there else "",
-            f"only in {path.name}: {', '.join(only_here)}" if only_here else "",
+            f"only in {manifest}: {quoted(only_there)}" if only_there else "",
+            f"only in {path.name}: {quoted(only_here)}" if only_here else "",
             f"different: {'; '.join(differing)}" if differing else "",
         ]
         if any(parts):

@@ -19,12 +19,14 @@ from builder.resolution.lock import Lock
 from builder.resolution.series import YEARS, series, uploaded
 from builder.resolution.store import StoredFile
 from builder.resolution.target import Target
+from builder.terminal.formatting import quoted
 
 _LEFT_BEHIND: Final = {"3.9"}
 """Python versions with serverless images that newer versions of dagster do not support."""
 
 _WITHOUT_PKG_RESOURCES: Final = 82
 _RECENT: Final = 2023
+_EXAMPLES: Final = 3
 _PKG_RESOURCES: Final = re.compile(rb"^(import|from)\s+pkg_resources\b", re.MULTILINE)
 
 _LIMITING: Final = {"==", "===", "~=", "<", "<="}
@@ -101,17 +103,21 @@ def _versions_apart(pylock: Pylock) -> list[Notice]:
 
 
 def _prereleases(pylock: Pylock, asked: Mapping[str, RequirementLine]) -> list[Notice]:
-    prereleases = []
-    for package in pylock.packages:
-        line = asked.get(package.name)
-        if package.version is None or not package.version.is_prerelease:
-            continue
-        if line is None or not _names_prerelease(line.text):
-            where = line.origin if line else None
-            prereleases.append(
-                Notice(f"{package.name} {package.version} is a prerelease, which nothing asks for by name", where)
-            )
-    return prereleases
+    """One warning about those that the resolver chose itself."""
+    chosen = [
+        package
+        for package in pylock.packages
+        if package.version is not None
+        and package.version.is_prerelease
+        and (package.wheels or package.sdist)
+        and not (package.name in asked and _names_prerelease(asked[package.name].text))
+    ]
+    if not chosen:
+        return []
+    shown = quoted([f"{package.name} {package.version}" for package in chosen], _EXAMPLES)
+    are = "is a prerelease" if len(chosen) == 1 else f"are prereleases, {len(chosen)} in all"
+    where = next((asked[package.name].origin for package in chosen if package.name in asked), None)
+    return [Notice(f"{shown} {are}, which no requirement names; where there is a release, require that", where)]
 
 
 def _names_prerelease(text: str) -> bool:

@@ -41,6 +41,8 @@ Answer = dict[str, Any]
 
 _LIBRARY = "dagster"
 
+_STAGES = ("BetaWarning", "PreviewWarning", "ExperimentalWarning")
+
 _PATHS = "working_directory.pth"
 """The .pth file that the builder adds to projects in the `src` layout (`builder.assembly.source_tree.PATHS`)."""
 
@@ -339,6 +341,9 @@ def _listen() -> list[dict[str, str]]:
 
     def note(message: Any, category: Any, filename: str, lineno: int, file: Any = None, line: Any = None) -> None:
         if _raised_by_dagster(inspect.currentframe()):
+            if category.__name__ in _STAGES and f"{os.sep}site-packages{os.sep}{_LIBRARY}" in filename:
+                # Dagster uses a beta of its own, such as for `selection="*"`: nothing that the user wrote.
+                return
             heard.append({"text": str(message), "path": os.path.abspath(filename), "line": str(lineno)})
         else:
             show(message, category, filename, lineno, file, line)

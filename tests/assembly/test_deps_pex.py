@@ -204,14 +204,30 @@ def test_pex_installs_wheels_of_other_platforms_too(tmp_path: Path) -> None:
 
 
 def test_names_wheels_that_disagree_about_a_file(tmp_path: Path) -> None:
-    same = {"shared/__init__.py": ""}
-    one = make_wheel(tmp_path, {**same, "tests/a.py": "1", "one-1.0.data/data/share/x": "1"}, name="one")
-    two = make_wheel(tmp_path, {**same, "tests/a.py": "2", "two-1.0.data/data/share/x": "2"}, name="two")
+    spaces = [
+        "from pkgutil import extend_path\n__path__ = extend_path(__path__, __name__)\n",
+        "# N.B.\n__path__ = __import__('pkgutil').extend_path(__path__, __name__)  # type: ignore\n",
+    ]
+    one, two = (
+        make_wheel(
+            tmp_path,
+            {
+                "same/__init__.py": "",
+                "space/__init__.py": spaces[number],
+                "shared/__init__.py": f"{spaces[number]}number = {number}",
+                f"{name}-1.0.data/data/share/x": name,
+                "tests/__init__.py": name,
+                "LICENSE": name,
+            },
+            name=name,
+        )
+        for number, name in enumerate(("one", "two"))
+    )
     assembled = assemble([two, one], identity="1", out_dir=tmp_path)
     (notice,) = assembled.notices
     assert notice.text == (
-        "`one-1.0-py3-none-any.whl` and `two-1.0-py3-none-any.whl` both install `share/x`, `tests/a.py`, "
-        "but only one of them will be there"
+        "`one-1.0-py3-none-any.whl` and `two-1.0-py3-none-any.whl` both install `share/x`, `shared/__init__.py`, "
+        "but only one of them will be there; if your code uses them, require only one of the two"
     )
 
 

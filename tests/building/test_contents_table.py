@@ -95,7 +95,8 @@ def test_cuda_on_serverless_is_warned_of_with_the_line_to_change(place: Workshop
 def test_what_is_there_twice_and_what_to_do(place: Workshop) -> None:
     shelf = place.index.directory
     make_wheel(shelf, {"botocore/session.py": ""}, name="botocore")
-    make_wheel(shelf, {"oldcli/botocore/session.py": ""}, name="oldcli")
+    make_wheel(shelf, {"oldcli/botocore/session.py": ""}, name="oldcli", requires=["aiobotocore"])
+    make_wheel(shelf, {"aiobotocore/session.py": ""}, name="aiobotocore", requires=["botocore"])
     project = place.project(
         {
             "requirements.txt": "dagster\ndagster-cloud\nbotocore\noldcli\n",

@@ -92,6 +92,16 @@ def test_what_two_declarations_say_differently_is_named(tmp_path: Path) -> None:
     )
 
 
+def test_an_export_beside_its_project_is_no_disagreement(tmp_path: Path) -> None:
+    package(tmp_path, "app", "dagster>=1.10", "pandas>=2")
+    pins = "-e .\ndagster==1.13.27\nalembic==1.18.4\npandas==2.3.3\nnumpy==2.4.1\n"
+    write(tmp_path / "requirements.txt", pins)
+    assert read(tmp_path).notices == ()
+    write(tmp_path / "requirements.txt", pins.replace("pandas==2", "pandas==1"))
+    (notice,) = read(tmp_path).notices
+    assert notice.text.endswith("both are used: different: `pandas>=2` and `pandas==1.3.3`")
+
+
 def test_a_requirements_txt_that_only_installs_the_project_is_no_disagreement(tmp_path: Path) -> None:
     package(tmp_path, "app", "dagster")
     write(tmp_path / "requirements.txt", "-e .\n")

@@ -73,8 +73,15 @@ def test_an_old_version_that_was_asked_for_means_nothing(requirement: str) -> No
 
 def test_prereleases_that_nobody_asked_for() -> None:
     text = locked(tool=("2.0rc1", 2026), other=("3.0b2", 2026))
-    (notice,) = look(text, "tool>=1", "other>=3.0b1")
-    assert notice.text.startswith("tool 2.0rc1 is a prerelease")
+    assert look(text, "other>=3.0b1", "tool>=1") == [
+        Notice(
+            "`tool 2.0rc1` is a prerelease, which no requirement names; where there is a release, require that",
+            Origin(PLACE, 2),
+        )
+    ]
+    text = locked(**{f"telemetry_{number:02}": ("0.9b1", 2026) for number in range(36)})
+    (notice,) = look(text)
+    assert "`telemetry-02 0.9b1` and 33 more are prereleases, 36 in all" in notice.text
 
 
 def test_dagster_and_dagster_cloud_of_different_versions() -> None:
