@@ -30,13 +30,12 @@ from builder.building.steps import (
     write_lock,
 )
 from builder.building.workspace import ProjectBuild
-from builder.errors import Origin, ProjectError
 from builder.oci.base_image import MACHINES, BaseImage, fetch_base_image, fit
 from builder.oci.image import ImageLayer, PlatformImage, Running, write_image
 from builder.oci.layout import Layout
 from builder.oci.reference import REPOSITORY, read_reference
 from builder.project.dg_name import named_config
-from builder.project.lifecycle import lifecycle_scripts
+from builder.project.lifecycle import dockerfile_notices, refuse_scripts
 from builder.project.location import Location, SourceTree
 from builder.project.requirements import Requirements
 from builder.resolution.backend import LocalPackages
@@ -189,7 +188,8 @@ class ImagePacking:
         self, tree: SourceTree, packages: Sequence[Path], own: LocalPackages, include: Sequence[str], about: str
     ) -> SourceBuild:
         """See `Packing`. Raises ProjectError for scripts that only a Docker build can run."""
-        _refuse_scripts(tree)
+        refuse_scripts(tree)
+        console.notices(dockerfile_notices(tree))
         with console.step(f"{about}packed the source layer") as step, console.progress(f"{about}packing", None):
             wheels = local_wheels(packages, own, self.target)
             source = select_source(tree, self.out_dir, include)
@@ -310,13 +310,3 @@ def _running(
             **labels,
         },
     )
-
-
-def _refuse_scripts(tree: SourceTree) -> None:
-    for script in lifecycle_scripts(tree):
-        raise ProjectError(
-            f"`{script.name}` cannot be run: an image is put together here, no container of it is started",
-            where=Origin(script),
-            remedy="Do what it does in a base image of your own, and give that with --base-image; or remove it,"
-            " and declare what it installs as a requirement",
-        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -13,6 +13,7 @@ from builder.building.steps import read_project, resolve_project, select_source,
 from builder.delivery.job import Job
 from builder.deployment.summary import dependency_changes
 from builder.errors import BuilderError
+from builder.project.lifecycle import refuse_scripts
 from builder.project.location import Location, SourceTree
 from builder.resolution.backend import LocalPackages
 from builder.resolution.lock import Lock
@@ -57,7 +58,7 @@ def plan(
 
     :param images: by the names of the locations that become images, what plans their dependencies.
     """
-    planned = _projects(job)
+    planned = _projects(job, images)
     buildable = [
         (location, project)
         for location in job.workspace.locations
@@ -91,12 +92,14 @@ def plan(
     return {name: error for name, error in errors.items() if isinstance(error, BuilderError)}
 
 
-def _projects(job: Job) -> dict[SourceTree, _Planned | BuilderError]:
+def _projects(job: Job, images: Collection[str]) -> dict[SourceTree, _Planned | BuilderError]:
     planned: dict[SourceTree, _Planned | BuilderError] = {}
     for location in job.workspace.locations:
         if location.problem is None and location.tree not in planned:
             about = f"{location.name}: " if len(job.workspace.locations) > 1 else ""
             try:
+                if location.name in images:
+                    refuse_scripts(location.tree)
                 planned[location.tree] = _project(location.tree, job, about)
             except BuilderError as error:
                 planned[location.tree] = error

@@ -1,4 +1,4 @@
-"""Warnings about scripts that Dagster Cloud's Docker builds run, and the builder cannot."""
+"""What Docker builds of Dagster's tools run or read and the builder does not: scripts, a Dockerfile."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from builder.errors import Notice, Origin
+from builder.errors import Notice, Origin, ProjectError
 
 _SCRIPTS: Final = ("dagster_cloud_pre_install.sh", "dagster_cloud_post_install.sh")
 
@@ -21,3 +21,25 @@ def lifecycle_notices(directories: Iterable[Path]) -> tuple[Notice, ...]:
     """What to say of the scripts in these directories, of which PEX files are built."""
     text = "this script is not run: a PEX build installs nothing on the server and runs no scripts of the project"
     return tuple(Notice(text, Origin(path)) for path in lifecycle_scripts(directories))
+
+
+def refuse_scripts(directories: Iterable[Path]) -> None:
+    """Raise ProjectError for scripts in these directories, of which an image is to be built."""
+    if scripts := lifecycle_scripts(directories):
+        names = " and ".join(f"`{script.name}`" for script in scripts)
+        raise ProjectError(
+            f"{names} cannot be run: an image is put together here, no container of it is started",
+            where=Origin(scripts[0]),
+            remedy="Do what it does in a base image of your own, and give that with --base-image; or remove it,"
+            " and declare what it installs as a requirement",
+        )
+
+
+def dockerfile_notices(directories: Iterable[Path]) -> tuple[Notice, ...]:
+    """A warning for each Dockerfile in these directories, of which an image is built."""
+    text = (
+        "this Dockerfile is not read: the image is the base image with the dependencies and the code; what it does"
+        " besides belongs into a base image of your own, given with --base-image"
+    )
+    paths = (directory / "Dockerfile" for directory in dict.fromkeys(directories))
+    return tuple(Notice(text, Origin(path)) for path in paths if path.is_file())

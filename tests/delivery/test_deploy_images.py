@@ -178,15 +178,23 @@ def test_one_that_fails_does_not_stop_the_others(images: Images) -> None:
     assert "image" not in images.document("stock")
 
 
-def test_a_script_that_only_docker_can_run_is_refused_with_its_name(images: Images) -> None:
-    script = images.here.place.root / "project sales" / "dagster_cloud_post_install.sh"
-    script.write_text("#!/bin/sh\n")
+def test_scripts_that_only_docker_can_run_are_refused_and_a_dockerfile_is_named(images: Images) -> None:
+    project = images.here.place.root / "project sales"
+    scripts = [project / f"dagster_cloud_{when}_install.sh" for when in ("pre", "post")]
+    for script in scripts:
+        script.write_text("#!/bin/sh\n")
+    (project / "Dockerfile").write_text("FROM python:3.11-slim\n")
     images.here.run_before("sales")
-    error = images.deploy().failed()
-    assert "`dagster_cloud_post_install.sh` cannot be run" in error
-    assert "project sales/dagster_cloud_post_install.sh" in error
-    assert "--base-image" in error
-    assert "image" not in images.document()
+    for options in ((), ("--plan",)):
+        error = images.deploy(*options).failed()
+        assert "`dagster_cloud_pre_install.sh` and `dagster_cloud_post_install.sh` cannot be run" in error
+        assert "project sales/dagster_cloud_pre_install.sh" in error
+        assert "--base-image" in error
+        assert "image" not in images.document()
+    for script in scripts:
+        script.unlink()
+    ran = images.deploy().succeeded()
+    assert f"warning: {project / 'Dockerfile'}: this Dockerfile is not read" in ran.stderr
 
 
 def test_no_answer_about_the_registry_is_never_taken_for_pex_files(images: Images) -> None:
