@@ -12,6 +12,7 @@ from builder.deployment.entries import Entry
 from builder.deployment.server_error import ServerError, cut_server_error
 from builder.errors import CloudError, LoadError
 from builder.system import process
+from builder.system.unset_variables import unset_variable
 
 INTERVAL: float = 2
 """Longest pause between two polls, in seconds; the first ones are shorter."""
@@ -155,10 +156,14 @@ class _PendingLocation:
 
     def _load_error(self, error: ServerError) -> LoadError:
         cut = cut_server_error(error)
+        why, do = cut.what, "Correct the code and deploy it again, or deploy the version before again"
+        if name := unset_variable(cut):
+            why = f"its code needs the environment variable `{name}`, which is not set"
+            do = f"Set `{name}` in Dagster+ under Deployment, Environment variables; then run this again"
         return LoadError(
-            f"the location `{self.name}` was updated in `{self.deployment}`, but does not load there: {cut.what}",
+            f"the location `{self.name}` was updated in `{self.deployment}`, but does not load there: {why}",
             detail="\n".join(cut.lines),
-            remedy=f"Correct the code and deploy it again, or deploy the version before again; {self.page}",
+            remedy=f"{do}; {self.page}",
         )
 
 

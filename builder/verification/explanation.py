@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os.path
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,6 +47,12 @@ class FailureContext:
         """The names of the project's files in the source PEX."""
         prefix = f"{ROOT}/"
         return frozenset(name.removeprefix(prefix) for name in self.names if name.startswith(prefix))
+
+    def texts(self) -> Iterator[str]:
+        """The project's modules, as they were unpacked."""
+        for name in sorted(self.names):
+            if name.endswith(".py"):
+                yield (self.source / name).read_text(encoding="utf-8", errors="replace")
 
     def shown(self, path: Path) -> str:
         """A directory relative to the workspace file, with a trailing slash; empty for the workspace's own."""

@@ -6,20 +6,20 @@ import os.path
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import PurePosixPath
 from typing import Final
 
-from builder.system.tracebacks import CutTraceback, chain, place
+from builder.system.tracebacks import CutTraceback, place
+from builder.system.unset_variables import unset_variable
 from builder.terminal.formatting import quoted
 from builder.verification.code_source import missing_code_source, packed_module
 from builder.verification.exclusion_reason import ExclusionRule, why_left_out
 from builder.verification.explanation import Explanation, FailureContext
 from builder.verification.hiding import hidden_by_project, hidden_from_dagster
 from builder.verification.import_names import how_to_declare, provider_of
+from builder.verification.incompatibilities import incompatible
 from builder.verification.load import Raised
 from builder.verification.native_libraries import how_to_get, missing_library
 
-_UNSET: Final = re.compile(r'environment variable "?(\w+)"?,? (?:which )?is not set', re.IGNORECASE)
 _SEVERAL: Final = re.compile(r"Found Definitions objects: (.+)")
 _NOTHING: Final = "No Definitions, RepositoryDefinition"
 _RELATIVE: Final = "attempted relative import with no known parent package"
@@ -105,12 +105,7 @@ def _missing_file(_raised: Raised, cut: CutTraceback, context: FailureContext) -
 
 
 def _missing_variable(_raised: Raised, cut: CutTraceback, context: FailureContext) -> Explanation | None:
-    root = cut.root
-    last = root.frames[-1] if root.frames else None
-    name = root.attributes.get("key") if last and last.function == "__getitem__" else None
-    if not name or last is None or PurePosixPath(last.path).name not in {"os.py", "<frozen os>"}:
-        match = _UNSET.search("\n".join(error.message for error in chain(root)))
-        name = match[1] if match else None
+    name = unset_variable(cut, context.texts(), is_set=lambda each: each in os.environ.keys() - context.variables)
     if not name:
         return None
     if name in context.variables:
@@ -180,6 +175,7 @@ def _relative_import(_raised: Raised, cut: CutTraceback, context: FailureContext
 
 
 _HINTS: Final[tuple[Callable[[Raised, CutTraceback, FailureContext], Explanation | None], ...]] = (
+    lambda _raised, cut, context: incompatible(cut, context),
     _missing_module,
     _missing_library,
     _missing_file,

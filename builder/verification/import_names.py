@@ -6,6 +6,7 @@ Indexes cannot be searched by module name, so a table lists well-known cases.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,9 +119,9 @@ def how_to_declare(distribution: str, project: Path, shown: str) -> str:
             f" `{shown}pyproject.toml`, or build with {option}"
         )
     if (project / "uv.lock").is_file():
-        return f"Run `uv add {distribution}` in `{shown or '.'}`"
+        return f"Run `uv add {shlex.quote(distribution)}` in `{shown or '.'}`"
     if (project / "poetry.lock").is_file():
-        return f"Run `poetry add {distribution}` in `{shown or '.'}`"
+        return f"Run `poetry add {shlex.quote(distribution)}` in `{shown or '.'}`"
     key = {"setup.py": "`install_requires` in ", "setup.cfg": "`install_requires` in "}.get(
         manifest.name, "`dependencies` in " if manifest.name == "pyproject.toml" else ""
     )

@@ -250,6 +250,32 @@ def test_what_speaks_of_the_users_code_is_shown_wherever_it_stands(
 
 
 @pytest.mark.parametrize(
+    "line, place, message",
+    [
+        ('os.environ["API_URL"]', '  File "<frozen os>", line 679, in __getitem__\n', "KeyError: 'API_URL'\n"),
+        (
+            "URL = EnvVar('API_URL').get_value().lower()",
+            "",
+            "AttributeError: 'NoneType' object has no attribute 'lower'\n",
+        ),
+    ],
+)
+def test_a_variable_that_only_the_server_lacks_is_named(
+    cloud: DagsterCloudClient, server: CloudServer, line: str, place: str, message: str
+) -> None:
+    root = "/venvs/1f/lib/python3.11/site-packages/working_directory/root"
+    stack = (
+        f'  File "{DEPS}/dagster/_grpc/server.py", line 417, in __init__\n    self._load()\n',
+        f'  File "{root}/sales/a.py", line 7, in <module>\n    {line}\n',
+        *([place] if place else []),
+    )
+    server.organization.load_errors["sales"] = faults.PythonError(message, stack)
+    error = failure(wait(cloud, deploy(server, "sales")))
+    assert error.what.endswith("there: its code needs the environment variable `API_URL`, which is not set")
+    assert (error.remedy or "").startswith("Set `API_URL` in Dagster+ under Deployment, Environment variables;")
+
+
+@pytest.mark.parametrize(
     "fault", [faults.GraphQLErrors(), faults.Status(500), faults.Status(503), faults.Reset(), faults.NullData()]
 )
 def test_a_failing_look_among_good_ones_does_not_matter(

@@ -87,15 +87,26 @@ error: location `broken-two-definitions`: `app` has 2 Definitions objects (`fina
 hint: Make them one, such as `Definitions.merge(finance, sales)`, or name one in `dagster_cloud.yaml`:\
  attribute: finance
 """,
+    "broken-variable-of-dagster": """\
+error: location `broken-variable-of-dagster`: its code needs the environment variable `WAREHOUSE_URL`,\
+ which is not set
+  where: broken-variable-of-dagster/app/__init__.py:3
+  | app/__init__.py:3 in <module>
+  |   HOST = settings.WAREHOUSE.partition("/")[0]
+  | AttributeError: 'NoneType' object has no attribute 'partition'
+
+hint: For this check, give it with --env WAREHOUSE_URL=VALUE; for the server, set it in Dagster+ under\
+ Deployment, Environment variables
+""",
     "broken-wrong-attribute": """\
 error: location `broken-wrong-attribute`: `app` has no `definitions`
-  where: dagster_cloud.yaml:47
+  where: dagster_cloud.yaml:52
 
 hint: Write `attribute: defs` in `dagster_cloud.yaml`, or remove the line
 """,
     "broken-wrong-working-directory": """\
 error: location `broken-wrong-working-directory`: there is no module `app` in `source`, its working directory
-  where: dagster_cloud.yaml:53
+  where: dagster_cloud.yaml:58
 
 hint: It is in `src`: write `working_directory: src` in `dagster_cloud.yaml`
 """,
@@ -158,7 +169,7 @@ def complete() -> dagster.AssetCheckResult:
 def arrivals(): ...
 
 
-daily = dagster.define_asset_job("daily", [orders])
+daily = dagster.define_asset_job("daily", selection="*")
 defs = dagster.Definitions(
     assets=[orders, invoices],
     asset_checks=[complete],
@@ -265,6 +276,8 @@ def test_what_loads_is_told_and_nothing_is_left_running(office: Office) -> None:
     assert "✓ loaded 1 location  " in ran.stderr
     # Dagster itself uses this deprecated attribute.
     assert "environment_vars" not in ran.stderr
+    # Dagster itself takes a beta for `selection="*"`.
+    assert "beta" not in ran.stderr
     assert os.read(reader, 1) == b"x"
     assert select.select([reader], [], [], 10)[0]
     assert os.read(reader, 1) == b""

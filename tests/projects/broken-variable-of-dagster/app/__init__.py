@@ -1,0 +1,3 @@
+from app import settings
+
+HOST = settings.WAREHOUSE.partition("/")[0]
