@@ -32,6 +32,9 @@ from builder.project.external_files import ExternalPath
 from builder.project.files import Selection
 from builder.system import storage
 
+CODE: Final = "source"
+"""The title of the layer with the code."""
+
 APP: Final = "/opt/dagster/app"
 """The working directory of the code: the files of the build directory."""
 
@@ -139,7 +142,7 @@ def source_layer(
             writer.add(member, user.owner if mine else ROOT)
         content = writer.finish()
     contents = [packed_file(member) for name, member in sorted(files.items()) if not name.endswith("/")]
-    return SourceLayer(Layer(path, content, "source"), tuple(contents), tuple(notices))
+    return SourceLayer(Layer(path, content, CODE), tuple(contents), tuple(notices))
 
 
 def removals(distributions: Mapping[str, Sequence[str]], replaced: Iterable[str]) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -282,8 +282,12 @@ def build_source(
     *,
     include: Sequence[str] = (),
     about: str = "",
+    may_write: Callable[[], None] = lambda: None,
 ) -> SourceBuild:
-    """Install a project's local packages and pack its files, showing a step; `about` is a prefix of its title."""
+    """Install a project's local packages and pack its files, showing a step; `about` is a prefix of its title.
+
+    :param may_write: called before anything is written to the output directory; raises what forbids it.
+    """
     with console.step(f"{about}packed") as step, console.progress(f"{about}packing", None):
         wheels = local_wheels(packages, build, target)
         source = select_source(tree, out_dir, include)
@@ -293,6 +297,7 @@ def build_source(
             entries = [replace(entry, content=config[1]) if entry.name == name else entry for entry in entries]
         # A large file takes its time: the reader knows of it before.
         show_selection_notices(source, [*notices, *large_files(entries), *version_notices(packages)])
+        may_write()
         assembled = assemble_source_pex(entries, python_version=target.python_version, out_dir=out_dir)
         artefact = assembled.artefact
         step.title = f"{about}packed {artefact.name}"

@@ -90,12 +90,15 @@ class PexPacking:
 
     :param find_deps: asked before each deps PEX is built; what it returns is taken instead.
     :param deps_ready: called with each deps PEX, as soon as it is whole, from several threads.
+    :param may_write: called before anything is written, from several threads; returns when that is allowed, and
+        raises what forbids it.
     """
 
     target: Target
     out_dir: Path
     find_deps: FindDeps = lambda _: None
     deps_ready: Callable[[DepsBuild], None] = lambda _: None
+    may_write: Callable[[], None] = lambda: None
 
     def identity(self, lock: Lock) -> str:
         """See `Packing`."""
@@ -103,6 +106,7 @@ class PexPacking:
 
     def deps(self, lock: Lock, requirements: Requirements, about: str) -> DepsBuild:
         """See `Packing`."""
+        self.may_write()
         deps = self.find_deps(lock) or build_deps(lock, requirements, self.out_dir, about=about)
         self.deps_ready(deps)
         return deps
@@ -111,7 +115,16 @@ class PexPacking:
         self, tree: SourceTree, packages: Sequence[Path], own: LocalPackages, include: Sequence[str], about: str
     ) -> SourceBuild:
         """See `Packing`."""
-        return build_source(tree, packages, own, self.target, self.out_dir, include=include, about=about)
+        return build_source(
+            tree,
+            packages,
+            own,
+            self.target,
+            self.out_dir,
+            include=include,
+            about=about,
+            may_write=self.may_write,
+        )
 
     def place(self, name: str) -> str:
         """See `Packing`."""

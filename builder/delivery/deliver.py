@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from builder.building.image_workspace import build_images
 from builder.building.workspace import FindDeps
+from builder.delivery.access import Access
 from builder.delivery.announcement import Announcement, announced, state
 from builder.delivery.connection import open_cloud
 from builder.delivery.defs_state import refresh
@@ -22,7 +22,7 @@ from builder.delivery.location_run import LocationRun, Update, Upload
 from builder.delivery.options import DeliveryOptions
 from builder.delivery.pipeline import Pipeline
 from builder.delivery.plan import plan
-from builder.delivery.registries import Registries, choose_formats, connect
+from builder.delivery.registries import Connection, Registries, choose_formats, connect
 from builder.delivery.take_built import take_built
 from builder.delivery.updater import Updater
 from builder.delivery.uploader import Uploader
@@ -116,7 +116,7 @@ def _plan(job: Job, upload: Upload | None, update: Update | None) -> int:
     """Show what a delivery would do."""
     runs = [LocationRun(location=location) for location in job.workspace.locations]
     with contextlib.ExitStack() as stack:
-        registries = _connected(stack, job, runs, upload, update)
+        registries = _connected(stack, job, runs, upload, update).ask()
         rows = image_rows(registries.job, registries.images)
         images = {run.name: rows for run in runs if run.format == "image"}
         failed: dict[str, BuilderError] = {}
@@ -144,64 +144,70 @@ class _Delivery:
     verification: Verification
     runs: Sequence[LocationRun]
     verifier: LocationVerifier
-    registries: Registries
+    connection: Connection
     scratch: Path
-    _pushing: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self) -> None:
         """Build, verify, upload and update each location."""
-        job, uploader = self.registries.job, self.registries.pex
-        pipeline = Pipeline(
-            self.runs,
-            job.target.python_version,
-            verifier=self.verifier if _is_verified(self.options) else None,
-            refresh=self._refresh,
-            publish=self._publish,
-            uploader=uploader,
-            updater=self.registries.updater,
-        )
-        with pipeline:
-            if self.options.built:
-                # Another run has built and verified everything.
-                take_built(job, self.runs)
-                pipeline.built(self.runs)
-            else:
-                find_deps = _find_deps(self.registries)
-                build_locations(
-                    job,
-                    self.runs,
-                    find_deps,
-                    _build_images,
-                    deps_ready=pipeline.deps_built,
-                    ready=pipeline.built,
-                )
-            pipeline.finish()
+        job = self.connection.job
+        with Access(self.connection) as access:
+            pipeline = Pipeline(
+                self.runs,
+                job.target.python_version,
+                verifier=self.verifier if _is_verified(self.options) else None,
+                refresh=self._refresh,
+                send_ahead=lambda run: _send_ahead(run, access.registries),
+                publish=lambda run: _publish(run, access.registries),
+                uploader=self.connection.pex,
+                updater=self.connection.updater,
+            )
+            with pipeline:
+                if self.options.built:
+                    # Another run has built and verified everything.
+                    access.may_write_pex()
+                    take_built(job, self.runs)
+                    pipeline.built(self.runs)
+                else:
+                    build_locations(
+                        job,
+                        self.runs,
+                        _find_deps(self.connection),
+                        lambda job, runs: _build_images(replace(job, images=access.registries.job.images), runs),
+                        deps_ready=pipeline.deps_built,
+                        ready=pipeline.built,
+                        may_write=access.may_write_pex,
+                    )
+                pipeline.finish()
         if any(run.states for run in self.runs):
             write_report(job, self.runs)
-
-    def _publish(self, run: LocationRun) -> None:
-        if run.format == "pex" and self.registries.pex:
-            self.registries.pex.publish(run)
-        elif self.registries.images:
-            # One after the other: what one image has pushed, the next takes over.
-            with self._pushing:
-                self.registries.images.publish([run])
 
     def _refresh(self, run: LocationRun) -> bool:
         """Refresh the state of a location's components if need be; returns whether that was done."""
         if not _is_refreshed(run, self.options) or (item := self.verifier.item(run)) is None:
             return False
-        updater = self.registries.updater
+        updater = self.connection.updater
         variables = updater.variables(run.name) if updater else {}
         refresh(
             run,
             item,
             self.scratch / str(self.runs.index(run)),
-            self.registries.job.out_dir,
+            self.connection.job.out_dir,
             timeout=self.verification.timeout,
             environment={**variables, **self.verification.environment},
         )
         return True
+
+
+def _send_ahead(run: LocationRun, registries: Registries) -> None:
+    if run.format == "image" and registries.images:
+        registries.images.send_ahead(run)
+
+
+def _publish(run: LocationRun, registries: Registries) -> None:
+    if run.format == "pex" and registries.pex:
+        registries.pex.publish(run)
+    elif registries.images:
+        registries.images.publish(run)
 
 
 def _is_verified(delivery: DeliveryOptions) -> bool:
@@ -225,22 +231,22 @@ def _deliver(
         verifier = stack.enter_context(LocationVerifier(len(runs), verification, job.target.python_version))
         if upload and _is_verified(delivery):
             verifier.prepare(job.build_json)
-        registries = _connected(stack, job, runs, upload, update, announcement)
-        updater = registries.updater
+        connection = _connected(stack, job, runs, upload, update, announcement)
+        updater = connection.updater
         if upload:
-            verifier.uploader = registries.pex
+            verifier.uploader = connection.pex
             _Delivery(
                 options=delivery,
                 verification=verification,
                 runs=runs,
                 verifier=verifier,
-                registries=registries,
+                connection=connection,
                 scratch=stack.enter_context(storage.scratch_directory()),
             ).run()
         else:
-            build_locations(registries.job, runs, _find_deps(registries), _build_images)
-        if registries.pex and updater:
-            _see_loaded(job, runs, registries.pex, updater, started)
+            build_locations(job, runs, build_images=_build_images)
+        if connection.pex and updater:
+            _see_loaded(job, runs, connection.pex, updater, started)
         for run in runs:
             run.seconds = run.seconds or time.monotonic() - started
         show_built(runs, report=job.report)
@@ -250,10 +256,10 @@ def _deliver(
     return show_errors({run.name: run.error for run in runs if run.error})
 
 
-def _find_deps(registries: Registries) -> FindDeps:
+def _find_deps(connection: Connection) -> FindDeps:
     """What looks for deps PEXes that need not be built."""
-    uploader = registries.pex
-    return lambda lock: uploader.find_deps(lock, registries.job.out_dir) if uploader else None
+    uploader = connection.pex
+    return lambda lock: uploader.find_deps(lock, connection.job.out_dir) if uploader else None
 
 
 def _build_images(job: Job, runs: Sequence[LocationRun]) -> None:
@@ -293,11 +299,11 @@ def _connected(
     upload: Upload | None,
     update: Update | None,
     announcement: Announcement | None = None,
-) -> Registries:
+) -> Connection:
     """What delivers; see `connect`."""
     if upload is None:
         choose_formats(job, runs, None)
-        return Registries(job)
+        return Connection(job=job, runs=runs)
     alone = update is None and all(
         run.location.registry and job.format_of(run.location, takes_pex=True) == "image" for run in runs
     )

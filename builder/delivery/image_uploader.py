@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
+from builder.assembly.image_source import CODE
 from builder.building.image import BuiltImage, image_name
 from builder.delivery.location_run import LocationRun, run_or_mark_failed
 from builder.deployment.cloud import ServerlessRegistry
 from builder.errors import CloudError
 from builder.oci.credentials import stored_credentials
 from builder.oci.layout import read_descriptor
-from builder.oci.pushing import push_layout
+from builder.oci.pushing import push_layers, push_layout
 from builder.oci.reference import Reference, read_repository
 from builder.oci.registry import Registry
 from builder.project.location import Location
@@ -34,6 +37,8 @@ class ImageUploader:
         self._serverless = serverless
         self._timeout = timeout
         self._holders: dict[tuple[str, str], str] = {}
+        self._ahead: dict[str, Mapping[str, int]] = {}
+        self._one = threading.Lock()
 
     def check(self, runs: Sequence[LocationRun]) -> None:
         """Raise CloudError or UsageError, before anything is built, if an image could not be brought anywhere."""
@@ -48,50 +53,67 @@ class ImageUploader:
         ) as registry:
             return frozenset(digest for digest in digests if registry.has_blob(digest))
 
-    def publish(self, runs: Sequence[LocationRun]) -> None:
-        """Push the images of locations, one after the other; a failure is that of its location.
+    def send_ahead(self, run: LocationRun) -> None:
+        """Push the layers of an image but that of its code, which need not be verified. Raises PublishError."""
+        if image := run.image:
+            code = {layer.digest for layer in image.layers if layer.title == CODE}
+            with (
+                self._opened(run, image) as (reference, registry, sources),
+                console.progress(f"pushing dependencies of {run.name}", None) as progress,
+            ):
+                self._ahead[run.name] = push_layers(
+                    registry, image.layout, but=code, sources=sources, told=progress.update
+                )
+                self._note(image, reference, but=code)
 
-        What one image has pushed, the next takes over from its repository.
-        """
-        for run in runs:
-            if image := run.image:
-                run_or_mark_failed([run], lambda: self._publish(run, image), None)  # noqa: B023
+    def publish(self, run: LocationRun) -> None:
+        """Push the image of a location; a failure is its error."""
+        if image := run.image:
+            run_or_mark_failed([run], lambda: self._publish(run, image), None)
 
     def _publish(self, run: LocationRun, image: BuiltImage) -> None:
         started = time.monotonic()
-        mark = image.digest.removeprefix("sha256:")[:_SHORT]
-        reference, credentials = self._place(run.location, image.name, mark)
-        sources = {
-            blob: repository for (host, blob), repository in self._holders.items() if host == reference.host
-        }
         with (
+            self._opened(run, image) as (reference, registry, sources),
             console.progress(f"pushing the image of {run.name}", image.size) as progress,
-            Registry(
-                reference.host,
-                reference.repository,
-                credentials,
-                sources=sorted(set(sources.values())),
-                timeout=self._timeout,
-            ) as registry,
         ):
             pushed = push_layout(
                 registry, image.layout, [reference.version], sources=sources, told=progress.update
             )
-        self._note(image, reference)
+            self._note(image, reference)
         seconds = time.monotonic() - started
-        sent = sum(pushed.sent.values())
-        console.done(f"pushed {reference.name}@{pushed.digest[: 7 + _SHORT]}: {size(sent)} sent", seconds)
+        all_sent = {**self._ahead.get(run.name, {}), **pushed.sent}
+        console.done(
+            f"pushed {reference.name}@{pushed.digest[: 7 + _SHORT]}: {size(sum(all_sent.values()))} sent", seconds
+        )
         for layer in image.layers:
-            was_sent = layer.digest in pushed.sent
+            was_sent = layer.digest in all_sent
             run.published[layer.digest] = Published(layer.digest, layer.size, was_sent, seconds)
         run.reference = f"{reference.name}@{pushed.digest}"
 
-    def _note(self, image: BuiltImage, reference: Reference) -> None:
-        """Keep in mind which repository has which blobs."""
+    @contextlib.contextmanager
+    def _opened(self, run: LocationRun, image: BuiltImage) -> Iterator[tuple[Reference, Registry, dict[str, str]]]:
+        """Where an image goes, the repository there, and which others have blobs for it; for one at a time.
+
+        What one image has pushed, the next takes over from its repository.
+        """
+        mark = image.digest.removeprefix("sha256:")[:_SHORT]
+        reference, credentials = self._place(run.location, image.name, mark)
+        with self._one:
+            holders = {blob: held for (host, blob), held in self._holders.items() if host == reference.host}
+            others = sorted(set(holders.values()))
+            with Registry(
+                reference.host, reference.repository, credentials, sources=others, timeout=self._timeout
+            ) as registry:
+                yield reference, registry, holders
+
+    def _note(self, image: BuiltImage, reference: Reference, but: Collection[str] = ()) -> None:
+        """Keep in mind which repository has the blobs of an image, without those that were not pushed."""
         for manifest in image.layout.manifests():
             for entry in image.layout.document(manifest)["layers"]:
                 blob = read_descriptor(entry).digest
-                self._holders.setdefault((reference.host, blob), reference.repository)
+                if blob not in but:
+                    self._holders.setdefault((reference.host, blob), reference.repository)
 
     def _place(self, location: Location, name: str, mark: str) -> tuple[Reference, Credentials | None]:
         """Where the image of a location goes, and the login there.

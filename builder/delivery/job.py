@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import platform
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +27,10 @@ from builder.terminal.formatting import size
 
 Asked = Literal["auto", "pex", "image"]
 """What locations are to become: PEX files, images, or images where the deployment or the location needs one."""
+
+
+class OnlyImages(BuilderError):
+    """The deployment takes no PEX files, so that images are to be built."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,18 +82,22 @@ def build_locations(
     *,
     deps_ready: Callable[[DepsBuild], None] = lambda _: None,
     ready: Callable[[Sequence[LocationRun]], None] = lambda _: None,
+    may_write: Callable[[], None] = lambda: None,
 ) -> None:
     """Build what all locations need, and write build.json; a failure is that of its location.
 
     :param find_deps: see `PexPacking`, as for `deps_ready`.
     :param build_images: builds those that become images; it is given where there are any.
     :param ready: called with locations that are built or have an error, some at a time, from several threads.
+    :param may_write: see `PexPacking`; raises OnlyImages if all locations become images after all.
     """
     pex_files = [run for run in runs if run.format == "pex"]
-    images = [run for run in runs if run.format == "image"]
     with console.phase("Build"):
         if pex_files:
-            _build_pex_files(job, pex_files, PexPacking(job.target, job.out_dir, find_deps, deps_ready), ready)
+            packing = PexPacking(job.target, job.out_dir, find_deps, deps_ready, may_write)
+            with contextlib.suppress(OnlyImages):
+                _build_pex_files(job, pex_files, packing, ready)
+        images = [run for run in runs if run.format == "image"]
         build_images(job, images)
         ready(images)
     write_report(job, runs)
@@ -100,6 +109,8 @@ def _build_pex_files(
     usable = [run for run in runs if run.location.problem is None]
 
     def note(tree: SourceTree, result: ProjectBuild | BuilderError) -> None:
+        # What forbids all of it comes before what is wrong with one project.
+        packing.may_write()
         built = [run for run in usable if run.location.tree == tree]
         for run in built:
             if isinstance(result, ProjectBuild):

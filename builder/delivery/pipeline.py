@@ -1,8 +1,9 @@
 """Running each location from build to update, independently of the others.
 
-As soon as it is built a location is verified, and its deps PEX, whose name is its content, is sent meanwhile; its
-source PEX is sent once it is verified. Locations that are ready together are updated in one request. Locations do
-not wait for each other; what is said of them is shown in the order of the phases (`console.during`).
+As soon as it is built a location is verified, and its deps PEX or the layers of its dependencies, whose names are
+their content, are sent meanwhile; its source PEX, or the layer of its code and the manifest, are sent once it is
+verified. Locations that are ready together are updated in one request. Locations do not wait for each other; what
+is said of them is shown in the order of the phases (`console.during`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from builder.delivery.location_run import LocationRun
 from builder.delivery.updater import Updater
 from builder.delivery.uploader import Uploader
 from builder.delivery.verifying import LocationVerifier
+from builder.errors import BuilderError
 from builder.system import process
 from builder.terminal.console import console
 
@@ -33,6 +35,7 @@ class Pipeline:
 
     :param verifier: None if nothing is to be verified.
     :param refresh: refreshes the state of a location's components if that is wanted; returns whether it has.
+    :param send_ahead: sends what of an image may be sent before the location is verified.
     :param publish: has the files of a location in the registry, or else gives it an error.
     :param uploader: sends PEX files; None if there are none.
     :param updater: None if nothing is to be updated.
@@ -45,6 +48,7 @@ class Pipeline:
         *,
         verifier: LocationVerifier | None,
         refresh: Callable[[LocationRun], bool] = lambda _: False,
+        send_ahead: Callable[[LocationRun], None] = lambda _: None,
         publish: Callable[[LocationRun], None],
         uploader: Uploader | None,
         updater: Updater | None,
@@ -53,6 +57,7 @@ class Pipeline:
         self._python_version = python_version
         self._verifier = verifier
         self._refresh = refresh
+        self._send_ahead = send_ahead
         self._publish = publish
         self._uploader = uploader
         self._updater = updater
@@ -121,9 +126,11 @@ class Pipeline:
 
     def _upload(self, run: LocationRun, verified: Future[None]) -> None:
         try:
-            verified.result()
-            if run.error is None:
-                with console.during("Upload"):
+            with console.during("Upload"):
+                failed = _error_of(self._send_ahead, run)
+                verified.result()
+                run.error = run.error or failed
+                if run.error is None:
                     self._publish(run)
         finally:
             self._settle(run)
@@ -158,6 +165,15 @@ class Pipeline:
     @property
     def _done(self) -> bool:
         return self._over or process.stopping.is_set() or len(self._settled) == len(self._runs)
+
+
+def _error_of(work: Callable[[LocationRun], None], run: LocationRun) -> BuilderError | None:
+    """Do some work on a location; what went wrong, which is not its error yet."""
+    try:
+        work(run)
+    except BuilderError as error:
+        return error
+    return None
 
 
 def _wait(futures: Sequence[Future[None]]) -> None:

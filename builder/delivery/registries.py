@@ -1,4 +1,4 @@
-"""Determining the registries for a run's builds from Dagster Cloud, before anything is built."""
+"""Determining the registries for a run's builds from Dagster Cloud, before anything is written."""
 
 from __future__ import annotations
 
@@ -27,12 +27,54 @@ class Registries:
     :param pex: None if no PEX file is uploaded.
     :param images: None if no image is uploaded.
     :param updater: None if nothing is updated.
+    :param only_images: whether images take the place of the PEX files that `connect` chose.
     """
 
     job: Job
     pex: Uploader | None = None
     images: ImageUploader | None = None
     updater: Updater | None = None
+    only_images: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """What delivers, before Dagster Cloud was asked for anything.
+
+    :param cloud: None where nothing is uploaded, or where images go to registries of the user's own and nothing is
+        updated.
+    :param upload: None if nothing is uploaded.
+    """
+
+    job: Job
+    runs: Sequence[LocationRun]
+    upload: Upload | None = None
+    cloud: DagsterCloudClient | None = None
+    pex: Uploader | None = None
+    updater: Updater | None = None
+
+    def ask(self) -> Registries:
+        """Find out what the deployment takes, and what is built for each run.
+
+        Raises what would make all the work vain: CloudError, ContextError or UsageError.
+        """
+        registry = None
+        if self.cloud:
+            title = f"access to {self.cloud.organization.host}"
+            with console.step(title), console.progress(title, None):
+                names = self.cloud.check_access()
+                deployment = self.updater.prepare(names) if self.updater else next(iter(names), None)
+                serverless = [run for run in self.runs if run.location.registry is None]
+                registry = self.cloud.registry(deployment) if serverless else None
+        before = [run.format for run in self.runs]
+        choose_formats(self.job, self.runs, registry)
+        return Registries(
+            _with_login(self.job, registry),
+            self.pex,
+            _image_uploader(self.runs, registry, self.upload) if self.upload else None,
+            self.updater,
+            only_images=before != [run.format for run in self.runs],
+        )
 
 
 def connect(
@@ -43,16 +85,17 @@ def connect(
     upload: Upload,
     update: Update | None,
     announcement: Announcement | None = None,
-) -> Registries:
-    """Find out what delivers, and what is built for each run.
+) -> Connection:
+    """Prepare what delivers, and choose what is built for each run as far as that is known without an answer.
 
-    :param cloud: None where images go to registries of the user's own, and nothing is updated.
+    :param cloud: see `Connection`.
 
-    Raises, before anything is built, what would make all the work vain: CloudError, ContextError or UsageError.
+    Raises CloudError if a base image has to be asked for and is not known.
     """
+    for run in runs:
+        run.format = job.format_of(run.location, takes_pex=True)
     if cloud is None:
-        choose_formats(job, runs, None)
-        return Registries(job, images=_image_uploader(runs, None, upload))
+        return Connection(job=job, runs=runs, upload=upload)
     job = _with_base_image(job, cloud)
     updater = Updater(cloud, update, job.images.base) if update else None
     uploader = stack.enter_context(Uploader(cloud, upload))
@@ -60,14 +103,7 @@ def connect(
         console.set_interrupt_note("no code location was updated")
     if announcement:
         announcement.updater = updater
-    title = f"access to {cloud.organization.host}"
-    with console.step(title), console.progress(title, None):
-        names = cloud.check_access()
-        deployment = updater.prepare(names) if updater else next(iter(names), None)
-        serverless = [run for run in runs if run.location.registry is None]
-        registry = cloud.registry(deployment) if serverless else None
-    choose_formats(job, runs, registry)
-    return Registries(_with_login(job, registry), uploader, _image_uploader(runs, registry, upload), updater)
+    return Connection(job=job, runs=runs, upload=upload, cloud=cloud, pex=uploader, updater=updater)
 
 
 def choose_formats(job: Job, runs: Sequence[LocationRun], registry: ServerlessRegistry | None) -> None:

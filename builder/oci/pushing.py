@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
@@ -31,6 +31,30 @@ class Pushed:
     mounted: frozenset[str]
 
 
+def push_layers(
+    registry: Registry,
+    layout: Layout,
+    *,
+    but: Collection[str],
+    sources: Mapping[str, str],
+    told: Sent,
+) -> Mapping[str, int]:
+    """Push the layers of an image, which nothing refers to yet, without some of them.
+
+    :param but: the digests of those.
+
+    The other parameters are those of `push_layout`. Returns the sizes of those that were uploaded, by digest.
+    """
+    blobs = {
+        layer.digest: layer
+        for manifest in layout.manifests()
+        for layer in map(read_descriptor, layout.document(manifest)["layers"])
+        if layer.digest not in but
+    }
+    outcomes = _Push(registry, layout, sources, told).blobs(blobs.values())
+    return {digest: blobs[digest].size for digest, outcome in outcomes.items() if outcome == "sent"}
+
+
 def push_layout(
     registry: Registry,
     layout: Layout,
@@ -48,10 +72,7 @@ def push_layout(
     push = _Push(registry, layout, sources or {}, told)
     manifests = (*layout.manifests(), *layout.referrers)
     blobs = {blob.digest: blob for manifest in manifests for blob in _blobs(layout, manifest)}
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        # Largest first, so that no large upload starts last and finishes alone.
-        ordered = sorted(blobs.values(), key=lambda blob: -blob.size)
-        outcomes = dict(zip([blob.digest for blob in ordered], pool.map(push.blob, ordered), strict=True))
+    outcomes = push.blobs(blobs.values())
     for manifest in manifests:
         try:
             _push_manifest(registry, layout, manifest)
@@ -82,6 +103,13 @@ class _Push:
     layout: Layout
     sources: Mapping[str, str]
     told: Sent
+
+    def blobs(self, blobs: Iterable[Descriptor]) -> dict[str, str]:
+        """Ensure that the repository has some blobs; what `blob` says of each, by digest."""
+        # Largest first, so that no large upload starts last and finishes alone.
+        ordered = sorted(blobs, key=lambda blob: -blob.size)
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            return dict(zip([blob.digest for blob in ordered], pool.map(self.blob, ordered), strict=True))
 
     def blob(self, blob: Descriptor) -> str:
         """Ensure that the repository has a blob; returns `there`, `mounted` or `sent`."""

@@ -307,6 +307,11 @@ def _allowed() -> dict[str, str]:
 def stop_everything() -> None:
     """Kill every running program and prevent new ones, because the builder is being stopped."""
     stopping.set()
+    end_programs()
+
+
+def end_programs() -> None:
+    """Kill every running program, because nobody needs its result any more."""
     with _children_lock:
         children = list(_children)
     for child in children:

@@ -53,6 +53,7 @@ class Console:
         self._phase: str | None = None
         self._held: dict[str, list[Callable[[], None]]] = {}
         self._begun: set[str] = set()
+        self._waiting: list[Callable[[], None]] | None = None
         self._interrupt_note: str | None = None
         self._steps: list[Progress] = []
         self._bars: Bars | None = None
@@ -83,7 +84,8 @@ class Console:
             if grouped:
                 self._end_group()
                 self._phase = title
-                self._command(github_output.command("group", _clean(title)))
+                with self.first():
+                    self._command(github_output.command("group", _clean(title)))
             self._release(title)
         try:
             yield
@@ -100,6 +102,26 @@ class Console:
             yield
         finally:
             _PHASE.reset(token)
+
+    def hold(self) -> None:
+        """Hold back what is said from now on, except by threads in `first`, until `go_on`."""
+        self._waiting = []
+
+    @contextlib.contextmanager
+    def first(self) -> Iterator[None]:
+        """Show what this thread says although everything else is held back (see `hold`)."""
+        token = _FIRST.set(True)
+        try:
+            yield
+        finally:
+            _FIRST.reset(token)
+
+    def go_on(self, *, show: bool) -> None:
+        """Hold back nothing more; what was held back is shown, or forgotten."""
+        with self._alone():
+            waiting, self._waiting = self._waiting or [], None
+            for write in waiting if show else ():
+                write()
 
     def release_all(self) -> None:
         """Show what is held back for phases that will not begin any more."""
@@ -118,6 +140,8 @@ class Console:
         with self._alone():
             if title is not None and title not in self._begun:
                 self._held.setdefault(title, []).append(line)
+            elif self._waiting is not None and not _FIRST.get() and not process.stopping.is_set():
+                self._waiting.append(line)
             else:
                 line()
 
@@ -300,6 +324,9 @@ class Console:
 
 _PHASE: Final[ContextVar[str | None]] = ContextVar("_PHASE", default=None)
 """The phase that a thread has said it works for."""
+
+_FIRST: Final[ContextVar[bool]] = ContextVar("_FIRST", default=False)
+"""Whether a thread speaks although others are held back."""
 
 BAR_DELAY_SECONDS: Final = 1.0
 """Seconds that a step may take before it gets a bar."""

@@ -284,6 +284,8 @@ def test_maintenance_is_waited_for(here: Deploying) -> None:
 def test_a_token_that_does_not_do_is_told_before_anything_is_built(here: Deploying, token: str) -> None:
     error = here.deploy(env={"DAGSTER_CLOUD_API_TOKEN": token}).failed()
     assert "DAGSTER_CLOUD_API_TOKEN" in error
+    # The build has begun, of which nothing is to be seen.
+    assert "✓" not in error
     assert not here.place.artefacts()
 
 

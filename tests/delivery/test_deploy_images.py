@@ -178,6 +178,17 @@ def test_one_that_fails_does_not_stop_the_others(images: Images) -> None:
     assert "image" not in images.document("stock")
 
 
+def test_of_an_image_that_does_not_load_only_its_dependencies_are_sent(images: Images) -> None:
+    ran = images.deploy("--verify")
+    assert "dagster" in ran.failed()
+    layers = {entry["digest"]: entry["title"] for entry in images.here.built()["image"]["layers"]}
+    sent = images.registry.blobs["acme/prefix/sales"].keys()
+    assert {layers[digest] for digest in layers.keys() - sent} == {"source"}
+    assert layers.keys() & sent
+    assert "acme/prefix/sales" not in images.registry.manifests
+    assert "sales" not in images.here.cloud.locations("prod")
+
+
 def test_scripts_that_only_docker_can_run_are_refused_and_a_dockerfile_is_named(images: Images) -> None:
     project = images.here.place.root / "project sales"
     scripts = [project / f"dagster_cloud_{when}_install.sh" for when in ("pre", "post")]

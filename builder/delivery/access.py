@@ -1,0 +1,53 @@
+"""Asking Dagster Cloud what a deployment takes, and whether it may be updated, while the build begins."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Self
+
+from builder.delivery.job import OnlyImages
+from builder.delivery.registries import Connection, Registries
+from builder.system import process
+from builder.terminal.console import console
+
+
+class Access:
+    """The question, which a thread asks; a context manager.
+
+    Nothing is written before the answer has come, and nothing else is said: what makes all the work vain is told
+    first.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._pool = ThreadPoolExecutor(1)
+        console.hold()
+        self._answer = self._pool.submit(self._ask)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown()
+        console.go_on(show=False)
+
+    @property
+    def registries(self) -> Registries:
+        """The answer; raises CloudError, ContextError or UsageError if it is no."""
+        return self._answer.result()
+
+    def may_write_pex(self) -> None:
+        """Wait for the answer. Raises OnlyImages if PEX files are not wanted, or the error if it is no."""
+        if self.registries.only_images:
+            raise OnlyImages("the deployment takes images only")
+
+    def _ask(self) -> Registries:
+        try:
+            with console.first():
+                registries = self._connection.ask()
+        except BaseException:
+            # What is being built is in vain.
+            process.end_programs()
+            raise
+        console.go_on(show=not registries.only_images)
+        return registries
