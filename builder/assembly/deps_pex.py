@@ -24,7 +24,7 @@ from builder.errors import Notice
 from builder.system import storage
 from builder.system.storage import Artefact
 
-LAYOUT_VERSION: Final = "1"
+LAYOUT_VERSION: Final = "2"
 """Part of every name and cache key: increase it when the same wheels give other bytes."""
 
 

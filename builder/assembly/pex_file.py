@@ -32,12 +32,16 @@ def frame(
         the distributions and the `pex_hash` made of all of them as keys of caches that are never checked, so equal
         hashes must promise equal content.
     :param distributions: from the names of the directories under `.deps/` to their hashes.
+
+    Receivers unpack every distribution that `requirements` pins; `ignore_errors` has them do so although the
+    metadata of one asks for another version than there is, or for what is not there: a lock may override it.
     """
     template = bootstrap()
     info = {
         **template.info,
         "code_hash": code_hash,
         "distributions": dict(distributions or {}),
+        "ignore_errors": bool(distributions),
         "interpreter_constraints": [f"CPython=={python_version}.*"],
         "requirements": sorted(requirements),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 from collections import deque
@@ -34,6 +35,10 @@ from builder.system.storage import Artefact
 SOURCE_LAYOUT_VERSION: Final = "1"
 """Part of the identity: increase it when the same files give other bytes."""
 
+DEPS: Final = ".deps"
+"""Where distributions are, each in a directory with the name of a wheel."""
+
+_OF_DISTRIBUTIONS: Final = re.compile(rf"{re.escape(DEPS)}/[^/]+\.whl/.")
 _BATCH: Final = 1 << 20
 _SIZE_OF_A_NAME: Final = 1 << 12
 """Bytes that a file counts for besides its own: what opening it costs."""
@@ -74,6 +79,8 @@ def assemble_source_pex(entries: Iterable[SourceEntry], *, python_version: str, 
 
     :param python_version: such as `"3.11"`: what receivers must run.
 
+    What lies in `.deps/NAME-VERSION-….whl/` is a distribution: receivers put its programs on the PATH.
+
     Raises AssemblyError for names that a PEX cannot hold, and for a file that cannot be read or changes meanwhile;
     StorageError if the PEX cannot be written.
     """
@@ -90,7 +97,13 @@ def assemble_source_pex(entries: Iterable[SourceEntry], *, python_version: str, 
             if member.name in own:
                 files.append(packed_file(member))
         identity = _identity(python_version, writer.digest())
-        for member in frame(python_version=python_version, code_hash=identity):
+        distributions = _distributions(ordered)
+        for member in frame(
+            python_version=python_version,
+            code_hash=identity,
+            requirements=["{}=={}".format(*name.split("-")[:2]) for name in distributions],
+            distributions=distributions,
+        ):
             writer.add(member)
         size, sha256 = writer.finish()
         spool.seek(0)
@@ -98,6 +111,21 @@ def assemble_source_pex(entries: Iterable[SourceEntry], *, python_version: str, 
         with storage.atomic_write(path, mode=0o755) as stream:
             shutil.copyfileobj(spool, stream, 1 << 20)
     return AssembledSource(Artefact(path, size, sha256, identity), tuple(files))
+
+
+def _distributions(entries: Iterable[SourceEntry]) -> dict[str, str]:
+    """The hash of each distribution by its directory: receivers keep what they unpacked under it for good."""
+    hashes: dict[str, list[object]] = {}
+    for entry in entries:
+        if entry.name.startswith(f"{DEPS}/") and isinstance(entry.content, bytes):
+            content = hashlib.sha256(entry.content).hexdigest()
+            hashes.setdefault(entry.name.split("/")[1], []).append((entry.name, entry.mode, content))
+    return {
+        name: hashlib.sha256(
+            f"dagster-builder source layout {SOURCE_LAYOUT_VERSION}\0{parts}".encode()
+        ).hexdigest()
+        for name, parts in hashes.items()
+    }
 
 
 def _identity(python_version: str, content_digest: str) -> str:
@@ -211,7 +239,7 @@ def _check_names(entries: Sequence[SourceEntry]) -> None:
         parts = name.split("/")
         if "\0" in name or not {"", ".", ".."}.isdisjoint(parts):
             raise AssemblyError(f"`{name!a}` is not a valid name in a PEX file")
-        if parts[0] in RESERVED:
+        if parts[0] in RESERVED and not _OF_DISTRIBUTIONS.match(name):
             raise AssemblyError(f"`{name}` is a name that the PEX format reserves", remedy=f"Rename `{parts[0]}`")
         try:
             name.encode()

@@ -13,7 +13,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from builder.assembly.source_pex import SourceEntry
+from builder.assembly.image_files import content_of
+from builder.assembly.installation import LAYOUT, STASH, install
+from builder.assembly.source_pex import DEPS, SourceEntry
+from builder.assembly.wheels import WheelFile, open_wheel
 from builder.errors import AssemblyError, Notice, ProjectError
 from builder.project.external_files import ExternalPath
 from builder.project.files import ProjectFile, Selection
@@ -42,6 +45,7 @@ _MANIFESTS: Final = ("pyproject.toml", "setup.py", "setup.cfg")
 # A receiver installs no wheels out of a source PEX: what a wheel would spread over an environment is put where
 # `pip install --target` puts it. Headers are of no use at run time.
 _SCHEMES: Final = {"purelib": "", "platlib": "", "data": "", "scripts": "bin/"}
+_OF_PROGRAMS: Final = re.compile(r"bin/|[^/]+\.dist-info/")
 
 
 def source_entries(
@@ -151,15 +155,44 @@ def place_of(outside: ExternalPath, root: str, top: str = "") -> str:
 
 
 def _installed(path: Path) -> Iterator[SourceEntry]:
+    programs = _programs(path)
+    yield from programs
     with zipfile.ZipFile(path) as wheel:
         for info in wheel.infolist():
             name = _place(info.filename)
-            if name and not info.is_dir():
-                executable = bool(info.external_attr >> 16 & 0o100) or name.startswith("bin/")
-                content = wheel.read(info)
-                if name.endswith(".dist-info/METADATA"):
-                    content = PATH_REQUIREMENT.sub(rb"\1", content)
-                yield SourceEntry(name, 0o755 if executable else 0o644, content)
+            if name and not info.is_dir() and not (programs and _OF_PROGRAMS.match(name)):
+                executable = bool(info.external_attr >> 16 & 0o100)
+                yield SourceEntry(name, 0o755 if executable else 0o644, _without_paths(name, wheel.read(info)))
+
+
+def _programs(path: Path) -> list[SourceEntry]:
+    """The metadata and programs of a wheel that has programs, as a distribution of their own.
+
+    Only those of distributions are put on the PATH, by any pex-tools.
+    """
+    wheel = open_wheel(WheelFile(path, ""))
+    programs = f"{STASH}/bin/"
+    members = [
+        member
+        for member in install(wheel).members
+        if member.name == LAYOUT or member.name.startswith((programs, f"{wheel.dist_info}/"))
+    ]
+    if not any(member.name.startswith(programs) for member in members):
+        return []
+    # It holds no modules, so it is for every platform, whatever the wheel is for.
+    directory = f"{DEPS}/{'-'.join(path.name.split('-')[:2])}-py3-none-any.whl"
+    return [
+        SourceEntry(
+            f"{directory}/{member.name}",
+            0o755 if member.executable else 0o644,
+            _without_paths(member.name, content_of(member)),
+        )
+        for member in members
+    ]
+
+
+def _without_paths(name: str, content: bytes) -> bytes:
+    return PATH_REQUIREMENT.sub(rb"\1", content) if name.endswith(".dist-info/METADATA") else content
 
 
 def _place(name: str) -> str | None:

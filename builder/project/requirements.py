@@ -74,6 +74,8 @@ class Requirements:
     :param local_names: the normalised names of these packages, which no index is ever asked for.
     :param lock: the project's own lock, which is obeyed instead of the lines.
     :param wanted: the extras and groups that were requested.
+    :param overrides: requirements that hold whatever the metadata of distributions say; `excludes` the normalised
+        names that are left out although these ask for them.
     """
 
     directory: Path
@@ -84,6 +86,8 @@ class Requirements:
     local_names: frozenset[str] = frozenset()
     lock: Path | None = None
     wanted: RequestedExtras = NO_EXTRAS
+    overrides: tuple[str, ...] = ()
+    excludes: frozenset[str] = frozenset()
     notices: tuple[Notice, ...] = ()
 
 

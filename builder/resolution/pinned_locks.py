@@ -17,7 +17,7 @@ from builder.project.locks import KINDS, load_lock, pipfile_entries
 from builder.project.names import required_name
 from builder.project.requirements import Requirements
 from builder.project.requirements_txt import RequirementLine
-from builder.project.toml_file import TomlFile
+from builder.project.toml_file import TomlFile, table
 
 _GROUPS: Final = "pdm.lock does not say for each distribution which groups need it"
 
@@ -46,7 +46,21 @@ def pinned_requirements(requirements: Requirements, lock: Path) -> Requirements:
     if not all(line.hashes for line in lines):
         # A git requirement has no hash, and if any requirement has hashes, all must have them.
         lines = [replace(line, hashes=()) for line in lines]
-    return replace(requirements, lines=tuple(lines), options=options, lock=None)
+    # What pdm was told to put in the place of what distributions ask for is among the lines.
+    told = TomlFile.pyproject(requirements.directory).table("tool", "pdm", "resolution")
+    told = told if lock.name == "pdm.lock" else {}
+    overridden = {canonicalize_name(name) for name in table(told, "overrides")}
+    excludes = told.get("excludes")
+    return replace(
+        requirements,
+        lines=tuple(lines),
+        options=options,
+        lock=None,
+        overrides=tuple(line.text for line in lines if required_name(line.text) in overridden),
+        excludes=frozenset(canonicalize_name(name) for name in excludes)
+        if isinstance(excludes, list)
+        else frozenset(),
+    )
 
 
 def pdm_lines(requirements: Requirements, lock: Path) -> list[RequirementLine]:

@@ -58,7 +58,8 @@ def entry_path(requirements: Requirements, target: Target, indexes: Indexes) -> 
             indexes.options,
             dict(indexes.environment),
             [_state(directory) for directory in indexes.local],
-            sorted(requirements.local_names),
+            sorted(requirements.local_names | requirements.excludes),
+            requirements.overrides,
         ]
     )
     digest = hashlib.sha256(key.encode()).hexdigest()

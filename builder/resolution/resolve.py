@@ -7,7 +7,7 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -32,6 +32,7 @@ from builder.resolution.dagster_cloud import (
 )
 from builder.resolution.explanation import shorten
 from builder.resolution.indexes import Indexes, read_indexes
+from builder.resolution.known_constraints import crashing, perhaps_acting
 from builder.resolution.lock import Lock, allowed_hashes, read_lock
 from builder.resolution.lock_warnings import lock_warnings
 from builder.resolution.pinned_locks import pinned_requirements
@@ -73,7 +74,11 @@ def resolve(requirements: Requirements, target: Target) -> Resolution:
         resolution = _with_dagster_cloud(resolution, requirements, target)
     check_complete(resolution.lock, requirements)
     _check_versions(resolution, requirements)
-    return replace(resolution, lock=replace(resolution.lock, asked=requirements))
+    return replace(
+        resolution,
+        lock=replace(resolution.lock, asked=requirements),
+        notices=(*resolution.notices, *crashing(resolution.lock, requirements)),
+    )
 
 
 def _with_dagster_cloud(resolution: Resolution, requirements: Requirements, target: Target) -> Resolution:
@@ -130,14 +135,32 @@ def _resolve_anew(requirements: Requirements, target: Target, indexes: Indexes) 
         indexed = {required_name(line.text): line.index for line in requirements.lines if line.index}
         lines = (RequirementLine(text=name, origin=Origin(Path()), index=indexed.get(name)) for name in names)
         bare = replace(requirements, lines=tuple(lines))
-        lock = tomllib.loads(compile_requirements(bare, target, indexes, with_dependencies=False).stdout)
-        return {package["name"]: package["version"] for package in lock["packages"]}
+        return _versions(compile_requirements(bare, target, indexes, with_dependencies=False).stdout)
 
     notices += [Notice(text) for text in warnings]
+    notices += _acting_constraints(requirements, target, indexes, finished.stdout)
     notices += lock_warnings(finished.stdout, requirements.lines, target, newest, explain)
     places = [(str(notice.where.path), notice.where.line) if notice.where else (None, None) for notice in notices]
     heads = [(notice.text, *place) for notice, place in zip(notices, places, strict=True)]
     return "".join(f"{_NOTICE}{json.dumps(head)}\n" for head in heads) + finished.stdout
+
+
+def _acting_constraints(
+    requirements: Requirements, target: Target, indexes: Indexes, text: str
+) -> Iterator[Notice]:
+    """What the known constraints changed in a resolution with this result."""
+    chosen = _versions(text)
+    for known in perhaps_acting(requirements, chosen):
+        # What is required by its name is not constrained.
+        named = RequirementLine(text=known.name, origin=Origin(requirements.directory))
+        otherwise = replace(requirements, lines=(*requirements.lines, named))
+        version = _versions(compile_requirements(otherwise, target, indexes).stdout).get(known.name, "")
+        if version and not known.specifier.contains(version, prereleases=True):
+            yield Notice(f"`{known.name}=={chosen[known.name]}` instead of {version}: {known.reason}")
+
+
+def _versions(text: str) -> dict[str, str]:
+    return {package["name"]: package.get("version", "") for package in tomllib.loads(text)["packages"]}
 
 
 def _ask_for_one_series(

@@ -15,6 +15,7 @@ from builder.project.requirements import Requirements
 from builder.project.requirements_txt import RequirementLine
 from builder.resolution import pythons, uv
 from builder.resolution.indexes import Indexes, is_index_option
+from builder.resolution.known_constraints import applied_to
 from builder.resolution.target import Target
 from builder.system import process, storage
 
@@ -39,15 +40,17 @@ def run_compile(
     lines += [line.text for line in requirements.lines if not line.index]
     with storage.scratch_directory() as scratch:
         asked = [_write(scratch / "requirements.in", lines), *_write_projects(scratch, requirements.lines)]
-        limits = _write(
-            scratch / "constraints.txt", [*(line.text for line in requirements.constraints), *constraints]
-        )
-        excluded = _write(scratch / "local-packages.txt", sorted(requirements.local_names))
-        arguments: list[str | Path] = ["pip", "compile", *asked, "--constraints", limits]
+        limits = [line.text for line in requirements.constraints]
+        limits += [known.text for known in applied_to(requirements)]
+        limits_file = _write(scratch / "constraints.txt", [*limits, *constraints])
+        excluded = _write(scratch / "excluded.txt", sorted(requirements.local_names | requirements.excludes))
+        arguments: list[str | Path] = ["pip", "compile", *asked, "--constraints", limits_file]
         # A package that the project declares as local is never looked up on an index, even as a dependency.
         arguments += ["--excludes", excluded, "--python-version", target.python_version]
         arguments += ["--python-platform", platform or target.uv_platform, "--python", _interpreter(target)]
         arguments += ["--no-header", "--no-python-downloads", *more]
+        if requirements.overrides:
+            arguments += ["--overrides", _write(scratch / "overrides.txt", requirements.overrides)]
         if "--pre" in options:
             arguments += ["--prerelease", "allow"]
         try:

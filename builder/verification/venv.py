@@ -20,7 +20,7 @@ import shutil
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import FileIO
@@ -154,7 +154,7 @@ def _plan(archive: zipfile.ZipFile, site: str) -> _Plan:
             if files.setdefault(file.target, file) is not file:
                 raise Unusual(f"`{file.target}` is there twice")
     records = {wheel: json.loads(archive.read(entry)) for wheel, entry in layouts.items()}
-    _check(info["distributions"], records, files.values())
+    _check(info["distributions"], records)
     return _Plan(
         files=list(files.values()),
         directories=directories,
@@ -164,9 +164,9 @@ def _plan(archive: zipfile.ZipFile, site: str) -> _Plan:
     )
 
 
-def _check(wheels: Mapping[str, str], layouts: Mapping[str, Mapping[str, object]], files: Iterable[_File]) -> None:
-    """Raise Unusual if wheels are not laid out as by this builder, or if there are files of a project as well."""
-    if layouts.keys() != wheels.keys() or (wheels and any(not file.wheel for file in files)):
+def _check(wheels: Mapping[str, str], layouts: Mapping[str, Mapping[str, object]]) -> None:
+    """Raise Unusual if wheels are not laid out as by this builder."""
+    if layouts.keys() != wheels.keys():
         raise Unusual("its wheels are laid out in another way")
     if any(layout.get("stash_dir") != STASH or "fingerprint" in layout for layout in layouts.values()):
         raise Unusual("its wheels are laid out in another way")

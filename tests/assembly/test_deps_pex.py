@@ -171,9 +171,9 @@ def test_bytes_change_only_with_the_layout_version(tmp_path: Path) -> None:
     )
     artefact = assemble([wheel], identity="1", out_dir=tmp_path).artefact
     assert (LAYOUT_VERSION, wheel.sha256[:16], artefact.sha256[:16]) == (
-        "1",
+        "2",
         "1b6ebe45fbc210bc",
-        "fd77061e98513159",
+        "5dee27f5fe7683e0",
     )
 
 
@@ -238,13 +238,21 @@ def test_refuses_two_wheels_of_one_project(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.pex"))
 
 
-def test_a_deps_pex_may_be_empty(tmp_path: Path, each_reader: Reader) -> None:
-    artefact = assemble([], identity="1", out_dir=tmp_path).artefact
+@pytest.mark.parametrize("names", [(), ("overriding", "overridden")], ids=["empty", "overridden"])
+def test_receivers_unpack_what_was_locked_whatever_its_metadata_ask_for(
+    names: tuple[str, ...], tmp_path: Path, each_reader: Reader
+) -> None:
+    """As with `override-dependencies` and `exclude-dependencies` of uv."""
+    requires = {"overriding": ["overridden>=2", "excluded"], "overridden": ["overriding[extra]"]}
+    wheels = [make_wheel(tmp_path, {f"{name}.py": ""}, name=name, requires=requires[name]) for name in names]
+    artefact = assemble(wheels, identity="1", out_dir=tmp_path).artefact
     each_reader.unpack(artefact.path, tmp_path / "venv")
-    assert {path.name for path in site_packages(tmp_path / "venv").iterdir()} <= {
+    found = {path.name for path in site_packages(tmp_path / "venv").iterdir()}
+    assert {name for name in found if not name.endswith(".dist-info")} - {
         "__pex__",
         "PEX_EXTRA_SYS_PATH.pth",
-    }
+        "__pycache__",
+    } == {f"{name}.py" for name in names}
 
 
 def _differences(one: Tree, other: Tree) -> set[str]:

@@ -13,10 +13,13 @@ import pytest
 
 from builder.assembly import archive, source_pex
 from builder.assembly.source_pex import SourceEntry, assemble_source_pex
+from builder.assembly.source_tree import source_entries
 from builder.errors import AssemblyError
+from builder.project.files import Selection
 from builder.system.storage import Artefact
 from tests.support.pextools import REPOSITORY, Reader, run, site_packages, tree
 from tests.support.pythons import any_python
+from tests.support.wheels import make_wheel
 
 
 def assemble(entries: Iterable[SourceEntry], *, out_dir: Path, python_version: str = "3.11") -> Artefact:
@@ -44,9 +47,27 @@ def entries(**changes: bytes) -> list[SourceEntry]:
     return [*made, SourceEntry(f"{ROOT}/empty", 0o755, None)]
 
 
+def installed(directory: Path) -> list[SourceEntry]:
+    """What a source PEX has of a local package with programs, which asks for what the deps PEX has."""
+    wheel = make_wheel(
+        directory,
+        {"local.py": "def main():\n    print('ran')\n", "local-1.0.data/scripts/shell": "#!/bin/sh\necho ran\n"},
+        name="local",
+        requires=["dagster"],
+        entry_points="[console_scripts]\nrun-it = local:main\n",
+        tag="cp311-cp311-linux_x86_64",
+    )
+    made, _notices = source_entries(Selection(()), [wheel.path])
+    return [entry for entry in made if not entry.name.startswith("working_directory")]
+
+
 def test_receivers_unpack_what_was_put_in(each_reader: Reader, tmp_path: Path) -> None:
-    artefact = assemble(entries(), out_dir=tmp_path).path
+    content = {entry.name: entry for entry in [*installed(tmp_path), *entries()]}
+    artefact = assemble(content.values(), out_dir=tmp_path).path
     each_reader.unpack(artefact, tmp_path / "venv")
+    assert [run([tmp_path / "venv/bin" / name]) for name in ("run-it", "shell")] == ["ran\n", "ran\n"]
+    code = "from importlib.metadata import distribution as of; print(of('local').version, of('local').requires)"
+    assert run([tmp_path / "venv/bin/python", "-c", code]) == "1.0 ['dagster']\n"
     unpacked = tree(site_packages(tmp_path / "venv"))
     ours = {name: entry for name, entry in unpacked.items() if name.startswith(("package", "working_directory"))}
     expected = {name: ("file", content) for name, content in FILES.items()}
@@ -61,7 +82,7 @@ def test_receivers_unpack_what_was_put_in(each_reader: Reader, tmp_path: Path) -
     }
     assert ours == {**expected, **dict.fromkeys(directories, ("directory", b""))}
     others = {name.partition("/")[0] for name in unpacked.keys() - ours.keys()}
-    assert others <= {"__pex__", "PEX_EXTRA_SYS_PATH.pth"}
+    assert others <= {"__pex__", "PEX_EXTRA_SYS_PATH.pth", "local.py", "local-1.0.dist-info", "__pycache__"}
 
 
 def test_runs_as_it_is(newest_reader: Reader, tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
     for version in ("1.0", "2.0"):
         for name in ("tool", "extra", "devtool", "needed"):
             make_wheel(directory, {}, name=name, version=version, requires=["needed"] if name == "tool" else [])
+    make_wheel(directory, {}, name="strict", version="1.0", requires=["needed>=2", "missing"])
     make_wheel(directory, {}, name="shared", version="99.0")
     with serving(directory) as index:
         yield index
@@ -103,6 +104,18 @@ def test_pdm_lock_is_obeyed(locked_by_pdm: Path) -> None:
     assert resolved(locked_by_pdm).lock.versions == {**PINNED, "tool": "1.0", "needed": "1.0"}
     more = resolved(locked_by_pdm, RequestedExtras(("fast",), ("dev",))).lock.versions
     assert more == {**PINNED, "tool": "1.0", "needed": "1.0", "extra": "1.0", "devtool": "1.0"}
+
+
+def test_what_pdm_overrides_and_leaves_out_is_overridden_and_left_out(locked_by_pdm: Path, shelf: Index) -> None:
+    told = '[tool.pdm.resolution]\nexcludes = ["Missing"]\n[tool.pdm.resolution.overrides]\nNeeded = "1.0"\n'
+    names = {"dagster": DAGSTER, "dagster-cloud": DAGSTER, "tool": "1.0", "strict": "1.0", "needed": "1.0"}
+    lock = pdm_lock(shelf, *((name, version, "default") for name, version in names.items()))
+    write_tree(
+        locked_by_pdm, {"pyproject.toml": PDM.replace('"tool"', '"tool", "strict"') + told, "pdm.lock": lock}
+    )
+    assert resolved(locked_by_pdm).lock.versions == names
+    write(locked_by_pdm / "pyproject.toml", PDM.replace('"tool"', '"tool", "strict"'))
+    assert refused(locked_by_pdm).what == "the requirements contradict each other"
 
 
 def test_the_hashes_of_pdm_lock_are_checked(locked_by_pdm: Path, shelf: Index) -> None:

@@ -97,23 +97,44 @@ def test_two_locations_with_a_shared_package_run_on_the_server(build: Build, cod
     assert stock.materialize("shelves", "well_stocked", in_process=True)["well_stocked"]["pieces"] == 120
 
 
+REAPER = {
+    "pyproject.toml": """[project]
+name = "reaper"
+version = "1.0"
+[project.scripts]
+reap = "reaper:main"
+[build-system]
+requires = ["hatchling"]
+build-backend = "hatchling.build"
+""",
+    "reaper/__init__.py": """import sys
+
+def main():
+    print(f"the harvest of {sys.argv[1]} failed")
+""",
+}
+"""A package with a program, which is on the PATH of what the server runs."""
+
+
 def test_the_server_tells_what_is_wrong(build: Build, code_server: CodeServer, tmp_path: Path) -> None:
     workspace = write_workspace(
         tmp_path / "workspace",
         {
-            "failing": "import dagster as dg\n\n"
-            "@dg.asset\ndef harvest() -> None:\n    raise RuntimeError('the harvest failed')\n\n"
+            "failing": "import subprocess\n\nimport dagster as dg\n\n"
+            "@dg.asset\ndef harvest() -> None:\n    raise RuntimeError(subprocess.getoutput('reap wheat'))\n\n"
             "defs = dg.Definitions(assets=[harvest])\n",
             "broken": "import no_such_module\n",
         },
     )
+    write_tree(workspace.parent / "failing", REAPER)
     built = build(workspace)
     code_server.add(built.directory)
     failing = built.load(code_server, "failing")
     assert failing.assets == ("harvest",)
     with pytest.raises(ServerRefusedError) as refused:
         failing.materialize("harvest")
-    assert "RuntimeError: the harvest failed" in refused.value.error
+    # What it says is what a console script of the project printed.
+    assert "RuntimeError: the harvest of wheat failed" in refused.value.error
 
     with pytest.raises(ServerRefusedError) as refused:
         built.load(code_server, "broken")

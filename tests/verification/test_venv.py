@@ -11,8 +11,10 @@ import pytest
 
 from builder.assembly.deps_pex import assemble_deps_pex
 from builder.assembly.source_pex import SourceEntry, assemble_source_pex
+from builder.assembly.source_tree import source_entries
 from builder.assembly.wheels import WheelFile
 from builder.errors import LoadError
+from builder.project.files import Selection
 from builder.resolution.pythons import find_python
 from builder.verification import unpack as unpack_module
 from builder.verification.unpack import skeleton, unpack, unpack_with_pex_tools
@@ -97,11 +99,14 @@ def test_a_source_pex_is_unpacked_as_pex_tools_does_it(tmp_path: Path) -> None:
         SourceEntry("bin/program", 0o755, b"#!python\n"),
         SourceEntry("deep/er/file", 0o644, os.urandom(3_000_000)),
     ]
+    programs = [wheel.path for wheel in wheels(tmp_path / "wheels")]
+    entries += [entry for entry in source_entries(Selection(()), programs)[0] if entry.name.startswith(".deps/")]
     pex = assemble_source_pex(entries, python_version=RUNNING, out_dir=tmp_path).artefact.path
 
     ours, theirs = both(pex, tmp_path)
 
     assert ours == theirs
+    assert ours["bin/tool"] != ours["bin/shell"]
 
 
 def test_files_of_the_same_wheels_are_shared_with_their_bytecode(tmp_path: Path) -> None:
