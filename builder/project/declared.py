@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -72,6 +73,7 @@ def read_groups(directory: Path, names: Iterable[str]) -> tuple[str, ...]:
     pyproject = TomlFile.pyproject(directory)
     declared = pyproject.table("dependency-groups")
     poetry = read_poetry_groups(directory) if uses_poetry(directory) else {}
+    _check_size(declared, pyproject)
     older = _older_groups(pyproject)
     lines: list[str] = []
     for name in wanted:
@@ -94,6 +96,33 @@ def read_groups(directory: Path, names: Iterable[str]) -> tuple[str, ...]:
             remedy = f"Choose from {known}" if known else "Declare it under `[dependency-groups]`"
             raise ProjectError(what, where=pyproject.origin("dependency-groups"), remedy=remedy) from error
     return tuple(lines)
+
+
+_MOST_REQUIREMENTS: Final = 10_000
+
+
+def _check_size(groups: Mapping[str, object], pyproject: TomlFile) -> None:
+    """Refuse groups that include others so often that they would have requirements without number."""
+    sizes: dict[str, int] = {}
+
+    def size(name: str) -> int:
+        if name not in sizes:
+            # What includes itself is refused later.
+            sizes[name] = 0
+            entries = groups.get(name)
+            for entry in entries if isinstance(entries, list) else []:
+                sizes[name] += size(str(entry.get("include-group"))) if isinstance(entry, dict) else 1
+        return sizes[name]
+
+    for name in groups:
+        with contextlib.suppress(RecursionError):
+            if size(name) <= _MOST_REQUIREMENTS:
+                continue
+        raise ProjectError(
+            f"the dependency group `{name}` has more than {_MOST_REQUIREMENTS} requirements, or too many levels",
+            where=pyproject.origin("dependency-groups", name),
+            remedy="Include each group once",
+        )
 
 
 _EDITABLE: Final = re.compile(r"-e\s+(?P<url>\S+)#egg=(?P<name>[\w.-]+)")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os.path
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -110,24 +110,22 @@ class _Config:
         )
 
 
-def _locations(workspace: _Config) -> list[Location]:
+def _locations(workspace: _Config) -> Iterator[Location]:
     """The locations of a workspace in the order of their declaration."""
     declared = workspace.file.table(*workspace.prefix, "workspace").get("projects")
     key, where = workspace.key("workspace", "projects"), workspace.origin("workspace", "projects")
     remedy = f'Write for each project:\n[[{key}]]\npath = "projects/my-project"'
     if not isinstance(declared, list) or not declared:
         raise ProjectError(f"`{key}` is not a list of projects", where=where, remedy=remedy)
-    locations = []
     for index, entry in enumerate(declared):
         path = entry.get("path") if isinstance(entry, dict) else None
         if not isinstance(path, str):
             raise ProjectError(f"`{key}[{index}]` has no `path`", where=where, remedy=remedy)
         try:
-            locations.append(_location(_project(workspace, path, where), workspace.directory))
+            yield _location(_project(workspace, path, where), workspace.directory)
         except ProjectError as error:
             name = posixpath.basename(posixpath.normpath(path))
-            locations.append(Location.unusable(name, workspace.directory, where, error))
-    return locations
+            yield Location.unusable(name, workspace.directory, where, error)
 
 
 def _project(workspace: _Config, path: str, where: Origin) -> _Config:

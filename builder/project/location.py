@@ -12,6 +12,8 @@ from builder.errors import Notice, Origin, ProjectError, UsageError
 
 CODE_SOURCES: Final = ("module_name", "package_name", "python_file", "autoload_defs_module_name")
 
+_MOST_LOCATIONS: Final = 1000
+
 _NOT_IN_NAMES: Final = frozenset({"Cc", "Zl", "Zp"})
 """The categories of Unicode of control characters and of line and paragraph separators."""
 
@@ -118,6 +120,12 @@ def distinct(locations: Iterable[Location]) -> tuple[Location, ...]:
     """These locations; raises ProjectError if two have the same name, or one a name that is no line of text."""
     seen: dict[str, Location] = {}
     for location in locations:
+        if len(seen) == _MOST_LOCATIONS:
+            raise ProjectError(
+                f"there are more than {_MOST_LOCATIONS} locations",
+                where=location.origin,
+                remedy="Write several workspace files, and deploy one after the other",
+            )
         if any(unicodedata.category(character) in _NOT_IN_NAMES for character in location.name):
             raise ProjectError(
                 "the name of a location has a control character or a line break in it",

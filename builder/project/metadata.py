@@ -76,11 +76,17 @@ def applicable(texts: Iterable[str], markers: Mapping[str, str], extras: Iterabl
     return lines
 
 
+_MOST_EXTRAS: Final = 200
+"""Each may ask for the next one; then they take five seconds."""
+
+_NEEDED: Final = ("dependencies", "optional-dependencies", "name")
+
+
 def static_metadata(pyproject: TomlFile) -> Metadata | None:
     """The metadata in `[project]` (PEP 621); None if what the builder needs of it is dynamic."""
     project = pyproject.table("project")
     dynamic = project.get("dynamic")
-    if isinstance(dynamic, list) and {"dependencies", "optional-dependencies", "name"}.intersection(dynamic):
+    if isinstance(dynamic, list) and any(key in dynamic for key in _NEEDED):
         return None
     name = project.get("name")
     if not isinstance(name, str):
@@ -91,6 +97,12 @@ def static_metadata(pyproject: TomlFile) -> Metadata | None:
     if not isinstance(optional, dict):
         where = pyproject.origin("project", "optional-dependencies")
         raise ProjectError("`project.optional-dependencies` is not a table", where=where, remedy="See PEP 621")
+    if len(optional) > _MOST_EXTRAS:
+        raise ProjectError(
+            f"`project.optional-dependencies` has {len(optional)} extras, and {_MOST_EXTRAS} is the limit",
+            where=pyproject.origin("project", "optional-dependencies"),
+            remedy="Declare fewer",
+        )
     for extra, texts in optional.items():
         key = f"project.optional-dependencies.{extra}"
         requires += [with_extra(text, extra) for text in requirement_texts(texts, key, pyproject)]

@@ -22,8 +22,13 @@ IGNORE_FILE = ".builderignore"
 
 _MOST_BYTES = 500_000
 
-_WILDCARDS = re.compile(r"\*+")
-_MOST_WILDCARDS = 6
+_MOST_PATTERNS = 1000
+"""Of one file or list: each is compared with each name."""
+
+# What pathspec makes of `*` and of an inner `/**/`, which Python's backtracking takes ever longer to match.
+_STARS = re.compile(r"(?:\[\^/\]\*)+")
+_BETWEEN_STARS = re.compile(r"\[\^/\]\*((?:\[\^/\](?![*+])|[^/])+?)(?=\[\^/\]\*)")
+_ANY_DIRECTORIES = "(?:/.+)?"
 
 # No file has this name: NUL is the one character, besides the slash, that a name cannot contain.
 _NO_NAME = "\0"
@@ -51,10 +56,9 @@ class IgnoreRules:
             what = f"`{IGNORE_FILE}` is not UTF-8 text"
             raise ProjectError(what, where=Origin(where), remedy="Save it as UTF-8") from error
         self.prefix = prefix
-        patterns = [
-            (number, _compile(line, Origin(where, number)))
-            for number, line in enumerate(text.splitlines(), start=1)
-        ]
+        lines = text.splitlines()
+        check_count(lines, f"`{IGNORE_FILE}`", Origin(where))
+        patterns = [(number, _compile(line, Origin(where, number))) for number, line in enumerate(lines, start=1)]
         self._patterns = [(number, pattern) for number, pattern in reversed(patterns) if pattern.regex is not None]
 
     def rule(self, name: str) -> tuple[Line, bool] | None:
@@ -147,6 +151,16 @@ def check_include(pattern: str, where: Origin | None = None) -> bool:
     return True
 
 
+def check_count(patterns: Sequence[object], what: str, where: Origin) -> None:
+    """Raise ProjectError for more patterns than can be compared with all names in reasonable time."""
+    if len(patterns) > _MOST_PATTERNS:
+        raise ProjectError(
+            f"{what} has {len(patterns)} patterns, and {_MOST_PATTERNS} is the limit",
+            where=where,
+            remedy="Name directories, or use wildcards, instead of each file",
+        )
+
+
 def unreadable(error: OSError, path: str) -> ProjectError:
     """The ProjectError for an OSError from reading `path`."""
     reason = os.strerror(error.errno) if error.errno else str(error)
@@ -164,15 +178,29 @@ def _compile(text: str, where: Origin | None) -> GitIgnoreSpecPattern:
     bare = text.rstrip()
     if bare.endswith(("/**", "/**/")):
         text = f"{bare}/*" if bare.endswith("*") else f"{bare}*/"
-    # Each makes matching take longer by a factor of the name's length.
-    if len(_WILDCARDS.findall(text)) > _MOST_WILDCARDS:
-        what = f"`{text[:60]}` has more than {_MOST_WILDCARDS} wildcards"
-        raise ProjectError(what, where=where, remedy="Write several patterns instead")
     try:
-        return GitIgnoreSpecPattern(text)
+        pattern = GitIgnoreSpecPattern(text)
+        if pattern.regex is None:
+            return pattern
+        return GitIgnoreSpecPattern(_without_backtracking(pattern.regex.pattern), pattern.include)
     except (ValueError, re.error) as error:
         what = f"`{text}` is not a pattern in gitignore syntax"
         raise ProjectError(what, where=where, remedy="Correct the pattern, or remove it") from error
+
+
+def _without_backtracking(regex: str) -> re.Pattern[str]:
+    """What matches the same names in a time that does not multiply with each wildcard.
+
+    Between two wildcards the first match of what they enclose is as good as any other, as in `fnmatch`.
+    """
+    first, *inner = _BETWEEN_STARS.sub(r"(?>[^/]*?\1)", _STARS.sub("[^/]*", regex)).split(_ANY_DIRECTORIES)
+    if not inner:
+        return re.compile(first)
+    *inner, last = inner
+    if first.startswith("^(?:.+/)?"):
+        first = f"^(?>(?:.+?/)??{first.removeprefix('^(?:.+/)?')}(?=/))"
+    middle = "".join(f"(?>(?:/.+?)??{part}(?=/))" for part in inner)
+    return re.compile(f"{first}{middle}{_ANY_DIRECTORIES}{last}")
 
 
 def _matches_itself(pattern: GitIgnoreSpecPattern, name: str) -> bool:

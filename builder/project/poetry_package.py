@@ -11,6 +11,7 @@ from poetry.core.factory import Factory
 from poetry.core.version.helpers import format_python_constraint
 
 from builder.errors import Origin, ProjectError
+from builder.project.metadata import check_requirements
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,8 @@ def read_poetry_package(directory: Path) -> PoetryPackage:
         )
         for name in package.dependency_group_names(include_optional=True)
     }
+    for name, texts in groups.items():
+        check_requirements(texts, f"tool.poetry, group {name}", directory / "pyproject.toml")
     return PoetryPackage(package.name, _requires_python(package.python_versions), tuple(package.extras), groups)
 
 

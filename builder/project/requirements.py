@@ -193,8 +193,7 @@ class _Collector:
         known = self.seen.get(directory)
         if known is not None and extras <= known:
             return
-        asked = (known or set()) | extras
-        self.seen[directory] = asked
+        self.seen[directory] = (known or set()) | extras
         if directory not in self.metadata:
             self.metadata[directory] = read_metadata(directory, self.build)
         metadata = self.metadata[directory]
@@ -210,7 +209,7 @@ class _Collector:
         self._check_name(metadata, directory, origin)
         self._check_python(metadata)
         lines = NamedLines(metadata.manifest)
-        for requirement in applicable(metadata.requires, self.markers, asked):
+        for requirement in applicable(metadata.requires, self.markers, extras - (known or set())):
             self._add(requirement, directory, lines.of(requirement.name))
 
     def check_extras(self, extras: Iterable[str]) -> None:

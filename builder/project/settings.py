@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from builder.errors import Origin, ProjectError
-from builder.project.patterns import check_include
+from builder.project.patterns import check_count, check_include
 from builder.project.toml_file import TomlFile
 from builder.terminal.formatting import quoted
 
@@ -63,6 +63,7 @@ def _include(value: object, where: Origin) -> tuple[str, ...]:
     if not isinstance(value, list):
         what = "`tool.builder.include` is not a list"
         raise ProjectError(what, where=where, remedy=remedy)
+    check_count(value, "`tool.builder.include`", where)
     patterns: list[str] = []
     for index, pattern in enumerate(value):
         if not isinstance(pattern, str):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import glob
+import os.path
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -13,6 +15,7 @@ from packaging.utils import canonicalize_name
 
 from builder.errors import ProjectError
 from builder.project.lines import line_of_name
+from builder.project.patterns import check_count
 from builder.project.poetry import PoetryIndexes, uses_poetry
 from builder.project.toml_file import TomlFile
 
@@ -89,13 +92,26 @@ def workspace_root(directory: Path) -> Path | None:
 
 
 def _member_directories(root: Path) -> set[Path]:
-    workspace = _uv_table(root, "workspace")
-    members: set[Path] = {root}
-    for pattern in _texts(workspace.get("members")):
-        members.update(path for path in root.glob(pattern) if (path / "pyproject.toml").is_file())
-    for pattern in _texts(workspace.get("exclude")):
-        members.difference_update(root.glob(pattern))
-    return members
+    members = {path for path in _matching(root, "members") if (path / "pyproject.toml").is_file()}
+    return {root} | members.difference(_matching(root, "exclude"))
+
+
+def _matching(root: Path, key: str) -> Iterator[Path]:
+    """What the patterns at a key of `[tool.uv.workspace]` match; raises ProjectError for one without bounds."""
+    patterns = _texts(_uv_table(root, "workspace").get(key))
+    where = TomlFile.pyproject(root).origin("tool", "uv", "workspace", key)
+    check_count(patterns, f"`tool.uv.workspace.{key}`", where)
+    for pattern in patterns:
+        parts = pattern.split("/")
+        if glob.has_magic(pattern) and (pattern.startswith("/") or ".." in parts or parts.count("**") > 1):
+            raise ProjectError(
+                f"`{pattern}` in `tool.uv.workspace.{key}` may match without bounds",
+                where=where,
+                remedy="Write a pattern relative to the workspace, without `..`, and with `**` once at most",
+            )
+        # Other than `Path.glob`, it takes any text.
+        paths = glob.iglob(pattern, root_dir=root, recursive=True, include_hidden=True)  # noqa: PTH207
+        yield from (Path(os.path.normpath(root / path)) for path in paths)
 
 
 def _tables(value: object) -> list[Mapping[str, object]]:

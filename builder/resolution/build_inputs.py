@@ -16,6 +16,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Final
 
+from builder.errors import ProjectError
 from builder.project.toml_file import TomlFile, table
 
 
@@ -105,6 +106,12 @@ def build_system(directory: Path) -> BuildSystem:
     if not isinstance(system, dict):
         return _LEGACY
     requires, path = system.get("requires", []), system.get("backend-path", [])
+    if not isinstance(requires, list) or not isinstance(path, list):
+        raise ProjectError(
+            "`requires` or `backend-path` of `[build-system]` is not a list",
+            where=TomlFile.pyproject(directory).origin("build-system"),
+            remedy='Write it as in requires = ["setuptools>=61"]',
+        )
     backend = str(system.get("build-backend", _LEGACY.backend))
     return BuildSystem(backend, tuple(map(str, requires)), tuple(map(str, path)))
 

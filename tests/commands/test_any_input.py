@@ -14,6 +14,7 @@ import os
 import resource
 import tarfile
 import time
+import tomllib
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -21,21 +22,30 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+import tomli_w
+import yaml
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from builder.assembly.wheels import WheelFile, open_wheel
 from builder.building.built_locations import built_locations
+from builder.building.steps import select_source
 from builder.errors import BuilderError, Origin, SdistBuildError
 from builder.project.files import select_files
+from builder.project.location import SourceTree
+from builder.project.locks import locked_versions
 from builder.project.metadata import Metadata
-from builder.project.requirements import read_requirements
+from builder.project.python_version import choose_python
+from builder.project.requirements import RequestedExtras, read_requirements
 from builder.project.settings import read_settings
 from builder.project.workspace import read_workspace
 from builder.publishing.records import InvalidRecordError, parse_record
 from builder.publishing.remote_zip import central_directory, distribution_sizes
+from builder.resolution.build_inputs import inputs_of
+from builder.resolution.indexes import read_indexes
 from builder.resolution.lock import read_lock
 from builder.resolution.lock_diff import parse_lock_entries
+from builder.resolution.pinned_locks import pinned_requirements
 from builder.resolution.sdists import unpack_sdist
 from builder.resolution.target import read_target, serverless_target
 from builder.resolution.uv_configuration import read_uv_configuration
@@ -75,6 +85,21 @@ def _no_backend(directory: Path) -> Metadata:
 
 def _requirements(directory: Path) -> object:
     return read_requirements(directory, TARGET.markers, _no_backend)
+
+
+def _pinned(name: str) -> Callable[[Path], object]:
+    def read(directory: Path) -> object:
+        asked = read_requirements(directory, TARGET.markers, _no_backend, RequestedExtras((), ("dev",)))
+        return locked_versions(directory / name), pinned_requirements(asked, directory / name)
+
+    return read
+
+
+def _project(directory: Path) -> object:
+    """What is asked of a pyproject.toml besides its requirements."""
+    tree = SourceTree(directory, directory)
+    choose_python([tree], ["3.11", "3.12"], "3.11")
+    return inputs_of(directory), read_indexes(directory), select_source(tree, directory / "out", ())
 
 
 def _select(directory: Path) -> object:
@@ -230,6 +255,41 @@ BUILD = json.dumps(
         ],
     }
 ).encode()
+PDM_LOCK = b"""
+[metadata]
+groups = ["default", "dev"]
+strategy = ["inherit_metadata"]
+[[package]]
+name = "dagster"
+version = "1.8.0"
+groups = ["default"]
+marker = "python_version > '3'"
+files = [{file = "dagster-1.8.0-py3-none-any.whl", hash = "sha256:00"}]
+[[package]]
+name = "g"
+version = "1"
+extras = ["s"]
+groups = ["dev"]
+git = "https://host/g.git"
+revision = "%s"
+subdirectory = "x"
+""" % (b"0" * 40)
+PIPFILE_LOCK = json.dumps(
+    {
+        "_meta": {"hash": {"sha256": "00"}, "sources": [{"name": "o", "url": "https://host/simple"}]},
+        "default": {
+            "dagster": {
+                "hashes": ["sha256:00"],
+                "index": "o",
+                "markers": "python_version >= '3'",
+                "version": "==1",
+            },
+            "g": {"git": "https://host/g.git", "ref": "0" * 40, "subdirectory": "x", "extras": ["e"]},
+            "f": {"file": "https://host/f.zip"},
+        },
+        "dev": {"pytest": {"version": "==1"}},
+    }
+).encode()
 CONFIG = b"""
 [core]
 	repositoryformatversion = 0
@@ -241,12 +301,16 @@ CONFIG = b"""
 	path = other
 """
 
+_DAGSTER = '[project]\nname = "x"\nversion = "1"\ndependencies = ["dagster"]\n[dependency-groups]\ndev = []\n'
 READERS = {
     "workspace": Reader("dagster_cloud.yaml", lambda at: read_workspace(at / "dagster_cloud.yaml"), (WORKSPACE,)),
     "dg": Reader(
         "dg.toml", read_workspace, (b'directory_type = "workspace"\n[workspace]\nprojects = [{path = "a"}]\n',)
     ),
     "pyproject": Reader("pyproject.toml", _requirements, (PYPROJECT, POETRY)),
+    "project": Reader("pyproject.toml", _project, (PYPROJECT, POETRY)),
+    "pdm.lock": Reader("pdm.lock", _pinned("pdm.lock"), (PDM_LOCK,), beside={"pyproject.toml": _DAGSTER}),
+    "Pipfile.lock": Reader("Pipfile.lock", _pinned("Pipfile.lock"), (PIPFILE_LOCK,), beside={"Pipfile": ""}),
     "settings": Reader("pyproject.toml", read_settings, (PYPROJECT,)),
     "uv.toml": Reader("uv.toml", read_uv_configuration, (b'index-url = "x"\n[[index]]\nname = "i"\nurl = "u"\n',)),
     "setup.cfg": Reader(
@@ -310,8 +374,51 @@ _PIECES = st.one_of(
 )
 
 
+_OF_OTHER_TYPES: tuple[object, ...] = (
+    None,
+    True,
+    -1,
+    10**30,
+    1.5,
+    "",
+    "x",
+    "../..",
+    "-x",
+    "a b [",
+    [],
+    ["x"],
+    [[1]],
+    {},
+    {"a": 1},
+)
+
+
+def _parsed(content: bytes) -> tuple[object, Callable[[object], str]] | None:
+    """What a seed holds, and how it is written; None for one without structure."""
+    with contextlib.suppress(ValueError):
+        text = content.decode()
+        with contextlib.suppress(ValueError):
+            return json.loads(text), json.dumps
+        with contextlib.suppress(ValueError):
+            return tomllib.loads(text), lambda value: tomli_w.dumps(value if isinstance(value, dict) else {})
+        if text.startswith("\ndefaults:"):
+            return yaml.safe_load(text), yaml.safe_dump
+    return None
+
+
+def _with_another_type(value: object, number: Callable[[int, int], int]) -> object:
+    """A value in which something is of another type."""
+    keys = list(value) if isinstance(value, dict) else list(range(len(value))) if isinstance(value, list) else []
+    if not keys or number(0, 5) == 0:
+        return _OF_OTHER_TYPES[number(0, len(_OF_OTHER_TYPES) - 1)]
+    chosen = keys[number(0, len(keys) - 1)]
+    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    changed = {key: _with_another_type(part, number) if key == chosen else part for key, part in pairs}
+    return changed if isinstance(value, dict) else list(changed.values())
+
+
 def _inputs(data: st.DataObject, seeds: tuple[bytes, ...]) -> bytes:
-    """A seed with a few cuts, repetitions and insertions; seldom something else altogether."""
+    """A seed with a few cuts, repetitions and insertions, or a value of another type; seldom something else."""
 
     def number(low: int, high: int) -> int:
         return data.draw(st.integers(low, high))
@@ -322,6 +429,10 @@ def _inputs(data: st.DataObject, seeds: tuple[bytes, ...]) -> bytes:
     if number(0, 9) == 0:
         return piece() * number(0, 5)
     content = seeds[number(0, len(seeds) - 1)]
+    if number(0, 1) and (parsed := _parsed(content)):
+        # TOML has no null.
+        with contextlib.suppress(TypeError):
+            return parsed[1](_with_another_type(parsed[0], number)).encode()
     for _ in range(number(1, 4)):
         start = number(0, len(content))
         end = number(start, min(start + 40, len(content)))
@@ -361,7 +472,11 @@ def _read(reader: Reader, content: bytes) -> None:
 
 # What the others name is not there.
 @pytest.mark.parametrize(
-    "name", sorted(READERS.keys() - {"pyproject", "requirements", "setup.cfg", "dg", "workspace"})
+    "name",
+    sorted(
+        READERS.keys()
+        - {"pyproject", "project", "pdm.lock", "Pipfile.lock", "requirements", "setup.cfg", "dg", "workspace"}
+    ),
 )
 def test_a_good_input_is_read(name: str, tmp_path: Path) -> None:
     reader = READERS[name]

@@ -13,9 +13,10 @@ from builder.errors import Origin, ProjectError, ResolutionError
 from builder.project.location import SourceTree
 from builder.project.locks import load_lock
 from builder.project.metadata import Metadata
-from builder.project.patterns import IgnoreRules
-from builder.project.requirements import read_requirements
+from builder.project.patterns import IgnoreRules, IncludePatterns, Line
+from builder.project.requirements import RequestedExtras, read_requirements
 from builder.project.requirements_txt import read_requirements_txt
+from builder.project.settings import read_settings
 from builder.project.setup_cfg import read_setup_cfg
 from builder.project.toml_file import TomlFile
 from builder.project.workspace import read_workspace
@@ -182,12 +183,83 @@ def test_what_would_never_end_is_not_opened(tmp_path: Path, name: str) -> None:
         read(tmp_path / name)
 
 
-@pytest.mark.parametrize("pattern", ["*a" * 7, "**/a/" * 7])
-def test_a_pattern_that_would_match_for_ever_is_refused(tmp_path: Path, pattern: str) -> None:
-    (tmp_path / ".builderignore").write_text(f"*.csv\n{pattern}\n")
-    with pytest.raises(ProjectError, match="has more than 6 wildcards") as caught:
-        IgnoreRules(str(tmp_path / ".builderignore"), "")
-    assert (caught.value.where and caught.value.where.line) == 2
+@pytest.mark.parametrize(
+    "pattern, taken",
+    [("*a" * 40 + "*c", "*a" * 40 + "*b"), ("**/a/" * 40 + "c", "**/a/" * 40 + "b")],
+    ids=["stars", "directories"],
+)
+def test_a_pattern_takes_no_time_however_many_wildcards_it_has(tmp_path: Path, pattern: str, taken: str) -> None:
+    name = "a" * 240 + "b" if pattern.startswith("*a") else "a/" * 500 + "b"
+    (tmp_path / ".builderignore").write_text(f"{pattern}\n{taken}\n")
+    rules = IgnoreRules(str(tmp_path / ".builderignore"), "")
+    assert rules.rule(name) == (Line(".builderignore", 2), True)
+    assert rules.rule(f"{name}x") is None
+    assert IncludePatterns([pattern, taken]).matches(name)
+
+
+_MEMBERS = """
+[project]
+name = "x"
+dependencies = ["y"]
+[tool.uv.sources]
+y = {{workspace = true}}
+[tool.uv.workspace]
+members = {}
+"""
+_CHAIN = "\n".join(f'e{number} = ["x[e{number + 1}]"]' for number in range(199))
+_DEEP = "\n".join(f'g{number} = [{{include-group = "g{number + 1}"}}]' for number in range(3000))
+_DOUBLING = "\n".join(
+    f'g{number} = [{{include-group = "g{number + 1}"}}, {{include-group = "g{number + 1}"}}]'
+    for number in range(40)
+)
+
+
+@pytest.mark.parametrize(
+    "text, problem",
+    [
+        (_MEMBERS.format(["p"] * 1001), "has 1001 patterns, and 1000 is the limit"),
+        (_MEMBERS.format(["**/a/**"]), "may match without bounds"),
+        (_MEMBERS.format(["../**"]), "may match without bounds"),
+        (_MEMBERS.format(["/*/*"]), "may match without bounds"),
+        (_MEMBERS.format(["", "/nowhere", "**a", "[a", "*x"]), "which has no such member"),
+        (
+            '[project]\nname = "x"\n[project.optional-dependencies]\n' + _CHAIN + "\na = []\nb = []",
+            "has 201 extras",
+        ),
+        (
+            '[project]\nname = "x"\n[dependency-groups]\n' + _DOUBLING + '\ng40 = ["a"]',
+            "has more than 10000 requirements",
+        ),
+        ('[project]\nname = "x"\n[dependency-groups]\n' + _DEEP, "or too many levels"),
+        ("[tool.builder]\ninclude = [" + '"a",' * 1001 + "]", "has 1001 patterns, and 1000 is the limit"),
+        (
+            "[tool.dagster]\nmodules = [" + ",".join(f'{{type="module",name="p{n}"}}' for n in range(1001)) + "]",
+            "more than 1000 locations",
+        ),
+        (
+            "[tool.dg]\ndirectory_type = 'workspace'\n[tool.dg.workspace]\nprojects = ["
+            + ",".join(f'{{path="p{n}"}}' for n in range(1001))
+            + "]",
+            "more than 1000 locations",
+        ),
+    ],
+)
+def test_lists_have_a_measure(tmp_path: Path, text: str, problem: str) -> None:
+    """What they ask for would take minutes."""
+    (tmp_path / "pyproject.toml").write_text(text)
+    wanted = RequestedExtras(("e0",) if "e0" in text else (), ("g0",) if "g0" in text else ())
+
+    def read() -> object:
+        if "[tool.d" in text:
+            return read_workspace(tmp_path)
+        return read_settings(tmp_path), read_requirements(
+            tmp_path, {"python_version": "3.11"}, _no_backend, wanted
+        )
+
+    with pytest.raises(ProjectError, match=problem) as caught:
+        read()
+    assert caught.value.where
+    assert caught.value.where.line
 
 
 @pytest.mark.parametrize("text", ["install_requires =\n  a\0", "install_requires = a; b; c d e"])
