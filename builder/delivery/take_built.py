@@ -9,11 +9,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from builder.building.image import BuiltImage, image_name
 from builder.building.steps import DepsBuild, SourceBuild
 from builder.building.workspace import ProjectBuild
 from builder.delivery.job import Job
-from builder.delivery.location_run import LocationRun
+from builder.delivery.location_run import Format, LocationRun
 from builder.errors import BuilderError, LoadError, Origin, ProjectError, UsageError
+from builder.oci.image import ImageLayer
+from builder.oci.layout import read_layout
 from builder.project.limited_text import read_limited
 from builder.project.toml_file import TomlFile, table
 from builder.system.storage import Artefact, sha256_of
@@ -48,7 +51,10 @@ def take_built(job: Job, runs: Sequence[LocationRun]) -> None:
         )
     for run in runs:
         try:
-            run.build = _build_of(entries.get(run.name), path)
+            entry = _entry_of(entries.get(run.name), run.format, path)
+            if run.format == "image":
+                run.image = _image_of(run.name, entry["image"], path)
+            run.build = _build_of(entry, run.image, path)
         except BuilderError as error:
             run.error = error
         except (AttributeError, KeyError, TypeError, ValueError, OverflowError, OSError) as error:
@@ -59,7 +65,7 @@ def take_built(job: Job, runs: Sequence[LocationRun]) -> None:
             )
 
 
-def _build_of(entry: Mapping[str, Any] | None, path: Path) -> ProjectBuild:
+def _entry_of(entry: Mapping[str, Any] | None, wanted: Format, path: Path) -> Mapping[str, Any]:
     if entry is None or "error" in entry:
         failed = entry["error"] if entry else {}
         raise LoadError(
@@ -68,14 +74,53 @@ def _build_of(entry: Mapping[str, Any] | None, path: Path) -> ProjectBuild:
             detail=failed.get("what"),
             remedy=failed.get("remedy") or "Build it first, with `builder.deploy WORKSPACE OUT_DIR`",
         )
-    if "image" in entry:
+    if ("image" in entry) != (wanted == "image"):
+        built, needed = ("an image", "PEX files") if wanted == "pex" else ("PEX files", "an image")
         raise LoadError(
-            "it was built as an image, which --built does not take",
+            f"it was built as {built}, and {needed} can be delivered",
             where=Origin(path),
-            remedy="Leave out --built: what did not change is taken from the cache and from the registry",
+            remedy=f"Build it with `builder.deploy WORKSPACE OUT_DIR --format {wanted}`",
         )
-    deps, source = _artefact(entry["deps"], path), _artefact(entry["source"], path)
-    lock = path.parent / entry["deps"]["file"].replace(".pex", ".pylock.toml")
+    return entry
+
+
+def _image_of(name: str, entry: Mapping[str, Any], path: Path) -> BuiltImage:
+    """The image of a location, every byte of which is what its digest says."""
+    place = path.parent / f"image-{image_name(name)}"
+    layout = read_layout(place)
+    if place.is_symlink() or layout.image.digest != entry["digest"]:
+        raise LoadError(
+            f"`{place}` is not the image that was built",
+            where=Origin(path),
+            detail=f"its digest is {layout.image.digest}, that of build.json {entry['digest']}",
+            remedy="Transfer the output directory again, or build anew",
+        )
+    for manifest in layout.manifests():
+        document = layout.document(manifest)
+        for blob in (*document["layers"], document["config"]):
+            layout.whole_blob(blob["digest"])
+    layers = [
+        ImageLayer(
+            path=layout.whole_blob(layer["digest"]),
+            digest=str(layer["digest"]),
+            size=int(layer["size"]),
+            diff_id=str(layer["diff_id"]),
+            title=str(layer["title"]),
+        )
+        for layer in entry["layers"]
+    ]
+    return BuiltImage(image_name(name), layout, tuple(layers), str(entry["base"]))
+
+
+def _build_of(entry: Mapping[str, Any], image: BuiltImage | None, path: Path) -> ProjectBuild:
+    deps_name = Path(entry["deps"]["file"]).name
+    if image:
+        deps = Artefact(path.parent / deps_name, int(entry["deps"]["size"]), "", str(entry["deps"]["identity"]))
+        code = image.layers[-1]
+        source = Artefact(code.path, code.size, code.digest, code.digest)
+    else:
+        deps, source = _artefact(entry["deps"], path), _artefact(entry["source"], path)
+    lock = path.parent / f"{deps_name.removesuffix('.pex')}.pylock.toml"
     packages = TomlFile.load(lock).data.get("packages")
     versions = {
         str(table(package)["name"]): str(table(package).get("version", ""))
@@ -86,7 +131,7 @@ def _build_of(entry: Mapping[str, Any] | None, path: Path) -> ProjectBuild:
         size=deps.size,
         sha256=deps.sha256,
         identity=deps.identity,
-        artefact=deps,
+        artefact=None if image else deps,
         lock=lock,
         versions=versions,
         dagster_version=str(entry["dagster_version"]),

@@ -327,6 +327,30 @@ def test_a_location_with_a_registry_gets_an_image_there_and_the_others_pex_files
     assert files["etc/passwd"].size > 0
 
 
+def test_what_another_job_built_is_delivered_without_building_if_no_byte_differs(images: Images) -> None:
+    here = images.here
+    workspace = here.place.root / "dagster_cloud.yaml"
+    here.place.run("deploy", workspace, here.place.out, "--format=image").succeeded()
+    here.run_before("sales")
+    (here.place.root / "project sales" / "requirements.txt").write_text("no-such-thing\n")
+    here.cloud.api.registry_is_harbor = False
+    assert "it was built as an image" in images.deploy("--built").failed()
+    here.cloud.api.registry_is_harbor = True
+    blob = here.built()["image"]["layers"][-1]["digest"].removeprefix("sha256:")
+    path = here.place.out / "image-sales" / "blobs" / "sha256" / blob
+    content = path.read_bytes()
+    path.unlink()
+    path.write_bytes(content[:-1] + b"x")
+    assert "has other bytes than its name says" in images.deploy("--built").failed()
+    here.assert_untouched("sales")
+    path.write_bytes(content)
+    images.deploy("--built").succeeded()
+    assert images.document()["image"].endswith(here.built()["image"]["digest"])
+    report = here.place.out / "build.json"
+    report.write_text(report.read_text().replace(here.built()["image"]["digest"], f"sha256:{'0' * 64}"))
+    assert "is not the image that was built" in images.deploy("--built").failed()
+
+
 def test_of_two_architectures_the_location_gets_one_index(images: Images) -> None:
     here, registry = images.here, images.registry
     bases = [put(registry, layer(SLIM), tag="3.11-slim", architecture=name) for name in ("amd64", "arm64")]
