@@ -191,8 +191,9 @@ class ImagePacking:
         refuse_scripts(tree)
         console.notices(dockerfile_notices(tree))
         with console.step(f"{about}packed the source layer") as step, console.progress(f"{about}packing", None):
-            wheels = local_wheels(packages, own, self.target)
             source = select_source(tree, self.out_dir, include)
+            show_selection_notices(source)
+            wheels = local_wheels(packages, own, self.target)
             key = hashlib.sha256(repr(tree).encode()).hexdigest()[:16]
             made = source_layer(
                 source.inside,
@@ -203,7 +204,7 @@ class ImagePacking:
                 changed=dict([config] if (config := named_config(tree.directory)) else []),
                 out_dir=self.scratch / key,
             )
-        show_selection_notices(source, [*made.notices, *version_notices(packages)])
+        console.notices([*made.notices, *version_notices(packages)])
         files = sum(len(selection.files) for selection in source.selections)
         content = made.layer.content
         digest = content.digest.removeprefix("sha256:")

@@ -17,6 +17,7 @@ from builder.assembly.source_tree import ROOT, source_entries
 from builder.assembly.wheels import WheelFile
 from builder.errors import Notice
 from builder.project.bounds import check_includes
+from builder.project.dbt_manifest import missing_manifests
 from builder.project.dg_name import named_config
 from builder.project.external_files import ExternalPath, paths_named_outside, select_outside, split_include
 from builder.project.files import Selection, select_files
@@ -244,15 +245,16 @@ def select_source(tree: SourceTree, out_dir: Path, include: Sequence[str]) -> Se
     selection = select_files(tree.directory, include=inside, respect_gitignore=ignoring, out_dir=out_dir)
     others = tuple(select_outside(tree.directory, outside, respect_gitignore=ignoring, out_dir=out_dir))
     notices = [*lifecycle_notices(tree), *paths_named_outside(tree.directory, selection, outside)]
+    notices += missing_manifests(tree.directory, selection.files)
     notices += submodule_notices(tree.directory)
     for chosen in (selection, *(other.selection for other in others)):
         notices += [*chosen.notices, *pointer_notices(tree.directory, chosen.files)]
     return SelectedSource(selection, others, tuple(notices))
 
 
-def show_selection_notices(source: SelectedSource, more: Sequence[Notice] = ()) -> None:
+def show_selection_notices(source: SelectedSource) -> None:
     """Show the warnings about the files of a source PEX."""
-    console.notices([*source.notices, *more])
+    console.notices(source.notices)
     for secret in (secret for selection in source.selections for secret in selection.secrets):
         console.note(f"  left out, it looks like a secret: {secret}")
     if ignored := sum(selection.git_ignored for selection in source.selections):
@@ -289,14 +291,15 @@ def build_source(
     :param may_write: called before anything is written to the output directory; raises what forbids it.
     """
     with console.step(f"{about}packed") as step, console.progress(f"{about}packing", None):
-        wheels = local_wheels(packages, build, target)
         source = select_source(tree, out_dir, include)
+        show_selection_notices(source)
+        wheels = local_wheels(packages, build, target)
         entries, notices = source_entries(source.inside, wheels, source.others)
         if config := named_config(tree.directory):
             name = f"{ROOT}/{config[0]}"
             entries = [replace(entry, content=config[1]) if entry.name == name else entry for entry in entries]
         # A large file takes its time: the reader knows of it before.
-        show_selection_notices(source, [*notices, *large_files(entries), *version_notices(packages)])
+        console.notices([*notices, *large_files(entries), *version_notices(packages)])
         may_write()
         assembled = assemble_source_pex(entries, python_version=target.python_version, out_dir=out_dir)
         artefact = assembled.artefact

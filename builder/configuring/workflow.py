@@ -10,6 +10,7 @@ from typing import Final
 from builder.configuring import github, gitlab
 from builder.configuring.settings import DbtProject, Settings
 from builder.errors import Notice, Origin, ProjectError, UsageError
+from builder.project.dbt_manifest import COMPONENT
 from builder.project.location import Location
 from builder.project.workspace import read_workspace
 from builder.system import git, process, storage
@@ -21,7 +22,6 @@ _FILES: Final = {"github": ".github/workflows/deploy.yml", "gitlab": ".gitlab-ci
 _PLAIN: Final = re.compile(r"[A-Za-z0-9._/-]+")
 """Texts that mean themselves in YAML and in a shell."""
 
-_DBT_COMPONENT: Final = re.compile(rb"\bDbtProjectComponent\b")
 _DBT_DEPTH: Final = 4
 
 
@@ -113,7 +113,7 @@ def _dbt_projects(root: Path, locations: tuple[Location, ...]) -> list[DbtProjec
         directory = location.tree.directory
         if location.problem is not None or not directory.is_relative_to(root):
             continue
-        if any(_DBT_COMPONENT.search(path.read_bytes()) for path in _files(directory, "defs.yaml")):
+        if any(COMPONENT.search(path.read_bytes()) for path in _files(directory, "defs.yaml")):
             continue
         for path in _files(directory, "dbt_project.yml"):
             dbt = path.parent

@@ -22,7 +22,7 @@ from typing import Any, Final
 from builder.project.code_names import Names
 
 _CLIMBING: Final = re.compile(r"(?:\.\./)+[\w./ -]*[\w-]")
-_KNOWN: Final = ("dagster", "importlib", "importlib_resources", "inspect", "os", "pathlib")
+_KNOWN: Final = ("dagster", "dagster_dbt", "importlib", "importlib_resources", "inspect", "os", "pathlib")
 _OWN: Final = ("self", "cls")
 _CONSTANTS: Final = {
     "os.curdir": ".",
@@ -66,6 +66,26 @@ def named_paths(code: str, file: Path, working_directory: Path) -> Iterator[Name
             warnings.simplefilter("ignore")
             tree = ast.parse(code)
         yield from _found(tree, _Folding(tree, file, working_directory))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return
+
+
+def paths_given_to(
+    function: str, parameters: Sequence[str], code: str, file: Path, working_directory: Path
+) -> Iterator[tuple[int, dict[str, PurePath | None]]]:
+    """The line of each call of a function, and the paths or texts that it is given; None for what is not certain.
+
+    :param function: its dotted name, in one of the modules of _KNOWN.
+    :param parameters: the names of those that are given by position.
+    """
+    try:
+        tree = ast.parse(code)
+        folding = _Folding(tree, file, working_directory)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and folding.name_of(node.func) == function:
+                given = dict(zip(parameters, node.args, strict=False))
+                given |= {each.arg or "**": each.value for each in node.keywords}
+                yield node.lineno, {name: folding.plain_path(value) for name, value in given.items()}
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return
 
@@ -146,15 +166,21 @@ class _Folding:
             ast.Call: self._call,
         }
 
-    def path(self, node: ast.expr) -> PurePath | None:
-        """The path that an expression is, if it starts from `__file__` or the working directory, or climbs."""
-        self._anchored = False
+    def plain_path(self, node: ast.expr) -> PurePath | None:
+        """The path that an expression is, whatever it starts from."""
         try:
             value = self._fold(node)
         # Code may well be wrong: no such method, too few arguments, an index out of range.
         except (_UncertainError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
             return None
-        path = PurePath(value) if isinstance(value, str | PurePath) else PurePath()
+        return PurePath(value) if isinstance(value, str | PurePath) else None
+
+    def path(self, node: ast.expr) -> PurePath | None:
+        """The path that an expression is, if it starts from `__file__` or the working directory, or climbs."""
+        self._anchored = False
+        path = self.plain_path(node)
+        if path is None:
+            return None
         climbs = path.parts[:1] == ("..",) and path.name != ".."
         return path if climbs or (self._anchored and path.is_absolute()) else None
 
@@ -261,6 +287,10 @@ class _Folding:
             if isinstance(value, PurePath | str):
                 return self._methods[node.func.attr](value, *arguments, **named)
         raise _UncertainError
+
+    def name_of(self, node: ast.expr) -> str | None:
+        """What a function is called where it is defined."""
+        return self._dotted(node)
 
     def _dotted(self, node: ast.expr) -> str | None:
         """What a function is called where it is defined; None for a method of a value."""

@@ -48,11 +48,11 @@ class FailureContext:
         prefix = f"{ROOT}/"
         return frozenset(name.removeprefix(prefix) for name in self.names if name.startswith(prefix))
 
-    def texts(self) -> Iterator[str]:
-        """The project's modules, as they were unpacked."""
-        for name in sorted(self.names):
+    def texts(self) -> Iterator[tuple[str, str]]:
+        """The names of the project's modules, and their text as it was unpacked."""
+        for name in sorted(self.packed):
             if name.endswith(".py"):
-                yield (self.source / name).read_text(encoding="utf-8", errors="replace")
+                yield name, (self.source / ROOT / name).read_text(encoding="utf-8", errors="replace")
 
     def shown(self, path: Path) -> str:
         """A directory relative to the workspace file, with a trailing slash; empty for the workspace's own."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
+from builder.project.dbt_manifest import PREPARE
 from builder.system.tracebacks import CutTraceback, place
 from builder.system.unset_variables import unset_variable
 from builder.terminal.formatting import quoted
@@ -104,8 +105,22 @@ def _missing_file(_raised: Raised, cut: CutTraceback, context: FailureContext) -
     return None
 
 
+def _missing_manifest(_raised: Raised, cut: CutTraceback, context: FailureContext) -> Explanation | None:
+    name = re.search(r"\S+manifest\.json", cut.what)
+    if name is None or cut.root.kind != "DagsterDbtManifestNotFoundError":
+        return None
+    declaring = next((path for path, text in context.texts() if "DbtProject(" in text), None)
+    command = f"{PREPARE} --file {declaring}" if declaring else f"{PREPARE} --components ."
+    shown = place(name[0], str(context.source)) or name[0]
+    return Explanation(f"dbt's `{shown}` is missing, and no server makes it", f"Run `{command}`; then build again")
+
+
 def _missing_variable(_raised: Raised, cut: CutTraceback, context: FailureContext) -> Explanation | None:
-    name = unset_variable(cut, context.texts(), is_set=lambda each: each in os.environ.keys() - context.variables)
+    name = unset_variable(
+        cut,
+        (text for _, text in context.texts()),
+        is_set=lambda each: each in os.environ.keys() - context.variables,
+    )
     if not name:
         return None
     if name in context.variables:
@@ -177,6 +192,7 @@ def _relative_import(_raised: Raised, cut: CutTraceback, context: FailureContext
 _HINTS: Final[tuple[Callable[[Raised, CutTraceback, FailureContext], Explanation | None], ...]] = (
     lambda _raised, cut, context: incompatible(cut, context),
     _missing_module,
+    _missing_manifest,
     _missing_library,
     _missing_file,
     _missing_variable,

@@ -298,6 +298,25 @@ def test_an_environment_variable_that_dagster_misses() -> None:
     assert explained(error, context()).remedy == remedy
 
 
+@pytest.mark.parametrize(
+    "code, command",
+    [("DbtProject(HERE)", "--file app/dbt.py"), ("x", "--components .")],
+)
+def test_a_manifest_of_dbt_that_is_missing(tmp_path: Path, code: str, command: str) -> None:
+    message = (
+        "dagster_dbt.errors.DagsterDbtManifestNotFoundError:"
+        f" {tmp_path}/working_directory/root/jaffle/target/manifest.json does not exist."
+    )
+    write_tree(tmp_path / "working_directory/root", {"app/dbt.py": code})
+    known = replace(context(tmp_path, None, "app/dbt.py"), source=tmp_path)
+    error = RaisedError(kind="DagsterDbtManifestNotFoundError", message=message)
+    found = explain(Raised(error, of_dagster=False, loadable=()), cut(error, str(tmp_path)), known)
+    assert found == Explanation(
+        "dbt's `jaffle/target/manifest.json` is missing, and no server makes it",
+        f"Run `dagster-dbt project prepare-and-package {command}`; then build again",
+    )
+
+
 def test_where_a_native_library_comes_from() -> None:
     message = "ImportError: libpq.so.5: cannot open shared object file: No such file or directory"
     assert missing_library(message) == "libpq.so.5"
