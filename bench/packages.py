@@ -3,8 +3,9 @@
     python bench/packages.py [NUMBER_OF_PACKAGES]    (default: all 25)
 
 The earlier workflow has a job for each package, in a clone of its own, which builds the core packages and then its
-own. Two jobs run at once here, as on a machine with two cores; on GitHub each is a machine of its own, which takes
-time too. Prints a table in Markdown. All caches are warm.
+own: 25 packages are 150 builds, each in an environment of its own. Two run at once here, as on a machine with two
+cores; on GitHub each job is a machine of its own, which takes time too. Prints a table in Markdown; what is done
+goes to stderr. All caches are warm.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from tests.support.real_packages import PYPROJECT_ERA, fetch, lay_out  # noqa: E
 
 RUNS = 3
 JOBS = 2
+TIMEOUT = 600
+"""For one build, in seconds."""
 CORE = ("dagster", "dagster-webserver", "dagster-graphql", "dagster-pipes", "dagit")
 """The list of the earlier workflow, without dagster-test, which is not published."""
 
@@ -38,6 +41,16 @@ def build_once(repository: Path, out: Path, environment: dict[str, str]) -> tupl
     argv: list[str | Path] = [sys.executable, "-m", "builder.packages", "build", repository, "--out", out]
     subprocess.run(argv, env=environment, check=True, capture_output=True)
     return time.perf_counter() - started, len(read_wheelhouse(out).packages)
+
+
+def build_with_pip(packages: tuple[Package, ...], root: Path, environment: dict[str, str]) -> float:
+    """Build each package once with `pip wheel`: seconds."""
+    started = time.perf_counter()
+    with ThreadPoolExecutor(JOBS) as pool:
+        paths = [package.directory for package in packages]
+        for number, _ in enumerate(pool.map(lambda path: _pip_wheel(path, root / "dist", environment), paths), 1):
+            _progress("pip wheel of each", number, len(packages))
+    return time.perf_counter() - started
 
 
 def build_in_each_job(packages: tuple[Package, ...], root: Path, environment: dict[str, str]) -> tuple[float, int]:
@@ -53,19 +66,27 @@ def build_in_each_job(packages: tuple[Package, ...], root: Path, environment: di
         subprocess.run(["git", "clone", "--quiet", repository, clone], check=True)
         webapp = Path("python_modules/dagster-webserver/dagster_webserver/webapp")
         shutil.copytree(repository / webapp, clone / webapp, dirs_exist_ok=True)
-        built = 0
-        for path in [*core, package.path]:
-            pip: list[str | Path] = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps"]
-            argv = [*pip, "--wheel-dir", clone / "dist", clone / path]
-            subprocess.run(argv, env=environment, check=True, capture_output=True)
-            built += 1
+        wanted = [*core, package.path]
+        for path in wanted:
+            _pip_wheel(clone / path, clone / "dist", environment)
         shutil.rmtree(clone)
-        return built
+        return len(wanted)
 
-    started = time.perf_counter()
+    started, built = time.perf_counter(), 0
     with ThreadPoolExecutor(JOBS) as pool:
-        built = sum(pool.map(job, packages))
+        for number, count in enumerate(pool.map(job, packages), 1):
+            built += count
+            _progress("core packages again in each job", number, len(packages))
     return time.perf_counter() - started, built
+
+
+def _pip_wheel(directory: Path, out: Path, environment: dict[str, str]) -> None:
+    argv: list[str | Path] = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", out]
+    subprocess.run([*argv, directory], env=environment, check=True, capture_output=True, timeout=TIMEOUT)
+
+
+def _progress(what: str, number: int, count: int) -> None:
+    print(f"{what}: {number} of {count}", file=sys.stderr, flush=True)
 
 
 def main() -> None:
@@ -83,14 +104,23 @@ def main() -> None:
         root = Path(name).resolve()
         repository = lay_out(files, names, root / "repository").path
         packages = discover(repository).packages
-        runs = [build_once(repository, root / "house", environment) for _ in range(RUNS + 1)][1:]
+        runs = []
+        for number in range(RUNS + 1):
+            runs.append(build_once(repository, root / "house", environment))
+            _progress("this project", number, RUNS)
+        del runs[0]
         seconds, built = statistics.median(run[0] for run in runs), runs[0][1]
+        pip_seconds = build_with_pip(packages, root, environment)
         earlier_seconds, earlier_built = build_in_each_job(packages, root, environment)
     print(f"load before: {load:.1f}, packages: {len(names)}\n")
     print("| | wheels built | time |\n| --- | ---: | ---: |")
     print(f"| this project | {built} | {seconds:.1f} s |")
-    times = earlier_seconds / seconds
-    print(f"| core packages again in each job | {earlier_built} | {earlier_seconds:.1f} s ({times:.1f} times) |")
+    rows = (
+        ("`pip wheel` of each", len(packages), pip_seconds),
+        ("core packages again in each job", earlier_built, earlier_seconds),
+    )
+    for name, count, taken in rows:
+        print(f"| {name} | {count} | {taken:.1f} s ({taken / seconds:.1f} times) |")
 
 
 if __name__ == "__main__":

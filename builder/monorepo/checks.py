@@ -62,10 +62,15 @@ def check_packages(
     wheelhouse.check_wheels()
     # In the cache directory, so that uv can link files instead of copying them.
     with storage.scratch_directory(storage.cache_directory() / "checks") as scratch:
-        # Environments are created at the same paths again, so that bytecode, which is stored elsewhere, is shared.
+        # Environments are created at the same paths again. Their bytecode is stored elsewhere, below a prefix by
+        # those paths, all of which lead to one directory: each module is compiled once.
+        compiled = storage.make_directory(scratch / "compiled")
         free: queue.SimpleQueue[Path] = queue.SimpleQueue()
         for number in range(workers):
-            free.put(scratch / str(number))
+            place = scratch / str(number)
+            prefix = storage.make_directory(place / "bytecode" / place.relative_to(place.anchor))
+            (prefix / "venv").symlink_to(compiled)
+            free.put(place)
 
         def check(package: BuiltPackage) -> BuiltPackage:
             place = free.get()

@@ -126,9 +126,14 @@ def lock_packages(
         write_lock(wheelhouse, locked)
         return locked
 
+    # Most of the time, uv waits for the index; what one run has fetched, the others find in its cache.
     with console.progress("locking packages", None):
         locks, failures = attempt_each(
-            packages, "locked", lock, workers=_workers(), excuse=excuse_known(wheelhouse.known_failures)
+            packages,
+            "locked",
+            lock,
+            workers=4 * _workers(),
+            excuse=excuse_known(wheelhouse.known_failures),
         )
     rows = [
         [f"locks/{wheelhouse.lock_path(lock.package).name}", str(len(lock.local)), str(lock.indexed)]
@@ -157,7 +162,7 @@ def check_wheelhouse(
     python = find_python(python_version)
     with console.progress("checking packages", None):
         passed, failures = check_packages(
-            wheelhouse, packages, python, workers=_workers(), compare_published=compare_published
+            wheelhouse, packages, python, workers=2 * _workers(), compare_published=compare_published
         )
     rows = [
         [package.name, package.version, ", ".join(package.import_names), ", ".join(package.console_scripts)]

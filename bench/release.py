@@ -1,0 +1,102 @@
+"""Take all packages of a real release of dagster from discovery to images, by the commands: bench/README.md.
+
+    python bench/release.py [DIRECTORY]
+
+DIRECTORY, which must not exist, keeps the repository and the wheelhouse. Prints a table in Markdown: seconds, and
+the peak memory of the largest process. As root, two images are built too, with buildah.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+BENCHED = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(BENCHED))
+
+from tests.support.container_registry import serving_containers  # noqa: E402  (found by the line above)
+from tests.support.containers import container_settings, push_base  # noqa: E402
+from tests.support.real_packages import PYPROJECT_ERA, Release, fetch, lay_out  # noqa: E402
+
+_LIBRARIES: Final = """
+airbyte airlift aws azure celery celery-docker celery-k8s census clickhouse clickhouse-pandas
+clickhouse-polars dask databricks datadog datahub dbt deltalake deltalake-pandas deltalake-polars dlt docker
+duckdb duckdb-pandas duckdb-polars duckdb-pyspark fivetran gcp gcp-pandas gcp-pyspark ge github hightouch k8s
+looker managed-elements mlflow msteams mysql omni openai pagerduty pandas pandera papertrail polytomic
+postgres powerbi prefect prometheus pyspark rest-resources sigma slack sling snowflake snowflake-pandas
+snowflake-polars snowflake-pyspark soda spark ssh tableau twilio wandb
+"""
+WHOLE: Final = Release(
+    PYPROJECT_ERA.core,
+    PYPROJECT_ERA.libraries,
+    (*PYPROJECT_ERA.core_names, "dagster-airflow"),
+    (*(f"dagster-{name}" for name in _LIBRARIES.split()), "dagstermill"),
+)
+"""All packages of the release that come from dagster's repository."""
+
+IMAGES: Final = ("dagster-pipes", "dagster-webserver")
+PYTHON: Final = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+class Run:
+    """Runs commands of `builder.packages` and prints a row for each."""
+
+    def __init__(self, log: Path, environment: Mapping[str, str]) -> None:
+        self.log = log
+        self.environment = environment
+        print("| command | exit code | time | peak memory |\n| --- | ---: | ---: | ---: |", flush=True)
+
+    def __call__(self, *arguments: str | Path) -> None:
+        """Run one command; its output goes to the log."""
+        argv = [sys.executable, "-m", "builder.packages", *arguments]
+        started = time.perf_counter()
+        with self.log.open("a", encoding="utf-8") as stream:
+            process = subprocess.Popen(argv, env=self.environment, stdout=stream, stderr=subprocess.STDOUT)
+            _pid, status, usage = os.wait4(process.pid, 0)
+        seconds, code = time.perf_counter() - started, os.waitstatus_to_exitcode(status)
+        process.returncode = code
+        shown = " ".join(argument for argument in arguments if isinstance(argument, str))
+        print(f"| {shown} | {code} | {seconds:.1f} s | {usage.ru_maxrss / 1024:.0f} MB |", flush=True)
+
+
+def main() -> None:
+    """Lay out the release and run each command once."""
+    print(f"load before: {os.getloadavg()[0]:.1f}, packages: {len(WHOLE.names)}\n", flush=True)
+    cache = BENCHED / ".pytest_cache" / "d" / "bench"
+    cache.mkdir(parents=True, exist_ok=True)
+    os.environ["BUILDER_CACHE_DIR"] = str(cache)
+    with tempfile.TemporaryDirectory(prefix="builder-bench-") as name:
+        root = Path(sys.argv[1] if sys.argv[1:] else f"{name}/release").resolve()
+        root.mkdir()
+        repository = lay_out(fetch(WHOLE, cache), WHOLE.names, root / "repository").path
+        house = root / "wheelhouse"
+        run = Run(root / "log.txt", {**os.environ, "PYTHONPATH": str(BENCHED)})
+        run("discover", repository)
+        run("version", repository, "--build", "42")
+        run("build", repository, "--out", house)
+        run("lock", house, "--python-version", PYTHON)
+        run("check", house, "--python-version", PYTHON)
+        if os.geteuid() == 0:
+            _build_images(run, house, root)
+
+
+def _build_images(run: Run, house: Path, root: Path) -> None:
+    (root / "registry").mkdir()
+    with serving_containers(root / "registry") as registry, container_settings(root, registry) as containers:
+        push_base(registry, Path(os.environ["BUILDER_CACHE_DIR"]))
+        run.environment = {**run.environment, **containers.environment}
+        for package in IMAGES:
+            base = f"{registry.host}/library/python:3.11-slim"
+            wanted = ["--package", package, "--platform", "linux/amd64"]
+            more: list[str | Path] = ["--wheelhouse", house, "--out", root / "images", "--base", Path(base)]
+            run("image", *wanted, *more, "--source", Path("https://github.com/acme/dagster"))
+
+
+if __name__ == "__main__":
+    main()
