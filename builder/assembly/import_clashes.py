@@ -73,8 +73,9 @@ def _module(name: str) -> Iterator[tuple[str, str]]:
     top, slash, rest = name.partition("/")
     if slash and rest == "__init__.py":
         yield top, f"{top}/"
-    elif not slash and name.endswith(".py"):
-        yield name.removesuffix(".py"), name
+    elif not slash and name.endswith((".py", ".so")):
+        # An extension module is called `name.cpython-312-x86_64-linux-gnu.so`.
+        yield name.partition(".")[0], name
 
 
 def _directories(name: str) -> Iterator[str]:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import ast
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final
 
 _FUNCTIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+_NAMED: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 _Bound = Mapping[str, ast.AST | None]
 
@@ -19,20 +20,27 @@ _Bound = Mapping[str, ast.AST | None]
 class Names:
     """The names that a file reads.
 
+    :param nodes: all of the file.
     :param known: top-level modules; what is imported from them does not count as bound.
     :ivar values: the expression that a name is bound to.
     :ivar defined: names of functions and classes of the file that have no decorators.
     :ivar unknown: names that are bound to something else; as text, if functions bind them for others.
     """
 
-    def __init__(self, tree: ast.Module, known: Collection[str]) -> None:
+    def __init__(self, tree: ast.Module, nodes: Iterable[ast.AST], known: Collection[str]) -> None:
         self.values: dict[ast.Name, ast.expr] = {}
         self.defined: set[ast.Name] = set()
         self.unknown: set[ast.Name | str] = set()
         self._known = known
-        self._passed, self._called = _arguments(tree)
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Global | ast.Nonlocal):
+        # The arguments that calls pass by name, and the functions that get some by position.
+        self._passed: set[str | None] = set()
+        self._called: set[str] = set()
+        for node in nodes:
+            if isinstance(node, ast.Call):
+                self._passed.update(keyword.arg for keyword in node.keywords)
+                if node.args and isinstance(node.func, ast.Name | ast.Attribute):
+                    self._called.add(node.func.id if isinstance(node.func, ast.Name) else node.func.attr)
+            elif isinstance(node, ast.Global | ast.Nonlocal):
                 self.unknown.update(node.names)
         self._block(tree.body, {}, {})
 
@@ -51,14 +59,18 @@ class Names:
         certain = {name: values for name, values in plain.items() if len(values) == times[name]}
         own.update({name: values[0] for name, values in certain.items() if len(values) == 1})
         to_come = {name: len(values) for name, values in certain.items() if len(values) > 1}
+        now: _Bound = {}
+        inner: _Bound = {}
         for statement in body:
-            now = {**outer, **own}
-            inner = {**now, **dict.fromkeys(name for name, left in to_come.items() if left)}
+            if not now:
+                now = {**outer, **own}
+                inner = {**now, **dict.fromkeys(name for name, left in to_come.items() if left)}
             self._read(statement, now, outer if is_class else inner)
             for name, value in _plain(statement):
                 if name in to_come:
                     own[name] = value
                     to_come[name] -= 1
+                    now = {}
 
     def _read(self, node: ast.AST, now: _Bound, inner: _Bound) -> None:
         """Read the names in a node.
@@ -97,26 +109,36 @@ class Names:
         for parameter, default in zip(given.kwonlyargs, given.kw_defaults, strict=True):
             yield parameter.arg, None if parameter.arg in self._passed else default
 
-    def _binds(self, node: ast.AST) -> Iterator[str]:
+    def _binds(self, statement: ast.stmt) -> Iterator[str]:
         """The names that a statement binds in its own block, each as often as it does."""
-        match node:
-            case ast.Name(id=name, ctx=ast.Store() | ast.Del()):
-                yield name
-            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
-                yield name
-                return
-            case ast.Lambda():
-                return
-            case ast.Import(names=aliases):
-                tops = ((alias, alias.name.partition(".")[0]) for alias in aliases)
-                yield from (alias.asname or top for alias, top in tops if top not in self._known)
-            case ast.ImportFrom(module=module, names=aliases, level=level):
-                if level or str(module).partition(".")[0] not in self._known:
-                    yield from (alias.asname or alias.name for alias in aliases)
-            case ast.ExceptHandler(name=str(name)) | ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)):
-                yield name
-        for child in ast.iter_child_nodes(node):
-            yield from self._binds(child)
+        pending: list[ast.AST] = [statement]
+        while pending:
+            node = pending.pop()
+            if isinstance(node, ast.Name):
+                if not isinstance(node.ctx, ast.Load):
+                    yield node.id
+                continue
+            if isinstance(node, _NAMED):
+                yield node.name
+                continue
+            if isinstance(node, ast.Lambda):
+                continue
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                yield from self._imports(node)
+            elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and node.name:
+                yield node.name
+            pending += ast.iter_child_nodes(node)
+
+    def _imports(self, node: ast.Import | ast.ImportFrom) -> Iterator[str]:
+        """The names that an import binds, without those of known modules."""
+        if isinstance(node, ast.ImportFrom):
+            if node.level or str(node.module).partition(".")[0] not in self._known:
+                yield from (alias.asname or alias.name for alias in node.names)
+            return
+        for alias in node.names:
+            top = alias.name.partition(".")[0]
+            if top not in self._known:
+                yield alias.asname or top
 
 
 def _plain(statement: ast.stmt) -> Iterator[tuple[str, ast.AST]]:
@@ -129,10 +151,3 @@ def _plain(statement: ast.stmt) -> Iterator[tuple[str, ast.AST]]:
             yield name, value
         case ast.FunctionDef(name=name, decorator_list=[]) | ast.ClassDef(name=name, decorator_list=[]):
             yield name, statement
-
-
-def _arguments(tree: ast.Module) -> tuple[set[str | None], set[str]]:
-    """The arguments that calls in a file pass by name, and the functions that get some by position."""
-    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
-    passed = {keyword.arg for call in calls for keyword in call.keywords}
-    return passed, {ast.unparse(call.func).rpartition(".")[2] for call in calls if call.args}

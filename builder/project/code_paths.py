@@ -32,6 +32,7 @@ _CONSTANTS: Final = {
     "os.path.sep": "/",
     "os.sep": "/",
 }
+_RESOURCES: Final = ("importlib.resources", "import resources", "importlib_resources")
 _LONGEST: Final = 80
 _LONGEST_PATH: Final = 4096
 """What Linux takes. Code that makes longer texts of short ones by doubling them is not followed."""
@@ -93,7 +94,19 @@ def paths_given_to(
 def _may_climb(code: str) -> bool:
     """Whether code has any of the words without which no path in it leads upwards: parsing takes far longer."""
     return any(text in code for text in ("../", '".."', "'..'", "pardir")) or (
-        any(text in code for text in ("__file__", "cwd(", "absolute(", "resolve(", "file(", "files("))
+        any(
+            text in code
+            for text in (
+                "__file__",
+                "cwd(",
+                "absolute(",
+                "resolve(",
+                "getfile(",
+                "sourcefile(",
+                "absfile(",
+                *_RESOURCES,
+            )
+        )
         and any(text in code for text in (".parent", "dirname", "split", ".parts"))
     )
 
@@ -142,14 +155,18 @@ class _Folding:
 
     def __init__(self, tree: ast.Module, file: Path, working_directory: Path) -> None:
         self._file = file
-        self._imported = dict(_imported(tree))
-        self._bound = Names(tree, _KNOWN)
-        self._attributes = _bound_once(tree)
+        nodes = list(ast.walk(tree))
+        self._imported = dict(_imported(nodes))
+        self._bound = Names(tree, nodes, _KNOWN)
+        self._attributes = _bound_once(nodes)
         self._values: dict[ast.expr, tuple[object, bool]] = {}
         self._anchored = False
         self._working_directory = working_directory
         self._changes_directory = any(
-            isinstance(node, ast.Call) and self._dotted(node.func) == "os.chdir" for node in ast.walk(tree)
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name | ast.Attribute)
+            and _bound_name(node.func) == "chdir"
+            for node in nodes
         )
         self._functions = self._all_functions()
         self._methods = self._all_methods()
@@ -373,9 +390,9 @@ def _formatted_text(text: object, *arguments: object) -> str:
     return text.format(*arguments)
 
 
-def _imported(tree: ast.AST) -> Iterator[tuple[str, str]]:
+def _imported(nodes: Iterable[ast.AST]) -> Iterator[tuple[str, str]]:
     """What a file calls the modules that are known here and their functions, with their dotted names."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 top = alias.name.partition(".")[0]
@@ -387,14 +404,14 @@ def _imported(tree: ast.AST) -> Iterator[tuple[str, str]]:
             yield from ((alias.asname or alias.name, f"{node.module}.{alias.name}") for alias in node.names)
 
 
-def _bound_once(tree: ast.AST) -> dict[str, ast.expr]:
+def _bound_once(nodes: Iterable[ast.AST]) -> dict[str, ast.expr]:
     """The expression of each name that is bound by one `=` in the file, and in no other way.
 
     What `self.NAME` is counts as NAME: it is bound there, or in the body of the class.
     """
     bound: dict[str, ast.expr] = {}
     times: Counter[str] = Counter()
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.arg):
             times[node.arg] += 1
         elif isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Store | ast.Del):

@@ -38,7 +38,7 @@ class ParentInfo:
     dagster_home: bool = False
 
 
-_VERSION_CONTROL = {".git", ".hg", ".svn", ".bzr", ".jj", "_darcs", "CVS"}
+VERSION_CONTROL = {".git", ".hg", ".svn", ".bzr", ".jj", "_darcs", "CVS"}
 _CACHES = {
     "__pycache__",
     ".cache",
@@ -57,7 +57,7 @@ _CACHES = {
     ".uv_cache",
 }
 _INSTALLED = {"node_modules", "__pypackages__"}
-_LEFTOVER_DIRECTORIES = _VERSION_CONTROL | _CACHES | _INSTALLED | {".dagster_home"}
+_LEFTOVER_DIRECTORIES = VERSION_CONTROL | _CACHES | _INSTALLED | {".dagster_home"}
 # `dagster dev` without DAGSTER_HOME makes one in the working directory for each run.
 _LEFTOVER_DIRECTORY_PREFIXES = (".tmp_dagster_home_", TEMPORARY_PREFIX)
 

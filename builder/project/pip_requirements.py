@@ -153,7 +153,7 @@ def _options(parsed: ParsedLine, origin: Origin) -> Iterator[str]:
     if opts.no_index:
         yield "--no-index"
     for link in opts.find_links or ():
-        yield f"--find-links {_link(link, origin.path.parent)}"
+        yield f"--find-links {_link(link, origin)}"
     for name in sorted(opts.format_control.no_binary):
         yield f"--no-binary {name}"
     for name in sorted(opts.format_control.only_binary):
@@ -164,12 +164,22 @@ def _options(parsed: ParsedLine, origin: Origin) -> Iterator[str]:
         yield "--require-hashes"
 
 
-def _link(link: str, base: Path) -> str:
-    """A find-links location; pip looks beside the requirements file first."""
-    if "://" in link:
+def _link(link: str, origin: Origin) -> str:
+    """A find-links location; pip looks beside the requirements file first. Raises ProjectError if it is not there.
+
+    pip would go on without, and take from an index what was meant to come from there.
+    """
+    if "://" in link or link.startswith("file:"):
         return link
-    beside = base / link
-    return shlex.quote(os.path.normpath(beside if beside.exists() else Path(link).absolute()))
+    places = (origin.path.parent / link, Path(link).absolute())
+    found = next((place for place in places if place.exists()), None)
+    if found is None:
+        raise ProjectError(
+            f"`--find-links` names `{link}`, which does not exist",
+            where=origin,
+            remedy="Correct the path, add the directory, or remove the line",
+        )
+    return shlex.quote(os.path.normpath(found))
 
 
 def _refusal(path: Path, error: Exception) -> ProjectError:

@@ -1,40 +1,51 @@
-"""Whether a git repository inside another one is its submodule."""
+"""Whether a repository or working copy inside a git repository belongs to it, as a submodule does."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import Final
 
 from builder.errors import Notice, ToolError
 from builder.system import git
 
+_OTHER_COPIES: Final = {".bzr": "Bazaar", ".hg": "Mercurial", ".jj": "Jujutsu", ".svn": "Subversion"}
+_BARE: Final = {"HEAD", "objects", "refs"}
 
-def is_foreign(directory: str, repository: str | None) -> bool:
-    """Whether a directory with a `.git` in it is a checkout of its own, no submodule of the repository around it.
+
+def foreign_kind(directory: str, repository: str | None, names: Collection[str]) -> str | None:
+    """What a directory is that has a repository of its own, and is no part of the one around it; None for others.
 
     :param repository: the one around it; without one there is nothing that it could be foreign to.
+    :param names: of what is in the directory.
 
     What `dbt deps` clones into a dbt project is a part: the project does not run without. Where git gives no
     answer it counts as one too: a file too many does less harm than one too few.
     """
-    if repository is None or not _is_repository(Path(directory, ".git")):
-        return False
+    kinds = [f"a working copy of {name}" for entry, name in _OTHER_COPIES.items() if entry in names]
+    if ".git" in names and _is_repository(Path(directory, ".git")):
+        kinds = ["a git repository of its own, and no submodule"]
+    elif set(names) >= _BARE and Path(directory, "HEAD").is_file():
+        kinds = ["a bare git repository"]
+    if repository is None or not kinds:
+        return None
     if _is_dbt_project(Path(directory)) and any(map(_is_dbt_project, _between(directory, repository))):
-        return False
+        return None
     name = directory[len(repository.rstrip("/")) + 1 :]
     try:
         with git.open_repository(Path(repository)) as opened:
             finished = opened.run("ls-files", "--stage", "-z", "--", f":(literal){name}")
     except ToolError:
-        return False
-    # The index knows a submodule as a commit, and nothing below it.
-    return not finished.stdout.startswith("160000 ")
+        return None
+    # The index knows a submodule as a commit, and nothing below it. It may have the files of another kind.
+    belongs = finished.stdout.startswith("160000 ") if ".git" in names else bool(finished.stdout)
+    return None if belongs else kinds[0]
 
 
-def foreign_notice(name: str) -> Notice:
+def foreign_notice(name: str, kind: str) -> Notice:
     """A nested repository that was left out; `name` ends with a slash."""
     return Notice(
-        f"`{name}` was left out: it is a git repository of its own, and no submodule; if the code needs it, write"
+        f"`{name}` was left out: it is {kind}; if the code needs it, write"
         f' include = ["{name}"] under [tool.builder]'
     )
 

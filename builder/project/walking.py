@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 from builder.errors import Notice, Origin, ProjectError
 from builder.project.exclusions import (
+    VERSION_CONTROL,
     ParentInfo,
     Reason,
     contents_reason,
@@ -30,7 +31,7 @@ from builder.project.exclusions import (
     parent_info,
 )
 from builder.project.patterns import IGNORE_FILE, IgnoreRules, IncludePatterns, Line, unreadable
-from builder.project.submodules import foreign_notice, is_foreign
+from builder.project.submodules import foreign_kind, foreign_notice
 
 
 class WalkedEntry(NamedTuple):
@@ -162,9 +163,9 @@ class _Walker:
             if not (place.asked or self._include.may_match_below(place.prefix, inside=place.only_included)):
                 return
             place = replace(place, only_included=True)
-        elif ".git" in names and not place.asked and is_foreign(place.directory, place.repository):
+        elif not place.asked and (foreign := foreign_kind(place.directory, place.repository, names)):
             if not self._include.may_match_below(place.prefix, inside=place.only_included):
-                self.walked.notices.append(foreign_notice(place.prefix))
+                self.walked.notices.append(foreign_notice(place.prefix, foreign))
                 return
             place = replace(place, only_included=True)
         if IGNORE_FILE in names and not place.only_included and os.path.isfile(f"{place.directory}/{IGNORE_FILE}"):
@@ -189,7 +190,7 @@ class _Walker:
 
     def _entries(self, place: _WalkedDirectory, entries: list[os.DirEntry[str]], around: ParentInfo) -> None:
         for entry in entries:
-            if entry.name == ".git" and not self._means_git(place):
+            if entry.name in VERSION_CONTROL and not self._means(place, entry.name):
                 continue
             try:
                 if entry.is_symlink():
@@ -201,9 +202,9 @@ class _Walker:
             except OSError as error:
                 raise unreadable(error, f"{place.directory}/{entry.name}") from error
 
-    def _means_git(self, place: _WalkedDirectory) -> bool:
+    def _means(self, place: _WalkedDirectory, repository: str) -> bool:
         """Whether a pattern speaks of the `.git` of a directory, and not just of all that lies around it."""
-        name = f"{place.prefix}.git/"
+        name = f"{place.prefix}{repository}/"
         return self._include.names_explicitly(name) or self._include.may_match_below(name, inside=False)
 
     def _subdirectory(self, place: _WalkedDirectory, directory: str, name: str, around: ParentInfo) -> None:

@@ -50,8 +50,9 @@ _REPRODUCIBLE: Final = {**_PYTHON, "SOURCE_DATE_EPOCH": str(OLDEST)}
 
 # Environment variables that backends, compilers and git read for any package.
 _READ_BY_TOOLS: Final = re.compile(
-    r"(ARCHFLAGS|CARGO|CC|CFLAGS|CMAKE|CPPFLAGS|CXX|CXXFLAGS|DISTUTILS|DUNAMAI|FLIT|GIT|HATCH|LDFLAGS|MATURIN|PDM|"
-    r"POETRY|RUST|SETUPTOOLS|SKBUILD|SOURCE_DATE_EPOCH|UV_DYNAMIC|VCS_VERSIONING|VERSIONEER|VERSIONINGIT)(_|$)"
+    r"(AR|ARCHFLAGS|C|CARGO|CC|CFLAGS|CMAKE|CPATH|CPLUS|CPPFLAGS|CXX|CXXFLAGS|CYTHON|DISTUTILS|DUNAMAI|FC|FFLAGS|"
+    r"FLIT|GIT|HATCH|LD|LDFLAGS|LIBRARY|MATURIN|MESON|NINJA|NPY|PDM|PKG_CONFIG|POETRY|PYO3|RUST|RUSTFLAGS|SETUPTOOLS|"
+    r"SKBUILD|SOURCE_DATE_EPOCH|UV_DYNAMIC|VCS_VERSIONING|VERSIONEER|VERSIONINGIT)(_|$)"
 )
 
 
@@ -205,7 +206,7 @@ def _build(
     with storage.scratch_directory() as scratch:
         arguments: list[str | Path] = ["build", "--wheel", "--python", _python_for(source, python_version)]
         arguments += ["--no-python-downloads", "--no-create-gitignore", "--out-dir", scratch / "out", source]
-        env = {**indexes.variables_outside(scratch), **variables, **_no_repository_above(scratch)}
+        env = {**indexes.variables_outside(scratch), **variables, **_confined(scratch)}
         try:
             uv.run(arguments, cwd=scratch, extra_env=env, timeout=TIME_LIMIT)
         except process.ProcessFailed as error:
@@ -220,9 +221,9 @@ def _paths(tree: BuildTree | None) -> tuple[str, str]:
     return (str(tree.above), str(tree.original_above)) if tree else ("", "")
 
 
-def _no_repository_above(scratch: Path) -> dict[str, str]:
-    """Variables that stop git from looking for a repository above the scratch directory."""
-    return {"GIT_CEILING_DIRECTORIES": str(scratch.parent)}
+def _confined(scratch: Path) -> dict[str, str]:
+    """Variables that keep leftovers in the scratch directory, and git from looking for a repository above it."""
+    return {"GIT_CEILING_DIRECTORIES": str(scratch.parent), "TMPDIR": str(scratch)}
 
 
 def _python_for(source: Path, python_version: str) -> Path:
@@ -250,7 +251,7 @@ def _ask_backend(directory: Path, tree: BuildTree, scratch: Path, python_version
     script.write_text(hook.read_text(encoding="utf-8"), encoding="utf-8")
     output = scratch / "answer.json"
     needs: Sequence[str] = system.requires
-    variables = {**read_indexes(directory).variables_outside(scratch), **_PYTHON, **_no_repository_above(scratch)}
+    variables = {**read_indexes(directory).variables_outside(scratch), **_PYTHON, **_confined(scratch)}
     # After each round the backend may ask for more build requirements (PEP 517); the loop is bounded.
     for _round in range(3):
         arguments: list[str | Path] = ["run", "--no-project", "--isolated", "--no-python-downloads", "--quiet"]

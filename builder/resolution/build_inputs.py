@@ -83,7 +83,7 @@ _ABOUT_REPOSITORY: Final = {
     "search_parent_directories",
 }
 
-_LEADS_OUT: Final = re.compile(r"(^|[/\\\s\"'=:(,])(\.\.([/\\]|$)|/[\w.]|~/)|\{env:|\$\{")
+_LEADS_OUT: Final = re.compile(r"(^|[/\\\s\"'=:(,])(\.\.([/\\]|$)|/[\w.]|~/)|\{env:|\$(ENV)?\{")
 # Keys of hatchling's patterns, in which a leading slash means the package's directory.
 _PATTERNS: Final = {"artifacts", "exclude", "include", "only-include"}
 _URL: Final = re.compile(r"\w+://\S+")
@@ -93,11 +93,17 @@ _RUNS_CODE: Final = {
     *("format-jinja", "format-jinja-imports", "setup_requires", "tag_date", "version_callback"),
 }
 _VERSION_SOURCES: Final = {"file", "nodejs", "regex", "scm", "uv-dynamic-versioning", "vcs", "versioningit"}
-_OTHER_CONFIGURATION: Final = ("CMakeLists.txt", "Cargo.toml", "MANIFEST.in", "meson.build")
+# These lie in subdirectories, too.
+_OTHER_CONFIGURATION: Final = {"CMakeLists.txt", "Cargo.toml", "MANIFEST.in", "meson.build"}
+_COMPILING: Final = {"cmake", "maturin", "meson", "meson-python", "scikit-build-core", "setuptools-rust"}
 # By which CMake and Meson run programs such as git; Cargo runs a build.rs.
 _RUNS_PROGRAMS: Final = re.compile(
-    r"\b(add_custom_\w+|custom_target|execute_process|run_command|vcs_tag)\s*\(", re.IGNORECASE
+    r"\b(add_custom_\w+|custom_target|execute_process|ExternalProject_\w+|FetchContent_\w+|find_program|generator"
+    r"|run_command|subproject|vcs_tag)\s*\(",
+    re.IGNORECASE,
 )
+# Settings of setuptools-scm that may name a function of the project: `module:function`.
+_SCHEMES: Final = {"local_scheme", "parse", "version_scheme"}
 
 
 def build_system(directory: Path) -> BuildSystem:
@@ -126,6 +132,8 @@ def inputs_of(directory: Path) -> Inputs:
         return Inputs.UNKNOWN
     if not (_declares_all(directory) and all(map(_stays_inside, _configuration(directory)))):
         return Inputs.UNKNOWN
+    if names & _COMPILING and not all(map(_stays_inside, _lines(_below(directory)))):
+        return Inputs.UNKNOWN
     if system.backend.startswith("setuptools") and not _setup_py_only_declares(directory / "setup.py"):
         return Inputs.UNKNOWN
     scm = table(TomlFile.pyproject(directory).data, "tool", "pdm", "version").get("source") == "scm"
@@ -140,6 +148,8 @@ def _name(requirement: str) -> str:
 def _declares_all(directory: Path) -> bool:
     """Whether pyproject.toml and setup.cfg declare everything, so that no project code runs."""
     scripts = any((directory / name).exists() for name in ("build.rs", "pdm_build.py"))
+    versioningit = table(TomlFile.pyproject(directory).data, "tool", "versioningit")
+    scripts = scripts or any(key == "module" for key, _, _ in _values(versioningit))
     return not scripts and all(
         itertools.chain(
             (_declares(directory, key, value) for key, value, _ in _values(_build_tables(directory))),
@@ -156,6 +166,8 @@ def _declares(directory: Path, key: str, value: object) -> bool:
             return _is_literal(directory, f"attr: {value}")
         case "source" | "build":
             return not isinstance(value, str) or (key == "source" and value in _VERSION_SOURCES)
+        case _ if key in _SCHEMES:
+            return ":" not in str(value)
         case _:
             return key not in _RUNS_CODE
 
@@ -206,11 +218,24 @@ def _configuration(directory: Path) -> Iterator[str]:
         yield key
         if isinstance(value, str) and not about_repository:
             yield value.lstrip("/!") if key in _PATTERNS else value
-    for name in ("setup.cfg", *_OTHER_CONFIGURATION):
-        if (directory / name).is_file():
-            for line in (directory / name).read_text(encoding="utf-8", errors="replace").splitlines():
-                if not line.lstrip().startswith(("#", ";")):
-                    yield line
+    yield from _lines(directory / name for name in ("setup.cfg", *_OTHER_CONFIGURATION))
+
+
+def _below(directory: Path) -> Iterator[Path]:
+    """The files in all subdirectories by which CMake, Meson and Cargo build."""
+    for path in directory.rglob("*"):
+        if path.name in {"build.rs", *_OTHER_CONFIGURATION} or path.suffix == ".cmake":
+            yield path
+
+
+def _lines(paths: Iterable[Path]) -> Iterator[str]:
+    """The lines of files, without comments; for a build.rs one that counts as running a program."""
+    for path in paths:
+        if path.name == "build.rs":
+            yield "run_command()"
+        elif path.is_file():
+            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+            yield from (line for line in lines if not line.lstrip().startswith(("#", ";")))
 
 
 def _values(value: object, key: str = "", *, about_repository: bool = False) -> Iterator[tuple[str, object, bool]]:
@@ -305,7 +330,8 @@ def _is_harmless(node: ast.AST) -> bool:
             declared = argument != "use_scm_version" or isinstance(node.value, ast.Constant | ast.Dict)
             return declared and argument not in {"cmdclass", "distclass", "setup_requires"}
         case ast.Constant(value=str(text)):
-            return re.match(r"\.\.(/|$)|/|~/", text) is None and "/../" not in text
+            leads_out = re.match(r"\.\.(/|$)|/|~/", text) is not None or "/../" in text
+            return not leads_out and re.fullmatch(r"[a-z_][\w.]*:[a-z_]\w*", text) is None
     return isinstance(node, _HARMLESS)
 
 

@@ -30,12 +30,23 @@ def built(place: Workshop, files: dict[str, str], *, settings: str = "") -> list
     return [line for line in ran.stderr.splitlines() if line.startswith("warning:")]
 
 
+EXTENSION = "random.cpython-311-x86_64-linux-gnu.so"
+
+
 def test_modules_that_hide_others_are_said(place: Workshop) -> None:
-    files = ("dagster/__init__.py", "dagster/settings.py", "single.py", "logging/__init__.py", "types.py")
+    files = (
+        "dagster/__init__.py",
+        "dagster/settings.py",
+        "single.py",
+        "logging/__init__.py",
+        "types.py",
+        EXTENSION,
+    )
     warnings = built(place, dict.fromkeys((*files, "app/__init__.py"), ""))
     assert [re.findall(r"`([^`]+)`", line)[:2] for line in warnings] == [
         ["dagster/", "dagster"],
         ["logging/", "logging"],
+        [EXTENSION, "random"],
         ["single.py", "single"],
         ["types.py", "types"],
     ]

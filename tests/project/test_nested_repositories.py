@@ -44,6 +44,20 @@ def test_include_takes_it_in(outer: Path, write: Write) -> None:
     assert names(outer, "tool/*.csv") == ["code.py", "tool/data.csv"]
 
 
+def test_bare_repositories_and_working_copies_of_other_systems_are_left_out_too(outer: Path, write: Write) -> None:
+    write("svn/.svn/wc.db", "svn/x.py", "hg/.hg/requires", "hg/x.py", "jj/.jj/repo", "jj/x.py")
+    git(outer, "init", "-q", "--bare", "mirror.git")
+    write("kept/.hg/requires", "kept/x.py", "no/HEAD", "no/refs/x", "no/x.py")
+    git(outer, "add", "kept/x.py")
+    assert names(outer) == ["code.py", "kept/x.py", "no/HEAD", "no/refs/x", "no/x.py"]
+    kinds = "a working copy of Mercurial", "a working copy of Jujutsu", "a bare git repository"
+    said = texts(select(outer))
+    assert len(said) == 4
+    for kind in (*kinds, "a working copy of Subversion"):
+        assert any(f"was left out: it is {kind}; if" in text for text in said)
+    assert names(outer, "svn/") == ["code.py", "kept/x.py", "no/HEAD", "no/refs/x", "no/x.py", "svn/x.py"]
+
+
 def test_another_worktree_of_the_project_is_left_out_too(outer: Path) -> None:
     git(outer, "worktree", "add", "-q", "other")
     assert names(outer) == ["code.py"]

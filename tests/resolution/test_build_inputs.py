@@ -9,6 +9,10 @@ import pytest
 from builder.resolution.build_inputs import Inputs, inputs_of
 from tests.support.local_packages import SETUPTOOLS, system
 
+# What is before the separator is the pyproject.toml.
+SCIKIT = system("scikit_build_core.build", "scikit-build-core") + "===\n"
+MESON = system("mesonpy", "meson-python") + "===\n"
+
 INPUTS = {
     "setup.py": {
         "from setuptools import find_packages, setup\nsetup(name='a', packages=find_packages())": Inputs.FILES,
@@ -20,6 +24,7 @@ INPUTS = {
         "from setuptools import setup\nsetup(name='a', cmdclass={})": Inputs.UNKNOWN,
         "from setuptools import setup\nsetup(name='a', setup_requires=['x'])": Inputs.UNKNOWN,
         "from setuptools import setup\nsetup(name='a', package_data={'a': ['/etc/x']})": Inputs.UNKNOWN,
+        "from setuptools import setup\nsetup(use_scm_version={'version_scheme': 'ours:scheme'})": Inputs.UNKNOWN,
         "exec(open('version.py').read())\nfrom setuptools import setup\nsetup(name='a')": Inputs.UNKNOWN,
         "from setuptools import setup\nsetup(": Inputs.UNKNOWN,
     },
@@ -43,6 +48,19 @@ INPUTS = {
         "# run_command('git')\n": Inputs.FILES,
     },
     "CMakeLists.txt": {"EXECUTE_PROCESS (COMMAND git describe)\n": Inputs.UNKNOWN, "project(a)\n": Inputs.FILES},
+    "native/CMakeLists.txt": {
+        SCIKIT + "EXECUTE_PROCESS (COMMAND git describe)\n": Inputs.UNKNOWN,
+        SCIKIT + "set(V $ENV{V})\n": Inputs.UNKNOWN,
+        SCIKIT + "configure_file(../../VERSION v.h)\n": Inputs.UNKNOWN,
+        SCIKIT + "add_library(a a.c)\n": Inputs.FILES,
+        "EXECUTE_PROCESS (COMMAND git describe)\n": Inputs.FILES,
+    },
+    "cmake/Version.cmake": {SCIKIT + "find_program(GIT git)\n": Inputs.UNKNOWN},
+    "src/meson.build": {
+        MESON + "subproject('x')\n": Inputs.UNKNOWN,
+        MESON + "py.install_sources('a.py')": Inputs.FILES,
+    },
+    "crates/a/build.rs": {system("maturin", "maturin>=1") + "===\nfn main() {}\n": Inputs.UNKNOWN},
     "build.rs": {"fn main() {}\n": Inputs.UNKNOWN},
     "MANIFEST.in": {"include ../LICENSE\n": Inputs.UNKNOWN, "include LICENSE\n": Inputs.FILES},
     "pyproject.toml": {
@@ -68,6 +86,16 @@ INPUTS = {
         + '[tool.setuptools.dynamic]\nversion = {attr = "literal.VERSION"}\n': Inputs.FILES,
         system(SETUPTOOLS, "setuptools")
         + '[tool.setuptools.dynamic]\nversion = {attr = "computed.VERSION"}\n': Inputs.UNKNOWN,
+        system(SETUPTOOLS, "setuptools", "setuptools-scm")
+        + '[tool.setuptools_scm]\nversion_scheme = "ours:scheme"\n': Inputs.UNKNOWN,
+        system(SETUPTOOLS, "setuptools", "setuptools-scm")
+        + '[tool.setuptools_scm]\nversion_scheme = "calver-by-date"\n': Inputs.REPOSITORY,
+        system("hatchling.build", "hatchling", "hatch-vcs")
+        + '[tool.hatch.version.raw-options]\nlocal_scheme = "ours:local"\n': Inputs.UNKNOWN,
+        system("hatchling.build", "hatchling", "versioningit")
+        + '[tool.versioningit.format]\nmethod = { module = "ours", value = "f" }\n': Inputs.UNKNOWN,
+        system("hatchling.build", "hatchling", "versioningit")
+        + '[tool.versioningit.vcs]\nmethod = "git"\n': Inputs.REPOSITORY,
         system(SETUPTOOLS, "setuptools") + '[tool.setuptools.package-dir]\n"" = "../src"\n': Inputs.UNKNOWN,
         system("flit_core.buildapi", "flit-core")
         + '[project]\nname = "literal"\ndynamic = ["version"]\n': Inputs.UNKNOWN,
@@ -84,5 +112,9 @@ def test_what_a_build_reads_is_told_by_its_declaration(
 ) -> None:
     (tmp_path / "literal.py").write_text("VERSION = '1'\n")
     (tmp_path / "computed.py").write_text("import os\nVERSION = os.environ.get('V', '1')\n")
-    (tmp_path / name).write_text(text)
+    declared, _, own = text.rpartition("===\n")
+    if declared:
+        (tmp_path / "pyproject.toml").write_text(declared)
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_text(own)
     assert inputs_of(tmp_path) is inputs
