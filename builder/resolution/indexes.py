@@ -131,6 +131,7 @@ def _read_indexes(directory: Path, options: Sequence[str]) -> Indexes:
     if places.merged and not (os.environ.get("UV_INDEX_STRATEGY") or "index-strategy" in uv.settings):
         environment["UV_INDEX_STRATEGY"] = "unsafe-best-match"
     transport = _transport(uv, pip, places)
+    _check(transport, uv.insecure_hosts, directory)
     warnings = [
         Notice(
             f"the password of the index {address} is sent unencrypted; use https, or check who named that address"
@@ -241,6 +242,29 @@ def _settings(uv: UvConfiguration, places: _IndexUrls) -> Mapping[str, object]:
     if places.no_index:
         settings["no-index"] = True
     return settings
+
+
+def _check(transport: Transport, insecure_hosts: Sequence[str], directory: Path) -> None:
+    """Refuse what a project may have in mind with passwords and programs of this machine."""
+    hosts = {index.url: urllib.parse.urlsplit(index.url).netloc.rpartition("@")[2] for index in transport.indexes}
+    for url, host in hosts.items():
+        user = urllib.parse.unquote(urllib.parse.urlsplit(url).username or "")
+        if host.startswith("-") or user.startswith("-"):
+            # `keyring` would take it for an option, perhaps one that names code to load.
+            raise ProjectError(
+                f"the URL of an index has a host or a user that begins with a hyphen: `{host}`",
+                where=Origin(directory),
+                remedy="Correct it in the project's files, or in the configuration of pip or uv",
+            )
+    for insecure in insecure_hosts:
+        urls = [url for url, host in hosts.items() if insecure in {"*", host, host.partition(":")[0]}]
+        if any(login.password for url in (*urls, f"https://{insecure}/") if (login := transport.credentials(url))):
+            raise ProjectError(
+                f"`allow-insecure-host` of the project would send a password to `{insecure}` without a check who"
+                " that is",
+                where=Origin(directory),
+                remedy="Set it outside the checkout (UV_INSECURE_HOST), or trust its authority with SSL_CERT_FILE",
+            )
 
 
 def _transport(uv: UvConfiguration, pip: PipConfiguration, places: _IndexUrls) -> Transport:

@@ -54,10 +54,9 @@ def _run(requirements: Requirements, lock: Path) -> str:
     arguments = ["run", "--no-project", "--isolated", "--no-python-downloads", "--quiet"]
     for tool in _TOOLS:
         arguments += ["--with", tool]
-    arguments += ["poetry", "export", "--no-interaction", "--format", "requirements.txt", "--only"]
-    arguments += [",".join(("main", *requirements.wanted.groups))]
-    for extra in requirements.wanted.extras:
-        arguments += ["--extras", extra]
+    arguments += ["poetry", "export", "--no-interaction", "--format", "requirements.txt"]
+    arguments.append(f"--only={','.join(('main', *requirements.wanted.groups))}")
+    arguments += [f"--extras={extra}" for extra in requirements.wanted.extras]
     with storage.scratch_directory() as scratch:
         output = scratch / "requirements.txt"
         # In the project's directory poetry would run the plugins and the Python that are committed there.

@@ -212,10 +212,8 @@ def _export(requirements: Requirements, lock: Path, mode: str, variables: Mappin
     if lock.name != "uv.lock":
         return read_lock_text(lock)
     arguments = ["export", mode, "--format", "pylock.toml", "--no-default-groups", "--no-header", "--no-annotate"]
-    for extra in requirements.wanted.extras:
-        arguments += ["--extra", extra]
-    for group in requirements.wanted.groups:
-        arguments += ["--group", group]
+    arguments += [f"--extra={extra}" for extra in requirements.wanted.extras]
+    arguments += [f"--group={group}" for group in requirements.wanted.groups]
     try:
         # Without `--python`, uv would run the interpreter in `.python-version`, perhaps a file of the project.
         arguments += ["--no-python-downloads", "--quiet", "--python", _any_python(requirements.directory)]

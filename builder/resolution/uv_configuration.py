@@ -45,11 +45,13 @@ class UvConfiguration:
 
     :param settings: those of the files, merged into one `uv.toml` for runs of uv outside the project.
     :param indexes: every configured index, including explicit ones.
+    :param insecure_hosts: those that the project's own file wants to have reached without checking certificates.
     :param decides: whether uv is configured with indexes, so that pip's indexes are ignored.
     """
 
     settings: Mapping[str, object] = field(default_factory=dict, repr=False)
     indexes: tuple[NamedIndex, ...] = ()
+    insecure_hosts: tuple[str, ...] = ()
     decides: bool = False
 
 
@@ -64,7 +66,14 @@ def read_uv_configuration(directory: Path) -> UvConfiguration:
     # An explicit index serves only the packages that name it, so pip's indexes still apply to all others.
     general = any(key in settings for key in _INDEXES[1:]) or not all(entry.get("explicit") for entry in listed)
     in_environment = any(os.environ.get(name) for name in ENVIRONMENT)
-    return UvConfiguration(settings, (*_environment(), *files), general or in_environment)
+    insecure = () if os.environ.get("UV_CONFIG_FILE") else _insecure_hosts(directory)
+    return UvConfiguration(settings, (*_environment(), *files), insecure, general or in_environment)
+
+
+def _insecure_hosts(directory: Path) -> tuple[str, ...]:
+    """What files in or above the project say, which a pull request may have changed."""
+    own = (table for base, table in _tables(directory) if directory.absolute().is_relative_to(base))
+    return tuple(str(host) for table in own for host in _list(table.get("allow-insecure-host")))
 
 
 def _environment() -> Iterator[NamedIndex]:

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from builder.errors import FetchError
+from builder.errors import FetchError, ProjectError
+from builder.project.requirements_txt import read_requirements_txt
+from builder.resolution.indexes import read_indexes
 from builder.resolution.sdists import fetch_wheels
 from tests.support.commands import DAGSTER, workshop, write_tree
 from tests.support.indexed_project import SECRET, IndexedProject, put, put_dagster
@@ -89,3 +91,40 @@ def test_files_that_want_credentials_are_told_as_such(indexed: IndexedProject) -
     with pytest.raises(FetchError, match="could not be fetched") as caught:
         fetch_wheels(lock)
     assert "answered with HTTP 401 (it wants credentials)" in str(caught.value.detail)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://-bevil.Keyring/simple", "https://%2Dp.@host/simple", "https://-p.:x@host/simple"]
+)
+def test_no_index_of_a_project_becomes_an_option_of_a_program(tmp_path: Path, url: str) -> None:
+    (tmp_path / "uv.toml").write_text(f'keyring-provider = "subprocess"\n[[index]]\nname = "i"\nurl = "{url}"\n')
+    with pytest.raises(ProjectError, match="begins with a hyphen"):
+        read_indexes(tmp_path)
+
+
+@pytest.mark.parametrize("insecure", ["host.test", "host.test:8443", "*"])
+def test_a_project_cannot_have_a_password_of_the_machine_sent_to_an_unknown_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, insecure: str
+) -> None:
+    project = tmp_path / "project"
+    index = '[[tool.uv.index]]\nname = "i"\nurl = "https://host.test:8443/simple"\n'
+    write_tree(project, {"pyproject.toml": f'[tool.uv]\nallow-insecure-host = ["{insecure}"]\n{index}'})
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    assert read_indexes(project).transport.insecure_hosts == (insecure,)
+    (tmp_path / "netrc").write_text("machine host.test login u password p\n")
+    with pytest.raises(ProjectError, match="would send a password to"):
+        read_indexes(project)
+    (tmp_path / "netrc").unlink()
+    monkeypatch.setenv("UV_INDEX_I_PASSWORD", "p")
+    with pytest.raises(ProjectError, match="would send a password to"):
+        read_indexes(project)
+    # What the user says counts.
+    (project / "pyproject.toml").write_text(index)
+    monkeypatch.setenv("UV_INSECURE_HOST", insecure)
+    assert read_indexes(project).transport.insecure_hosts == (insecure,)
+
+
+def test_a_requirements_file_trusts_no_host(indexed: IndexedProject) -> None:
+    (indexed.root / "requirements.txt").write_text("--trusted-host host.test\nacme\n")
+    lines = read_requirements_txt(indexed.root / "requirements.txt").options
+    assert read_indexes(indexed.root, lines).transport.insecure_hosts == ()
