@@ -33,9 +33,9 @@ class Availability:
     target: Target
     indexes: Indexes
 
-    def newest(self, requirement: str) -> str | None:
+    def newest(self, requirement: str, *, prereleases: bool = False) -> str | None:
         """The newest version with a wheel that meets a requirement; None if there is none."""
-        return self._version(requirement)
+        return self._version(requirement, more=["--prerelease", "allow"] if prereleases else ())
 
     def nearest(self, name: str, version: str) -> str | None:
         """The version with a wheel that is next to `version`: the next above, or the last below."""

@@ -8,10 +8,11 @@ import json
 import os.path
 import tomllib
 import urllib.parse
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 import tomli_w
@@ -126,13 +127,21 @@ def allowed_hashes(lines: Iterable[RequirementLine]) -> Hashes:
 
 
 def read_lock(
-    text: str, target: Target, *, base: Path, origin: Origin, hashes: Hashes, wanted: RequestedExtras = NO_EXTRAS
+    text: str,
+    target: Target,
+    *,
+    base: Path,
+    origin: Origin,
+    hashes: Hashes,
+    places: Mapping[str, Origin] = MappingProxyType({}),
+    wanted: RequestedExtras = NO_EXTRAS,
 ) -> Lock:
     """Select the distributions of a `pylock.toml` for a target.
 
     :param base: the base directory of relative paths in the lock.
     :param origin: the file to name in errors.
     :param hashes: the hashes that the user allows for each name; empty to allow all.
+    :param places: where the user allows them.
     :param wanted: extras and dependency groups to select besides the lock's default groups.
 
     Raises ResolutionError if the text is not a valid lock, or has no distribution for the target.
@@ -144,7 +153,7 @@ def read_lock(
         raise ResolutionError(
             f"the lock is not a valid pylock.toml: {error}", where=origin, remedy=remedy
         ) from error
-    selected = _select(_only_allowed(pylock, hashes), target, origin, wanted)
+    selected = _select(_only_allowed(pylock, hashes, places, origin), target, origin, wanted)
     chosen = [(package, choice) for package, choice in selected if not isinstance(choice, PackageDirectory)]
     distributions = [_distribution(package, choice, base) for package, choice in chosen]
     distributions.sort(key=lambda dist: dist.name)
@@ -184,7 +193,7 @@ def _select(
         ) from error
 
 
-def _only_allowed(pylock: Pylock, hashes: Hashes) -> Pylock:
+def _only_allowed(pylock: Pylock, hashes: Hashes, places: Mapping[str, Origin], origin: Origin) -> Pylock:
     """Remove files whose hashes the user does not allow; a package without any allowed hash is an error."""
     if not hashes:
         return pylock
@@ -194,14 +203,18 @@ def _only_allowed(pylock: Pylock, hashes: Hashes) -> Pylock:
         if allowed is None:
             raise ResolutionError(
                 f"`{package.name}=={package.version}` is needed, but the requirements give no hash for it",
-                remedy="Where one requirement has a --hash, all need one: compile the file again with hashes",
+                where=places.get(package.name, origin),
+                remedy="Where one requirement has a --hash, all need one, those that others bring along, too:"
+                " `uv pip compile --generate-hashes`, `pip-compile --generate-hashes`",
             )
         wheels = [wheel for wheel in package.wheels or () if wheel.hashes.get("sha256") in allowed]
         sdist = package.sdist if package.sdist and package.sdist.hashes.get("sha256") in allowed else None
         if not wheels and sdist is None and package.archive is None:
             raise ResolutionError(
                 f"no file of `{package.name}=={package.version}` has a hash that the requirements allow",
-                remedy="Compile the requirements again with the hashes of this version",
+                where=places.get(package.name, origin),
+                remedy="If you trust the index, make the hashes again: `uv pip compile --generate-hashes`,"
+                " `pip-compile --generate-hashes`",
             )
         packages.append(replace(package, wheels=wheels or None, sdist=sdist))
     return replace(pylock, packages=packages)

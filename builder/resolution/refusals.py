@@ -189,13 +189,10 @@ def _yanked(said: Explanation) -> ResolutionError | None:
         return None
     line, by = said.asking(match[2])
     name = line and Requirement(line.text).name
-    found = (
-        said.availability.nearest(name, version)
-        if name and (version := _version(line, canonicalize_name(name)))
-        else None
-    )
+    version = match[1].partition("==")[2] or (_version(line, canonicalize_name(name)) if name else None)
+    found = said.availability.nearest(name, version) if name and version else None
     what = f"`{match[1]}` was withdrawn by those who published it (yanked)" + (f"; `{by}` needs it" if by else "")
-    remedy = f"Require `{name}=={found}`, the next version" if found else "Require another version"
+    remedy = f"Require `{name}=={found}`, the nearest version" if found else "Require another version"
     return _error(said, what, remedy, line)
 
 
@@ -215,6 +212,9 @@ def _no_version(said: Explanation) -> ResolutionError | None:
     others = f"the newest with a wheel for {has.target.description} is {existing[-1]}"
     if len(existing) > 1:
         others = f"the nearest is {existing[0]}, {others}"
+    coming = has.newest(name, prereleases=True)
+    if coming and f"`{name}=={coming}`" not in existing:
+        others = f"{others}; its prerelease has to be named: `{name}=={coming}`"
     remedy = f"Require a version that exists: {others}"
     return _error(said, f"there is no `{line.text}`", remedy, line)
 

@@ -109,7 +109,8 @@ def _resolve(requirements: Requirements, target: Target) -> Resolution:
     text, age = known or (_resolve_anew(requirements, target, indexes), None)
     origin = requirements.lines[0].origin if requirements.lines else Origin(requirements.directory)
     hashes = allowed_hashes(requirements.lines)
-    lock = read_lock(text, target, base=requirements.directory, origin=origin, hashes=hashes)
+    places = {required_name(line.text): line.origin for line in requirements.lines}
+    lock = read_lock(text, target, base=requirements.directory, origin=origin, hashes=hashes, places=places)
     if place and not known:
         resolution_cache.save(place, text)
     return Resolution(replace(lock, indexes=indexes), age, (*indexes.notices, *_written_notices(text)))

@@ -15,7 +15,8 @@ from typing import Final
 
 from packaging.utils import canonicalize_name
 
-from builder.errors import BuilderError, SdistBuildError, TargetError, ToolError
+from builder.errors import BuilderError, Origin, SdistBuildError, TargetError, ToolError
+from builder.project.lines import line_of_name, line_where
 from builder.project.names import required_name
 from builder.project.requirements_txt import RequirementLine
 from builder.resolution import pythons, uv
@@ -66,7 +67,7 @@ def _check_python(lock: Lock, sources: Sequence[Distribution]) -> None:
         raise SdistBuildError(
             f"there is no wheel for {lock.target.description} of {_names(unbuilt)}{by}, and building one takes"
             f" `python{lock.target.python_version}`, which is not on this machine",
-            where=line.origin if line else None,
+            where=line.origin if line else _in_lock(lock, unbuilt[0]),
             remedy=_newer(lock, unbuilt[0]) or error.remedy,
         ) from error
 
@@ -100,6 +101,18 @@ def _asking(lock: Lock, source: Distribution) -> tuple[RequirementLine | None, s
         seen.add(name)
         name = next((parent for parent in parents.get(name, ()) if not parent.startswith("-r ")), name)
     return lines.get(name), f", which `{parents[source.name][0]}` needs" if source.name in parents else ""
+
+
+def _in_lock(lock: Lock, source: Distribution) -> Origin | None:
+    """Where the project requires a distribution that its own lock has, or where the lock has it."""
+    if lock.asked is None or lock.asked.lock is None:
+        return None
+    required = line_of_name(source.name, lock.asked.directory / "pyproject.toml")
+    if required.line:
+        return required
+    entry = re.compile(rf'\s*name\s*=\s*"{re.escape(source.name)}"')
+    place = line_where(lock.asked.lock, entry.match)
+    return place if place.line else line_of_name(source.name, lock.asked.lock)
 
 
 def _build_all(
@@ -143,7 +156,7 @@ def _unbuilt(lock: Lock, sources: Sequence[Distribution], failures: Sequence[Bui
     return SdistBuildError(
         f"there is no wheel for {lock.target.description} of {_names(sources)}{by if len(sources) == 1 else ''},"
         " and none could be built here",
-        where=line.origin if line else None,
+        where=line.origin if line else _in_lock(lock, sources[0]),
         detail="\n\n".join(f"{error.what}\n{error.detail or ''}".strip() for error in failures),
         remedy="; ".join(dict.fromkeys(remedies)) or "Choose versions that have a wheel for the target",
     )

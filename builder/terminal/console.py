@@ -17,6 +17,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -373,7 +374,6 @@ def _on_terminal() -> bool:
 
 
 def _relative(where: Origin) -> str:
-    try:
-        return str(Origin(where.path.relative_to(os.getcwd()), where.line))  # noqa: PTH109  (no Path needed)
-    except ValueError:
-        return str(where)
+    """As a reader would name it from here; in full where the way there is longer, as to `/etc`."""
+    near = os.path.relpath(where.path)
+    return str(Origin(Path(min(near, str(where.path), key=len)), where.line))

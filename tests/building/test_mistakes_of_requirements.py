@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.commands import Workshop, make_sdist, put_setuptools, workshop
+from builder.resolution import uv
+from tests.support.commands import DAGSTER, Workshop, make_sdist, put_setuptools, workshop
 from tests.support.mistakes import Mistake, check
 from tests.support.wheels import make_wheel
 
+HASH = f"--hash=sha256:{'a' * 64}"
 LINUX = "cp311-cp311-manylinux_2_17_x86_64"
 
 
@@ -20,6 +24,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
     root = tmp_path_factory.mktemp("mistakes")
     with workshop(root) as place:
         _fill(place.index.directory)
+        place.index.yanked.add("gone-1.1-py3-none-any.whl")
         yield place
     shutil.rmtree(root)
 
@@ -48,6 +53,10 @@ def _fill(shelf: Path) -> None:
     make_wheel(shelf, code, name="needy", requires=["nowhere-to-be-found"])
     make_wheel(shelf, code, name="narrow", requires=["numpy<1.22"])
     make_wheel(shelf, code, name="choosy", requires=["numpy==9.9"])
+    for version in ("1.0", "2.0b1"):
+        make_wheel(shelf, code, name="coming", version=version)
+    for version in ("1.0", "1.1"):
+        make_wheel(shelf, code, name="gone", version=version)
     put_setuptools(shelf)
 
 
@@ -107,6 +116,15 @@ MISTAKES = {
     ),
     "other's version": requiring("choosy", "3", "cannot be resolved", "Change `choosy` (requirements.txt:3)"),
     "only wheels": requiring("--only-binary :all:\nblessed", "4", "`blessed` has no wheel", "`only-binary`"),
+    "yanked": requiring("gone>1.0", "3", "`gone==1.1` was withdrawn", "Require `gone==1.0`"),
+    "prerelease that is not there": requiring(
+        "coming==2.0b9", "3", "there is no `coming==2.0b9`", "has to be named: `coming==2.0b1`"
+    ),
+    "hash of another file": Mistake(
+        {"requirements.txt": f"dagster=={DAGSTER} {HASH}\ndagster-cloud=={DAGSTER} {HASH}\n"},
+        *("requirements.txt:1", f"no file of `dagster=={DAGSTER}` has a hash", "make the hashes again: `uv pip"),
+    ),
+    "hash of one only": requiring(f"pandas==2.2.0 {HASH}", "1", "give no hash for it", "all need one"),
     "URL of nothing": requiring(
         "x @ INDEX/files/x-1.0-py3-none-any.whl", "3", "`x-1.0-py3-none-any.whl` (404", "Correct the URL"
     ),
@@ -145,6 +163,21 @@ def test_a_mistake_is_told_with_its_line_and_what_to_type_next(shop: Workshop, n
     files = {file: text.replace("INDEX", index) for file, text in mistake.files.items()}
     ran = shop.build(shop.project(files, name=directory), *mistake.options)
     check(mistake, ran, directory)
+
+
+def test_what_a_lock_has_and_cannot_be_built_is_told_with_its_line(shop: Workshop) -> None:
+    shop.environment.update(PATH=os.environ["PATH"])
+    for name, where in (("compiled==1.0", "pyproject.toml:5"), ("church", "uv.lock:")):
+        directory = f"locked-{name[:6]}"
+        listed = f'[\n  "{name}",\n  "dagster",\n  "dagster-cloud",\n]'
+        text = f'[project]\nname = "mine"\nversion = "1"\ndependencies = {listed}\nrequires-python = ">=3.11"\n'
+        files = {"requirements.txt": "", "pyproject.toml": f"{text}[tool.uv]\npackage = false\n"}
+        project = shop.project(files, name=directory)
+        subprocess.run([uv.executable(), "lock", "--quiet"], cwd=project, env=shop.environment, check=True)
+        lines = (project / "uv.lock").read_text(encoding="utf-8").splitlines()
+        line = lines.index('name = "blessed"') + 1 if where.endswith(":") else ""
+        error = shop.build(project).failed()
+        assert f"\n  where: {directory}/{where}{line}\n" in error, error
 
 
 def test_an_extra_that_does_not_exist_is_warned_of(shop: Workshop) -> None:

@@ -42,12 +42,14 @@ class Index:
     :param directory: of the wheels and sdists; may grow while it serves.
     :param password: if there is one, every request has to bring it, for the user `reader`.
     :param uploaded: when a file was uploaded (RFC 3339), by its name; for others that is not said.
+    :param yanked: the names of files that were withdrawn.
     """
 
     directory: Path
     port: int = 0
     password: str = ""
     uploaded: dict[str, str] = field(default_factory=dict)
+    yanked: set[str] = field(default_factory=set)
     requests: list[str] = field(default_factory=list)
     stalled: threading.Event = field(default_factory=threading.Event)
     closing: threading.Event = field(default_factory=threading.Event)
@@ -186,6 +188,8 @@ class _Handler(BaseHTTPRequestHandler):
         }
         if file.name in self.served.uploaded:
             entry["upload-time"] = self.served.uploaded[file.name]
+        if file.name in self.served.yanked:
+            entry["yanked"] = "broken"
         if file.suffix == ".whl":
             entry["core-metadata"] = {"sha256": hashlib.sha256(_metadata(file)).hexdigest()}
         return entry
