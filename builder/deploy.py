@@ -40,6 +40,7 @@ from builder.terminal.running import run_command, verbosity_options
 )
 @delivery_options
 @option(OUTPUT, "--plan", "only_plan", is_flag=True, help="Print what would be done, without doing it.")
+@options.json_option("Print the plan")
 @options.report_option
 @verbosity_options
 def main() -> None:

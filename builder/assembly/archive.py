@@ -30,6 +30,9 @@ _CENTRAL_HEADER: Final = struct.Struct("<4s6H3L5H2L")
 _END64: Final = struct.Struct("<4sQ2H2L4Q")
 _END64_LOCATOR: Final = struct.Struct("<4sLQL")
 _END: Final = struct.Struct("<4s4H2LH")
+ENTRY_SIZE: Final = _LOCAL_HEADER.size + _CENTRAL_HEADER.size
+"""Bytes that an entry takes besides its content and, twice, its name."""
+
 _MAX_COUNT: Final = 0xFFFF
 
 _VERSION_NEEDED: Final = 20

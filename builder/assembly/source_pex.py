@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from builder.assembly.archive import (
+    ENTRY_SIZE,
     MAX_BYTES,
     ArchiveWriter,
     ChangedError,
@@ -111,6 +112,12 @@ def assemble_source_pex(entries: Iterable[SourceEntry], *, python_version: str, 
         with storage.atomic_write(path, mode=0o755) as stream:
             shutil.copyfileobj(spool, stream, 1 << 20)
     return AssembledSource(Artefact(path, size, sha256, identity), tuple(files))
+
+
+def packed_size(entries: Iterable[SourceEntry]) -> int:
+    """The size in bytes of a source PEX of these entries, but for what the names of their directories take."""
+    members = [*_compressed(list(entries), None), *frame(python_version="3.11", code_hash="0" * 40)]
+    return sum(len(member.data) + 2 * len(member.name.encode(errors="replace")) + ENTRY_SIZE for member in members)
 
 
 def _distributions(entries: Iterable[SourceEntry]) -> dict[str, str]:

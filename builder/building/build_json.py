@@ -60,8 +60,7 @@ def _location_report(
         **{key: location.settings[key] for key in _LOADING if location.settings.get(key) is not None},
     }
     if isinstance(result, BuilderError):
-        where = str(result.where) if result.where else None
-        return {**head, "error": {"what": result.what, "where": where, "remedy": result.remedy}}
+        return {**head, "error": described_error(result)}
     return {
         **head,
         **({"image": _image_report(image)} if image else {"pex_tag": result.pex_tag}),
@@ -76,6 +75,11 @@ def _location_report(
         "dagster_version": result.deps.dagster_version,
         "seconds": {step: round(seconds, 3) for step, seconds in result.seconds.items()},
     }
+
+
+def described_error(error: BuilderError) -> dict[str, str | None]:
+    """An error as JSON reports have it."""
+    return {"what": error.what, "where": str(error.where) if error.where else None, "remedy": error.remedy}
 
 
 def _deps_report(deps: DepsBuild) -> dict[str, object]:

@@ -16,12 +16,12 @@ from builder.delivery.announcement import Announcement, announced, state
 from builder.delivery.connection import open_cloud
 from builder.delivery.defs_state import refresh
 from builder.delivery.early_failure import announce_early_failure
-from builder.delivery.image_plan import image_rows
+from builder.delivery.image_plan import image_steps
 from builder.delivery.job import Job, build_locations, part_of, show_built, show_errors, write_report
 from builder.delivery.location_run import LocationRun, Update, Upload
 from builder.delivery.options import DeliveryOptions
 from builder.delivery.pipeline import Pipeline
-from builder.delivery.plan import plan
+from builder.delivery.plan import plan, show_plans
 from builder.delivery.registries import Connection, Registries, choose_formats, connect
 from builder.delivery.take_built import take_built
 from builder.delivery.updater import Updater
@@ -57,7 +57,7 @@ def deliver(job: Job, delivery: DeliveryOptions, *, only_plan: bool) -> int:
             return _close(job.workspace.path, update.choice.context, branch, only_plan=only_plan)
     verification = _verification(delivery, update)
     if only_plan:
-        return _plan(job, upload, update)
+        return _plan(job, upload, update, as_json=delivery.as_json)
     return _deliver(job, delivery, upload, update, verification)
 
 
@@ -112,18 +112,16 @@ def _close(workspace: Path, context: CiContext, branch: BranchDeployment, *, onl
     return 0
 
 
-def _plan(job: Job, upload: Upload | None, update: Update | None) -> int:
+def _plan(job: Job, upload: Upload | None, update: Update | None, *, as_json: bool) -> int:
     """Show what a delivery would do."""
     runs = [LocationRun(location=location) for location in job.workspace.locations]
     with contextlib.ExitStack() as stack:
         registries = _connected(stack, job, runs, upload, update).ask()
-        rows = image_rows(registries.job, registries.images)
-        images = {run.name: rows for run in runs if run.format == "image"}
-        failed: dict[str, BuilderError] = {}
-        for target in registries.job.targets:
-            one = replace(registries.job, targets=(target,))
-            failed |= plan(one, registries.pex, registries.updater, images)
-        return show_errors(failed)
+        steps = image_steps(registries.job, registries.images)
+        images = {run.name: steps for run in runs if run.format == "image"}
+        jobs = [replace(registries.job, targets=(target,)) for target in registries.job.targets]
+        plans = [plan(one, registries.pex, registries.updater, images, as_json=as_json) for one in jobs]
+        return show_plans(plans, as_json=as_json)
 
 
 def _is_refreshed(run: LocationRun, delivery: DeliveryOptions) -> bool:

@@ -19,7 +19,7 @@ from builder.delivery.announcement import Announcement, announced
 from builder.delivery.job import Asked, Job, build_locations, show_built, show_errors
 from builder.delivery.location_run import LocationRun
 from builder.delivery.options import DeliveryOptions, refuse_useless
-from builder.delivery.plan import plan
+from builder.delivery.plan import plan, show_plans
 from builder.errors import BuilderError
 from builder.project.location import Workspace
 from builder.project.requirements import RequestedExtras
@@ -90,7 +90,9 @@ def _deploy(
     if delivery.upload_pex or images or len(targets) > 1:
         code: int = _deliver().deliver(job, delivery, only_plan=only_plan)
         return code
-    return show_errors(plan(job)) if only_plan else _build(job)
+    if only_plan:
+        return show_plans([plan(job, as_json=delivery.as_json)], as_json=delivery.as_json)
+    return _build(job)
 
 
 def _deliver() -> ModuleType:

@@ -63,6 +63,7 @@ class DeliveryOptions:
     allow_empty: bool
     if_changed: bool
     variables: tuple[str, ...]
+    as_json: bool = False
 
     @classmethod
     def only_upload(cls, *, upload: bool, timeout: float, verify: bool) -> DeliveryOptions:
@@ -101,6 +102,8 @@ def refuse_useless(context: click.Context) -> None:
     """Raise UsageError for an option that would have no effect."""
     if context.params["built"] and context.params["only_plan"]:
         raise UsageError("--plan shows what would be built, and --built builds nothing", remedy="Leave one out")
+    if context.params["as_json"] and not context.params["only_plan"]:
+        raise UsageError("--json needs --plan", remedy="Add --plan, or read OUT_DIR/build.json after the build")
     if context.params["built"] and context.params["deps_cache_tag_write"]:
         raise UsageError(
             "--deps-cache-tag-write records the lock of a deps PEX, and only the job that built it knows that",

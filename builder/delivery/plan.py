@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from builder import __version__
 from builder.assembly.deps_pex import LAYOUT_VERSION
+from builder.assembly.source_pex import SourceEntry, packed_size
+from builder.assembly.source_tree import ROOT
+from builder.building.build_json import described_error
 from builder.building.steps import read_project, resolve_project, select_source, show_selection_notices
-from builder.delivery.job import Job
+from builder.delivery.job import Job, show_errors
 from builder.deployment.summary import dependency_changes
 from builder.errors import BuilderError
 from builder.project.lifecycle import refuse_scripts
 from builder.project.location import Location, SourceTree
 from builder.resolution.backend import LocalPackages
 from builder.resolution.lock import Lock
+from builder.resolution.resolve import local_packages
 from builder.resolution.store import store_path
 from builder.terminal.console import console
 from builder.terminal.formatting import size
@@ -35,61 +41,127 @@ class _Planned:
 
     :param deps: the name that the deps PEX will have.
     :param files: how many of the project's files the source PEX will hold.
-    :param size: of these, in bytes, before they are compressed.
+    :param size: about that of the source PEX, in bytes, without what is installed of the local packages.
+    :param packages: the directories of the local packages, which are built and installed.
     """
 
     lock: Lock
     deps: str
     files: int
     size: int
+    packages: tuple[Path, ...]
+
+    @property
+    def from_source(self) -> list[str]:
+        """The distributions that are built from their source, unless that was done before."""
+        return [f"{dist.name} {dist.version}".strip() for dist in self.lock.distributions if dist.kind != "wheel"]
 
 
-ImageRows = Callable[[Location, "Lock"], list[list[str]]]
-"""The rows for the dependencies of a location that becomes an image."""
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that a run would do for a location.
+
+    :param size: in bytes; None if it is not known.
+    :param exact: whether that is certain.
+    """
+
+    what: str
+    size: int | None
+    does: str
+    exact: bool = False
+
+
+@dataclass(slots=True)
+class Plan:
+    """What a run would do, as `builder/schemas/plan.schema.json` has it, and what would keep it from doing so."""
+
+    document: dict[str, object]
+    errors: dict[str, BuilderError]
+
+
+ImageSteps = Callable[[Location, "Lock"], Step]
+"""The step for the dependencies of a location that becomes an image."""
 
 
 def plan(
     job: Job,
     uploader: Uploader | None = None,
     updater: Updater | None = None,
-    images: Mapping[str, ImageRows] = MappingProxyType({}),
-) -> dict[str, BuilderError]:
-    """Show what a run would do; returns by location what would keep it from doing so.
+    images: Mapping[str, ImageSteps] = MappingProxyType({}),
+    *,
+    as_json: bool = False,
+) -> Plan:
+    """Find out what a run would do, and show it unless it is to be JSON.
 
     :param images: by the names of the locations that become images, what plans their dependencies.
     """
     planned = _projects(job, images)
-    buildable = [
-        (location, project)
+    outcomes = {location.name: location.problem or planned[location.tree] for location in job.workspace.locations}
+    buildable = {
+        location.name: (location, project)
         for location in job.workspace.locations
-        if isinstance(project := location.problem or planned[location.tree], _Planned)
-    ]
-    pex = [(location, project) for location, project in buildable if location.name not in images]
+        if isinstance(project := outcomes[location.name], _Planned)
+    }
+    pex = [pair for name, pair in buildable.items() if name not in images]
     names = list(dict.fromkeys(project.deps for _, project in pex))
     there = uploader.sizes(names) if uploader and names else {}
+    steps = {
+        name: [
+            images[name](location, project.lock)
+            if name in images
+            else _deps_step(project, job.out_dir, there, uploader),
+            *_source_steps(project, image=name in images, uploads=uploader is not None),
+            *([Step("location", None, updater.intention(name))] if updater else []),
+        ]
+        for name, (location, project) in buildable.items()
+    }
+    if not as_json:
+        _show(job, updater, steps)
+        if uploader and updater:
+            for location, project in pex:
+                _show_changes(location, project, uploader, updater)
+    document: dict[str, object] = {
+        "deployment": updater.planned_deployment if updater else None,
+        "target": job.target.description,
+        "python_version": job.target.python_version,
+        "locations": [_described(name, outcome, steps.get(name, ())) for name, outcome in outcomes.items()],
+    }
+    return Plan(document, {name: each for name, each in outcomes.items() if isinstance(each, BuilderError)})
+
+
+def show_plans(plans: Sequence[Plan], *, as_json: bool) -> int:
+    """Print plans, one for each target, as JSON if that is asked for, and their errors; returns the exit code."""
+    if as_json:
+        document = {"builder_version": __version__, "plans": [each.document for each in plans]}
+        console.result(json.dumps(document, indent=2, ensure_ascii=False))
+    return show_errors({name: error for each in plans for name, error in each.errors.items()})
+
+
+def _show(job: Job, updater: Updater | None, steps: Mapping[str, Sequence[Step]]) -> None:
     if updater:
         console.result(f"deployment: {updater.planned}")
     console.result(f"target: {job.target.description}")
     rows = [
-        row
-        for location, project in buildable
-        for row in (
-            [
-                *images[location.name](location, project.lock),
-                *_source_rows(location, project, "source layer", uploads=uploader is not None, updater=updater),
-            ]
-            if location.name in images
-            else _rows(location, project, job.out_dir, there, uploader, updater)
-        )
+        ["" if index else name, step.what, _about(step), step.does]
+        for name, each in steps.items()
+        for index, step in enumerate(each)
     ]
     if rows:
         console.result("")
         console.table(["location", "what", ">size", "what would be done"], rows)
-    if uploader and updater:
-        for location, project in pex:
-            _show_changes(location, project, uploader, updater)
-    errors = {location.name: location.problem or planned[location.tree] for location in job.workspace.locations}
-    return {name: error for name, error in errors.items() if isinstance(error, BuilderError)}
+
+
+def _described(name: str, outcome: _Planned | BuilderError, steps: Sequence[Step]) -> dict[str, object]:
+    if isinstance(outcome, BuilderError):
+        return {"name": name, "error": described_error(outcome)}
+    return {
+        "name": name,
+        "built_from_source": outcome.from_source,
+        "local_packages": [str(path) for path in outcome.packages],
+        "distributions": len(outcome.lock.distributions),
+        "files": outcome.files,
+        "steps": [asdict(step) for step in steps],
+    }
 
 
 def _projects(job: Job, images: Collection[str]) -> dict[SourceTree, _Planned | BuilderError]:
@@ -116,21 +188,17 @@ def _project(tree: SourceTree, job: Job, about: str) -> _Planned:
     lock, _step = resolve_project(requirements, job.target, about=about)
     source = select_source(tree, job.out_dir, job.include)
     show_selection_notices(source)
-    files = [
-        file for selection in source.selections for file in selection.files if file.path and file.link is None
-    ]
-    total = sum(file.path.stat().st_size for file in files if file.path)
-    return _Planned(lock, f"deps-{lock.identity(LAYOUT_VERSION)}.pex", len(files), total)
+    files = [file for selection in source.selections for file in selection.files]
+    size_of_all = packed_size(
+        SourceEntry(f"{ROOT}/{file.name}", file.mode, file.path) for file in files if file.path and not file.link
+    )
+    deps = f"deps-{lock.identity(LAYOUT_VERSION)}.pex"
+    return _Planned(lock, deps, len(files), size_of_all, local_packages(requirements))
 
 
-def _rows(
-    location: Location,
-    project: _Planned,
-    out_dir: Path,
-    there: dict[str, int | None],
-    uploader: Uploader | None,
-    updater: Updater | None,
-) -> list[list[str]]:
+def _deps_step(
+    project: _Planned, out_dir: Path, there: Mapping[str, int | None], uploader: Uploader | None
+) -> Step:
     in_registry = there.get(project.deps)
     done = []
     if uploader and uploader.record(project.lock):
@@ -139,30 +207,23 @@ def _rows(
         done.append(
             "built again, as it was" if (out_dir / project.deps).exists() else f"built{_to_fetch(project.lock)}"
         )
+        if project.from_source:
+            done.append(f"from source: {', '.join(project.from_source)}")
         if uploader:
             done.append("not sent, it is there" if in_registry is not None else "sent")
     sizes = [dist.size for dist in project.lock.distributions]
     estimate = in_registry or (sum(filter(None, sizes)) if any(sizes) else None)
-    what = f"{len(sizes)} distributions"
-    return [
-        [
-            location.name,
-            project.deps,
-            _about(estimate, exact=in_registry is not None),
-            f"{what}: {', '.join(done)}",
-        ],
-        *_source_rows(location, project, "source PEX", uploads=uploader is not None, updater=updater),
-    ]
+    does = f"{len(sizes)} distributions: {', '.join(done)}"
+    return Step(project.deps, estimate, does, exact=in_registry is not None)
 
 
-def _source_rows(
-    location: Location, project: _Planned, what: str, *, uploads: bool, updater: Updater | None
-) -> list[list[str]]:
-    source = "built, and sent unless it is there" if uploads else "built"
-    return [
-        ["", what, _about(project.size, exact=False), f"{project.files} files: {source}"],
-        *([["", "location", "", updater.intention(location.name)]] if updater else []),
-    ]
+def _source_steps(project: _Planned, *, image: bool, uploads: bool) -> Iterator[Step]:
+    built = "built, and sent unless it is there" if uploads else "built"
+    if project.packages:
+        names = ", ".join(path.name for path in project.packages)
+        built = f"{built}; local packages, built and installed: {names}"
+    size_of_all = project.size - packed_size(()) if image else project.size
+    yield Step("source layer" if image else "source PEX", size_of_all, f"{project.files} files: {built}")
 
 
 def _to_fetch(lock: Lock) -> str:
@@ -173,10 +234,10 @@ def _to_fetch(lock: Lock) -> str:
     return f", {len(missing)} to fetch" + (f" ({size(known)})" if known else "")
 
 
-def _about(count: int | None, *, exact: bool) -> str:
-    if count is None:
+def _about(step: Step) -> str:
+    if step.size is None:
         return ""
-    return size(count) if exact else f"~{size(count)}"
+    return size(step.size) if step.exact else f"~{size(step.size)}"
 
 
 def _show_changes(location: Location, project: _Planned, uploader: Uploader, updater: Updater) -> None:

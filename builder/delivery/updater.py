@@ -55,8 +55,22 @@ class Updater:
     def planned(self) -> str:
         """The deployment, for people."""
         if isinstance(self._destination, BranchDeployment):
-            return f"the branch deployment of `{self._destination.branch}` ({self._destination.repository})"
+            base = self._destination.base_deployment
+            return f"{self._label}, of {self._destination.repository}" + (f", upon `{base}`" if base else "")
         return f"`{self.deployment}`" + (f", on the image {self._image}" if self._image else "")
+
+    @property
+    def planned_deployment(self) -> dict[str, str | None]:
+        """The deployment, for machines: its name, or what a branch deployment is found or made by."""
+        if not isinstance(self._destination, BranchDeployment):
+            return {"name": self.deployment}
+        request = self._destination.pull_request
+        return {
+            "repository": self._destination.repository,
+            "branch": self._destination.branch,
+            "pull_request": str(request.number) if request else None,
+            "base": self._destination.base_deployment,
+        }
 
     @property
     def _label(self) -> str:

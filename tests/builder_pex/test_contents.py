@@ -26,6 +26,7 @@ from packaging.utils import parse_wheel_filename
 
 from builder.system import storage
 from tests.conftest import REPOSITORY, build_builder
+from tests.support.schemas import check_schema
 
 
 def test_is_small(builder_pex: Path) -> None:
@@ -145,6 +146,7 @@ def test_the_next_version_is_a_small_difference_to_git(builder_pex: Path, copy: 
 
 def test_is_described_beside_it(builder_pex: Path) -> None:
     described = json.loads(builder_pex.with_name("builder.pex.json").read_text())
+    check_schema("builder-pex", described)
     assert described["sha256"] == storage.sha256_of(builder_pex)
     assert described["size"] == builder_pex.stat().st_size
     assert described["lock"] == storage.sha256_of(REPOSITORY / "Pipfile.lock")

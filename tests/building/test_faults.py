@@ -17,6 +17,7 @@ import pytest
 
 from tests.support.commands import Ran, Workshop, have_ended, workshop
 from tests.support.index import Fault
+from tests.support.schemas import check_schema
 from tests.support.wheels import make_wheel
 
 pytestmark = pytest.mark.slow
@@ -288,6 +289,7 @@ def test_builders_that_start_at_once_on_an_empty_cache_all_succeed(place: Worksh
     for builder in builders:
         builder.finish().succeeded()
     report = json.loads((place.out / "build.json").read_text())
+    check_schema("build", report)
     (location,) = report["locations"]
     assert location["deps"]["distributions"] == 14
     for artefact in (location["deps"], location["source"]):

@@ -12,6 +12,7 @@ import pytest
 from tests.support.cloud import faults
 from tests.support.commands import Ran
 from tests.support.deploying import OLD, Deploying, deploying
+from tests.support.schemas import check_schema
 
 pytestmark = pytest.mark.slow
 
@@ -50,6 +51,7 @@ def test_each_location_is_shown_with_its_commit(here: Deploying) -> None:
 
 def told(here: Deploying, *options: str) -> list[dict[str, Any]]:
     document = json.loads(status(here, "--json", "--deployment=prod", *options).stdout)
+    check_schema("status", document)
     (deployment,) = document["deployments"]
     assert deployment["url"] == f"{here.cloud.url}/prod/locations"
     return list(deployment["locations"])

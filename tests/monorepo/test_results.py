@@ -16,6 +16,7 @@ from tests.support.commands import Ran, run_command, write_tree
 from tests.support.index import serving
 from tests.support.monorepo import make_monorepo
 from tests.support.programs import REPOSITORY
+from tests.support.schemas import check_schema
 from tests.support.wheels import make_wheel
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -73,7 +74,11 @@ def test_one_table_says_what_became_of_each_package(tmp_path: Path) -> None:
     assert "bad, check: bad is broken" in ran.stderr
     summary = (tmp_path / "summary").read_text()
     assert "old is broken\n(does not count, known: of old)" in summary
-    packages = {each["name"]: each for each in json.loads((tmp_path / "result.json").read_text())["packages"]}
+    document = json.loads((tmp_path / "result.json").read_text())
+    check_schema("result", document)
+    for path in (tmp_path / "results").iterdir():
+        check_schema("step-result", json.loads(path.read_text()))
+    packages = {each["name"]: each for each in document["packages"]}
     assert {name: each["state"] for name, each in packages.items()} == {
         "bad": "failed",
         "base": "passed",

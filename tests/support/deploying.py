@@ -11,6 +11,7 @@ from typing import Any
 
 from tests.support.cloud import CloudServer
 from tests.support.commands import Ran, Running, Workshop, workshop
+from tests.support.schemas import check_schema
 
 OLD = "files=deps-01d.pex:source-01d.pex"
 """The pex tag of what runs before a test."""
@@ -89,6 +90,7 @@ class Deploying:
     def built(self, name: str = "sales") -> dict[str, Any]:
         """What build.json says of a location."""
         document = json.loads((self.place.out / "build.json").read_text(encoding="utf-8"))
+        check_schema("build", document)
         (found,) = [location for location in document["locations"] if location["name"] == name]
         return dict(found)
 
