@@ -194,6 +194,11 @@ class CodeServer:
     ) -> None:
         self._cleanup.close()
 
+    @property
+    def process_id(self) -> int:
+        """That of the server, which is also that of the group of all that it starts."""
+        return self._process.pid
+
     def add(self, pex_files: Path) -> None:
         """Give the server the PEX files that lie in a directory."""
         # It marks them executable, and deletes those of a location that failed.
