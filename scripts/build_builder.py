@@ -63,7 +63,7 @@ def main(output: Path) -> None:
     with storage.exclusive(cache / ".lock"):
         _say("fetching the wheels of Pipfile.lock")
         wheels = builder_wheels.fetch(locked, cache / key, pure=PURE)
-        _say("compressing those that two Pythons share, which takes about a minute the first time")
+        _say("compressing those that two Pythons share, which takes half a minute or more the first time")
         groups = {target: _groups(target, wheels[target]) for target in TARGETS}
         contents, parts = _contents(groups, cache / "streams")
         (pex,) = (wheel for wheel in wheels[TARGETS[0]] if wheel.name.startswith("pex-"))

@@ -37,7 +37,8 @@ _LZMA = {
     "pb": 2,
     "mode": lzma.MODE_NORMAL,
     "nice_len": 64,
-    "mf": lzma.MF_BT4,
+    # BT4 would make the whole 1.3 MB smaller, in twice the time.
+    "mf": lzma.MF_HC4,
     "depth": 0,
 }
 
