@@ -13,9 +13,10 @@ from builder.terminal.running import run_command, verbosity_options
     cls=BuilderCommand,
     runs="builder.building.selftest:selftest",
     short_help="Check that this builder works here.",
-    examples=("builder.selftest", "builder.selftest --offline"),
+    examples=("builder.selftest", "builder.selftest --offline", "builder.selftest --online"),
 )
 @option("What to check", "--offline", is_flag=True, help="Do not query the package index.")
+@option("What to check", "--online", is_flag=True, help="Whether a newer builder.pex is published.")
 @options.json_option("Print the checks")
 @verbosity_options
 def main() -> None:

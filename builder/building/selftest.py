@@ -18,7 +18,8 @@ from builder.assembly.archive import ArchiveWriter, stored
 from builder.assembly.bootstrap import PEX_VERSION
 from builder.assembly.deps_pex import assemble_deps_pex
 from builder.assembly.wheels import WheelFile
-from builder.errors import BuilderError, ToolError
+from builder.building.latest import latest
+from builder.errors import BuilderError, ToolError, UsageError
 from builder.resolution import uv
 from builder.resolution.pythons import works
 from builder.resolution.target import PYTHON_VERSIONS
@@ -48,8 +49,10 @@ class CheckResult:
     remedy: str = ""
 
 
-def selftest(*, offline: bool, as_json: bool) -> int:
-    """Run all checks and show them; returns 1 if anything does not work, else 0."""
+def selftest(*, offline: bool, online: bool, as_json: bool) -> int:
+    """Run all checks and show them; returns 1 if anything does not work, else 0. Raises UsageError."""
+    if offline and online:
+        raise UsageError("--offline and --online exclude each other", remedy="Leave out one of them")
     probes: dict[str, Callable[[], str]] = {
         "builder": lambda: f"{_version('builder')} in {_location()}",
         "python": _python,
@@ -64,6 +67,8 @@ def selftest(*, offline: bool, as_json: bool) -> int:
     }
     if offline:
         del probes["index"]
+    if online:
+        probes["latest"] = latest
     with ThreadPoolExecutor() as pool, console.progress("checking", None):
         jobs = [pool.submit(_check, name, probe) for name, probe in probes.items()]
         checks = []

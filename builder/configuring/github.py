@@ -5,12 +5,13 @@ from __future__ import annotations
 import textwrap
 from typing import Final
 
-from builder.configuring.settings import BUILDER, Settings
+from builder import REPOSITORY
+from builder.configuring.settings import Settings
 
 _CHECKOUT: Final = "actions/checkout@de0fac2e4500dabe0009e67214ff5f5447ce83dd # v6.0.2"
 _UPLOAD: Final = "actions/upload-artifact@b7c566a772e6b6bfb58ed0dc250532a479d7789f # v6.0.0"
 _DOWNLOAD: Final = "actions/download-artifact@37930b1c2abaa49bbe596cd826c3c89aef350131 # v7.0.0"
-_BUILDER: Final = f"{BUILDER}@v1 # zizmor: ignore[unpinned-uses] its commit pins builder.pex too"
+_BUILDER: Final = f"{REPOSITORY}@v1 # zizmor: ignore[unpinned-uses] its commit pins builder.pex too"
 
 _HEAD: Final = """\
 # Written by `builder.pex -m builder.configure github`: a push to `{branch}` goes to the deployment `{deployment}`,

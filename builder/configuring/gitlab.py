@@ -5,7 +5,8 @@ from __future__ import annotations
 import textwrap
 from typing import Final
 
-from builder.configuring.settings import BUILDER, Settings
+from builder import REPOSITORY
+from builder.configuring.settings import Settings
 
 _HEAD: Final = """\
 # Written by `builder.pex -m builder.configure gitlab`: a push to `{branch}` goes to the deployment `{deployment}`,
@@ -61,7 +62,7 @@ def text(settings: Settings) -> str:
     head = _HEAD.format(
         branch=settings.branch,
         deployment=settings.deployment,
-        builder=BUILDER,
+        builder=REPOSITORY,
         stages="build, deploy" if settings.split else "deploy",
         python=settings.python_version if settings.python_version in {"3.11", "3.12"} else "3.11",
         scope=",\n# with the environment `dagster-cloud` as its scope" if settings.split else "",

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
-
-BUILDER: Final = "OWNER/builder"
-"""The repository with the action and the releases; whoever publishes them knows the owner."""
 
 
 @dataclass(frozen=True, slots=True)
