@@ -29,6 +29,21 @@ def check_build_directory(directory: Path, base: Path, name: str, where: Origin)
         )
 
 
+def check_working_directory(directory: Path, base: Path, name: str, where: Origin) -> None:
+    """Raise ProjectError for a working directory outside the repository.
+
+    :param base: the build directory.
+    :param name: of the location.
+    """
+    if (repository := find_repository(base)) and not _within(directory, repository):
+        raise ProjectError(
+            f"the `working_directory` of location `{name}`, `{os.path.realpath(directory)}`, is outside the git"
+            f" repository `{repository}`",
+            where=where,
+            remedy=f"Correct it; it is relative to the build directory, `{base}`",
+        )
+
+
 def check_includes(directory: Path, names: Iterable[str], where: Origin) -> None:
     """Raise ProjectError for a path outside the repository in `include` of `[tool.builder]`.
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os.path
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from builder.errors import Notice, Origin, ProjectError
-from builder.project.bounds import check_build_directory
+from builder.project.bounds import check_build_directory, check_working_directory
 from builder.project.defaults import merge
 from builder.project.known_keys import CODE_SOURCE, DEFAULTS, LOCATION, WORKSPACE, check_keys
 from builder.project.location import CODE_SOURCES, Location, Workspace, distinct
@@ -80,6 +81,8 @@ def _usable_location(
     )
     tree, notices = source_tree(name, directory, document.path.parent)
     source = _code_source(document, key, name, merged.get("code_source"))
+    lines = _lines(document, key, source[0])
+    _check_loading(merged, source, directory, name, lines)
     registry = registry_of(build, name, document.origin(*key, "build", "registry"))
     if registry is None:
         if source[0] == "python_file":
@@ -94,7 +97,7 @@ def _usable_location(
         code_source=source,
         settings=merged,
         origin=where,
-        lines=_lines(document, key, source[0]),
+        lines=lines,
         registry=registry,
         notices=notices,
     )
@@ -186,6 +189,36 @@ def _code_source(document: YamlFile, key: _Key, name: str, value: object) -> tup
             f"location `{name}` must have exactly one code source, but has {what}", where=where, remedy=remedy
         )
     return sources[0]
+
+
+_NO_MODULE: Final = re.compile(r"[/\\\s\0]|^\.|\.$|\.\.")
+"""What no module's name has; hyphens and such are odd, but can be imported by name."""
+
+
+def _check_loading(
+    settings: Mapping[str, object],
+    source: tuple[str, str],
+    directory: Path,
+    name: str,
+    lines: Mapping[str, Origin],
+) -> None:
+    """Refuse what the server cannot load, and a working directory that is not in the repository."""
+    for key in ("attribute", "working_directory"):
+        value = settings.get(key)
+        if value is not None and (not isinstance(value, str) or "\0" in value):
+            what = f"the `{key}` of location `{name}` is not a text"
+            raise ProjectError(what, where=lines.get(key), remedy=f"Correct it, or remove `{key}`")
+    kind, value = source
+    if "\0" in value or (kind != "python_file" and _NO_MODULE.search(value)):
+        module = re.sub(r"[/\\\s.\0]+", ".", value.removesuffix(".py")).strip(".")
+        raise ProjectError(
+            f"the `{kind}` of location `{name}`, `{value}`, is not the name of a module",
+            where=lines.get("code_source"),
+            remedy=f"Write it with dots, as in `import`: `{kind}: {module}`",
+        )
+    working = settings.get("working_directory")
+    if isinstance(working, str) and not working.startswith("/"):
+        check_working_directory(directory / working, directory, name, lines["working_directory"])
 
 
 def _check_python_file(value: str, directory: Path, name: str, where: Origin) -> None:

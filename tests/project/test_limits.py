@@ -326,3 +326,46 @@ def test_a_group_of_poetry_that_is_no_table_is_refused(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text(text)
     with pytest.raises(ProjectError, match="is not what poetry expects"):
         read_requirements(tmp_path, {"python_version": "3.11"}, _no_backend)
+
+
+@pytest.mark.parametrize(
+    "source, setting, problem, line",
+    [
+        ("module_name: a", "working_directory: ../..", "is outside the git repository", 5),
+        ("module_name: a", "working_directory: out", "is outside the git repository", 5),
+        ("module_name: a", 'working_directory: "a\\0"', "is not a text", 5),
+        ("module_name: a", "working_directory: [a]", "is not a text", 5),
+        ("module_name: a", "attribute: 1", "is not a text", 5),
+        ("module_name: src/sales.py", "", "is not the name of a module", 4),
+        ("package_name: a b", "", "is not the name of a module", 4),
+        ("autoload_defs_module_name: .a", "", "is not the name of a module", 4),
+        ('module_name: "a\\0"', "", "is not the name of a module", 4),
+        ('python_file: "a\\0"', "", "is not the name of a module", 4),
+        ("module_name: my-package.defs", "working_directory: src/../lib", None, 0),
+        ("module_name: a", "working_directory: /opt/x", None, 0),
+    ],
+)
+def test_what_the_server_cannot_load_is_told_at_its_line(
+    tmp_path: Path, source: str, setting: str, problem: str | None, line: int
+) -> None:
+    project = tmp_path / "project"
+    (project / ".git").mkdir(parents=True)
+    (project / ".git/HEAD").write_text("ref: refs/heads/main\n")
+    (project / "out").symlink_to(tmp_path)
+    file = project / "dagster_cloud.yaml"
+    file.write_text(f"locations:\n- location_name: x\n  code_source:\n    {source}\n  {setting}\n")
+    found = read_workspace(file).locations[0].problem
+    if problem is None:
+        assert found is None
+    else:
+        assert found
+        assert problem in found.what
+        assert found.where == Origin(file, line)
+
+
+def test_a_module_is_proposed_for_a_path(tmp_path: Path) -> None:
+    file = tmp_path / "dagster_cloud.yaml"
+    file.write_text("locations: [{location_name: x, code_source: {module_name: src/sales.py}}]")
+    found = read_workspace(file).locations[0].problem
+    assert found
+    assert "`module_name: src.sales`" in (found.remedy or "")
