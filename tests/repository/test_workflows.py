@@ -20,7 +20,7 @@ from builder.resolution import uv
 from builder.system import storage
 from tests.support.container_registry import PASSWORD, USER, ContainerRegistry, serving_containers
 from tests.support.containers import Containers, container_settings, push_base, require_programs
-from tests.support.monorepo import WEBAPP, make_monorepo
+from tests.support.monorepo import WEBAPP, directory_of, make_monorepo
 from tests.support.programs import REPOSITORY
 
 pytestmark = [pytest.mark.slow, pytest.mark.containers]
@@ -34,6 +34,7 @@ CORE, ALL = (
     REPOSITORY / ".github" / "workflows" / name
     for name in ("build-core-package.yml", "build-and-publish-packages.yml")
 )
+PULL_REQUEST = REPOSITORY / ".github" / "workflows" / "check-changed-packages.yml"
 
 _SECONDS = 600
 _BIN = Path(sys.executable).parent
@@ -52,7 +53,7 @@ def _steps(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def test_there_are_workflows() -> None:
-    assert {CORE, ALL} <= set(WORKFLOWS)
+    assert {CORE, ALL, PULL_REQUEST} <= set(WORKFLOWS)
 
 
 @pytest.mark.parametrize(
@@ -336,14 +337,21 @@ def test_a_core_package_is_built_checked_and_published(hosted: Hosted) -> None:
     version = runner.outputs["build"]["version"]
     assert re.fullmatch(r"1\.0\.0\.dev42\+[0-9a-f]{7}", version)
     runner.values["needs.build.outputs.wheels"] = runner.outputs["build"]["digest"]
-    runner.job("check", hosted.given("core-check", building / "wheelhouse"), {})
+    checking = hosted.given("core-check", building / "wheelhouse")
+    runner.job("check", checking, {})
     imaging = hosted.given("core-image", building / "wheelhouse")
     runner.job("image", imaging, {})
     runner.values["needs.image.outputs.digest"] = runner.outputs["image"]["digest"]
-    runner.job("push", hosted.given("core-push", imaging / "images"), here)
+    pushing = hosted.given("core-push", imaging / "images")
+    runner.job("push", pushing, here)
     assert {version.replace("+", "-"), "latest"} <= hosted.registry.tags("acme/dagster-pipes")
+    reporting = hosted.workspace("core-report")
+    for workspace in (building, checking, imaging, pushing):
+        shutil.copytree(workspace / "results", reporting / "results", dirs_exist_ok=True)
+    runner.job("report", reporting, {})
     tag = version.replace("+", "-")
-    assert f"{hosted.registry.host}/acme/dagster-pipes:{tag}" in runner.summary()
+    (row,) = (line for line in runner.summary().splitlines() if "<code>dagster-pipes</code>" in line)
+    assert all(part in row for part in (tag, "sha256", "passed"))
 
 
 def test_a_package_that_is_not_of_the_core_is_refused(hosted: Hosted) -> None:
@@ -413,6 +421,31 @@ def test_packages_are_built_once_with_their_web_application_and_published(hosted
     runner.job("pypi", publishing, {})
     expected = sorted(name for name in wheels if not name.startswith("dagster-"))
     assert sorted(path.name for path in (publishing / "dist").iterdir()) == expected
+
+
+def test_a_pull_request_has_what_it_changes_checked_and_nothing_is_published(hosted: Hosted) -> None:
+    workflow = _read(PULL_REQUEST)
+    assert workflow["permissions"] == {}
+    assert [job["permissions"] for job in workflow["jobs"].values()] == [{"contents": "read"}]
+    since = (
+        "inputs.changed_since || format('origin/{0}', github.base_ref || github.event.repository.default_branch)"
+    )
+    runner = hosted.runner(PULL_REQUEST, {"inputs.packages": "all", since: "main"})
+    workspace = hosted.workspace("pull-request")
+    made = make_monorepo(workspace / "packages", "pyproject")
+    made.git("checkout", "-q", "-b", "change")
+    changed = workspace / "packages" / directory_of("dagster-cloud-cli") / "dagster_cloud_cli" / "new.py"
+    changed.write_text("answer = 42\n", encoding="utf-8")
+    made.git("add", "--all")
+    made.git("commit", "-q", "-m", "Change a package")
+    runner.values["steps.discover.outputs.changed"] = "dagster-cloud-cli"
+
+    runner.job("check", workspace, {})
+
+    assert runner.outputs["check"] == {"changed": "dagster-cloud-cli"}
+    report = json.loads((workspace / "result.json").read_text(encoding="utf-8"))["packages"]
+    assert [each["name"] for each in report if "check" in each["steps"]] == ["dagster-cloud-cli"]
+    assert "<code>dagster-cloud-cli</code>" in runner.summary()
 
 
 @pytest.mark.parametrize("version", ["", "1.13.30+acme.1"])
