@@ -14,6 +14,7 @@ from builder.project.defaults import merge
 from builder.project.known_keys import CODE_SOURCE, DEFAULTS, LOCATION, WORKSPACE, check_keys
 from builder.project.location import CODE_SOURCES, Location, Workspace, distinct
 from builder.project.manifest import source_tree
+from builder.project.templates import load_rendered
 from builder.project.yaml_file import YamlFile
 
 EXAMPLE: Final = """Write at least:
@@ -30,7 +31,7 @@ def read_workspace_file(path: Path) -> Workspace:
 
     What concerns one location only is that location's `problem`.
     """
-    document = YamlFile.load(path)
+    document = load_rendered(path)
     if document.node is None:
         raise ProjectError("the workspace file is empty", where=Origin(path), remedy=EXAMPLE)
     root = document.mapping((), "the workspace file", EXAMPLE)

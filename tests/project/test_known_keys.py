@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -64,3 +65,30 @@ def test_a_key_of_a_newer_server_is_passed_on_and_named(tmp_path: Path) -> None:
     assert [(notice.text, notice.where and notice.where.line) for notice in location.notices] == [
         ("`scaling` is not a known key of Dagster Cloud; it is passed on", 8)
     ]
+
+
+@pytest.mark.parametrize(
+    "right, template, line",
+    [
+        ("module_name: m", "module_name: {{ module }}", 7),
+        ("module_name: m", "module_name: '{{ module }}.defs'", 7),
+        ("    attribute: defs", "    {% if prod %}\n    attribute: defs\n    {% endif %}", 8),
+    ],
+)
+def test_a_template_is_refused_with_how_to_render_it(tmp_path: Path, right: str, template: str, line: int) -> None:
+    path = tmp_path / "dagster_cloud.yaml"
+    path.write_text(GOOD.replace(right, template))
+    with pytest.raises(ProjectError, match="is to be rendered by Jinja") as caught:
+        read_workspace(path)
+    assert (caught.value.where and caught.value.where.line) == line
+    assert "dagster-cloud ci template --value NAME=VALUE" in str(caught.value.remedy)
+
+
+def test_what_a_template_of_others_is_goes_to_the_agent(tmp_path: Path) -> None:
+    path = tmp_path / "dagster_cloud.yaml"
+    given = {"k8s": {"server_k8s_config": {"pod_template_spec_metadata": {"annotations": {"a": "{{ with }}"}}}}}
+    path.write_text(
+        GOOD.replace("    attribute: defs\n", f"    container_context: {json.dumps(given)}  # {{{{ x }}}}\n")
+    )
+    (location,) = read_workspace(path).select(()).locations
+    assert location.settings["container_context"] == given
