@@ -54,8 +54,17 @@ def check_syntax(line: RequirementLine) -> None:
         raise ProjectError(
             f"`{line.text}` is not a valid requirement: {problem}",
             where=line.origin,
-            remedy="Write it as PEP 508 says, such as `pandas>=2`",
+            remedy=f"Write it as PEP 508 says, such as `{likely(line.text) or 'pandas>=2'}`",
         ) from error
+
+
+def likely(text: str) -> str | None:
+    """What a requirement was meant to be that has `=>`, `=<` or `=`; None if that is no requirement either."""
+    meant = re.sub(r"(?<![=<>!~])=(?!=)", "==", re.sub(r"=([<>])", r"\1=", text))
+    try:
+        return str(Requirement(meant))
+    except InvalidRequirement:
+        return None
 
 
 def path_of_url(url: str, base: Path) -> Path:

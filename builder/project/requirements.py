@@ -401,5 +401,12 @@ class _Collector:
                 f"`{metadata.name}` does not allow Python {self.markers['python_version']}: it requires"
                 f" `{metadata.requires_python}`",
                 where=line_of_name("requires-python", metadata.manifest),
-                remedy="Choose another Python with --python-version, or widen what the package allows",
+                remedy=f"Choose another Python with --python-version{_allowed_python(allowed)}, or widen what the"
+                " package allows",
             )
+
+
+def _allowed_python(allowed: SpecifierSet) -> str:
+    """The first Python that a package allows, as an option's value; empty if it is none of ours."""
+    minor = next((minor for minor in range(9, 15) if allowed.contains(f"3.{minor}.99", prereleases=True)), None)
+    return "" if minor is None else f" 3.{minor}"

@@ -96,8 +96,23 @@ def _parse(path: Path, text: str) -> TomlFile:
     except ValueError as error:
         # Of a TOMLDecodeError, and of a number with more digits than Python reads.
         line = re.search(r"at line (\d+)", str(error))
-        where = Origin(path, int(line[1]) if line else None)
+        number, remedy = _remedy(text, str(error), int(line[1]) if line else None)
         problem = str(error).partition(";")[0]
         raise ProjectError(
-            f"{path.name} is not valid TOML: {problem}", where=where, remedy="Correct it"
+            f"{path.name} is not valid TOML: {problem}", where=Origin(path, number), remedy=remedy
         ) from error
+
+
+def _remedy(text: str, problem: str, number: int | None) -> tuple[int | None, str]:
+    """The line to change, and how: of an array without a comma, the parser gives the next line."""
+    lines = text.splitlines()
+    if number is None or not 0 < number <= len(lines):
+        return number, "Correct it"
+    here = lines[number - 1].strip()
+    above = next((each for each in range(number - 1, 0, -1) if lines[each - 1].partition("#")[0].strip()), None)
+    before = lines[above - 1].strip() if above else ""
+    if problem.startswith("Unclosed array") and here[:1] in {'"', "'", "{"} and before[-1:] not in {",", "[", ""}:
+        return above, f"Write a comma at the end of that line: `{before},`"
+    if before.endswith(",") and re.fullmatch(r"\[+[^,]*\]+", here):
+        return number, "Close the array above that line with `]`"
+    return number, f"Correct `{here}`" if here else "Correct it"

@@ -126,6 +126,7 @@ def _wrong_python(said: Explanation) -> ResolutionError | None:
     else:
         what = f"`{name}` has no wheel for Python {target.python_version}{needed}"
         pythons = [version for version in PYTHON_VERSIONS if f"`cp{version.replace('.', '')}`" in said.output]
+    pythons = [version for version in pythons if version != target.python_version]
     if needed:
         return _error(said, what, _another(line, pythons), line)
     return _error(said, what, _with_wheel(said, name, line, pythons), line)

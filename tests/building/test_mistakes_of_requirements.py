@@ -151,7 +151,7 @@ MISTAKES = {
     ),
     "editable path": requiring("-e ./libs/comon", "3", "does not exist", "Correct the path"),
     "included file": requiring("-r base.txt", "3", "which does not exist", "Correct the path or add the file"),
-    "syntax": requiring("numpy=>1", "3", "`numpy=>1` is not a valid requirement", "such as `pandas>=2`"),
+    "syntax": requiring("numpy=>1", "3", "`numpy=>1` is not a valid requirement", "such as `numpy>=1`"),
 }
 
 

@@ -54,12 +54,21 @@ MISTAKES = {
         "Write one of module_name",
     ),
     "TOML": project(
-        "pyproject.toml", '[project]\ndependencies = [\n "a"\n "b",\n]\n', 4, "not valid TOML", "Correct it"
+        "pyproject.toml",
+        '[project]\ndependencies = [\n "a"\n "b",\n]\n',
+        3,
+        "not valid TOML",
+        'comma at the end of that line: `"a",`',
+    ),
+    "TOML, not closed": project(
+        "pyproject.toml",
+        '[project]\ndependencies = [\n "a",\n[tool.x]\ny = 1\n',
+        *(4, "not valid TOML", "Close the array above that line with `]`"),
     ),
     "Python of the project": project(
         "pyproject.toml",
         '[project]\nname = "x"\nversion = "1"\nrequires-python = ">=3.12"\ndependencies = ["dagster"]\n',
-        *(4, "does not allow Python 3.11", "--python-version", "--python-version", "3.11"),
+        *(4, "does not allow Python 3.11", "--python-version 3.12, or", "--python-version", "3.11"),
     ),
     "setting": project(
         "pyproject.toml",
