@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import os.path
 import posixpath
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from builder.errors import Origin, ProjectError
+from builder.errors import Notice, Origin, ProjectError
 from builder.project.bounds import check_build_directory
 from builder.project.defaults import merge
 from builder.project.lines import line_where
@@ -63,7 +64,7 @@ def read_dg_workspace(path: Path) -> Workspace:
     if kind == "project":
         return Workspace(path, (_location(config, None),))
     if kind == "workspace":
-        return Workspace(path, distinct(_locations(config)))
+        return Workspace(path, distinct(_locations(config)), tuple(_repeated(config)))
     raise ProjectError(
         f"`{config.key('directory_type')}` is neither `project` nor `workspace`",
         where=config.origin() if kind is None else config.origin("directory_type"),
@@ -117,15 +118,34 @@ def _locations(workspace: _Config) -> Iterator[Location]:
     remedy = f'Write for each project:\n[[{key}]]\npath = "projects/my-project"'
     if not isinstance(declared, list) or not declared:
         raise ProjectError(f"`{key}` is not a list of projects", where=where, remedy=remedy)
+    seen: set[str] = set()
     for index, entry in enumerate(declared):
         path = entry.get("path") if isinstance(entry, dict) else None
         if not isinstance(path, str):
             raise ProjectError(f"`{key}[{index}]` has no `path`", where=where, remedy=remedy)
+        if (normal := posixpath.normpath(path)) in seen:
+            continue
+        seen.add(normal)
         try:
             yield _location(_project(workspace, path, where), workspace.directory)
         except ProjectError as error:
             name = posixpath.basename(posixpath.normpath(path))
             yield Location.unusable(name, workspace.directory, where, error)
+
+
+def _repeated(workspace: _Config) -> Iterator[Notice]:
+    """A notice for each project that a workspace lists more than once; `dg` would build it as often."""
+    entries = workspace.file.table(*workspace.prefix, "workspace").get("projects")
+    paths = (
+        [str(entry.get("path")) for entry in entries if isinstance(entry, dict)]
+        if isinstance(entries, list)
+        else []
+    )
+    for path, times in Counter(map(posixpath.normpath, paths)).items():
+        if times > 1:
+            written = [text for text in paths if posixpath.normpath(text) == path]
+            where = _listing(written[-1], workspace.origin("workspace", "projects"))
+            yield Notice(f"the workspace lists the project `{path}` {times} times; it is one location", where)
 
 
 def _project(workspace: _Config, path: str, where: Origin) -> _Config:

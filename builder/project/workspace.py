@@ -8,6 +8,7 @@ from pathlib import Path
 
 from builder.errors import Notice, ProjectError
 from builder.project.dagster_table import read_dagster_table
+from builder.project.dagster_workspace import refuse_dagster_workspace
 from builder.project.dg import find_dg_config, read_dg_workspace
 from builder.project.location import Workspace
 from builder.project.toml_file import TomlFile
@@ -28,6 +29,7 @@ def read_workspace(path: Path) -> Workspace:
     if path.is_dir():
         return _read_directory(path)
     if path.suffix != ".toml":
+        refuse_dagster_workspace(path)
         return read_workspace_file(path)
     by_table = path.name == "pyproject.toml" and not TomlFile.load(path).table("tool", "dg")
     return (read_dagster_table(path) if by_table else None) or read_dg_workspace(path)
@@ -46,6 +48,7 @@ def _read_directory(directory: Path) -> Workspace:
         return read_dg_workspace(config.path)
     if (declared := read_dagster_table(directory / "pyproject.toml")) is not None:
         return declared
+    refuse_dagster_workspace(directory / "workspace.yaml")
     raise ProjectError(
         f"`{directory}` is a directory with neither a dagster_cloud.yaml nor a `[tool.dg]` or `[tool.dagster]`",
         remedy=f"Give the path of your workspace file, or make `{directory / 'dagster_cloud.yaml'}`. {EXAMPLE}",

@@ -32,14 +32,14 @@ from builder.project.settings import read_settings
 from builder.project.toml_file import TomlFile
 from builder.resolution import pythons, uv
 from builder.resolution.build_inputs import Inputs, build_system, inputs_of
-from builder.resolution.build_tree import BuildTree, lay_out, root_of
+from builder.resolution.build_tree import LEVELS, BuildTree, lay_out, root_of
 from builder.resolution.built_wheel import OLDEST, TIME_LIMIT, build_error, canonical_wheel
 from builder.resolution.indexes import Indexes, read_indexes
 from builder.resolution.repository import ignored_but_tracked, read_state
 from builder.system import process, storage
 from builder.system.git import find_repository, open_repository
 
-_FORMAT: Final = "5"
+_FORMAT: Final = "6"
 """Version of the cache entries' format; increase it when the format changes."""
 
 _ABOVE: Final = "/.directory-above-the-checkout"
@@ -102,7 +102,8 @@ class LocalPackages:
         with storage.scratch_directory() as scratch:
             tree = lay_out(directory, selection, scratch, self._out_dir)
             text = _ask_backend(directory, tree, scratch, self._python_version)
-        text = text.replace(str(tree.above), _ABOVE)
+        for path, placeholder in _placeholders(tree):
+            text = text.replace(path, placeholder)
         if place:
             storage.keep(place, "METADATA", text.encode())
         return _parse(text, directory)
@@ -212,13 +213,19 @@ def _build(
         except process.ProcessFailed as error:
             raise build_error(about, error, replace=_paths(tree)) from error
         wheel = next((scratch / "out").glob("*.whl"))
-        content = canonical_wheel(wheel, replace=(str(tree.above), _ABOVE) if tree else ("", ""))
+        content = canonical_wheel(wheel, replace=_placeholders(tree) if tree else ())
     return wheel.name, content
 
 
 def _paths(tree: BuildTree | None) -> tuple[str, str]:
     """The path of the copied checkout, and the path of the original."""
     return (str(tree.above), str(tree.original_above)) if tree else ("", "")
+
+
+def _placeholders(tree: BuildTree) -> list[tuple[str, str]]:
+    """The paths of the copied checkout's parent and of those above it, with what stands for them in metadata."""
+    above = [tree.above, *tree.above.parents[:LEVELS]]
+    return [(str(path), _ABOVE + "/.." * level) for level, path in enumerate(above)]
 
 
 def _confined(scratch: Path) -> dict[str, str]:
@@ -277,8 +284,14 @@ def _ask_backend(directory: Path, tree: BuildTree, scratch: Path, python_version
 
 
 def _parse(text: str, directory: Path) -> Metadata:
-    above = urllib.parse.quote(str(root_of(directory).parent))
-    message = email.parser.HeaderParser().parsestr(text.replace(_ABOVE, above))
+    above = root_of(directory).parent
+    message = email.parser.HeaderParser().parsestr(
+        re.sub(
+            rf"{re.escape(_ABOVE)}(/\.\.)*",
+            lambda found: urllib.parse.quote(os.path.normpath(found[0].replace(_ABOVE, str(above)))),
+            text,
+        )
+    )
     requires = tuple(" ".join(value.split()) for value in message.get_all("Requires-Dist", []))
     extras = tuple(message.get_all("Provides-Extra", []))
     return Metadata(

@@ -36,6 +36,9 @@ from builder.system.git import Repository, find_repository, open_repository
 MOST_FILES: Final = 5_000
 MOST_BYTES: Final = 100 << 20
 
+LEVELS: Final = 4
+"""Directories above the parent of the checkout that a backend may name, as by `{root:parent:parent:uri}`."""
+
 _SMALL: Final = 1 << 20
 
 _WORKSPACE_FILES: Final = ("dagster_cloud.yaml", "dg.toml")
@@ -82,7 +85,7 @@ def lay_out(directory: Path, selection: Selection, scratch: Path, out_dir: Path 
     """
     directory = Path(os.path.realpath(directory))
     root = root_of(directory)
-    above = scratch / "tree"
+    above = scratch.joinpath("tree", *["above"] * LEVELS)
     top = above / (root.name or "root")
     package = top / directory.relative_to(root)
     copy_tree(selection, package)

@@ -6,6 +6,7 @@ import io
 import re
 import time
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -21,13 +22,13 @@ OLDEST: Final = 315_532_800
 """1980-01-01 in seconds since 1970: the earliest time that zip files can store."""
 
 
-def canonical_wheel(wheel: Path, *, epoch: int | None = None, replace: tuple[str, str] = ("", "")) -> bytes:
+def canonical_wheel(wheel: Path, *, epoch: int | None = None, replace: Sequence[tuple[str, str]] = ()) -> bytes:
     """Rewrite a wheel in canonical form: sorted members, all with one date.
 
     :param epoch: seconds since 1970, for a wheel that is published: it is compressed, has plain permissions and,
         as PEP 427 recommends, its metadata last. Without `epoch` the wheel is for a PEX file, which is identified
         by its bytes: these do not depend on a zlib version and stay the same between releases of the builder.
-    :param replace: a text in the metadata, and its replacement.
+    :param replace: texts in the metadata, and their replacements.
     """
     content = io.BytesIO()
     published = epoch is not None
@@ -42,7 +43,8 @@ def canonical_wheel(wheel: Path, *, epoch: int | None = None, replace: tuple[str
             entry.create_system = 3
             data = source.read(info)
             if info.filename.endswith(".dist-info/METADATA"):
-                data = data.replace(replace[0].encode(), replace[1].encode())
+                for text, replacement in replace:
+                    data = data.replace(text.encode(), replacement.encode())
             target.writestr(entry, data, compression)
     return content.getvalue()
 

@@ -32,6 +32,32 @@ def test_a_directory_with_nothing_but_the_table_of_dagster_dev_is_a_workspace(
         assert found[0].settings["code_source"] == {"module_name": locations[0][1]}
 
 
+def test_a_workspace_yaml_of_dagster_dev_is_answered_with_the_file_to_write(tmp_path: Path) -> None:
+    file = tmp_path / "workspace.yaml"
+    file.write_text(
+        "# local\nload_from:\n  - python_module: sales.definitions\n"
+        "  - python_file: {relative_path: repo/a.py, attribute: defs, working_directory: repo}\n"
+        "  - python_package: {package_name: stock, location_name: Our Stock}\n"
+        "  - python_file: flat.py\n  - grpc_server: {host: localhost, port: 4266}\n"
+    )
+    written = (
+        "locations:\n"
+        "  - location_name: sales.definitions\n    code_source: {module_name: sales.definitions}\n"
+        "  - location_name: a.py\n    code_source: {python_file: repo/a.py}\n"
+        "    working_directory: repo\n    attribute: defs\n"
+        '  - location_name: "Our Stock"\n    code_source: {package_name: stock}\n'
+        "  - location_name: flat.py\n    code_source: {python_file: flat.py}"
+    )
+    for path in (tmp_path, file):
+        with pytest.raises(ProjectError, match="what `dagster dev` reads") as caught:
+            read_workspace(path)
+        assert caught.value.where == Origin(file, 2)
+        assert caught.value.remedy == f"Write `{tmp_path / 'dagster_cloud.yaml'}`:\n{written}"
+    # As it is shown, it is a workspace file.
+    (tmp_path / "dagster_cloud.yaml").write_text(written)
+    assert len(read_workspace(tmp_path).locations) == 4
+
+
 @pytest.mark.parametrize(
     "text, line",
     [

@@ -61,6 +61,18 @@ def test_a_workspace_of_dg(root: Path) -> None:
     assert locations["autoloaded"].code_source == ("autoload_defs_module_name", "autoloaded.defs")
 
 
+def test_a_project_that_a_workspace_lists_twice_is_one_location_and_that_is_said(root: Path) -> None:
+    put(root, "dg-workspace")
+    file = root / "dg.toml"
+    text = file.read_text()
+    file.write_text(f'{text}\n[[workspace.projects]]\npath = "./projects/ml/"\n')
+    workspace = read_workspace(root)
+    assert [location.name for location in workspace.locations] == ["data-eng", "Machine Learning", "autoloaded"]
+    (notice,) = workspace.notices
+    assert notice.text == "the workspace lists the project `projects/ml` 2 times; it is one location"
+    assert notice.where == Origin(file, len(text.splitlines()) + 3)
+
+
 def test_a_project_of_a_dg_workspace_that_is_given_by_itself_knows_nothing_of_the_workspace(root: Path) -> None:
     (location,) = read_workspace(put(root, "dg-workspace") / "projects/data-eng").locations
     assert location.registry is None

@@ -14,12 +14,16 @@ from pathlib import Path
 
 import pytest
 
+from builder.project.requirement_lines import path_of_url
 from builder.resolution import uv
 from builder.resolution.backend import LocalPackages
 from builder.resolution.build_inputs import inputs_of
 from builder.system import storage
-from tests.support.local_packages import PYTHON, everything
+from tests.support.local_packages import PYTHON, everything, system
 from tests.support.package_shapes import SHAPES, lay_out
+
+HATCH = "[tool.hatch.metadata]\nallow-direct-references = true\n"
+BACKENDS = {"hatchling": "hatchling", "pdm": "pdm-backend"}
 
 pytestmark = [pytest.mark.slow, pytest.mark.network]
 
@@ -41,6 +45,30 @@ def built_by_uv(root: Path, package: str, scratch: Path) -> tuple[str, list[str]
     subprocess.run([str(uv.executable()), *arguments], env=env, check=True, capture_output=True)
     name, names, requires = facts(next((scratch / "out").glob("*.whl")))
     return name, names, [text.replace(str(copy), str(root)) for text in requires]
+
+
+NEIGHBOURS = {
+    "hatchling": ("hatchling.build", ["{root:parent:parent:uri}", "{root:parent:uri}/.."], HATCH),
+    "pdm": ("pdm.backend", ["file:///${PROJECT_ROOT}/../.."], ""),
+}
+
+
+@pytest.mark.parametrize("kind", NEIGHBOURS)
+def test_neighbours_named_by_their_place_are_found_outside_git_too(kind: str, tmp_path: Path) -> None:
+    backend, places, more = NEIGHBOURS[kind]
+    package = tmp_path / "one/apps/a"
+    (package / "a").mkdir(parents=True)
+    (package / "a/__init__.py").write_text("")
+    listed = ", ".join(f'"shared{number} @ {place}/shared"' for number, place in enumerate(places))
+    head = f'[project]\nname = "a"\nversion = "1.0"\ndependencies = [{listed}]\n'
+    (package / "pyproject.toml").write_text(head + system(backend, BACKENDS[kind]) + more)
+    for requires in (LocalPackages(PYTHON).metadata(package).requires, built(package)):
+        found = [path_of_url(text.partition(" @ ")[2], package) for text in requires]
+        assert found == [tmp_path / "one/shared"] * len(places)
+
+
+def built(package: Path) -> tuple[str, ...]:
+    return tuple(LocalPackages(PYTHON).metadata_of_wheel(package).requires)
 
 
 @pytest.mark.parametrize("name", SHAPES)
