@@ -7,6 +7,7 @@ run with which arguments and variables at that moment.
 from __future__ import annotations
 
 import contextlib
+import json
 import sys
 import threading
 from collections.abc import Iterator, Mapping
@@ -164,6 +165,49 @@ PLACES: Mapping[str, Mapping[str, str]] = {
     "uv.lock": {
         "pyproject.toml": _PROJECT.replace("{}", f'"foo @ {FOO}"'),
         "uv.lock": 'version = 1\nrequires-python = ">=3.11"\n',
+    },
+    "Pipfile.lock": {
+        "Pipfile": f'[[source]]\nname = "o"\nurl = "SERVER/{ALL}/simple"\n[packages]\nfoo = "*"\n',
+        "Pipfile.lock": json.dumps(
+            {
+                "_meta": {"hash": {"sha256": ""}, "sources": [{"name": "o", "url": f"SERVER/{ALL}/simple"}]},
+                "default": {"foo": {"version": "==1.0", "index": "o"}, "bar": {"file": f"{FOO}"}},
+            }
+        ),
+    },
+    "pdm.lock": {
+        "pyproject.toml": _PROJECT.replace("{}", '"foo"')
+        + f'[[tool.pdm.source]]\nname = "o"\nurl = "SERVER/{ALL}/s"\n',
+        "pdm.lock": '[metadata]\nstrategy = ["inherit_metadata"]\n'
+        + "".join(
+            f'[[package]]\nname = "{name}"\nversion = "{DAGSTER}"\ngroups = ["default"]\n'
+            for name in ("dagster", "dagster-cloud")
+        )
+        + f'[[package]]\nname = "foo"\nversion = "1.0"\ngroups = ["default"]\nurl = "{FOO}"\n',
+    },
+    "[[tool.poetry.source]]": {
+        "pyproject.toml": '[tool.poetry]\nname = "tiny"\nversion = "1"\n[tool.poetry.dependencies]\n'
+        f'python = ">=3.10"\ndagster = "*"\ndagster-cloud = "*"\nfoo = {{url = "{FOO}"}}\n'
+        f'[[tool.poetry.source]]\nname = "o"\nurl = "SERVER/{ALL}/simple"\n',
+    },
+    "[[tool.pdm.source]]": {
+        "pyproject.toml": _PROJECT.replace("{}", '"foo"')
+        + f'[[tool.pdm.source]]\nname = "o"\nurl = "SERVER/{ALL}/s"\n',
+    },
+    "uv.lock's registry": {
+        "pyproject.toml": _PROJECT.replace("{}", '"foo"'),
+        "uv.lock": f'version = 1\nrequires-python = ">=3.10"\n[[package]]\nname = "foo"\nversion = "1.0"\n'
+        f'source = {{ registry = "SERVER/{ALL}/simple" }}\n'
+        f'wheels = [{{ url = "{FOO}", hash = "sha256:{"0" * 64}" }}]\n',
+    },
+    ".gitmodules, .python-version, environment.yml, pixi.toml": {
+        "requirements.txt": f"{_SERVERLESS}foo",
+        ".gitmodules": f'[submodule "x"]\n\tpath = x\n\turl = SERVER/{ALL}/x.git\n',
+        ".python-version": f"SERVER/{ALL}/python\n",
+        "environment.yml": f"channels: ['SERVER/{ALL}/conda']\ndependencies: [foo]\n",
+        "pixi.toml": f'[workspace]\nchannels = ["SERVER/{ALL}/conda"]\n',
+        ".pypirc": f"[o]\nrepository = SERVER/{ALL}/\n",
+        "pip.conf": f"[global]\nindex-url = SERVER/{ALL}/simple\n",
     },
     "pylock.toml": {
         "pylock.toml": 'lock-version = "1.0"\ncreated-by = "me"\n[[packages]]\nname = "foo"\nversion = "1.0"\n'

@@ -9,11 +9,14 @@ import pytest
 
 from tests.support.programs import REPOSITORY
 
-PROMISES = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (REPOSITORY / "SECURITY.md").read_text(encoding="utf-8"))
+TEXT = (REPOSITORY / "SECURITY.md").read_text(encoding="utf-8")
+PROMISES = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", TEXT)
 
 
-def test_there_are_promises() -> None:
-    assert len(PROMISES) > 20
+def test_each_promise_names_a_test() -> None:
+    rows = re.findall(r"^\| (?!---|promise).*$", TEXT.partition("## Promises")[2], re.MULTILINE)
+    assert len(rows) > 20
+    assert not [row for row in rows if not re.search(r"`tests/[\w/]+\.py::\w+` \|$", row)]
 
 
 @pytest.mark.parametrize("path, name", PROMISES, ids=lambda value: value.rpartition("/")[2])
