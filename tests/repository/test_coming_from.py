@@ -40,6 +40,15 @@ def documented(heading: str) -> set[tuple[str, str]]:
     return {(command, name) for names, commands, _ in table(heading) for command in commands for name in names}
 
 
+def test_each_input_of_the_old_actions_is_answered() -> None:
+    declared = set()
+    for line in (Path(__file__).parent / "dagster-cloud-action.txt").read_text(encoding="utf-8").splitlines()[1:]:
+        action, _, inputs = line.partition(": ")
+        declared.update((action, name) for name in inputs.split())
+    assert declared <= documented("Inputs of dagster-cloud-action")
+    assert len(declared) > 80
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_each_option_of_dagster_cloud_is_answered() -> None:
     app = importlib.import_module("dagster_cloud_cli.entrypoint").app
