@@ -6,7 +6,7 @@ import textwrap
 from typing import Final
 
 from builder import REPOSITORY
-from builder.configuring.settings import Settings
+from builder.configuring.settings import SPLIT_LIMITS, Settings
 
 _CHECKOUT: Final = "actions/checkout@de0fac2e4500dabe0009e67214ff5f5447ce83dd # v6.0.2"
 _UPLOAD: Final = "actions/upload-artifact@b7c566a772e6b6bfb58ed0dc250532a479d7789f # v6.0.0"
@@ -15,8 +15,8 @@ _BUILDER: Final = f"{REPOSITORY}@v1 # zizmor: ignore[unpinned-uses] its commit p
 
 _HEAD: Final = """\
 # Written by `builder.pex -m builder.configure github`: a push to `{branch}` goes to the deployment `{deployment}`,
-# a pull request to its branch deployment, which is closed with it. State of components is refreshed if needed.
-name: Deploy to Dagster Cloud
+# a pull request to its branch deployment, which is closed with it.
+{limits}name: Deploy to Dagster Cloud
 
 on:
   push:
@@ -94,7 +94,8 @@ _FETCH: Final = f"""\
 
 def text(settings: Settings) -> str:
     """The whole file."""
-    head = _HEAD.format(branch=settings.branch, deployment=settings.deployment)
+    limits = SPLIT_LIMITS if settings.split else "# State of components is refreshed if needed.\n"
+    head = _HEAD.format(branch=settings.branch, deployment=settings.deployment, limits=limits)
     if not settings.split:
         job = _DEPLOY_JOB.format(condition="") + _CHECK_OUT + _dbt(settings)
         return head + job + _deploy(settings, [])

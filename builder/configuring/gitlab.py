@@ -6,12 +6,12 @@ import textwrap
 from typing import Final
 
 from builder import REPOSITORY
-from builder.configuring.settings import Settings
+from builder.configuring.settings import SPLIT_LIMITS, Settings
 
 _HEAD: Final = """\
 # Written by `builder.pex -m builder.configure gitlab`: a push to `{branch}` goes to the deployment `{deployment}`,
 # a merge request to its branch deployment. DAGSTER_CLOUD_API_TOKEN is a masked variable of the project{scope}.
-workflow:
+{limits}workflow:
   rules:
     - if: $CI_PIPELINE_SOURCE == "merge_request_event"
     - if: $CI_COMMIT_BRANCH == "{branch}"
@@ -28,6 +28,10 @@ variables:
   before_script:
     # Outside the checkout, so that it is in no build.
     - curl --fail --silent --show-error --location --output /tmp/builder.pex "$BUILDER_URL"
+    - curl --fail --silent --show-error --location --output /tmp/builder.pex.json "$BUILDER_URL.json"
+    # To trust one file only, write its sha256 into a variable BUILDER_SHA256 of the project.
+    - PUBLISHED=$(python3 -c 'import json; print(json.load(open("/tmp/builder.pex.json"))["sha256"])')
+    - echo "${{BUILDER_SHA256:-$PUBLISHED}}  /tmp/builder.pex" | sha256sum --check
 """
 
 _TAGS: Final = (
@@ -66,6 +70,7 @@ def text(settings: Settings) -> str:
         stages="build, deploy" if settings.split else "deploy",
         python=settings.python_version if settings.python_version in {"3.11", "3.12"} else "3.11",
         scope=",\n# with the environment `dagster-cloud` as its scope" if settings.split else "",
+        limits=SPLIT_LIMITS if settings.split else "",
         variables=f"  DAGSTER_CLOUD_ORGANIZATION: {organization}\n" if organization else "",
     )
     python = f" --python-version={settings.python_version}" if settings.python_version else ""

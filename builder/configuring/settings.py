@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+
+SPLIT_LIMITS: Final = """\
+# In two jobs: PEX files only, no images; the state of components is not refreshed, which would need the token.
+"""
 
 
 @dataclass(frozen=True, slots=True)

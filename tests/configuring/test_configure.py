@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -91,6 +92,28 @@ def test_dbt_components_need_no_step(project: Repository) -> None:
     (project.path / WRITTEN["github"]).unlink()
     (project.path / "quickstart" / "defs.yaml").write_text("type: dagster_dbt.DbtProjectComponent\n")
     assert "dbt" not in configured(project, "github")
+
+
+def test_gitlab_runs_no_builder_pex_but_the_one_that_is_meant(project: Repository, tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "builder.pex").write_bytes(b"as if")
+    digest = hashlib.sha256(b"as if").hexdigest()
+    (site / "builder.pex.json").write_text(json.dumps({"version": "1", "sha256": digest}, indent=2))
+    script = "\n".join(yaml.safe_load(configured(project, "gitlab"))[".dagster"]["before_script"])
+
+    def run(**variables: str) -> int:
+        command = ["bash", "-euc", script.replace("/tmp/", f"{tmp_path}/")]  # noqa: S108
+        environment = {**os.environ, "BUILDER_URL": f"file://{site}/builder.pex", **variables}
+        return subprocess.run(command, env=environment, capture_output=True, check=False).returncode
+
+    assert run() == 0
+    assert run(BUILDER_SHA256="0" * 64) != 0
+    (site / "builder.pex").write_bytes(b"another")
+    assert run() != 0
+    # A json without a hash vouches for nothing.
+    (site / "builder.pex.json").write_text("{}")
+    assert run() != 0
 
 
 def test_another_workflow_is_left_as_it_is(project: Repository) -> None:
