@@ -101,11 +101,11 @@ def _close(workspace: Path, context: CiContext, branch: BranchDeployment, *, onl
     """Set the status of a branch deployment whose pull request was closed or merged."""
     status = branch.status.lower()
     if only_plan:
-        console.result(f"the branch deployment of `{branch.branch}` would be set to {status}")
+        console.result(f"{branch.label} would be set to {status}")
         return 0
     with console.step("closed") as step, open_cloud() as cloud:
         cloud.create_or_update_branch_deployment(branch)
-        step.title = f"the branch deployment of `{branch.branch}` is set to {status}"
+        step.title = f"{branch.label} is set to {status}"
     if in_actions() and (comment := comment_of_run(workspace, context, os.environ)):
         notice = comment.update(closed_comment_body(status, context.run_url))
         console.notices([notice] if notice else [])

@@ -74,12 +74,10 @@ class Updater:
 
     @property
     def _label(self) -> str:
-        """The deployment's name for people; a branch deployment's own name is only an id."""
-        if not isinstance(self._destination, BranchDeployment):
-            return f"`{self.deployment}`"
-        request = self._destination.pull_request
-        number = f" (pull request #{request.number})" if request else ""
-        return f"the branch deployment of `{self._destination.branch}`{number}"
+        """The deployment's name for people."""
+        if isinstance(self._destination, BranchDeployment):
+            return self._destination.label
+        return f"`{self.deployment}`"
 
     def running(self, location: str) -> str | None:
         """The pex tag that a full deployment runs a location from now; None if there is none."""

@@ -72,6 +72,12 @@ class BranchDeployment:
     base_deployment: str | None
     git: GitMetadata
 
+    @property
+    def label(self) -> str:
+        """What people call it: its own name is only an id."""
+        number = f" (pull request #{self.pull_request.number})" if self.pull_request else ""
+        return f"the branch deployment of `{self.branch}`{number}"
+
 
 @dataclass(frozen=True, slots=True)
 class ResolvedDestination:

@@ -242,7 +242,10 @@ def test_a_run_that_is_cancelled_while_it_begins_to_comment_ends_that_too(job: A
 
 @pytest.mark.parametrize("status", ["CLOSED", "MERGED"])
 def test_a_pull_request_that_is_no_more_is_only_marked_so(job: Actions, status: str) -> None:
-    job.pull_request(state="closed", merged=status == "MERGED").succeeded()
+    ran = job.pull_request(state="closed", merged=status == "MERGED").succeeded()
+    assert re.search(
+        rf"the branch deployment of `[^`]+` \(pull request #\d+\) is set to {status.lower()}", ran.stderr
+    )
     deployment = job.here.cloud.deployments[branch_deployment_name(REPOSITORY, BRANCH)]
     assert deployment.branch is not None
     assert deployment.branch["pullRequestStatus"] == status
