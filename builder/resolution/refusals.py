@@ -15,7 +15,13 @@ from builder.project.poetry import uses_poetry
 from builder.project.requirements_txt import RequirementLine
 from builder.resolution.explanation import NAME, Explanation
 from builder.resolution.known_names import is_known, nearest_names
-from builder.resolution.source_refusals import git_refusal, only_there, source_refusal, url_refusal
+from builder.resolution.source_refusals import (
+    archive_refusal,
+    git_refusal,
+    only_there,
+    source_refusal,
+    url_refusal,
+)
 from builder.resolution.target import PYTHON_VERSIONS
 from builder.resolution.unreachable import NETWORK, unreachable
 
@@ -45,7 +51,7 @@ def explain(said: Explanation) -> BuilderError:
     """Make the error for what uv said, with the project's requirement that it rests on."""
     if refused := _REFUSED.search(said.output):
         return _credentials_refused(*refused.groups())
-    for kind in (git_refusal, url_refusal):
+    for kind in (archive_refusal, git_refusal, url_refusal):
         if error := kind(said):
             return error
     if NETWORK.search(said.shown):

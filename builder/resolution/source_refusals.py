@@ -18,6 +18,7 @@ from builder.resolution.unreachable import silent_host
 
 _GIT: Final = re.compile(r"Git operation failed")
 _DIRECT: Final = re.compile(rf"`({NAME})(?:\[[^\]]*\])? @ ([^`]+)`")
+_BROKEN: Final = re.compile(r"Failed to extract archive: (\S+)")
 _STATUS: Final = re.compile(r"HTTP status \w+ error \((\d+ [^)]*)\) for url \(([^)]*)\)")
 _FAILED: Final = re.compile(rf"(?:Failed to build|Failed to download and build) `({NAME})(==[^`\s]+)?")
 _RENAMED: Final = re.compile(r"Did you mean to install `([^`]+)` instead")
@@ -67,6 +68,21 @@ def _repository(url: str) -> str:
     bare = url.removeprefix("git+").partition("#")[0]
     head, at, ref = bare.rpartition("@")
     return head if at and "/" not in ref and "://" in head else bare
+
+
+def archive_refusal(said: Explanation) -> BuilderError | None:
+    """The error for a wheel or sdist that is damaged, if that is what uv says."""
+    broken = _BROKEN.search(said.output)
+    if broken is None:
+        return None
+    direct = _DIRECT.search(said.output)
+    local = direct is not None and direct[2].startswith("file:")
+    return FetchError(
+        f"`{broken[1]}` is damaged: it is no whole archive",
+        where=said.origin(_line(said)),
+        detail=said.shown,
+        remedy="Replace the file by a whole one" if local else "Have whoever serves it replace it by a whole one",
+    )
 
 
 def url_refusal(said: Explanation) -> BuilderError | None:

@@ -180,6 +180,20 @@ def test_what_a_lock_has_and_cannot_be_built_is_told_with_its_line(shop: Worksho
         assert f"\n  where: {directory}/{where}{line}\n" in error, error
 
 
+@pytest.mark.parametrize("damage", ["cut off", "not a zip", "bad CRC"])
+def test_a_damaged_archive_is_named(shop: Workshop, tmp_path: Path, damage: str) -> None:
+    wheel = make_wheel(tmp_path, {"x.py": "x = 1\n"}, name="broken", version="1.0").path
+    content = wheel.read_bytes()
+    half = len(content) // 2
+    changed = bytes([*content[:60], content[60] ^ 255, *content[61:]])
+    wheel.write_bytes({"cut off": content[:half], "not a zip": b"<html>" * 50, "bad CRC": changed}[damage])
+    project = shop.project({"requirements.txt": f"dagster\ndagster-cloud\n{wheel}\n"}, name=f"broken-{half}")
+    error = shop.build(project).failed()
+    assert "error: `broken-1.0-py3-none-any.whl` is damaged" in error
+    assert "requirements.txt:3" in error
+    assert "hint: Replace the file" in error
+
+
 def test_an_extra_that_does_not_exist_is_warned_of(shop: Workshop) -> None:
     project = shop.project({"requirements.txt": "dagster\ndagster-cloud\npandas[nope]\n"}, name="extra")
     assert "warning: The package `pandas==2.2.0` does not have an extra named `nope`" in shop.build(project).stderr
