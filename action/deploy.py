@@ -16,14 +16,14 @@ SWITCHES: Final = {"wait", "verify"}
 FLAGS: Final = {
     *("upload-pex", "update-code-location", "refresh-defs-state", "allow-empty", "built", "force-rebuild-deps"),
     "if-changed",
-    *("plan", "report", "verbose", "quiet"),
+    *("plan", "json", "report", "verbose", "quiet"),
 }
 
-LISTS: Final = {"include", "extra", "group", "location", "env"}
+LISTS: Final = {"include", "extra", "group", "location", "env", "platform"}
 """Options that may be given several times: one value a line."""
 
 VALUES: Final = {
-    *("python-version", "platform", "format", "base-image", "deployment", "code-location-details"),
+    *("python-version", "format", "base-image", "deployment", "code-location-details"),
     *("snapshot-base-condition", "wait-timeout", "verify-timeout", "check", "upload-timeout"),
     *("deps-cache-tag-read", "deps-cache-tag-write"),
 }
