@@ -65,7 +65,8 @@ def build_in_each_job(packages: tuple[Package, ...], root: Path, environment: di
         clone = root / "jobs" / package.name
         subprocess.run(["git", "clone", "--quiet", repository, clone], check=True)
         webapp = Path("python_modules/dagster-webserver/dagster_webserver/webapp")
-        shutil.copytree(repository / webapp, clone / webapp, dirs_exist_ok=True)
+        if (repository / webapp).is_dir():
+            shutil.copytree(repository / webapp, clone / webapp, dirs_exist_ok=True)
         wanted = [*core, package.path]
         for path in wanted:
             _pip_wheel(clone / path, clone / "dist", environment)
