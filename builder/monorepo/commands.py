@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ from builder.monorepo.attempts import Failure, attempt_each
 from builder.monorepo.building import build_wheelhouse
 from builder.monorepo.checks import check_packages
 from builder.monorepo.discover import Package, Repository, discover
+from builder.monorepo.families import BY_NAME
 from builder.monorepo.known_failures import excuse_known
 from builder.monorepo.locks import PackageLock, lock_package, write_lock
 from builder.monorepo.releases import releases_of
@@ -80,6 +82,7 @@ def set_versions(
     ]
     console.table(["package", "was", "version", "container tag"], rows)
     console.note(f"{len(rewriting.changes)} files changed")
+    _tell_sources(repository)
 
 
 def build_packages(
@@ -241,11 +244,24 @@ def _show_packages(repository: Repository, packages: Sequence[Package]) -> None:
         for package in packages
     ]
     console.table(["package", "version", "family", "path", "backend", "web app", "needs"], rows)
+    _tell_sources(repository)
+    if native := [package.name for package in packages if package.declared.native]:
+        console.note(f"  native code, a wheel for each platform: {', '.join(native)}")
     for package in repository.packages:
         if package.unpublished:
             console.note(f"  not for publishing: {package.name}, {package.unpublished}")
     for project in repository.left_out:
         console.note(f"  left out: {project.path}, {project.reason}")
+
+
+def _tell_sources(repository: Repository) -> None:
+    """Say what tells the families of the packages."""
+    sources = Counter(package.family_source for package in repository.packages if package.family)
+    if not sources:
+        return
+    told = ", ".join(f"{source} ({count})" for source, count in sorted(sources.items()))
+    hint = "; with the tags of releases (`git fetch --tags`), these would tell" if BY_NAME in sources else ""
+    console.note(f"  families are known by: {told}{hint}")
 
 
 def _matrix_entry(package: Package) -> dict[str, object]:
@@ -255,6 +271,7 @@ def _matrix_entry(package: Package) -> dict[str, object]:
         "version": package.version,
         "family": package.family,
         "webapp": package.webapp is not None,
+        "native": package.declared.native,
     }
 
 
@@ -267,6 +284,8 @@ def _as_json(repository: Repository, packages: Sequence[Package]) -> str:
                 "backend": package.declared.backend,
                 "version": package.version,
                 "family": package.family,
+                "family_source": package.family_source,
+                "native": package.declared.native,
                 "requires": package.requires,
                 "extra_requires": package.extra_requires,
                 "build_requires": package.build_requires,

@@ -12,11 +12,21 @@ from typing import Final
 
 from builder.monorepo.setup_py import SetupPy, read_setup_py
 from builder.project.metadata import static_metadata
+from builder.project.names import required_name
 from builder.project.toml_file import TomlFile
 from builder.resolution.backend import LocalPackages
 
 LEGACY_BACKEND: Final = "setuptools.build_meta:__legacy__"
 """The default build backend of PEP 517."""
+
+_COMPILING: Final = (
+    *("cffi", "cython", "maturin", "meson-python", "nanobind", "pybind11", "scikit-build"),
+    *("scikit-build-core", "setuptools-rust"),
+)
+"""Build requirements with which a package is compiled."""
+
+_EXTENSIONS: Final = re.compile(r"\b(ext_modules|rust_extensions|cffi_modules)\s*=")
+"""Arguments of `setup()` for code that is compiled."""
 
 _VERSION_FILES: Final = ("version.py", "_version.py", "__about__.py", "__init__.py")
 
@@ -32,6 +42,7 @@ class Declared:
     :param requires: runtime requirements (PEP 508).
     :param extras: the requirements of its extras.
     :param build_requires: build requirements.
+    :param native: whether it declares code that is compiled, so that each platform needs a wheel of its own.
     """
 
     name: str
@@ -43,6 +54,7 @@ class Declared:
     requires: tuple[str, ...]
     extras: tuple[str, ...]
     build_requires: tuple[str, ...]
+    native: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +125,7 @@ def _from_pyproject(directory: Path, pyproject: TomlFile) -> Declared | Undeclar
         requires=requires,
         extras=extras,
         build_requires=build_requires,
+        native=_is_native(directory, pyproject, build_requires),
     )
 
 
@@ -137,12 +150,21 @@ def _from_setup_py(directory: Path, pyproject: TomlFile) -> Declared | Undeclare
         requires=requires,
         extras=extras,
         build_requires=build_requires,
+        native=_is_native(directory, pyproject, build_requires),
     )
 
 
 def _backend(pyproject: TomlFile) -> tuple[str, tuple[str, ...]]:
     system = pyproject.table("build-system")
     return str(system.get("build-backend", LEGACY_BACKEND)), _texts(system.get("requires"))
+
+
+def _is_native(directory: Path, pyproject: TomlFile, build_requires: Iterable[str]) -> bool:
+    if any(required_name(text) in _COMPILING for text in build_requires):
+        return True
+    setup_py = directory / "setup.py"
+    arguments = setup_py.read_text(encoding="utf-8", errors="replace") if setup_py.is_file() else ""
+    return "ext-modules" in pyproject.table("tool", "setuptools") or _EXTENSIONS.search(arguments) is not None
 
 
 def _split(requires: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:

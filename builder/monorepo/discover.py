@@ -26,7 +26,7 @@ from packaging.utils import canonicalize_name
 from builder.errors import Origin, PackagesError
 from builder.monorepo import git
 from builder.monorepo.declarations import Declared, Undeclared, read_declared
-from builder.monorepo.families import families_of
+from builder.monorepo.families import Membership, families_of
 from builder.monorepo.versions import Family
 from builder.monorepo.webapp import Webapp, find_webapp
 from builder.project.names import required_name
@@ -48,6 +48,7 @@ class Package:
     :param extra_requires: those among the requirements of its extras.
     :param build_requires: those among its build requirements.
     :param family: None for a package with a version of its own.
+    :param family_source: what tells the family (`families.Membership`).
     :param unpublished: why it is not part of `all`; None if it is.
     """
 
@@ -59,6 +60,7 @@ class Package:
     extra_requires: tuple[str, ...] = ()
     build_requires: tuple[str, ...] = ()
     family: Family | None = None
+    family_source: str = ""
     webapp: Webapp | None = None
     unpublished: str | None = None
 
@@ -162,15 +164,15 @@ def _packages(root: Path, projects: Mapping[PurePosixPath, Declared]) -> tuple[P
             declared=declared,
             webapp=find_webapp(name, root / place),
         )
-    families = families_of({name: package.version for name, package in by_name.items()})
-    has_families = any(families.values())
+    families = families_of(root, {name: package.declared for name, package in by_name.items()})
+    has_families = any(membership.family for membership in families.values())
     return tuple(
         _related(package, by_name, families[name], has_families=has_families)
         for name, package in sorted(by_name.items())
     )
 
 
-def _related(package: Package, others: Collection[str], family: Family | None, *, has_families: bool) -> Package:
+def _related(package: Package, others: Collection[str], membership: Membership, *, has_families: bool) -> Package:
     declared = package.declared
     siblings = frozenset(others) - {package.name}
     requires = _named(declared.requires, siblings)
@@ -179,8 +181,9 @@ def _related(package: Package, others: Collection[str], family: Family | None, *
         requires=requires,
         extra_requires=tuple(name for name in _named(declared.extras, siblings) if name not in requires),
         build_requires=_named(declared.build_requires, siblings),
-        family=family,
-        unpublished=_unpublished(package, family, has_families=has_families),
+        family=membership.family,
+        family_source=membership.source,
+        unpublished=_unpublished(package, membership.family, has_families=has_families),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -67,6 +67,18 @@ def commit_time(root: Path) -> int | None:
 def tags(root: Path) -> list[str]:
     """The names of all tags in this clone; empty outside git."""
     return _ask(root, "tag", "--list").split() if _is_repository(root) else []
+
+
+def lines_at(root: Path, tag: str, pattern: str, paths: Sequence[str]) -> list[tuple[str, str]]:
+    """The lines of files at a tag that match an extended regular expression, each with the file's path.
+
+    :param paths: of the files, relative to `root`.
+
+    Empty if this clone has the tag without the files, as a partial clone does.
+    """
+    arguments = ("--literal-pathspecs", "grep", "-I", "-z", "-E", "-e", pattern, tag, "--", *paths)
+    lines = _ask(root, *arguments, check=False).splitlines()
+    return [(path.removeprefix(f"{tag}:"), text) for path, _, text in (line.partition("\0") for line in lines)]
 
 
 def changed_files(root: Path, reference: str) -> list[str]:

@@ -8,10 +8,9 @@ from typing import Final
 from builder.errors import PackagesError
 from builder.monorepo import git
 from builder.monorepo.discover import Repository
-from builder.monorepo.versions import core_version, release_minor
+from builder.monorepo.versions import core_version, release_minor, tagged_release
 
 _HEADING: Final = re.compile(r"(?m)^##\s+v?(\d+\.\d+\.\d+\S*)")
-_TAG: Final = re.compile(r"(?:release-|v)?(\d+\.\d+\.\d+\S*)")
 
 
 def releases_of(repository: Repository) -> list[str]:
@@ -25,7 +24,7 @@ def releases_of(repository: Repository) -> list[str]:
     sources = (
         [package.version or "" for package in repository.packages],
         _HEADING.findall(headings),
-        [match[1] for tag in git.tags(repository.root) if (match := _TAG.fullmatch(tag))],
+        [release for tag in git.tags(repository.root) if (release := tagged_release(tag))],
     )
     for source in sources:
         if releases := [core_version(version) for version in source if release_minor(version) is not None]:

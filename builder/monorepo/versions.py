@@ -22,6 +22,7 @@ FAMILIES: Final[tuple[Family, ...]] = get_args(Family)
 LIBRARY_MINOR_OFFSET: Final = 16
 """The difference between the minor versions of the libraries and the core."""
 
+_RELEASE_TAG: Final = re.compile(r"(?:release-|v)?(\d+\.\d+\.\d+\S*)")
 _LONGEST_TAG: Final = 128
 
 _SHORT: Final = 7
@@ -106,6 +107,12 @@ def release_minor(version: str) -> int | None:
     return (
         parsed.minor - LIBRARY_MINOR_OFFSET if parsed.major == 0 and parsed.minor >= LIBRARY_MINOR_OFFSET else None
     )
+
+
+def tagged_release(tag: str) -> str | None:
+    """The release version in a tag of git, such as `1.13.30` or `release-1.13.30`; None if there is none."""
+    match = _RELEASE_TAG.fullmatch(tag)
+    return match[1] if match and release_minor(match[1]) is not None else None
 
 
 def _is_of_scheme_dev(version: Version) -> bool:

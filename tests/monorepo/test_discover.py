@@ -10,7 +10,7 @@ from builder.errors import PackagesError, UsageError
 from builder.monorepo import selection
 from builder.monorepo.discover import Package, discover
 from tests.support.commands import write_tree
-from tests.support.monorepo import CORE, ERAS, LIBRARIES, PUBLISHED, WEBAPP, Era, make_monorepo
+from tests.support.monorepo import CORE, ERAS, LIBRARIES, PUBLISHED, WEBAPP, Era, directory_of, make_monorepo
 
 _HATCHLING = '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
 
@@ -41,6 +41,30 @@ def test_all_packages_for_publishing_are_found(tmp_path: Path, era: Era) -> None
     assert {package.name for package in repository.packages if package.family == "libraries"} == {*LIBRARIES}
     backend = "hatchling.build" if era == "pyproject" else "setuptools.build_meta:__legacy__"
     assert {package.declared.backend for package in repository.packages} == {backend}
+
+
+def test_the_last_release_in_the_clone_tells_the_families(tmp_path: Path, era: Era) -> None:
+    made = make_monorepo(tmp_path / "repository", era)
+    placeholder, libraries = "1!0+dev", {"dagit", "dagster-celery", "dagster-dbt"}
+    made.git("checkout", "-q", "-b", "release-1.13.29")
+    # The names would tell something else of two. One is new since then.
+    for name in {*PUBLISHED, "dagster-test"} - {"dagster-shared"}:
+        for path in (made.path / directory_of(name)).rglob("*"):
+            if path.name in {"pyproject.toml", "setup.py", "version.py"}:
+                version = "0.29.29" if name in libraries else "1.13.29"
+                path.write_text(path.read_text().replace(placeholder, version))
+    made.git("commit", "-q", "-a", "-m", "1.13.29")
+    made.git("tag", "1.13.29")
+    made.git("checkout", "-q", "main")
+    # A fork's own tag names a version that the files of its commit do not have.
+    made.git("tag", "release-1.13.30")
+
+    found = {package.name: package for package in discover(made.path).packages}
+
+    assert {name for name, package in found.items() if package.family == "libraries"} == libraries
+    sources = {name: package.family_source for name, package in found.items()}
+    assert (sources.pop("automation"), sources.pop("dagster-shared")) == ("version", "name")
+    assert set(sources.values()) == {"tag 1.13.29"}
 
 
 def test_what_is_no_package_for_publishing_is_left_out_with_a_reason(tmp_path: Path, era: Era) -> None:
@@ -135,6 +159,23 @@ def test_other_backends_and_dynamic_versions(tmp_path: Path) -> None:
         ("private", "1.0"),
     ]
     assert _names(selection.select(repository, ["all"])) == ["attr", "flit-it", "hatch"]
+    assert not any(each.declared.native for each in repository.packages)
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"pyproject.toml": '[project]\nname = "it"\nversion = "1"\n[build-system]\nrequires = ["maturin>=1.8"]\n'},
+        {"pyproject.toml": _project("it", more='[tool.setuptools]\next-modules = [{name = "it.x"}]')},
+        {"setup.py": 'from setuptools import setup\nsetup(name="it", version="1", rust_extensions=[object()])\n'},
+        {"pyproject.toml": _project("it"), "setup.py": "import setuptools\nsetuptools.setup(ext_modules=[1])\n"},
+    ],
+    ids=["maturin", "setuptools-toml", "setup.py", "setup.py-beside"],
+)
+def test_native_code_is_known_before_anything_is_built(tmp_path: Path, files: dict[str, str]) -> None:
+    write_tree(tmp_path / "it", files)
+
+    assert discover(tmp_path).package("it").declared.native
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,7 @@ def test_a_table_of_all_packages_and_what_is_left_out(root: Path) -> None:
         *("1!0+dev", "core", "python_modules/dagster-webserver", "hatchling.build", "yes", "dagster,"),
         "dagster-graphql",
     ]
+    assert "families are known by: name (11); with the tags of releases" in ran.stderr
     assert "not for publishing: automation, its version, 0.0.1" in ran.stderr
     assert "left out: examples/quickstart, in a directory `examples`" in ran.stderr
 
@@ -47,6 +48,8 @@ def test_json_and_matrix(root: Path) -> None:
         "backend": "hatchling.build",
         "version": "1!0+dev",
         "family": "core",
+        "family_source": "name",
+        "native": False,
         "requires": ["dagster", "dagster-graphql"],
         "extra_requires": [],
         "build_requires": [],
