@@ -32,6 +32,7 @@ def test_quickstart(builder_pex: Path, tmp_path: Path) -> None:
         check=False,
     )
     assert finished.returncode == 0, finished.stderr
+    assert "/generated/gha/builder.pex -m builder.deploy " in finished.stderr
     out = elsewhere / "built here"
     (location,) = json.loads((out / "build.json").read_text(encoding="utf-8"))["locations"]
     deps, source = location["pex_tag"].removeprefix("files=").split(":")

@@ -93,7 +93,7 @@ def images(tmp_path: Path) -> Iterator[Images]:
 
 
 def test_where_only_images_run_an_image_is_deployed_by_digest(images: Images) -> None:
-    ran = images.deploy().succeeded()
+    ran = images.deploy("--upload").succeeded()
     document = images.document()
     reference = document["image"]
     assert reference.startswith(f"{images.registry.host}/acme/prefix/sales@sha256:")

@@ -41,7 +41,7 @@ def documented(heading: str) -> set[tuple[str, str]]:
 
 
 def test_each_input_of_the_old_actions_is_answered() -> None:
-    declared = set()
+    declared: set[tuple[str, str]] = set()
     for line in (Path(__file__).parent / "dagster-cloud-action.txt").read_text(encoding="utf-8").splitlines()[1:]:
         action, _, inputs = line.partition(": ")
         declared.update((action, name) for name in inputs.split())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,6 +32,7 @@ PROGRAMS = {"dagster": "dagster._cli:cli", "dagster_dg_cli.cli": "dagster_dg_cli
 CLOUD = "dagster_cloud_cli.entrypoint"
 
 _FENCE = re.compile(r"^( *)```[^\n]*\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+_OTHER = re.compile(r"^( *)```(?!sh\n)\w+\n.*?^ *```$", re.MULTILINE | re.DOTALL)
 _CODE = re.compile(r"(?<!`)`([^`]+)`(?!`)")
 _START = re.compile(r"(?:^|[\s\"/])(?:builder\.pex -m|(?P<packages>scripts/packages\.sh)) ")
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -132,6 +134,43 @@ def test_a_command_line_is_accepted(line: CommandLine) -> None:
     elif not _PLACEHOLDER.search(module):
         module = "builder.__main__" if module == "builder" else module
         parse(importlib.import_module(module).main, words, whole=line.whole)
+
+
+def typed() -> set[str]:
+    """What README and docs/ tell to type: lines of blocks without a language or of `sh`, and in sentences."""
+    pages = {README, *(path for path in DOCUMENTS if path.is_relative_to(REPOSITORY / "docs"))}
+    found = {" ".join(words_of(_started(line) or line)) for page in pages for line in _block_lines(page)}
+    named = [words_of(line.text) for line in COMMAND_LINES if line.document in pages and not line.whole]
+    found |= {" ".join(words) for words in named if len(words) > 1}
+    return {line for line in found if line and not line.startswith("export ")}
+
+
+def _block_lines(document: Path) -> list[str]:
+    blocks = re.findall(r"^ *```(?:sh)?\n(.*?)^ *```$", _without_others(document), re.MULTILINE | re.DOTALL)
+    return [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+
+
+def _without_others(document: Path) -> str:
+    return _OTHER.sub("", document.read_text(encoding="utf-8"))
+
+
+def test_each_command_is_run_by_a_test() -> None:
+    lists = tomllib.loads((Path(__file__).parent / "commands.toml").read_text(encoding="utf-8"))
+    assert typed() == set(lists["run"]) | set(lists["others"])
+    assert not [line for line in lists["others"] if line.startswith(("builder.", "./build"))]
+    tests = REPOSITORY / "tests"
+    support = "".join(path.read_text(encoding="utf-8") for path in (tests / "support").glob("*.py"))
+    for line, name in lists["run"].items():
+        path, _, test = name.partition("::")
+        text = (tests / path).read_text(encoding="utf-8")
+        assert f"\ndef {test}(" in text, name
+        # That file, or what helps it, types the command of the builder and each option.
+        module, *words = line.split()
+        command = module.removeprefix("builder.")
+        assert command in {module, "COMMAND"} or re.search(rf"\b{command}\b", text), line
+        for word in words:
+            option = word.partition("=")[0]
+            assert not option.startswith("-") or re.search(rf"{option}(?![\w-])", text + support), line
 
 
 def anchors(path: Path) -> set[str]:

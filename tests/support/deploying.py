@@ -51,7 +51,7 @@ class Deploying:
             "deploy",
             self.place.root / "dagster_cloud.yaml",
             self.place.out,
-            "--upload-pex",
+            *([] if "--upload" in options else ["--upload-pex"]),
             "--update-code-location",
             *([] if "--verify" in options else ["--no-verify"]),
             *options,
