@@ -15,7 +15,7 @@ PACKAGE = REPOSITORY / "builder"
 def layers() -> dict[str, int]:
     """The packages that the picture names, each with its line."""
     text = (REPOSITORY / "docs" / "architecture.md").read_text(encoding="utf-8")
-    (picture,) = re.findall(r"```\n(commands .*?)```", text, re.DOTALL)
+    (picture,) = re.findall(r"```text\n(commands .*?)```", text, re.DOTALL)
     rows = (re.split(r" {4,}", line, maxsplit=1)[0].split() for line in picture.splitlines())
     return {name: row for row, names in enumerate(rows) for name in names}
 
