@@ -1,4 +1,4 @@
-"""GitHub's REST API, as far as comments on pull requests and commits go; also as GitHub Enterprise.
+"""GitHub's REST API, as far as comments on pull requests, their heads and commits go; also as GitHub Enterprise.
 
 with GitHubServer() as github:                       # or GitHubServer(enterprise=True): below /api/v3 only
     env = {**os.environ, **github.environ()}         # GITHUB_TOKEN, GITHUB_API_URL, GITHUB_REPOSITORY, …
@@ -70,6 +70,7 @@ class GitHubServer:
         self.may_write = True
         self.requests: list[GitHubRequest] = []
         self.commits: dict[str, dict[str, Any]] = {}
+        self.pull_requests: list[dict[str, Any]] = []
         self.prefix = "/api/v3" if enterprise else ""
         self._comments: dict[int, Comment] = {}
         self._identities = itertools.count(1001)
@@ -109,6 +110,10 @@ class GitHubServer:
         """The comments on an issue or pull request, oldest first."""
         with self._lock:
             return [comment for comment in self._comments.values() if comment.issue == issue]
+
+    def add_pull_request(self, number: int, label: str, sha: str) -> None:
+        """An open pull request; `label` is the owner of its branch and the branch, with a colon."""
+        self.pull_requests.append({"number": number, "state": "open", "head": {"label": label, "sha": sha}})
 
     def add_commit(self, sha: str, message: str, *, name: str, email: str, date: str, login: str | None) -> None:
         """A commit; `date` as 2026-08-01T12:00:00Z, `login` None if GitHub does not know the author."""
@@ -175,7 +180,8 @@ class GitHubServer:
         if (found := re.fullmatch(r"/commits/([0-9a-f]+)", path)) and request.method == "GET":
             commit = self.commits.get(found[1])
             return _Answer(200, commit) if commit else _Answer(422, {"message": f"No commit found: {found[1]}"})
-        return missing
+        named = [each for each in self.pull_requests if each["head"]["label"] == query.get("head")]
+        return _Answer(200, named) if path == "/pulls" and request.method == "GET" else missing
 
     def _page(self, issue: int, query: dict[str, str]) -> _Answer:
         size = min(int(query.get("per_page", _PAGE)), _LARGEST_PAGE)
