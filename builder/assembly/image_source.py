@@ -35,6 +35,9 @@ from builder.system import storage
 CODE: Final = "source"
 """The title of the layer with the code."""
 
+STATE: Final = "state"
+"""The title of a layer above that, with the state of components."""
+
 APP: Final = "/opt/dagster/app"
 """The working directory of the code: the files of the build directory."""
 
@@ -143,6 +146,21 @@ def source_layer(
         content = writer.finish()
     contents = [packed_file(member) for name, member in sorted(files.items()) if not name.endswith("/")]
     return SourceLayer(Layer(path, content, CODE), tuple(contents), tuple(notices))
+
+
+def state_layer(files: Mapping[str, bytes], path: Path, owner: Owner) -> Layer:
+    """Write a layer with files that were made out of the code.
+
+    :param files: by their names in `APP`.
+    :param owner: of the project's files.
+    """
+    members = [deflated(f"{APP[1:]}/{name}", content) for name, content in files.items()]
+    with storage.atomic_write(path) as stream:
+        writer = LayerWriter(stream)
+        for member in sorted([*directories(members, APP), *members]):
+            writer.add(member, owner)
+        content = writer.finish()
+    return Layer(path, content, STATE)
 
 
 def removals(distributions: Mapping[str, Sequence[str]], replaced: Iterable[str]) -> tuple[str, ...]:

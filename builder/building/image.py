@@ -5,15 +5,24 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from builder import __version__
 from builder.assembly.image_deps import LAYER_VERSION, Layer, dependency_layers, kept_layer
 from builder.assembly.image_files import Scheme
-from builder.assembly.image_layer import LayerWriter
-from builder.assembly.image_source import APP, ImageUser, plain_user, removals, source_layer, user_of_base
+from builder.assembly.image_layer import LayerWriter, Owner
+from builder.assembly.image_source import (
+    APP,
+    CODE,
+    ImageUser,
+    plain_user,
+    removals,
+    source_layer,
+    state_layer,
+    user_of_base,
+)
 from builder.assembly.sbom import sbom
 from builder.assembly.source_tree import ROOT
 from builder.assembly.wheels import WheelFile
@@ -31,7 +40,8 @@ from builder.building.steps import (
 )
 from builder.building.workspace import ProjectBuild
 from builder.oci.base_image import MACHINES, BaseImage, fetch_base_image, fit
-from builder.oci.image import ImageLayer, PlatformImage, Running, write_image
+from builder.oci.filesystem import open_layer
+from builder.oci.image import ImageLayer, PlatformImage, Running, add_layer, write_image
 from builder.oci.layout import Layout
 from builder.oci.reference import REPOSITORY, read_reference
 from builder.project.dg_name import named_config
@@ -249,6 +259,19 @@ def write_location_image(
         images.append(PlatformImage(foundation.base, own, _running(location, foundation, build, labels)))
     layout = write_image(out_dir / f"image-{name}", name, images, "latest")
     return BuiltImage(name, layout, tuple(layers.values()), str(builds[0][0].base.reference))
+
+
+def with_state(image: BuiltImage, files: Mapping[str, bytes], scratch: Path) -> BuiltImage:
+    """Put a layer with the state of components above the code of an image, in its layout.
+
+    :param files: by their names in the working directory of the code.
+    :param scratch: where the layer is written.
+    """
+    code = next(layer for layer in image.layers if layer.title == CODE)
+    with open_layer(image.layout.whole_blob(code.digest)) as archive:
+        owner = next(Owner(member.uid, member.gid) for member in archive if member.name == APP[1:])
+    layer = _image_layer(state_layer(files, scratch / "state.tar.gz", owner))
+    return replace(image, layout=add_layer(image.layout, layer), layers=(*image.layers, layer))
 
 
 def image_name(location: str) -> str:

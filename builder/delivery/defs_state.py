@@ -1,7 +1,7 @@
-"""Refreshing the state of state-backed components during a build, and adding it to the source PEX.
+"""Refreshing the state of state-backed components during a build, and adding it to the source PEX or the image.
 
-What `dg plus deploy refresh-defs-state` does before a build, with two differences: the code runs out of the PEX
-files, with their dependencies, so that the user's tree stays as it is; and it gets no token: what a deployment
+What `dg plus deploy refresh-defs-state` does before a build, with two differences: the code runs out of what
+was built, with its dependencies, so that the user's tree stays as it is; and it gets no token: what a deployment
 keeps is written to a directory, out of which the builder uploads it (`updater`).
 """
 
@@ -12,6 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from builder.assembly.source_pex_changes import with_files
+from builder.assembly.source_tree import ROOT
+from builder.building.image import with_state
 from builder.building.workspace import ProjectBuild
 from builder.delivery.location_run import LocationRun
 from builder.errors import LoadError
@@ -28,7 +30,7 @@ def refresh(
     timeout: float,
     environment: Mapping[str, str],
 ) -> None:
-    """Refresh the state of a location's components, and put what is local into its source PEX.
+    """Refresh the state of a location's components, and put what is local into its source PEX or its image.
 
     :param item: its files.
     :param states: a directory for what the deployment is to keep; it must be there until the location is updated.
@@ -43,15 +45,12 @@ def refresh(
             run.error = error
             step.title = f"the state of `{run.name}` was not refreshed"
             return
-        if run.image and local:
-            run.error = LoadError(
-                "its state belongs into the source layer of the image, which is built already",
-                remedy="Run `dg utils refresh-defs-state` before the build",
-            )
-            return
         run.error = None
         run.states = tuple((state, states / state.version) for state in refreshed)
-        if run.build and local:
+        if run.image and local:
+            files = {name.removeprefix(f"{ROOT}/"): content for name, content in local.items()}
+            run.image = with_state(run.image, files, states)
+        elif run.build and local:
             run.build = _with_files(run.build, local, out_dir, item.python_version)
         names = ", ".join(f"`{state.key}`" for state in refreshed)
         step.title = f"refreshed the state of `{run.name}`: {names or 'nothing has any'}"

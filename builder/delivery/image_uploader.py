@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from builder.assembly.image_source import CODE
+from builder.assembly.image_source import CODE, STATE
 from builder.building.image import BuiltImage, image_name
 from builder.delivery.location_run import LocationRun, run_or_mark_failed
 from builder.deployment.cloud import ServerlessRegistry
@@ -54,9 +54,9 @@ class ImageUploader:
             return frozenset(digest for digest in digests if registry.has_blob(digest))
 
     def send_ahead(self, run: LocationRun) -> None:
-        """Push the layers of an image but that of its code, which need not be verified. Raises PublishError."""
+        """Push the layers of an image but those of its code, which need not be verified. Raises PublishError."""
         if image := run.image:
-            code = {layer.digest for layer in image.layers if layer.title == CODE}
+            code = {layer.digest for layer in image.layers if layer.title in {CODE, STATE}}
             with (
                 self._opened(run, image) as (reference, registry, sources),
                 console.progress(f"pushing dependencies of {run.name}", None) as progress,

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from builder.assembly.image_source import CODE
 from builder.building.image import BuiltImage, image_name
 from builder.building.steps import DepsBuild, SourceBuild
 from builder.building.workspace import ProjectBuild
@@ -116,7 +117,7 @@ def _build_of(entry: Mapping[str, Any], image: BuiltImage | None, path: Path) ->
     deps_name = Path(entry["deps"]["file"]).name
     if image:
         deps = Artefact(path.parent / deps_name, int(entry["deps"]["size"]), "", str(entry["deps"]["identity"]))
-        code = image.layers[-1]
+        code = next(layer for layer in image.layers if layer.title == CODE)
         source = Artefact(code.path, code.size, code.digest, code.digest)
     else:
         deps, source = _artefact(entry["deps"], path), _artefact(entry["source"], path)

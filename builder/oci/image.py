@@ -10,7 +10,18 @@ from pathlib import Path
 from typing import Final
 
 from builder.oci.base_image import BaseImage
-from builder.oci.layout import INDEX, OCI, Descriptor, Document, Layout, canonical, read_layout, writing
+from builder.oci.layout import (
+    INDEX,
+    OCI,
+    Descriptor,
+    Document,
+    Layout,
+    LayoutWriter,
+    canonical,
+    read_descriptor,
+    read_layout,
+    writing,
+)
 
 _CREATED: Final = datetime(1980, 1, 1, tzinfo=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 """The date of the image and its files, which is constant so that equal content gives an equal image."""
@@ -73,10 +84,7 @@ def write_image(path: Path, title: str, images: Sequence[PlatformImage], tag: st
                 layout.link(file, Descriptor(media_type=_layer_type(layer), digest=layer.digest, size=layer.size))
                 for layer, file in image.base.layers
             ]
-            layers = [
-                layout.link(layer.path, Descriptor(media_type=OCI.layer, digest=layer.digest, size=layer.size))
-                for layer in image.layers
-            ]
+            layers = [_linked(layout, layer) for layer in image.layers]
             config = layout.add(canonical(_config(image)), OCI.config)
             document = {
                 "schemaVersion": 2,
@@ -85,12 +93,40 @@ def write_image(path: Path, title: str, images: Sequence[PlatformImage], tag: st
                 "layers": [layer.document() for layer in (*base_layers, *layers)],
             }
             manifests.append(layout.add_document(document, platform=image.base.platform))
-        whole = manifests[0]
-        if len(manifests) > 1:
-            entries = [manifest.document() for manifest in manifests]
-            whole = layout.add_document({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries})
-        layout.finish(title, whole, [tag], [])
+        _finish(layout, title, manifests, [tag])
     return read_layout(path)
+
+
+def add_layer(layout: Layout, layer: ImageLayer) -> Layout:
+    """Put a layer on top of the image of each platform, in place; returns the changed layout.
+
+    The older manifests stay among its blobs: the image may be on its way to a registry.
+    """
+    writer = LayoutWriter(layout.path)
+    blob = _linked(writer, layer).document()
+    manifests: list[Descriptor] = []
+    for manifest in layout.manifests():
+        document = layout.document(manifest)
+        config = layout.document(read_descriptor(document["config"]))
+        config["rootfs"]["diff_ids"].append(layer.diff_id)
+        config["history"].append(_step(layer))
+        document["config"] = writer.add(canonical(config), OCI.config).document()
+        document["layers"].append(blob)
+        manifests.append(writer.add_document(document, platform=manifest.platform))
+    _finish(writer, layout.title, manifests, layout.tags)
+    return read_layout(layout.path)
+
+
+def _linked(layout: LayoutWriter, layer: ImageLayer) -> Descriptor:
+    return layout.link(layer.path, Descriptor(media_type=OCI.layer, digest=layer.digest, size=layer.size))
+
+
+def _finish(layout: LayoutWriter, title: str, manifests: Sequence[Descriptor], tags: Sequence[str]) -> None:
+    whole = manifests[0]
+    if len(manifests) > 1:
+        entries = [manifest.document() for manifest in manifests]
+        whole = layout.add_document({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries})
+    layout.finish(title, whole, tags, [])
 
 
 def _layer_type(layer: Descriptor) -> str:
@@ -126,9 +162,14 @@ def _config(image: PlatformImage) -> Document:
         },
         "history": [
             *_history(base),
-            *({"created": _CREATED, "created_by": f"dagster-builder: {layer.title}"} for layer in image.layers),
+            *map(_step, image.layers),
         ],
     }
+
+
+def _step(layer: ImageLayer) -> Document:
+    """What the history of an image says of a layer."""
+    return {"created": _CREATED, "created_by": f"dagster-builder: {layer.title}"}
 
 
 def _history(base: Document) -> list[Document]:

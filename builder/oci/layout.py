@@ -127,7 +127,8 @@ class LayoutWriter:
         entries += [referrer.document() for referrer in referrers]
         index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": entries, "annotations": {TITLE: title}}
         (self.directory / "oci-layout").write_bytes(canonical({"imageLayoutVersion": "1.0.0"}))
-        (self.directory / "index.json").write_bytes(canonical(index))
+        with storage.atomic_write(self.directory / "index.json") as stream:
+            stream.write(canonical(index))
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from builder.assembly.image_source import CODE, STATE
 from builder.errors import LoadError
 from builder.oci.filesystem import UNREADABLE, open_layer
 from builder.oci.layout import Descriptor, Layout, read_layout
@@ -40,13 +41,13 @@ class ImageFiles:
     """The layers above the base image.
 
     :param deps: the files of the layers with dependencies.
-    :param source: the file of the source layer.
+    :param source: the files of the layers with code, and what was made out of it.
     :param site_packages: that of the image's Python, relative to the image's root.
     :param identity: a hash of the dependencies, hexadecimal.
     """
 
     deps: tuple[Path, ...]
-    source: Path
+    source: tuple[Path, ...]
     site_packages: str
     identity: str
 
@@ -81,15 +82,17 @@ def read_image_files(path: Path) -> ImageFiles:
     config = json.loads(layout.read(document["config"]["digest"]))
     history = [entry for entry in config["history"] if not entry.get("empty_layer")]
     ours = [
-        (layout.whole_blob(layer["digest"]), diff_id)
+        (layout.whole_blob(layer["digest"]), diff_id, entry["created_by"].removeprefix(_OURS))
         for layer, diff_id, entry in zip(document["layers"], config["rootfs"]["diff_ids"], history, strict=True)
         if entry.get("created_by", "").startswith(_OURS)
     ]
     if not ours:
         raise LoadError(f"`{path}` holds no image of a location", remedy="Build it with builder.image")
-    *deps, (source, _) = ours
+    deps = [(file, diff_id) for file, diff_id, title in ours if title not in {CODE, STATE}]
+    source = [file for file, _, title in ours if title in {CODE, STATE}]
     identity = hashlib.sha256("".join(diff_id for _, diff_id in deps).encode()).hexdigest()
-    return ImageFiles(tuple(file for file, _ in deps), source, _site_packages(layout, ours), identity)
+    site_packages = _site_packages(layout, [file for file, *_ in ours])
+    return ImageFiles(tuple(file for file, _ in deps), tuple(source), site_packages, identity)
 
 
 def unpack_image(files: ImageFiles, directory: Path, python: Path) -> tuple[Unpacked, Unpacked]:
@@ -102,7 +105,7 @@ def unpack_image(files: ImageFiles, directory: Path, python: Path) -> tuple[Unpa
     source = Unpacked(directory)
     root = source.site_packages / _ROOT
     storage.make_directory(root)
-    for name, content, executable in _files([files.source]):
+    for name, content, executable in _files(files.source):
         target = _in_environment(files, name) or _in_project(name)
         if target is None:
             continue
@@ -195,8 +198,8 @@ def _files(layers: Sequence[Path]) -> Iterator[tuple[str, bytes, bool]]:
             raise LoadError(f"a layer of the image cannot be read: {error}", remedy="Build it again") from error
 
 
-def _site_packages(layout: Layout, layers: Sequence[tuple[Path, str]]) -> str:
-    for path, _ in layers:
+def _site_packages(layout: Layout, layers: Sequence[Path]) -> str:
+    for path in layers:
         with open_layer(path) as archive:
             for member in archive:
                 if match := _RECORD.fullmatch(member.name):

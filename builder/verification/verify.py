@@ -230,6 +230,10 @@ class Verifier:
             return python
         future = self._prepared.pop(item.name, None)
         prepared = future.result() if future else None
+        if prepared and item.is_image:
+            # The location was deployed as PEX files until now.
+            prepared.loading.discard()
+            prepared = None
         with storage.scratch_directory() as scratch:
             directory = prepared.source.venv if prepared else scratch / "source"
             source, deps = unpack_item(item, directory, python)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import json
 import tarfile
@@ -15,13 +14,12 @@ import pytest
 from builder.oci.filesystem import open_layer
 from builder.oci.layout import INDEX, OCI, canonical
 from builder.verification.unpack_image import other_platforms, read_image_files
-from tests.support.base_images import SLIM, layer, put
+from tests.support.base_images import SLIM, layer, put, runs_only_images
 from tests.support.cloud import faults
 from tests.support.commands import Ran
 from tests.support.deploying import Deploying, deploying
 from tests.support.faulty_registry import (
     PASSWORD,
-    USER,
     Corrupt,
     FaultyRegistry,
     Forget,
@@ -39,20 +37,7 @@ class Images:
 
     def __init__(self, here: Deploying, registry: FaultyRegistry) -> None:
         self.here, self.registry = here, registry
-        put(registry, layer(SLIM))
-        api = here.cloud.api
-        api.registry_is_harbor = True
-        api.registry_url = f"{registry.host}/acme/prefix"
-        api.registry_token = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
-        here.place.environment["SERVERLESS_BASE_IMAGE"] = f"{registry.host}/library/python:3.11-slim"
-        self.log_in()
-
-    def log_in(self) -> None:
-        """What `docker login` writes."""
-        token = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
-        path = self.here.place.root / ".docker" / "config.json"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(json.dumps({"auths": {self.registry.host: {"auth": token}}}))
+        here.place.environment |= runs_only_images(here.cloud, registry, here.place.root / ".docker")
 
     def deploy(self, *options: str) -> Ran:
         return self.here.deploy(*options)

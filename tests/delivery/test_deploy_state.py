@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
+import tarfile
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from tests.support.base_images import runs_only_images
 from tests.support.cloud import CloudServer
 from tests.support.commands import Ran, run_command
 from tests.support.deploying import DETAILS
+from tests.support.faulty_registry import serving_faulty_registry
 from tests.support.server import CodeServer
 from tests.support.state_backed import KEY, TABLES, state_backed_project
 
 pytestmark = [pytest.mark.slow, pytest.mark.network]
+
+served = pytest.mark.xdist_group("server with states")
+CODE_SOURCE = {"module_name": "app.definitions"}
 
 
 @dataclass(slots=True)
@@ -46,6 +55,13 @@ class Desk:
             return pex.namelist()
 
 
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CodeServer]:
+    """The real server, one for all tests: they have one deps PEX, and it takes ten seconds to unpack that."""
+    with CodeServer(states=tmp_path_factory.mktemp("states"), source_pip=False) as server:
+        yield server
+
+
 @pytest.fixture
 def desk(tmp_path: Path, cloud: CloudServer) -> Desk:
     return Desk(tmp_path, cloud)
@@ -54,7 +70,8 @@ def desk(tmp_path: Path, cloud: CloudServer) -> Desk:
 LOCAL = "working_directory/root/src/app/defs/.local_defs_state/Tables__sales__/state"
 
 
-def test_missing_local_state_stops_a_deploy_and_refreshing_ships_it(desk: Desk) -> None:
+@served
+def test_missing_local_state_stops_a_deploy_and_refreshing_ships_it(desk: Desk, server: CodeServer) -> None:
     project = state_backed_project(desk.root / "app")
     error = desk.deploy().failed()
     assert f"the build lacks the state of `{KEY}`" in error
@@ -75,11 +92,9 @@ def test_missing_local_state_stops_a_deploy_and_refreshing_ships_it(desk: Desk) 
     assert desk.document()["defs_state_info"] == {
         "info_mapping": {KEY: {"version": "__local__", "create_timestamp": 1.0}}
     }
-    with CodeServer(desk.out) as server:
-        location = server.create_location(
-            "app", pex_tag=pex_tag(desk), code_source={"module_name": "app.definitions"}
-        )
-        assert location.assets == ("invoices", "orders")
+    server.add(desk.out)
+    location = server.create_location("local", pex_tag=pex_tag(desk), code_source=CODE_SOURCE)
+    assert location.assets == ("invoices", "orders")
 
 
 def pex_tag(desk: Desk) -> str:
@@ -87,7 +102,7 @@ def pex_tag(desk: Desk) -> str:
     return str(built["pex_tag"])
 
 
-def test_in_ci_missing_state_is_refreshed_and_a_failure_is_told_with_its_line(desk: Desk) -> None:
+def test_in_ci_missing_state_is_refreshed_and_a_layer_above_the_code_of_an_image(desk: Desk) -> None:
     state_backed_project(desk.root / "app")
     desk.cloud.organization.secrets = None
     ran = desk.deploy(CI="true")
@@ -95,11 +110,36 @@ def test_in_ci_missing_state_is_refreshed_and_a_failure_is_told_with_its_line(de
     assert "src/app/tables.py:" in error
     assert "KeyError: 'TABLES'" in error
     assert "so the state is refreshed without" in ran.stderr
-    desk.deploy(CI="true", TABLES="orders").succeeded()
-    assert LOCAL in desk.source_files()
+    with serving_faulty_registry() as registry:
+        variables = runs_only_images(desk.cloud, registry, desk.root / "docker")
+        ran = desk.deploy(CI="true", TABLES="orders", **variables).succeeded()
+        assert "location `app` loads: 1 asset" in ran.stderr
+        document = desk.document()
+        assert document["defs_state_info"]["info_mapping"][KEY]["version"] == "__local__"  # type: ignore[index]
+        (built,) = json.loads((desk.out / "build.json").read_text())["locations"]
+        image = built["image"]
+        assert document["image"] == f"{registry.host}/acme/prefix/app@{image['digest']}"
+        blobs = registry.blobs["acme/prefix/app"]
+        manifest = json.loads(registry.manifests["acme/prefix/app"][image["digest"]][0])
+        config = json.loads(blobs[manifest["config"]["digest"]])
+        code, state = image["layers"][-2:]
+        assert (code["title"], state["title"]) == ("source", "state")
+        assert manifest["layers"][-1]["digest"] == state["digest"]
+        assert config["rootfs"]["diff_ids"][-2:] == [code["diff_id"], state["diff_id"]]
+        assert len(config["history"]) == len(config["rootfs"]["diff_ids"]) == len(manifest["layers"])
+        with tarfile.open(fileobj=io.BytesIO(gzip.decompress(blobs[state["digest"]]))) as archive:
+            file = archive.extractfile(LOCAL.replace("working_directory/root", "opt/dagster/app"))
+            assert file
+            assert file.read() == b'["orders"]'
 
 
-def test_state_that_the_deployment_keeps_is_uploaded_by_the_builder(desk: Desk) -> None:
+@served
+def test_state_that_the_deployment_keeps_is_uploaded_by_the_builder(desk: Desk, server: CodeServer) -> None:
+    """The real server loads it with the version in the document.
+
+    What the deployment keeps is a directory there (`UPathDefsStateStorage`, laid out alike): dagster-cloud's own
+    storage, `GraphQLDefsStateStorage`, takes an agent's instance with a token.
+    """
     state_backed_project(desk.root / "app", kind="VERSIONED_STATE_STORAGE")
     # Nothing to wait for: the server loads it with what it keeps.
     ran = desk.deploy().succeeded()
@@ -111,7 +151,16 @@ def test_state_that_the_deployment_keeps_is_uploaded_by_the_builder(desk: Desk) 
     # What the deploy brought is recorded there too.
     states = {name: content for name, content in prod.artifacts.items() if name.startswith("__state__/")}
     assert states == {f"__state__/Tables__sales__/{version}": b'["orders"]'}
-    assert desk.document()["defs_state_info"]["info_mapping"][KEY]["version"] == version  # type: ignore[index]
+    info = desk.document()["defs_state_info"]
+    assert info["info_mapping"][KEY]["version"] == version  # type: ignore[index]
+    assert server.states
+    for name, content in states.items():
+        path = server.states / name.removeprefix("__state__/")
+        path.parent.mkdir(parents=True)
+        path.write_bytes(content)
+    server.add(desk.out)
+    location = server.create_location("kept", pex_tag=pex_tag(desk), code_source=CODE_SOURCE, states=info)
+    assert location.assets == ("orders",)
 
 
 def test_a_location_with_definitions_is_not_replaced_by_an_empty_one(desk: Desk) -> None:

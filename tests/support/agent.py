@@ -27,6 +27,7 @@ from dagster._utils.error import serializable_error_info_from_exc_info
 from dagster_cloud.pex.grpc.client import MultiPexGrpcClient
 from dagster_cloud.pex.grpc.types import CreatePexServerArgs, GetCrashedPexServersArgs, PexServerHandle
 from dagster_cloud_cli.core.workspace import CodeLocationDeployData, PexMetadata
+from dagster_shared.serdes.objects.models.defs_state_info import DefsStateInfo
 
 DEPLOYMENT = "prod"
 
@@ -55,10 +56,12 @@ def act(request: Request, instance: DagsterInstance) -> dict[str, Any]:
 def create(request: Request, instance: DagsterInstance) -> None:
     """Have the server unpack the PEX files and start a code server from them; wait until it answers or crashed."""
     client = MultiPexGrpcClient(socket=request["socket"])
+    states = request["states"]
     data = CodeLocationDeployData(
         **request["code_source"],
         working_directory=request["working_directory"],
         pex_metadata=PexMetadata(request["pex_tag"]),
+        defs_state_info=DefsStateInfo(**states) if states else None,
     )
     handle = PexServerHandle(DEPLOYMENT, request["location"], request["timestamp"])
     client.create_pex_server(CreatePexServerArgs(handle, data, instance.get_ref()))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import io
+import json
 import tarfile
 from collections.abc import Mapping
+from pathlib import Path
 
 from builder.oci.layout import OCI, canonical, digest_of
-from tests.support.faulty_registry import FaultyRegistry
+from tests.support.cloud import CloudServer
+from tests.support.faulty_registry import PASSWORD, USER, FaultyRegistry
 
 GLIBC = b"\x7fELF GNU C Library (Debian GLIBC 2.36-9) stable release version 2.36.\n"
 SLIM: Mapping[str, bytes | str] = {
@@ -23,6 +27,26 @@ SLIM: Mapping[str, bytes | str] = {
     "usr/local/bin/pip": b"#!\n",
 }
 """What python:3.11-slim has: files, and symbolic links as texts."""
+
+
+def runs_only_images(cloud: CloudServer, registry: FaultyRegistry, directory: Path) -> dict[str, str]:
+    """Move a Dagster Cloud to the platform that takes no PEX files, with this registry and a base image in it.
+
+    :param directory: gets what `docker login` writes.
+
+    Returns environment variables for a deploy.
+    """
+    put(registry, layer(SLIM))
+    login = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+    cloud.api.registry_is_harbor = True
+    cloud.api.registry_url = f"{registry.host}/acme/prefix"
+    cloud.api.registry_token = login
+    directory.mkdir()
+    (directory / "config.json").write_text(json.dumps({"auths": {registry.host: {"auth": login}}}))
+    return {
+        "DOCKER_CONFIG": str(directory),
+        "SERVERLESS_BASE_IMAGE": f"{registry.host}/library/python:3.11-slim",
+    }
 
 
 def layer(files: Mapping[str, bytes | str], *, compressed: bool = True) -> bytes:

@@ -144,16 +144,23 @@ class CodeServer:
     """The receiving server, alive inside the `with` block."""
 
     def __init__(
-        self, pex_files: Path | None = None, *, storage: Mapping[str, str] | None = None, source_pip: bool = True
+        self,
+        pex_files: Path | None = None,
+        *,
+        storage: Mapping[str, str] | None = None,
+        states: Path | None = None,
+        source_pip: bool = True,
     ) -> None:
         """Prepare a server for the PEX files that lie in a directory, or for those that it downloads.
 
         :param storage: the environment that says from where, as `CloudServer.storage_environ` has it.
+        :param states: a directory with `KEY/VERSION`, the states of components, as a deployment keeps them.
         :param source_pip: whether the environment of a source PEX gets a pip of its own, as in the real server.
             Nothing uses it, and it takes four of the five seconds of a location.
         """
         self._pex_files = pex_files
         self._storage = storage
+        self.states = states
         self._source_pip = source_pip
         self._timestamps = itertools.count(1)
         self._idle: list[_Agent] = []
@@ -171,7 +178,7 @@ class CodeServer:
                 pex_tools = self._root / "bin" / "pex-tools"
                 pex_tools.write_text(_PEX_TOOLS.format(real=Path(sysconfig.get_path("scripts"), "pex-tools")))
                 pex_tools.chmod(0o755)
-            (self._root / "dagster" / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
+            (self._root / "dagster" / "dagster.yaml").write_text(json.dumps(self._instance()))
             if self._pex_files:
                 self.add(self._pex_files)
             self._log = stack.enter_context((self._root / "log").open("w+b"))
@@ -213,10 +220,12 @@ class CodeServer:
         pex_tag: str,
         code_source: Mapping[str, str],
         working_directory: str | None = None,
+        states: object = None,
     ) -> Location:
         """Have the server load a location, as the agent does when a location was added or updated.
 
         :param code_source: as in `dagster_cloud.yaml`: one of python_file, module_name, package_name.
+        :param states: the `defs_state_info` of the document.
 
         Raises ServerRefusedError if the PEX files cannot be unpacked or the user's code cannot be loaded.
         """
@@ -228,6 +237,7 @@ class CodeServer:
             "pex_tag": pex_tag,
             "code_source": dict(code_source),
             "working_directory": working_directory,
+            "states": states,
             "timeout": LOAD_SECONDS,
         }
         answer = self.ask({**request, "action": "load"}, LOAD_SECONDS + START_SECONDS)
@@ -255,6 +265,17 @@ class CodeServer:
         """The last lines that the server and the code servers that it started wrote."""
         text = (self._root / "log").read_text(encoding="utf-8", errors="replace")
         return "\n".join(_ANSI.sub("", text).splitlines()[-_LOG_LINES:])
+
+    def _instance(self) -> dict[str, Any]:
+        """The `dagster.yaml` of the agent, which passes its instance to the code servers."""
+        settings: dict[str, Any] = {"telemetry": {"enabled": False}}
+        if self.states:
+            settings["defs_state_storage"] = {
+                "module": "dagster._core.storage.defs_state.blob_storage_state_storage",
+                "class": "UPathDefsStateStorage",
+                "config": {"base_path": str(self.states)},
+            }
+        return settings
 
     @property
     def _socket(self) -> Path:
