@@ -20,7 +20,7 @@ from builder.resolution import uv
 from builder.system import storage
 from tests.support.container_registry import PASSWORD, USER, ContainerRegistry, serving_containers
 from tests.support.containers import Containers, container_settings, push_base, require_programs
-from tests.support.monorepo import WEBAPP, directory_of, make_monorepo
+from tests.support.monorepo import WEBAPP, add_native_package, directory_of, make_monorepo
 from tests.support.programs import REPOSITORY
 
 pytestmark = [pytest.mark.slow, pytest.mark.containers]
@@ -289,9 +289,10 @@ class Hosted:
         return Runner(self.root, _read(path), {**_VALUES, **base, **values}, environment)
 
 
+_PLATFORMS = "inputs.platforms || 'linux/amd64,linux/arm64'"
 _VALUES = {
     "github.token": PASSWORD,
-    "inputs.platforms || 'linux/amd64,linux/arm64'": "linux/amd64",
+    _PLATFORMS: "linux/amd64",
     "inputs.repository || vars.MONOREPO || github.repository": "Acme/dagster",
     "inputs.publish_to_pypi": "false",
     "inputs.version": "",
@@ -363,7 +364,8 @@ def test_a_package_that_is_not_of_the_core_is_refused(hosted: Hosted) -> None:
 
 
 def test_packages_are_built_once_with_their_web_application_and_published(hosted: Hosted) -> None:
-    values = {"inputs.packages || 'all'": "dagster-webserver"}
+    chosen = {"inputs.packages || 'all'": "dagster-webserver", _PLATFORMS: "linux/amd64"}
+    values = {"inputs.packages || 'all'": "dagster-webserver,dagster-cron", _PLATFORMS: "linux/amd64,linux/arm64"}
     # A tag names the version.
     tag = {
         "GITHUB_REF": "refs/tags/release-1.13.30",
@@ -373,23 +375,26 @@ def test_packages_are_built_once_with_their_web_application_and_published(hosted
     runner = hosted.runner(ALL, values, GITHUB_EVENT_NAME="push", **tag)
     discovering = hosted.workspace("all-discover")
     made = make_monorepo(discovering / "packages", "pyproject", webapp=False)
+    add_native_package(made)
     runner.job("discover", discovering, {})
     found = runner.outputs["discover"]
     matrix = json.loads(found["matrix"])["include"]
-    assert matrix == [{"group": 0, "packages": "dagster-webserver"}]
+    assert [share["packages"] for share in matrix] == ["dagster-cron", "dagster-webserver"]
+    assert found["native"] == "dagster-cron"
     assert found["version"] == "1.13.30"
     assert found["commit"] == made.git("rev-parse", "HEAD").strip()
 
-    building = hosted.workspace("all-build")
+    runner.values |= {**chosen, "needs.discover.outputs.version": found["version"]}
+    native = _built_natively(hosted, runner, discovering / "packages")
+    building = hosted.given("all-build", native)
     shutil.copytree(discovering / "packages", building / "packages")
     tools = _yarn_in(building)
-    runner.values["needs.discover.outputs.version"] = found["version"]
     runner.job("build", building, {"PATH": f"{tools}:{os.environ['PATH']}"})
     wheels = [path.name for path in (building / "wheelhouse").glob("*.whl")]
     assert int(runner.outputs["build"]["count"]) == len(wheels) > 1
     assert "dagster_webserver-1.13.30-py3-none-any.whl" in wheels
 
-    runner.values["matrix.packages"] = matrix[0]["packages"]
+    runner.values["matrix.packages"] = matrix[1]["packages"]
     runner.values["needs.build.outputs.wheels"] = runner.outputs["build"]["digest"]
     checking = hosted.given("all-check", building / "wheelhouse")
     runner.job("check", checking, {})
@@ -459,6 +464,15 @@ def test_what_pypi_would_refuse_is_refused_before_anything_is_built(hosted: Host
     make_monorepo(workspace / "packages", "pyproject")
     with pytest.raises(AssertionError, match=r"give a version to publish"):
         hosted.runner(ALL, values).job("discover", workspace, {})
+
+
+def _built_natively(hosted: Hosted, runner: Runner, packages: Path) -> Path:
+    """What the machine for arm64 hands over; here of a package without native code, which is sooner built."""
+    runner.values["needs.discover.outputs.native"] = "dagster-pipes"
+    workspace = hosted.given("all-native", packages)
+    runner.job("native", workspace, {})
+    runner.values["needs.native.outputs.wheels"] = runner.outputs["native"]["digest"]
+    return workspace / "wheelhouse-arm64"
 
 
 def _yarn_in(workspace: Path) -> Path:
