@@ -162,8 +162,7 @@ class _Delivery:
             with pipeline:
                 if self.options.built:
                     # Another run has built and verified everything.
-                    access.may_write_pex()
-                    take_built(job, self.runs)
+                    take_built(access.registries.job, self.runs)
                     pipeline.built(self.runs)
                 else:
                     build_locations(

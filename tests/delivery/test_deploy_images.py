@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
+from builder.building.image import BuiltImage, with_state
 from builder.oci.filesystem import open_layer
-from builder.oci.layout import INDEX, OCI, canonical
+from builder.oci.image import ImageLayer
+from builder.oci.layout import INDEX, OCI, canonical, read_descriptor, read_layout
 from builder.verification.unpack_image import other_platforms, read_image_files
 from tests.support.base_images import SLIM, layer, put, runs_only_images
 from tests.support.cloud import faults
@@ -373,6 +375,30 @@ def test_of_two_architectures_the_location_gets_one_index(images: Images) -> Non
         assert [name for name in names if "native/" in name] == [f"{SITE}/native/{machine}.py"]
     assert other_platforms(here.place.out / "image-sales") == ("linux/arm64",)
     assert read_image_files(here.place.out / "image-sales").deps
+    _assert_both_get_a_state(images)
+
+
+def _assert_both_get_a_state(images: Images) -> None:
+    place, built = images.here.place, images.here.built()["image"]
+    layout = read_layout(place.out / "image-sales")
+    layers = tuple(ImageLayer(path=place.out, **layer) for layer in built["layers"])
+    changed = with_state(BuiltImage("sales", layout, layers, ""), {"defs/state": b"[]"}, place.root / "scratch")
+    before, after = layout.manifests(), changed.layout.manifests()
+    assert [manifest.platform for manifest in after] == built["platforms"]
+    for old, new in zip(before, after, strict=True):
+        was, document = layout.document(old), changed.layout.document(new)
+        assert document["layers"][:-1] == was["layers"]
+        config = changed.layout.document(read_descriptor(document["config"]))
+        assert config["architecture"] == new.platform.removeprefix("linux/")
+        assert len(config["rootfs"]["diff_ids"]) == len(config["history"]) == len(document["layers"])
+        with open_layer(changed.layout.whole_blob(document["layers"][-1]["digest"])) as archive:
+            # The state belongs to whom the code belongs.
+            assert [(member.name, member.uid) for member in archive] == [
+                (f"{APP}/defs", 10001),
+                (f"{APP}/defs/state", 10001),
+            ]
+    assert read_image_files(changed.layout.path).deps
+    assert len(read_image_files(changed.layout.path).source) == 2
 
 
 def _names(images: Images, digests: Sequence[str]) -> list[str]:
