@@ -260,7 +260,9 @@ def _tell_sources(repository: Repository) -> None:
     if not sources:
         return
     told = ", ".join(f"{source} ({count})" for source, count in sorted(sources.items()))
-    hint = "; with the tags of releases (`git fetch --tags`), these would tell" if BY_NAME in sources else ""
+    hint = (
+        "; with the tags of releases and their files in this clone, these would tell" if BY_NAME in sources else ""
+    )
     console.note(f"  families are known by: {told}{hint}")
 
 
