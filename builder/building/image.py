@@ -271,6 +271,9 @@ def with_state(image: BuiltImage, files: Mapping[str, bytes], scratch: Path) -> 
     with open_layer(image.layout.whole_blob(code.digest)) as archive:
         owner = next(Owner(member.uid, member.gid) for member in archive if member.name == APP[1:])
     layer = _image_layer(state_layer(files, scratch / "state.tar.gz", owner))
+    if layer.digest == image.layers[-1].digest:
+        # It was delivered before, with the same state.
+        return image
     return replace(image, layout=add_layer(image.layout, layer), layers=(*image.layers, layer))
 
 

@@ -100,6 +100,8 @@ class Pipeline:
         if self._verifier:
             with console.phase("Verify"), console.progress("loading the locations", None):
                 _wait(self._verified)
+        # What is not verified may have been refreshed.
+        _wait(self._verified)
         if any(run.states for run in self._runs):
             with console.phase("State"):
                 pass

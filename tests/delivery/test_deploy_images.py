@@ -383,6 +383,8 @@ def _assert_both_get_a_state(images: Images) -> None:
     layout = read_layout(place.out / "image-sales")
     layers = tuple(ImageLayer(path=place.out, **layer) for layer in built["layers"])
     changed = with_state(BuiltImage("sales", layout, layers, ""), {"defs/state": b"[]"}, place.root / "scratch")
+    again = with_state(changed, {"defs/state": b"[]"}, place.root / "scratch")
+    assert again == changed
     before, after = layout.manifests(), changed.layout.manifests()
     assert [manifest.platform for manifest in after] == built["platforms"]
     for old, new in zip(before, after, strict=True):
