@@ -90,6 +90,7 @@ def build(made: Pushed, project: str = "project", out: str = "out") -> Ran:
     words = ("-m", "builder.image", made.root / project, made.root / out, base, "--upload")
     finished = subprocess.run(
         [sys.executable, *words],
+        cwd=made.root,
         env=environment,
         capture_output=True,
         encoding="utf-8",
@@ -137,7 +138,7 @@ def test_code_that_does_not_load_is_explained_and_not_pushed(pushed: Pushed) -> 
     definitions.write_text(f"import no_such_module\n{definitions.read_text()}")
     error = build(pushed, "broken", "broken-out").failed()
     assert "there is no module `no_such_module` among its dependencies" in error
-    assert f"where: {definitions}:1" in error
+    assert f"where: {definitions.relative_to(pushed.root)}:1" in error
     assert not pushed.registry.tags("own/broken")
 
 
