@@ -25,7 +25,11 @@ def refuse_dagster_workspace(path: Path) -> None:
 
     Dagster Cloud knows no such file, and nothing in it says what is built from which directory.
     """
-    document = YamlFile.load(path) if path.is_file() else None
+    try:
+        document = YamlFile.load(path) if path.is_file() else None
+    except ProjectError:
+        # Whoever reads it says what is wrong with it: it may be a template that is no YAML yet.
+        return
     if document is None or not isinstance(document.data, Mapping) or "load_from" not in document.data:
         return
     entries = document.data["load_from"]

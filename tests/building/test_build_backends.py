@@ -102,7 +102,8 @@ def test_setup_py_is_run_by_the_targets_python_without_secrets_and_leaves_no_tra
     assert not {name for name in environment if "s3cr3t" in environment[name]}
     (source,) = place.out.glob("source-*.pex")
     with zipfile.ZipFile(source) as pex:
-        assert pex.read("shop-1.0.dist-info/entry_points.txt").decode().split() == [
+        metadata = ".deps/shop-1.0-py3-none-any.whl/shop-1.0.dist-info"
+        assert pex.read(f"{metadata}/entry_points.txt").decode().split() == [
             "[console_scripts]",
             "shop",
             "=",
