@@ -23,7 +23,7 @@ WHAT_TO_BUILD: Final = "What to build"
 """The group of options that choose what is built."""
 
 _TARGET: Final = "Target"
-_SERVERLESS: Final = "Dagster Cloud's serverless image"
+_SERVERLESS: Final = "Dagster Cloud's image"
 
 
 def env_option(group: str) -> Callable[[click.decorators.FC], click.decorators.FC]:

@@ -89,11 +89,15 @@ def incompatible(cut: CutTraceback, context: FailureContext) -> Explanation | No
         ):
             continue
         names = " and ".join(f"{name} {version}" for name, version in versions.items())
-        apart = "do not work together" if len(versions) > 1 else "does not work with what imports it"
+        what = (
+            f"{names} do not work together: {known.reason}"
+            if len(versions) > 1
+            else f"{names} does not work with what imports it: {known.reason}"
+        )
         pin = known.pin.format(**match.groupdict())
         project = context.project
         do = how_to_declare(pin, project, context.shown(project)) if project else f"Require `{pin}`"
-        return Explanation(f"{names} {apart}: {known.reason}", f"{do}; then build again")
+        return Explanation(what, f"{do}; then build again")
     return None
 
 
