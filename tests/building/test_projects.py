@@ -65,6 +65,8 @@ LOADED_BY_THE_SERVER = (
 )
 """Projects of each backend, and with several local packages. Those in whose code there is something to find are
 loaded by `tests/verification/test_projects_server.py`, all others are unpacked as the server does."""
+REFUSED_WHILE_PACKED = ("reported-hatchling-finds-no-package",)
+"""Their requirements are known without their backend, so that their deps PEX, which is right, may be there."""
 SERVERLESS = {f"dagster=={DAGSTER}", f"dagster-cloud=={DAGSTER}"}
 LOCAL_NAMES = {text.partition("==")[0] for trait in TRAITS for text in trait.local}
 
@@ -311,7 +313,7 @@ def test_what_cannot_be_right_is_refused_in_words_that_help(shop: Shop, trait: T
     assert not re.search(r"(?m)^Traceback|the builder itself", built.ran.stderr)
     for words in trait.refused:
         assert words in built.ran.stderr
-    assert not list(built.out.glob("deps-*"))
+    assert trait.name in REFUSED_WHILE_PACKED or not list(built.out.glob("deps-*"))
 
 
 def test_the_index_would_have_served_a_decoy(shop: Shop, tmp_path: Path) -> None:
