@@ -11,6 +11,7 @@ from builder.project.location import SourceTree
 from builder.project.requirements import RequestedExtras
 from builder.resolution.backend import LocalPackages
 from builder.resolution.target import chosen_target
+from builder.system import cache
 from builder.terminal import options
 from builder.terminal.console import console
 from builder.terminal.formatting import size
@@ -38,6 +39,7 @@ def build_deps_pex(
     )
     lock, _step = resolve_project(requirements, target)
     built = build_deps(lock, requirements, out)
+    cache.prune_when_due()
     unpacked = size(built.unpacked_size or 0)
     console.table(
         ["file", ">size", "what is in it"],

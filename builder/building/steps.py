@@ -37,7 +37,6 @@ from builder.resolution.resolve import resolve
 from builder.resolution.sdists import check_fits, fetch_wheels
 from builder.resolution.store import StoredFile
 from builder.resolution.target import Target
-from builder.system import cache
 from builder.system.storage import Artefact, atomic_write
 from builder.terminal.console import Step, console
 
@@ -171,7 +170,6 @@ def build_deps(lock: Lock, requirements: Requirements, out_dir: Path, *, about: 
         assembling.title = f"{about}assembled {artefact.name}"
     console.notices([*importing_setuptools(lock, files), *assembled.notices])
     console.notices(rarely_needed(lock, assembled.distributions, requirements))
-    cache.prune_when_due()
     return DepsBuild(
         name=artefact.name,
         size=artefact.size,

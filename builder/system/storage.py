@@ -80,11 +80,12 @@ def atomic_write(path: Path, *, mode: int = 0o644) -> Iterator[IO[bytes]]:
     """
     make_directory(path.parent)
     try:
-        descriptor, name = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=path.parent)
+        with temporaries.creation:
+            descriptor, name = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=path.parent)
+            temporary = Path(name)
+            temporaries.in_use.add(temporary)
     except OSError as error:
         raise storage_error(error, path) from error
-    temporary = Path(name)
-    temporaries.in_use.add(temporary)
     try:
         with os.fdopen(descriptor, "w+b") as stream:
             yield stream
@@ -110,11 +111,12 @@ def scratch_directory(parent: Path | None = None) -> Iterator[Path]:
     if parent is not None:
         make_directory(parent)
     try:
-        holder = tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX, dir=parent, ignore_cleanup_errors=True)
+        with temporaries.creation:
+            holder = tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX, dir=parent, ignore_cleanup_errors=True)
+            temporary = Path(holder.name)
+            temporaries.in_use.add(temporary)
     except OSError as error:
         raise storage_error(error, parent or Path(tempfile.gettempdir())) from error
-    temporary = Path(holder.name)
-    temporaries.in_use.add(temporary)
     try:
         with holder:
             yield temporary

@@ -68,7 +68,6 @@ def run_command(command: click.Command, module: str) -> NoReturn:
 
     Exit codes: 0 done, 1 failed, 2 wrong usage, 128 + n stopped by signal n before `exit_zero_on_signal`.
     """
-    hide_secrets()
     notes, writer = os.pipe()
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
@@ -79,6 +78,7 @@ def run_command(command: click.Command, module: str) -> NoReturn:
     sys.unraisablehook = lambda what: None if what.exc_type is Interrupted else sys.__unraisablehook__(what)
     code = 0
     with contextlib.suppress(Interrupted):
+        hide_secrets()
         code = _exit_code(command, module)
     # The work is over: a signal has nothing left to stop, and Python could not handle it while it shuts down.
     _ignore_signals()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from builder.system import storage
 from tests.support.cloud import faults
 from tests.support.cloud.deployments import Deployment, LocationRecord
 from tests.support.deploying import OLD, Deploying, deploying
@@ -405,7 +407,11 @@ def test_a_hit_spares_building_and_sending_the_dependencies(here: Deploying) -> 
         path.unlink()
     before = here.place.index.downloads()
     here.change()
+    old = here.place.temporary / f"{storage.TEMPORARY_PREFIX}of-a-killed-run"
+    old.mkdir()
+    os.utime(old, (1, 1))
     here.deploy("--deps-cache-tag-read=main").succeeded()
+    assert not old.exists()
     assert here.sent() == ["source"]
     assert [name for name in here.place.index.downloads()[len(before) :] if name.endswith(".whl")] == []
     assert not list(here.place.out.glob("deps-*.pex"))

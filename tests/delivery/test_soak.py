@@ -14,8 +14,10 @@ def test_whatever_goes_wrong_no_location_runs_what_is_not_whole(tmp_path: Path) 
     with deploying(tmp_path) as here:
         here.locations(*locations)
         here.run_before(*locations)
-        soak = Soak(here, locations, random.Random(20261129))  # noqa: S311  (not for secrets)
-        soak.run(in_a_row=8, at_once=4, rounds=1)
+        soak = Soak(here, locations, random.Random(20261131))  # noqa: S311  (not for secrets)
+        soak.run(in_a_row=6, at_once=3, rounds=1)
     assert soak.violations == []
-    assert sum(soak.endings.values()) == 8 + 4 + len(locations)
-    assert 0 < soak.peak < MEMORY_LIMIT
+    # One is killed in the row, and done again.
+    assert len(soak.peaks) == 1 + 6 + 1 + 3 + 3
+    assert soak.endings[-9] > 0
+    assert 0 < max(soak.peaks) < MEMORY_LIMIT

@@ -111,3 +111,33 @@ def test_a_thread_that_hangs_in_a_line_does_not_keep_the_last_word_from_being_sa
     assert process.stderr.readline() == "error: stopped by SIGTERM; no incomplete file was left behind\n"
     assert process.wait(SECONDS) == 143
     process.communicate()
+
+
+MAKING_MORE = """
+    from builder.system import storage
+    say, late = console.stopped, threading.Event()
+
+    def say_late(name):
+        late.set()
+        threading.Event().wait(0.3)
+        say(name)
+
+    console.stopped = say_late
+
+    def make_more():
+        late.wait()
+        with storage.scratch_directory(here):
+            threading.Event().wait()
+
+    threading.Thread(target=make_more, daemon=True).start()
+    try:
+        print("ready", flush=True)
+        threading.Event().wait()
+    except Interrupted:
+        threading.Event().wait()
+"""
+
+
+def test_a_thread_that_works_on_leaves_no_temporary_file(commands: Commands) -> None:
+    assert stopped(commands.start(MAKING_MORE)).code == 143
+    assert not list(commands.root.glob(".builder-tmp-*"))
