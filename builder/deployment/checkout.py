@@ -8,6 +8,7 @@ from pathlib import Path
 from builder.deployment import git
 from builder.deployment.context import GIVE_DEPLOYMENT, GIVE_DETAILS, CiContext
 from builder.errors import ContextError, ToolError
+from builder.system.git import roots_of
 
 # Of providers that are read no further: the branch of a pull request may be a fork's `main`, the code a merge.
 _PULL_REQUEST_VARIABLES = (
@@ -31,13 +32,11 @@ def checkout_context(directory: Path, environ: Mapping[str, str]) -> CiContext:
     _refuse_pull_request(environ)
     try:
         checkout = git.read_checkout(directory)
+        contradiction = _contradiction(directory, checkout)
     except ToolError as error:
         what = f"git cannot read what is checked out in `{directory}`"
         detail = error.what if error.detail is None else f"{error.what}: {error.detail}"
         return CiContext(local=True, uncertain=ContextError(what, detail=detail, remedy=GIVE_DEPLOYMENT))
-    default = checkout.default_branch
-    if default is None and checkout.branch in _USUAL_DEFAULT_BRANCHES:
-        default = checkout.branch
     origin, commit = checkout.origin, checkout.commit
     return CiContext(
         provider=origin.provider if origin else None,
@@ -46,11 +45,17 @@ def checkout_context(directory: Path, environ: Mapping[str, str]) -> CiContext:
         commit_hash=commit.hash if commit else None,
         commit=commit,
         branch=checkout.branch,
-        default_branch=default,
+        default_branch=_default_branch(checkout),
         base_branch=checkout.default_branch,
         local=True,
-        uncertain=_uncertainty(directory, checkout),
+        uncertain=_uncertainty(directory, checkout) or contradiction,
     )
+
+
+def _default_branch(checkout: git.Checkout) -> str | None:
+    if checkout.default_branch is None and checkout.branch in _USUAL_DEFAULT_BRANCHES:
+        return checkout.branch
+    return checkout.default_branch
 
 
 def _uncertainty(directory: Path, checkout: git.Checkout) -> ContextError | None:
@@ -60,6 +65,32 @@ def _uncertainty(directory: Path, checkout: git.Checkout) -> ContextError | None
         what = f"the branch `{checkout.branch}` in `{directory}` has no commit yet"
         return ContextError(what, remedy=GIVE_DEPLOYMENT)
     return None
+
+
+def _contradiction(directory: Path, checkout: git.Checkout) -> ContextError | None:
+    """Where code goes is not for a submodule or a symlink to say, which a commit can add; raises ToolError."""
+    nearest, *others = roots_of(directory)
+    for root in others:
+        other = git.read_checkout(root)
+        if _belongs(other) != _belongs(checkout):
+            return ContextError(
+                f"it is not certain where the code in `{directory}` belongs: it is in `{nearest}`, where"
+                f" {_told(checkout)}, and in `{root}`, where {_told(other)}",
+                remedy=GIVE_DEPLOYMENT,
+            )
+    return None
+
+
+def _belongs(checkout: git.Checkout) -> object:
+    """Equal for checkouts that are deployed to the same place."""
+    if checkout.branch and checkout.branch == _default_branch(checkout):
+        return "production"
+    return checkout.branch, checkout.origin and checkout.origin.name
+
+
+def _told(checkout: git.Checkout) -> str:
+    of = f" of `{checkout.origin.name}`" if checkout.origin else ""
+    return f"the branch `{checkout.branch}`{of} is checked out" if checkout.branch else "HEAD is detached"
 
 
 def _refuse_pull_request(environ: Mapping[str, str]) -> None:

@@ -6,8 +6,8 @@ directory with `HEAD`, `objects` and `refs` as a repository, which a pull reques
 found by its `.git`, and read through a temporary git directory that has only allowed settings, without the user's
 configuration, without network access and without secrets in the environment.
 
-This works with git 2.34 (Ubuntu 22.04) and later: nothing relies on `safe.directory` or `safe.bareRepository` in
-`-c`.
+This works with git 2.31 and later, such as 2.34 of Ubuntu 22.04: nothing relies on `safe.directory` or
+`safe.bareRepository` in `-c`. What reads a checkout works with 2.30, too; there, `GIT_CONFIG_COUNT` has no effect.
 """
 
 from __future__ import annotations
@@ -127,6 +127,29 @@ def find_repository(directory: Path) -> Path | None:
         if dot_git.is_file() or (dot_git / "HEAD").is_file():
             return candidate
     return None
+
+
+def roots_of(directory: Path) -> list[Path]:
+    """The roots of all repositories that `directory` belongs to, that of `find_repository` first.
+
+    Others are those that track a symlink on the way to it, or the directory of a repository: as a submodule, or
+    with its files.
+    """
+    nearest = find_repository(directory)
+    roots = [nearest] if nearest else []
+    tracked = [*roots, *(path for path in (directory, *directory.parents) if path.is_symlink())]
+    for path in tracked:
+        outer = find_repository(path.parent)
+        if outer and outer not in roots and _tracks(outer, Path(os.path.realpath(path.parent), path.name)):
+            roots.append(outer)
+            tracked.append(outer)
+    return roots
+
+
+def _tracks(outer: Path, path: Path) -> bool:
+    with open_repository(outer) as repository:
+        name = str(path.relative_to(outer))
+        return repository.run("--literal-pathspecs", "ls-files", "--cached", "--", name).stdout != ""
 
 
 def clone(location: str, commit: str, directory: Path) -> None:

@@ -176,6 +176,54 @@ class TestHostileSurroundings:
         repository.git("--git-dir", str(project), "update-ref", "refs/heads/main", "feature")
         assert branch_deployment(project).branch == "feature"
 
+    @pytest.mark.parametrize("kind", ["submodule", "its own main", "file", "directory", "symlink"])
+    def test_nothing_that_a_commit_can_add_leads_to_production(self, tmp_path: Path, kind: str) -> None:
+        other = Repository.create(tmp_path / "other", origin=ORIGIN)
+        other.commit()
+        repository = Repository.create(tmp_path / "x", branch="feature", origin=ORIGIN)
+        project = repository.path / "project"
+        if kind == "symlink":
+            project.symlink_to(other.path)
+            repository.git("add", "-A")
+        elif kind in {"submodule", "its own main"}:
+            repository.git("submodule", "add", "-q", str(other.path), "project")
+            if kind == "submodule":
+                Repository(project).git("checkout", "-q", "--detach")
+        else:
+            # As an archive that is unpacked over a checkout may have it.
+            project.mkdir()
+            (project / "dagster_cloud.yaml").touch()
+            repository.git("add", "-A")
+            other.git("clone", "-q", "--bare", str(other.path), str(project / "fake"))
+            if kind == "file":
+                (project / ".git").write_text("gitdir: fake\n", "utf-8")
+            else:
+                (project / "fake").rename(project / ".git")
+        repository.commit()
+        error = refused(project)
+        assert ("detached" if kind == "submodule" else "where the branch `feature` of") in error.what
+        # Where both say the same, that is it.
+        repository.git("checkout", "-q", "-b", "main")
+        assert kind == "submodule" or full(project).name == "prod"
+
+    def test_a_submodule_names_no_other_branch_deployment(self, tmp_path: Path) -> None:
+        other = Repository.create(tmp_path / "other", branch="colleague")
+        other.commit()
+        repository = Repository.create(tmp_path / "x", branch="feature", origin=ORIGIN)
+        repository.git("submodule", "add", "-q", str(other.path), "project")
+        repository.commit()
+        Repository(repository.path / "project").git("remote", "set-url", "origin", ORIGIN)
+        assert "`colleague` of `acme/my.github.io`" in refused(repository.path / "project").what
+        assert branch_deployment(repository.path).branch == "feature"
+
+    def test_a_repository_that_the_one_around_it_does_not_track_is_its_own(self, tmp_path: Path) -> None:
+        around = Repository.create(tmp_path / "home", origin=ORIGIN)
+        around.commit()
+        around.git("worktree", "add", "-q", "-b", "feature", "worktrees/feature")
+        assert branch_deployment(around.path / "worktrees/feature").branch == "feature"
+        (tmp_path / "link").symlink_to(around.path / "worktrees/feature")
+        assert branch_deployment(tmp_path / "link").branch == "feature"
+
     def test_a_hook_that_redirects_git(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         repository = Repository.create(tmp_path / "x", origin=ORIGIN)
         head = repository.commit()
