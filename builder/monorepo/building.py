@@ -139,7 +139,7 @@ def _build(repository: Repository, package: Package, scratch: Path, epoch: int) 
     if package.build_requires:
         arguments += ["--find-links", wheels, "--build-constraints", _constraints(package, wheels, settings)]
     variables = {
-        **read_indexes(repository.root).variables_outside(settings),
+        **read_indexes(repository.root).variables_outside(settings, often=True),
         "SOURCE_DATE_EPOCH": str(epoch),
         "PYTHONHASHSEED": "0",
         "PYTHONDONTWRITEBYTECODE": "1",

@@ -115,7 +115,7 @@ def _check(wheelhouse: Wheelhouse, package: BuiltPackage, python: Path, place: P
 
 def _install(wheelhouse: Wheelhouse, wanted: Sequence[str | Path], python: Path, venv: Path) -> None:
     settings = storage.make_directory(venv.parent / "settings")
-    variables = read_indexes(wheelhouse.directory).variables_outside(settings)
+    variables = read_indexes(wheelhouse.directory).variables_outside(settings, often=True)
     uv.run(["venv", "--quiet", "--clear", "--no-project", "--python", python, venv], cwd=settings)
     arguments = ["pip", "install", "--quiet", "--python", venv / "bin" / "python", *wanted]
     uv.run(arguments, cwd=settings, extra_env=variables)

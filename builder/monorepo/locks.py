@@ -131,7 +131,7 @@ def _resolve(wheelhouse: Wheelhouse, package: BuiltPackage, python_version: str,
     arguments: list[str | Path] = ["pip", "compile", "--quiet", "--universal", "--generate-hashes"]
     arguments += ["--no-header", "--no-annotate", "--no-python-downloads", "--python-version", python_version]
     arguments += ["--constraints", constraints, wanted]
-    variables = read_indexes(wheelhouse.directory).variables_outside(scratch)
+    variables = read_indexes(wheelhouse.directory).variables_outside(scratch, often=True)
     try:
         resolved = scratch / "requirements.txt"
         resolved.write_text(uv.run(arguments, cwd=scratch, extra_env=variables).stdout, encoding="utf-8")

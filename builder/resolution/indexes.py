@@ -27,6 +27,7 @@ from pip._internal.models.index import PyPI
 
 from builder.errors import Notice, Origin, ProjectError
 from builder.resolution.pip_configuration import PipConfiguration, read_pip_configuration
+from builder.resolution.shared_pages import sharing_pages
 from builder.resolution.transport import Transport
 from builder.resolution.uv_configuration import (
     ENVIRONMENT,
@@ -79,10 +80,14 @@ class Indexes:
         """The environment for uv when it resolves."""
         return {**self.transport.variables(), **self.environment}
 
-    def variables_outside(self, scratch: Path) -> Mapping[str, str]:
-        """The environment for uv when it builds outside the project; its settings are written to `scratch`."""
+    def variables_outside(self, scratch: Path, *, often: bool = False) -> Mapping[str, str]:
+        """The environment for uv when it builds outside the project; its settings are written to `scratch`.
+
+        :param often: whether the command runs uv many times, which then share what they read from the indexes.
+        """
         path = scratch / "uv.toml"
-        path.write_text(tomli_w.dumps(self.settings), encoding="utf-8")
+        settings = sharing_pages(self.settings) if often else self.settings
+        path.write_text(tomli_w.dumps(settings), encoding="utf-8")
         return {**self.variables(), "UV_CONFIG_FILE": str(path)}
 
 

@@ -126,6 +126,28 @@ def test_what_the_wheelhouse_has_is_locked_to_its_files_and_all_else_to_the_inde
     assert "127.0.0.1" not in locked.text
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        "index-url = {0}",
+        "extra-index-url = [{0}]",
+        "index-url = 'http://127.0.0.1:9/'\n[[index]]\nname = 'acme'\nurl = {0}\ndefault = true",
+    ],
+)
+def test_what_one_package_has_asked_of_an_index_the_next_does_not_ask_again(
+    settings: str, house: House, index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("UV_DEFAULT_INDEX")
+    (house.directory / "uv.toml").write_text(settings.format(repr(index.url)))
+    house.lock("acme-tool")
+    asked = index.pages()
+
+    house.lock("acme-tool")
+
+    assert "third" in asked
+    assert index.pages() == asked
+
+
 def _environment(path: Path) -> Path:
     uv.run(["venv", "--quiet", "--python", sys.executable, path])
     return path
