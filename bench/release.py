@@ -3,7 +3,8 @@
     python bench/release.py [DIRECTORY]
 
 DIRECTORY, which must not exist, keeps the repository and the wheelhouse. Prints a table in Markdown: seconds, and
-the peak memory of the largest process. As root, two images are built too, with buildah.
+the peak memory of the largest process. As root, two images are built and pushed too, put together and by buildah;
+the log says how many bytes each sends.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Final
 BENCHED = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(BENCHED))
 
-from tests.support.container_registry import serving_containers  # noqa: E402  (found by the line above)
+from tests.support.container_registry import PASSWORD, USER, serving_containers  # noqa: E402  (found by the line above)
 from tests.support.containers import container_settings, push_base  # noqa: E402
 from tests.support.real_packages import PYPROJECT_ERA, Release, fetch, lay_out  # noqa: E402
 
@@ -91,11 +92,17 @@ def _build_images(run: Run, house: Path, root: Path) -> None:
     with serving_containers(root / "registry") as registry, container_settings(root, registry) as containers:
         push_base(registry, Path(os.environ["BUILDER_CACHE_DIR"]))
         run.environment = {**run.environment, **containers.environment}
-        for package in IMAGES:
-            base = f"{registry.host}/library/python:3.11-slim"
-            wanted = ["--package", package, "--platform", "linux/amd64"]
-            more: list[str | Path] = ["--wheelhouse", house, "--out", root / "images", "--base", Path(base)]
-            run("image", *wanted, *more, "--source", Path("https://github.com/acme/dagster"))
+        login = ("login", "--authfile", root / "auth.json", "--username", USER, "--password", PASSWORD)
+        containers.podman(*login, registry.host)
+        run.environment |= {"REGISTRY_AUTH_FILE": str(root / "auth.json")}
+        base = f"{registry.host}/library/python:3.11-slim"
+        for builder in ("direct", "engine"):
+            images = root / f"images-{builder}"
+            for package in IMAGES:
+                wanted = ["--package", package, "--platform", "linux/amd64", "--builder", builder]
+                more: list[str | Path] = ["--wheelhouse", house, "--out", images, "--base", base]
+                run("image", *wanted, *more, "--source", "https://github.com/acme/dagster")
+            run("push", *(images / package for package in IMAGES), "--to", f"{registry.host}/{builder}")
 
 
 if __name__ == "__main__":

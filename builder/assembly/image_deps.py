@@ -64,10 +64,11 @@ class _Installed:
     files: tuple[Member, ...]
 
 
-def dependency_layers(wheels: Sequence[WheelFile], scheme: Scheme) -> DependencyLayers:
+def dependency_layers(wheels: Sequence[WheelFile], scheme: Scheme, top: str = "") -> DependencyLayers:
     """Install wheels into layers; those that were made before are taken from the cache.
 
     :param wheels: a closed set for one target, in any order: neither closure nor tags are checked here.
+    :param top: the normalised name of a distribution that has the last layer for itself, if any.
 
     Raises AssemblyError for a wheel that cannot be installed, and for two of one project; StorageError if the
     cache cannot be written.
@@ -78,7 +79,7 @@ def dependency_layers(wheels: Sequence[WheelFile], scheme: Scheme) -> Dependency
     )
     contents = tuple(packed_distribution(installation.wheel, installation.files) for installation in installed)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        layers = pool.map(lambda group: _layer(group[0], group[1], scheme), _groups(installed))
+        layers = pool.map(lambda group: _layer(group[0], group[1], scheme), _groups(installed, top))
         return DependencyLayers(tuple(layers), contents, tuple(notices))
 
 
@@ -101,8 +102,9 @@ def kept_layer(key: str, title: str, write: Callable[[LayerWriter], None]) -> La
     return Layer(path, content, title)
 
 
-def _groups(installed: Sequence[_Installed]) -> Iterator[tuple[str, list[_Installed]]]:
+def _groups(all_installed: Sequence[_Installed], top: str) -> Iterator[tuple[str, list[_Installed]]]:
     """Title and content of each layer."""
+    installed = [installation for installation in all_installed if installation.wheel.file.project != top]
     size = {
         installation.wheel.file.project: sum(len(file.data) for file in installation.files)
         for installation in installed
@@ -119,6 +121,9 @@ def _groups(installed: Sequence[_Installed]) -> Iterator[tuple[str, list[_Instal
         yield counted(len(small), "distribution"), small
     if family:
         yield "dagster's own distributions", family
+    for installation in all_installed:
+        if installation.wheel.file.project == top:
+            yield f"{installation.wheel.name} {installation.wheel.version}", [installation]
 
 
 def _layer(title: str, group: Sequence[_Installed], scheme: Scheme) -> Layer:

@@ -10,22 +10,13 @@ from pathlib import Path
 from typing import Final
 
 from builder import __version__
-from builder.assembly.image_deps import LAYER_VERSION, Layer, dependency_layers, kept_layer
-from builder.assembly.image_files import Scheme
-from builder.assembly.image_layer import LayerWriter, Owner
-from builder.assembly.image_source import (
-    APP,
-    CODE,
-    ImageUser,
-    plain_user,
-    removals,
-    source_layer,
-    state_layer,
-    user_of_base,
-)
+from builder.assembly.image_deps import LAYER_VERSION, dependency_layers
+from builder.assembly.image_layer import Owner
+from builder.assembly.image_source import APP, CODE, source_layer, state_layer
 from builder.assembly.sbom import sbom
 from builder.assembly.source_tree import ROOT
 from builder.assembly.wheels import WheelFile
+from builder.building.foundation import Foundation, image_layer
 from builder.building.steps import (
     DepsBuild,
     SourceBuild,
@@ -39,11 +30,10 @@ from builder.building.steps import (
     write_lock,
 )
 from builder.building.workspace import ProjectBuild
-from builder.oci.base_image import MACHINES, BaseImage, fetch_base_image, fit
 from builder.oci.filesystem import open_layer
 from builder.oci.image import ImageLayer, PlatformImage, Running, add_layer, write_image
 from builder.oci.layout import Layout
-from builder.oci.reference import REPOSITORY, read_reference
+from builder.oci.reference import REPOSITORY
 from builder.project.dg_name import named_config
 from builder.project.lifecycle import dockerfile_notices, refuse_scripts
 from builder.project.location import Location, SourceTree
@@ -52,27 +42,12 @@ from builder.resolution.backend import LocalPackages
 from builder.resolution.lock import Lock
 from builder.resolution.lock_warnings import importing_setuptools
 from builder.resolution.target import Target
-from builder.resolution.transport import Credentials
 from builder.system.storage import Artefact
 from builder.terminal.console import console
-
-BASE: Final = "public.ecr.aws/docker/library/python:{version}-slim"
-"""The image that Dagster's own tools build upon."""
 
 _COMMAND: Final = ("dagster", "api", "grpc")
 _LABEL: Final = "org.opencontainers.image."
 _LONGEST_NAME: Final = 60
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Foundation:
-    """A base image, and how what is built upon it for a target is laid out."""
-
-    target: Target
-    base: BaseImage
-    scheme: Scheme
-    user: ImageUser
-    distributions: Mapping[str, Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,51 +73,6 @@ class BuiltImage:
     def size(self) -> int:
         """Bytes of the layers upon the base image."""
         return sum(layer.size for layer in self.layers)
-
-
-def lay_foundation(
-    base: str, target: Target, *, own_registry: bool, logins: Mapping[str, Credentials]
-) -> Foundation:
-    """Have a base image here, and see that it can run what is made for the target.
-
-    :param base: its name; empty for the default one of the target's Python.
-    :param own_registry: the image is for agents of the user's own: it runs without privileges, unless the base
-        says otherwise. The serverless platform gets the user of its own images, which is root.
-    :param logins: to registries, by host.
-
-    Raises UsageError, PublishError, ImageError or TargetError.
-    """
-    reference = read_reference(base or BASE.format(version=target.python_version))
-    with console.step(f"base image {reference}"), console.progress(f"fetching {reference}", None) as progress:
-        image = fetch_base_image(
-            reference,
-            image_platform(target),
-            credentials=logins.get(reference.host),
-            arrived=progress.update,
-        )
-        python = fit(image, target)
-    named = (image.config.get("config") or {}).get("User") or ""
-    return Foundation(
-        target=target,
-        base=image,
-        scheme=Scheme(
-            python=python.python,
-            python_version=python.version,
-            site_packages=python.site_packages,
-            scripts=python.scripts,
-            prefix=python.prefix,
-        ),
-        user=user_of_base(named, python.passwd)
-        if named or not own_registry
-        else plain_user(python.passwd, python.group),
-        distributions=python.distributions,
-    )
-
-
-def image_platform(target: Target) -> str:
-    """The platform of the image for a target, such as `linux/amd64`."""
-    machine = target.markers["platform_machine"]
-    return f"linux/{next((name for name, known in MACHINES.items() if known == machine), machine)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +184,8 @@ def write_location_image(
     layers: dict[str, ImageLayer] = {}
     images = []
     for foundation, build in builds:
-        own = [_image_layer(layer) for layer in _layers(foundation, build)]
+        made = [*build.deps.layers, *([build.source.layer] if build.source.layer else [])]
+        own = foundation.layers(made, [*build.deps.versions, *build.source.installed])
         layers |= {layer.digest: layer for layer in own}
         images.append(PlatformImage(foundation.base, own, _running(location, foundation, build, labels)))
     layout = write_image(out_dir / f"image-{name}", name, images, "latest")
@@ -270,7 +201,7 @@ def with_state(image: BuiltImage, files: Mapping[str, bytes], scratch: Path) -> 
     code = next(layer for layer in image.layers if layer.title == CODE)
     with open_layer(image.layout.whole_blob(code.digest)) as archive:
         owner = next(Owner(member.uid, member.gid) for member in archive if member.name == APP[1:])
-    layer = _image_layer(state_layer(files, scratch / "state.tar.gz", owner))
+    layer = image_layer(state_layer(files, scratch / "state.tar.gz", owner))
     if layer.digest == image.layers[-1].digest:
         # It was delivered before, with the same state.
         return image
@@ -287,35 +218,6 @@ def image_name(location: str) -> str:
     plain = re.sub(r"[^a-z0-9]+", "-", location.lower()).strip("-")[:_LONGEST_NAME].strip("-")
     mark = hashlib.sha256(location.encode()).hexdigest()[:8]
     return f"{plain}-{mark}" if plain else mark
-
-
-def _layers(foundation: Foundation, build: ProjectBuild) -> list[Layer]:
-    replaced = [*build.deps.versions, *build.source.installed]
-    removed = removals(foundation.distributions, replaced)
-    first = [_removal_layer(removed)] if removed else []
-    return [*first, *build.deps.layers, *([build.source.layer] if build.source.layer else [])]
-
-
-def _removal_layer(paths: Sequence[str]) -> Layer:
-    """A layer that takes out of the base image what other versions replace."""
-    key = hashlib.sha256("\0".join(("removals", LAYER_VERSION, *paths)).encode()).hexdigest()
-
-    def write(writer: LayerWriter) -> None:
-        for path in paths:
-            writer.remove(path[1:])
-
-    return kept_layer(key, "replaced distributions of the base image", write)
-
-
-def _image_layer(layer: Layer) -> ImageLayer:
-    content = layer.content
-    return ImageLayer(
-        path=layer.path,
-        digest=content.digest,
-        size=content.size,
-        diff_id=content.diff_id,
-        title=layer.title,
-    )
 
 
 def _running(

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from builder.building.image import BuiltImage, Foundation, ImagePacking, lay_foundation, write_location_image
+from builder.building.foundation import Foundation, lay_foundation
+from builder.building.image import BuiltImage, ImagePacking, write_location_image
 from builder.building.image_settings import ImageSettings
 from builder.building.workspace import ProjectBuild, build_workspace
 from builder.errors import BuilderError

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from builder.assembly.image_deps import dependency_layers
 from builder.assembly.wheels import WheelFile
-from builder.building.image import Foundation, lay_foundation
+from builder.building.foundation import Foundation, lay_foundation
 from builder.delivery.image_uploader import ImageUploader
 from builder.delivery.job import Job
 from builder.delivery.plan import ImageSteps, Step

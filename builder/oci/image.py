@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -15,6 +15,7 @@ from builder.oci.layout import (
     OCI,
     Descriptor,
     Document,
+    Format,
     Layout,
     LayoutWriter,
     canonical,
@@ -24,11 +25,10 @@ from builder.oci.layout import (
 )
 
 _CREATED: Final = datetime(1980, 1, 1, tzinfo=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-"""The date of the image and its files, which is constant so that equal content gives an equal image."""
+"""The date of an image unless another is given: constant, so that equal content gives an equal image."""
 
 _INHERITED: Final = ("ExposedPorts", "Volumes", "StopSignal")
 _ABOUT_ITSELF: Final = "org.opencontainers.image."
-_UNCOMPRESSED: Final = "application/vnd.oci.image.layer.v1.tar"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +52,8 @@ class Running:
 
     :param user: empty for root.
     :param variables: environment variables in addition to the base image's.
+    :param more: other keys of `config`, such as `ExposedPorts`.
+    :param created: the date of the image, as in RFC 3339.
     """
 
     user: str
@@ -59,6 +61,8 @@ class Running:
     command: Sequence[str]
     variables: Mapping[str, str]
     labels: Mapping[str, str]
+    more: Mapping[str, object] = field(default_factory=dict)
+    created: str = _CREATED
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,23 +82,24 @@ def write_image(path: Path, title: str, images: Sequence[PlatformImage], tag: st
     Raises StorageError.
     """
     with writing(path) as layout:
-        manifests: list[Descriptor] = []
-        for image in images:
-            base_layers = [
-                layout.link(file, Descriptor(media_type=_layer_type(layer), digest=layer.digest, size=layer.size))
-                for layer, file in image.base.layers
-            ]
-            layers = [_linked(layout, layer) for layer in image.layers]
-            config = layout.add(canonical(_config(image)), OCI.config)
-            document = {
-                "schemaVersion": 2,
-                "mediaType": OCI.manifest,
-                "config": config.document(),
-                "layers": [layer.document() for layer in (*base_layers, *layers)],
-            }
-            manifests.append(layout.add_document(document, platform=image.base.platform))
-        _finish(layout, title, manifests, [tag])
+        _finish(layout, title, [add_image(layout, image) for image in images], [tag])
     return read_layout(path)
+
+
+def add_image(layout: LayoutWriter, image: PlatformImage, form: Format = OCI) -> Descriptor:
+    """Add the image of one platform to a layout that is being written; returns its manifest."""
+    base_layers = [
+        layout.link(file, Descriptor(media_type=_layer_type(layer, form), digest=layer.digest, size=layer.size))
+        for layer, file in image.base.layers
+    ]
+    layers = [_linked(layout, layer, form) for layer in image.layers]
+    document = {
+        "schemaVersion": 2,
+        "mediaType": form.manifest,
+        "config": layout.add(canonical(_config(image)), form.config).document(),
+        "layers": [layer.document() for layer in (*base_layers, *layers)],
+    }
+    return layout.add_document(document, platform=image.base.platform)
 
 
 def add_layer(layout: Layout, layer: ImageLayer) -> Layout:
@@ -103,7 +108,7 @@ def add_layer(layout: Layout, layer: ImageLayer) -> Layout:
     The older manifests stay among its blobs: the image may be on its way to a registry.
     """
     writer = LayoutWriter(layout.path)
-    blob = _linked(writer, layer).document()
+    blob = _linked(writer, layer, OCI).document()
     manifests: list[Descriptor] = []
     for manifest in layout.manifests():
         document = layout.document(manifest)
@@ -117,8 +122,8 @@ def add_layer(layout: Layout, layer: ImageLayer) -> Layout:
     return read_layout(layout.path)
 
 
-def _linked(layout: LayoutWriter, layer: ImageLayer) -> Descriptor:
-    return layout.link(layer.path, Descriptor(media_type=OCI.layer, digest=layer.digest, size=layer.size))
+def _linked(layout: LayoutWriter, layer: ImageLayer, form: Format) -> Descriptor:
+    return layout.link(layer.path, Descriptor(media_type=form.layer, digest=layer.digest, size=layer.size))
 
 
 def _finish(layout: LayoutWriter, title: str, manifests: Sequence[Descriptor], tags: Sequence[str]) -> None:
@@ -129,9 +134,9 @@ def _finish(layout: LayoutWriter, title: str, manifests: Sequence[Descriptor], t
     layout.finish(title, whole, tags, [])
 
 
-def _layer_type(layer: Descriptor) -> str:
-    """The OCI media type of a base image's layer; Docker's media types for the same bytes differ."""
-    return OCI.layer if re.search(r"gzip$", layer.media_type) else _UNCOMPRESSED
+def _layer_type(layer: Descriptor, form: Format) -> str:
+    """The media type of a base image's layer in a format; its own format may be the other one."""
+    return form.layer if layer.media_type.endswith("gzip") else re.sub(r"[+.]gzip$", "", form.layer)
 
 
 def _config(image: PlatformImage) -> Document:
@@ -151,9 +156,10 @@ def _config(image: PlatformImage) -> Document:
             **{name: value for name, value in kept if not name.startswith(_ABOUT_ITSELF)},
             **dict(sorted(running.labels.items())),
         },
+        **running.more,
     }
     return {
-        "created": _CREATED,
+        "created": running.created,
         **{key: base[key] for key in ("architecture", "os", "variant") if base.get(key)},
         "config": config,
         "rootfs": {

@@ -122,10 +122,11 @@ def unpacked_image_deps(files: ImageFiles, python: Path) -> Unpacked:
     """Get the unpacked dependencies of an image from the cache, or unpack them."""
     name = f"{files.identity[:32]}-{interpreter_key(python)}"
     place = storage.cache_directory() / "verify" / "deps" / name
-    return Unpacked(kept_environment(place, lambda venv: _unpack_deps(files, venv, python)))
+    return Unpacked(kept_environment(place, lambda venv: unpack_layers(files, venv, python)))
 
 
-def _unpack_deps(files: ImageFiles, venv: Path, python: Path) -> None:
+def unpack_layers(files: ImageFiles, venv: Path, python: Path) -> None:
+    """Unpack the layers below the code into the new environment `venv`; raises LoadError if one cannot be read."""
     _make_environment(venv, python, files)
     unpacked = Unpacked(venv)
     wheels: dict[str, str] = {}

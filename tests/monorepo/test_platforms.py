@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from builder.errors import PackagesError
-from builder.monorepo.images.context import write_context
+from builder.monorepo.images.staging import stage
 from builder.monorepo.platforms import wheel_for
 from builder.monorepo.wheelhouse import BuiltPackage, WheelFile, Wheelhouse, read_wheelhouse, write_wheelhouse
 from builder.resolution.target import platform_target
@@ -104,9 +104,7 @@ def test_wheelhouses_of_two_machines_become_one(tmp_path: Path) -> None:
     assert all(f"--hash=sha256:{file.sha256}" in locked for file in native.files)
     assert f"acme-native is for these only: {AMD64}, {ARM64}." in locked
 
-    context = tmp_path / "context"
-    context.mkdir()
-    staged = write_context(context, merged, native, ["linux/amd64", "linux/arm64"], "3.11")
+    staged = stage(merged, native, ["linux/amd64", "linux/arm64"], "3.11")
     assert [[wheel.filename for wheel in each.wheels] for each in staged] == [
         [f"acme_native-1.0-{AMD64}.whl"],
         [f"acme_native-1.0-{ARM64}.whl"],
@@ -114,7 +112,7 @@ def test_wheelhouses_of_two_machines_become_one(tmp_path: Path) -> None:
     # A lock from before the merge would install nothing on the other machine.
     merged.lock_path(native).write_text(locked.replace(native.other_wheels[0].sha256, "0" * 64))
     with pytest.raises(PackagesError, match="means another wheel of `acme-native`"):
-        write_context(tmp_path, merged, native, ["linux/arm64"], "3.11")
+        stage(merged, native, ["linux/arm64"], "3.11")
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,12 @@ import pytest
 
 from builder.errors import ImageError, TargetError, UsageError
 from builder.oci.base_image import BaseImage, fetch_base_image, fit
-from builder.oci.layout import DOCKER_INDEX, INDEX, OCI, canonical, digest_of
+from builder.oci.layout import DOCKER_INDEX, INDEX, digest_of
 from builder.oci.reference import Reference, read_reference
 from builder.resolution.target import serverless_target
 from builder.resolution.transport import Credentials
 from builder.system import cache, http
-from tests.support.base_images import GLIBC, SLIM, layer, put
+from tests.support.base_images import GLIBC, SLIM, layer, put, put_index
 from tests.support.faulty_registry import PASSWORD, USER, Corrupt, FaultyRegistry, serving_faulty_registry
 
 
@@ -27,20 +27,6 @@ def registry(empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fau
     monkeypatch.setattr(http, "PAUSE", 0.01)
     with serving_faulty_registry() as served:
         yield served
-
-
-def put_index(registry: FaultyRegistry, digests: Mapping[str, str], *, media_type: str = INDEX) -> None:
-    entries = [
-        {
-            "mediaType": OCI.manifest,
-            "digest": digest,
-            "size": 1,
-            "platform": dict(zip(("os", "architecture"), platform.split("/"), strict=True)),
-        }
-        for platform, digest in digests.items()
-    ]
-    content = canonical({"schemaVersion": 2, "mediaType": media_type, "manifests": entries})
-    registry.manifests["library/python"]["3.11-slim"] = (content, media_type)
 
 
 def fetch(registry: FaultyRegistry, version: str = "3.11-slim", platform: str = "linux/amd64") -> BaseImage:

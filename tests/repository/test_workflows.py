@@ -125,12 +125,6 @@ def test_nothing_is_left_half_done_and_no_job_may_more_than_it_must(path: Path) 
     assert {upload["retention-days"] for upload in uploads} == {30, 1}
 
 
-def test_the_image_that_builds_images_cannot_change() -> None:
-    script = (REPOSITORY / "scripts" / "ci-images.sh").read_text(encoding="utf-8")
-    assert re.search(r"buildkit=moby/buildkit:v[\d.]+@sha256:[0-9a-f]{64}\n", script)
-    assert '--driver-opt "image=$buildkit"' in script
-
-
 @pytest.mark.parametrize("path", [CORE, ALL], ids=lambda path: path.stem)
 def test_nothing_of_a_package_runs_where_packages_can_be_written(path: Path) -> None:
     for name, job in _read(path)["jobs"].items():

@@ -10,7 +10,7 @@ import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from builder.oci.layout import OCI, canonical, digest_of
+from builder.oci.layout import INDEX, OCI, canonical, digest_of
 from tests.support.cloud import CloudServer
 from tests.support.faulty_registry import PASSWORD, USER, FaultyRegistry
 
@@ -93,3 +93,18 @@ def put(
     known = registry.manifests.setdefault("library/python", {})
     known[tag] = known[digest_of(manifest)] = (manifest, OCI.manifest)
     return digest_of(manifest)
+
+
+def put_index(registry: FaultyRegistry, digests: Mapping[str, str], *, media_type: str = INDEX) -> None:
+    """Have the tag name an index of images of several platforms, by platform."""
+    entries = [
+        {
+            "mediaType": OCI.manifest,
+            "digest": digest,
+            "size": 1,
+            "platform": dict(zip(("os", "architecture"), platform.split("/"), strict=True)),
+        }
+        for platform, digest in digests.items()
+    ]
+    content = canonical({"schemaVersion": 2, "mediaType": media_type, "manifests": entries})
+    registry.manifests["library/python"]["3.11-slim"] = (content, media_type)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,8 +11,9 @@ from typing import Final
 
 from builder.errors import PackagesError, UsageError
 from builder.monorepo.images import sbom
-from builder.monorepo.images.context import Staged, write_context
-from builder.monorepo.images.engines import Engine, ExportedImage, ImageBuild
+from builder.monorepo.images.direct import add_package_image, variables_of, verify_package_image
+from builder.monorepo.images.engines import Engine, ExportedImage, ImageBuild, write_context
+from builder.monorepo.images.staging import Staged, stage
 from builder.monorepo.versions import container_tag
 from builder.monorepo.wheelhouse import BuiltPackage, Wheelhouse
 from builder.oci.base_image import pinned
@@ -73,32 +74,41 @@ class Base:
     pinned: Reference
 
 
-def build_image(request: ImageRequest, engine: Engine, path: Path) -> Layout:
+def build_image(request: ImageRequest, engine: Engine | None, path: Path) -> Layout:
     """Build a package's image as the layout `path`, replacing an older one.
 
-    Raises ImageError with the engine's output, and the errors of `write_context`.
+    :param engine: None to put it together here.
+
+    Raises ImageError with what the engine or the package said, PublishError for a base image that cannot be had,
+    and the errors of `stage`.
     """
     tags = request.tags or default_tags(request.wheelhouse, request.package)
     for tag in tags:
         check_tag(tag)
-    with storage.scratch_directory() as scratch:
-        context = storage.make_directory(scratch / "context")
-        staged = write_context(
-            context, request.wheelhouse, request.package, request.platforms, request.python_version
-        )
-        reference = read_reference(request.base)
-        base = Base(reference, pinned(reference))
-        with writing(path) as layout:
-            built = [_build_platform(request, base, engine, context, stage, scratch, layout) for stage in staged]
-            index = {
-                "schemaVersion": 2,
-                "mediaType": INDEX,
-                "manifests": [manifest.document() for manifest, _sbom in built],
-                # For an image of several platforms, registries show the annotations of the index.
-                "annotations": labels(request, base),
-            }
-            image = layout.add_document(index)
-            layout.finish(request.package.name, image, tags, [artifact for _manifest, artifact in built])
+    if not request.package.import_names:
+        raise PackagesError(f"package `{request.package.name}` installs nothing that could be imported")
+    staged = stage(request.wheelhouse, request.package, request.platforms, request.python_version)
+    reference = read_reference(request.base)
+    base = Base(reference, pinned(reference))
+    with writing(path) as layout:
+        if engine is None:
+            manifests = [_put_together(request, base, each, layout) for each in staged]
+        else:
+            manifests = _built_by(engine, request, base, staged, layout)
+        artifacts = [
+            _add_sbom(layout, request, base, each, manifest)
+            for each, manifest in zip(staged, manifests, strict=True)
+        ]
+        index = {
+            "schemaVersion": 2,
+            "mediaType": INDEX,
+            "manifests": [manifest.document() for manifest in manifests],
+            # For an image of several platforms, registries show the annotations of the index.
+            "annotations": labels(request, base),
+        }
+        layout.finish(request.package.name, layout.add_document(index), tags, artifacts)
+        if engine is None:
+            verify_package_image(layout.directory, request.package, request.python_version)
     return read_layout(path)
 
 
@@ -120,48 +130,63 @@ def check_tag(tag: str) -> None:
 def labels(request: ImageRequest, base: Base) -> dict[str, str]:
     """The image's labels and annotations (image-spec, "Annotations")."""
     package, wheelhouse = request.package, request.wheelhouse
-    created = datetime.fromtimestamp(wheelhouse.source_date_epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     labels: Mapping[str, str | None] = {
         TITLE: package.name,
         f"{_LABEL}description": package.summary,
         f"{_LABEL}version": package.version,
         f"{_LABEL}source": request.source,
         f"{_LABEL}revision": wheelhouse.commit,
-        f"{_LABEL}created": created,
+        f"{_LABEL}created": _created(wheelhouse),
         f"{_LABEL}base.name": str(base.name),
         f"{_LABEL}base.digest": base.pinned.version,
     }
     return {name: value for name, value in labels.items() if value}
 
 
-def _build_platform(
-    request: ImageRequest,
-    base: Base,
-    engine: Engine,
-    context: Path,
-    staged: Staged,
-    scratch: Path,
-    layout: LayoutWriter,
-) -> tuple[Descriptor, Descriptor]:
-    """Build the image of one platform; returns its manifest and that of its SBOM."""
-    package = request.package
-    if not package.import_names:
-        raise PackagesError(f"package `{package.name}` installs nothing that could be imported")
-    recipe = ImageBuild(
-        context=context,
-        stage="webserver" if package.name == _WEBSERVER else "package",
-        platform=staged.platform,
-        epoch=request.wheelhouse.source_date_epoch,
-        arguments={
-            "BASE": str(base.pinned),
-            "PACKAGE": package.name,
-            "IMPORT_NAMES": " ".join(package.import_names),
-        },
+def _created(wheelhouse: Wheelhouse) -> str:
+    return datetime.fromtimestamp(wheelhouse.source_date_epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _put_together(request: ImageRequest, base: Base, staged: Staged, layout: LayoutWriter) -> Descriptor:
+    """Add the image of one platform; returns its manifest."""
+    return add_package_image(
+        layout,
+        staged,
+        request.package,
+        base=base.pinned,
+        python_version=request.python_version,
         labels=labels(request, base),
+        created=_created(request.wheelhouse),
+        webserver=request.package.name == _WEBSERVER,
     )
-    exported = engine.build(recipe, scratch / staged.platform.replace("/", "-"))
-    manifest = _add_image(layout, exported, staged.platform)
-    return manifest, _add_sbom(layout, request, base, staged, manifest)
+
+
+def _built_by(
+    engine: Engine, request: ImageRequest, base: Base, staged: Sequence[Staged], layout: LayoutWriter
+) -> list[Descriptor]:
+    """Have a program build the image of each platform, and add them; returns their manifests."""
+    package = request.package
+    with storage.scratch_directory() as scratch:
+        context = storage.make_directory(scratch / "context")
+        write_context(context, staged)
+        return [
+            _add_image(
+                layout,
+                engine.build(
+                    ImageBuild(
+                        context=context,
+                        stage="webserver" if package.name == _WEBSERVER else "package",
+                        platform=each.platform,
+                        epoch=request.wheelhouse.source_date_epoch,
+                        arguments={"BASE": str(base.pinned), **variables_of(package)},
+                        labels=labels(request, base),
+                    ),
+                    scratch / each.platform.replace("/", "-"),
+                ),
+                each.platform,
+            )
+            for each in staged
+        ]
 
 
 def _add_image(layout: LayoutWriter, exported: ExportedImage, platform: str) -> Descriptor:

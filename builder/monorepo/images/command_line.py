@@ -52,7 +52,22 @@ results_option = option(
     metavar="DIR",
     help="Where the image layout DIR/NAME goes.",
 )
-@option(_BASE, "--base", metavar="IMAGE", default_text="python:3.11-slim", help="The image to build from.")
+@option(
+    _WHAT,
+    "--builder",
+    type=click.Choice(["direct", "engine"]),
+    default="direct",
+    help="Put together from wheels, or built by docker buildx or buildah.",
+)
+@option(
+    _BASE,
+    "--base",
+    "--base-image",
+    "base",
+    metavar="IMAGE",
+    default_text="python:3.11-slim",
+    help="The image to build from.",
+)
 @option(_BASE, "--python-version", default="3.11", metavar="X.Y", help="The Python of the base.")
 @option(
     _BASE,
@@ -84,8 +99,8 @@ results_option = option(
 def image() -> None:
     """Build the image of one package: an OCI image layout in a directory, with an SBOM for each platform.
 
-    docker buildx builds it where Docker is available, else buildah. The package and its siblings come from the
-    wheelhouse, third-party packages from the index, by the hashes of the lock.
+    It is put together here, without a container engine, and the package is imported out of it. The package and its
+    siblings come from the wheelhouse, third-party packages from the index, by the hashes of the lock.
     """
 
 

@@ -30,6 +30,7 @@ def build_package_image(
     python_version: str,
     platforms: tuple[str, ...],
     source: str | None,
+    builder: str,
     results_dir: Path | None,
 ) -> None:
     """Build the image of a wheelhouse's package; see `builder.packages image`."""
@@ -44,9 +45,9 @@ def build_package_image(
         python_version=python_version,
         tags=tuple(dict.fromkeys(tags)),
     )
-    engine = find_engine()
+    engine = find_engine() if builder == "engine" else None
     out = Path(os.path.abspath(out_dir))  # noqa: PTH100  (resolves no links)
-    what = f"the image of {package.name} {package.version} with {engine.name}"
+    what = f"the image of {package.name} {package.version}" + (f" with {engine.name}" if engine else "")
     with (
         recording(results_dir, "image", package.name) as facts,
         console.step(f"built {what}"),
@@ -80,13 +81,15 @@ def push_images(
     images = [read_layout(path) for path in layouts]
     credentials = Credentials(username, _password()) if username is not None else None
     latest = is_of_default_branch(os.environ, default_branch)
+    holders: dict[str, str] = {}
     for layout in images:
         with (
             recording(results_dir, "push", layout.title) as facts,
-            console.step(f"pushed {layout.title}"),
+            console.step(f"pushed {layout.title}") as step,
             console.progress(f"pushing {layout.title}", None),
         ):
-            pushed = push_image(layout, place, credentials, latest=latest)
+            pushed = push_image(layout, place, credentials, latest=latest, holders=holders)
+            step.title = f"pushed {layout.title}: {size(pushed.sent)} sent"
             facts.update(name=pushed.name, tags=list(pushed.tags), digest=pushed.digest)
         if as_json:
             console.result(json.dumps({"name": pushed.name, "tags": pushed.tags, "digest": pushed.digest}))

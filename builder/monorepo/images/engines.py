@@ -11,10 +11,12 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 from builder.errors import ImageError, ToolError
+from builder.monorepo.images.staging import Staged
 from builder.oci.layout import blob_path
 from builder.system import process, storage
 
@@ -84,6 +86,20 @@ class Engine(Protocol):
         """Build one image; its files are in `export`. Raises ImageError with the program's output."""
 
 
+def write_context(directory: Path, staged: Sequence[Staged]) -> None:
+    """Write the build context that the Dockerfile expects into an empty directory."""
+    for name in ("Dockerfile", "verify_import.py"):
+        (directory / name).write_bytes((resources.files("builder.monorepo.images") / name).read_bytes())
+    for each in staged:
+        place = directory / each.platform.replace("/", "-")
+        for kind, wheels in (("packages", each.packages), ("dependencies", each.dependencies)):
+            (place / kind).mkdir(parents=True)
+            lines = [f"{wheel.name}=={wheel.version} --hash=sha256:{wheel.sha256}\n" for wheel, _path in wheels]
+            (place / f"{kind}.txt").write_text("".join(lines), encoding="utf-8")
+            for wheel, path in wheels:
+                shutil.copyfile(path, place / kind / wheel.filename)
+
+
 def find_engine() -> Engine:
     """Docker's buildx if it is installed, has a daemon and can export images, else buildah; raises ToolError."""
     docker = _docker_problem()
@@ -94,8 +110,8 @@ def find_engine() -> Engine:
     raise ToolError(
         "there is no usable program to build container images",
         detail=f"docker buildx: {docker}\nbuildah: not installed",
-        remedy="Install buildah (`apt-get install buildah`), or start Docker and run"
-        " `docker buildx create --use --driver docker-container`",
+        remedy="Leave out `--builder engine`; or install buildah (`apt-get install buildah`), or start Docker and"
+        " run `docker buildx create --use --driver docker-container`",
     )
 
 

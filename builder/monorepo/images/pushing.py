@@ -35,11 +35,13 @@ class Pushed:
 
     :param name: with registry and owner, without tag.
     :param digest: of the image index.
+    :param sent: the bytes of the blobs that were uploaded.
     """
 
     name: str
     tags: tuple[str, ...]
     digest: str
+    sent: int
 
 
 def read_namespace(text: str) -> RegistryNamespace:
@@ -53,18 +55,29 @@ def read_namespace(text: str) -> RegistryNamespace:
 
 
 def push_image(
-    layout: Layout, place: RegistryNamespace, credentials: Credentials | None, *, latest: bool = False
+    layout: Layout,
+    place: RegistryNamespace,
+    credentials: Credentials | None,
+    *,
+    latest: bool = False,
+    holders: dict[str, str] | None = None,
 ) -> Pushed:
     """Push an image with its SBOMs, tag it, and verify that the registry serves it.
 
     :param credentials: None for those stored by `docker login` or `podman login`.
     :param latest: whether to add the tag `latest`.
+    :param holders: the repository that has each blob of the images pushed before, by digest, from which this one
+        takes them over; its own layers are added.
 
     Raises PublishError. Tags are pushed last.
     """
     repository = place.repository(layout.title)
     known = credentials or stored_credentials(place.host, repository)
     tags = (*layout.tags, *(("latest",) if latest else ()))
-    with Registry(place.host, repository, known) as registry:
-        pushed = push_layout(registry, layout, tags)
-    return Pushed(f"{place.host}/{repository}", tags, pushed.digest)
+    holders = {} if holders is None else holders
+    layers = [layer["digest"] for manifest in layout.manifests() for layer in layout.document(manifest)["layers"]]
+    sources = {digest: holders[digest] for digest in layers if digest in holders}
+    with Registry(place.host, repository, known, sources=sorted({*sources.values()})) as registry:
+        pushed = push_layout(registry, layout, tags, sources=sources)
+    holders.update({digest: repository for digest in layers if digest not in holders})
+    return Pushed(f"{place.host}/{repository}", tags, pushed.digest, sum(pushed.sent.values()))

@@ -1,12 +1,10 @@
-"""Writing the build context of a package's image: the verified wheels to install, for each platform."""
+"""Finding the wheels that a package's image installs, verified, for each platform."""
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from importlib import resources
 from pathlib import Path
 
 from builder.errors import FetchError, Origin, PackagesError
@@ -26,18 +24,27 @@ from builder.system import process, storage
 
 @dataclass(frozen=True, slots=True)
 class Staged:
-    """The wheels that the image for one platform installs."""
+    """The wheels that the image for one platform installs, each with its file.
+
+    :param dependencies: those of the index.
+    :param packages: those of the wheelhouse.
+    """
 
     platform: str
-    wheels: tuple[Installed, ...]
+    dependencies: tuple[tuple[Installed, Path], ...]
+    packages: tuple[tuple[Installed, Path], ...]
+
+    @property
+    def wheels(self) -> tuple[Installed, ...]:
+        """All of them."""
+        return tuple(wheel for wheel, _path in (*self.dependencies, *self.packages))
 
 
-def write_context(
-    directory: Path, wheelhouse: Wheelhouse, package: BuiltPackage, platforms: Sequence[str], python_version: str
+def stage(
+    wheelhouse: Wheelhouse, package: BuiltPackage, platforms: Sequence[str], python_version: str
 ) -> tuple[Staged, ...]:
-    """Write the build context of a package's image; returns the wheels for each platform.
+    """Find the wheels of a package's image for each platform, and download those of the index.
 
-    :param directory: an empty directory.
     :param platforms: such as `linux/arm64`.
     :param python_version: of the base image, such as "3.11".
 
@@ -51,13 +58,10 @@ def write_context(
     names = {built.name for built in wheelhouse.packages}
     foreign = [entry for entry in locked if required_name(entry.text) not in names]
     # What lacks a wheel for one of the platforms is told before anything is fetched.
-    for platform in platforms:
-        _own_wheels(wheelhouse, own, platform, python_version)
-    for name in ("Dockerfile", "verify_import.py"):
-        source = resources.files("builder.monorepo.images") / name
-        (directory / name).write_bytes(source.read_bytes())
+    packages = [_own_wheels(wheelhouse, own, platform, python_version) for platform in platforms]
     return tuple(
-        _write_platform(directory, wheelhouse, own, foreign, platform, python_version) for platform in platforms
+        Staged(platform, _fetch(foreign, platform, python_version, wheelhouse.directory), here)
+        for platform, here in zip(platforms, packages, strict=True)
     )
 
 
@@ -81,33 +85,13 @@ def _own_packages(
     return tuple(packages[name] for name in sorted(packages))
 
 
-def _write_platform(
-    directory: Path,
-    wheelhouse: Wheelhouse,
-    own: Sequence[BuiltPackage],
-    foreign: Sequence[RequirementLine],
-    platform: str,
-    python_version: str,
-) -> Staged:
-    place = directory / platform.replace("/", "-")
-    packages = _own_wheels(wheelhouse, own, platform, python_version)
-    dependencies = _fetch(foreign, platform, python_version, wheelhouse.directory)
-    for name, wheels in (("packages", packages), ("dependencies", dependencies)):
-        (place / name).mkdir(parents=True)
-        lines = [f"{wheel.name}=={wheel.version} --hash=sha256:{wheel.sha256}\n" for wheel, _path in wheels]
-        (place / f"{name}.txt").write_text("".join(lines), encoding="utf-8")
-        for wheel, path in wheels:
-            shutil.copyfile(path, place / name / wheel.filename)
-    return Staged(platform, tuple(wheel for wheel, _path in (*dependencies, *packages)))
-
-
 def _own_wheels(
     wheelhouse: Wheelhouse, own: Sequence[BuiltPackage], platform: str, python_version: str
-) -> list[tuple[Installed, Path]]:
+) -> tuple[tuple[Installed, Path], ...]:
     """The wheelhouse's wheels for a platform; raises PackagesError if a package has none for it."""
     target = platform_target(platform, python_version)
     wheels = [(built, wheel_for(built, target)) for built in own]
-    return [
+    return tuple(
         (
             Installed(
                 name=built.name, version=built.version, filename=wheel.filename, sha256=wheel.sha256, own=True
@@ -115,17 +99,17 @@ def _own_wheels(
             wheelhouse.directory / wheel.filename,
         )
         for built, wheel in wheels
-    ]
+    )
 
 
 def _fetch(
     foreign: Sequence[RequirementLine], platform: str, python_version: str, base: Path
-) -> list[tuple[Installed, Path]]:
+) -> tuple[tuple[Installed, Path], ...]:
     """Download the index's wheels for a platform."""
     target = platform_target(platform, python_version)
     lock = _lock(foreign, target, base)
     files = fetch_wheels(lock)
-    return [
+    return tuple(
         (
             Installed(
                 name=dist.name, version=dist.version, filename=path.name, sha256=files[dist.name].sha256, own=False
@@ -134,7 +118,7 @@ def _fetch(
         )
         for dist in lock.distributions
         for path in [files[dist.name].path]
-    ]
+    )
 
 
 def _lock(foreign: Sequence[RequirementLine], target: Target, base: Path) -> Lock:
