@@ -17,6 +17,7 @@ from builder.delivery.connection import open_cloud
 from builder.delivery.defs_state import refresh
 from builder.delivery.early_failure import announce_early_failure
 from builder.delivery.image_plan import image_steps
+from builder.delivery.image_uploader import ImageUploader
 from builder.delivery.job import Job, build_locations, part_of, show_built, show_errors, write_report
 from builder.delivery.location_run import LocationRun, Update, Upload
 from builder.delivery.options import DeliveryOptions
@@ -145,8 +146,8 @@ class _Delivery:
     connection: Connection
     scratch: Path
 
-    def run(self) -> None:
-        """Build, verify, upload and update each location."""
+    def run(self) -> ImageUploader | None:
+        """Build, verify, upload and update each location; returns what has brought images into registries."""
         job = self.connection.job
         with Access(self.connection) as access:
             pipeline = Pipeline(
@@ -177,6 +178,7 @@ class _Delivery:
                 pipeline.finish()
         if any(run.states for run in self.runs):
             write_report(job, self.runs)
+        return access.registries.images
 
     def _refresh(self, run: LocationRun) -> bool:
         """Refresh the state of a location's components if need be; returns whether that was done."""
@@ -230,9 +232,10 @@ def _deliver(
             verifier.prepare(job.build_json)
         connection = _connected(stack, job, runs, upload, update, announcement)
         updater = connection.updater
+        images = None
         if upload:
             verifier.uploader = connection.pex
-            _Delivery(
+            images = _Delivery(
                 options=delivery,
                 verification=verification,
                 runs=runs,
@@ -243,7 +246,7 @@ def _deliver(
         else:
             build_locations(job, runs, build_images=_build_images)
         if connection.pex and updater:
-            _see_loaded(job, runs, connection.pex, updater, started)
+            _see_loaded(job, runs, connection.pex, images, updater, started)
         for run in runs:
             run.seconds = run.seconds or time.monotonic() - started
         show_built(runs, report=job.report)
@@ -309,7 +312,12 @@ def _connected(
 
 
 def _see_loaded(
-    job: Job, runs: Sequence[LocationRun], uploader: Uploader, updater: Updater, started: float
+    job: Job,
+    runs: Sequence[LocationRun],
+    uploader: Uploader,
+    images: ImageUploader | None,
+    updater: Updater,
+    started: float,
 ) -> None:
     """Wait until the updated locations are loaded; a damaged upload is sent and loaded once more."""
 
@@ -324,10 +332,11 @@ def _see_loaded(
     if not updated:
         return
     wait(updated)
-    # A container registry checks all that it has against its digest.
-    if not_loaded := [run for run in updated if isinstance(run.error, LoadError) and run.format == "pex"]:
+    if not_loaded := [run for run in updated if isinstance(run.error, LoadError)]:
         # The cause may be a damaged upload instead of the code.
-        for run in (damaged := uploader.send_damaged_again(not_loaded)):
+        damaged = uploader.send_damaged_again([run for run in not_loaded if run.format == "pex"])
+        damaged += images.send_damaged_again([run for run in not_loaded if run.image]) if images else []
+        for run in damaged:
             run.error, run.updated = None, False
         if damaged:
             with console.phase("Update"):

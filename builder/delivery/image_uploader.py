@@ -11,10 +11,10 @@ from builder.assembly.image_source import CODE, STATE
 from builder.building.image import BuiltImage, image_name
 from builder.delivery.location_run import LocationRun, run_or_mark_failed
 from builder.deployment.cloud import ServerlessRegistry
-from builder.errors import CloudError
+from builder.errors import CloudError, Notice, PublishError
 from builder.oci.credentials import stored_credentials
 from builder.oci.layout import read_descriptor
-from builder.oci.pushing import push_layers, push_layout
+from builder.oci.pushing import push_layers, push_layout, send_damaged_again
 from builder.oci.reference import Reference, read_repository
 from builder.oci.registry import Registry
 from builder.project.location import Location
@@ -90,6 +90,26 @@ class ImageUploader:
             was_sent = layer.digest in all_sent
             run.published[layer.digest] = Published(layer.digest, layer.size, was_sent, seconds)
         run.reference = f"{reference.name}@{pushed.digest}"
+
+    def send_damaged_again(self, runs: Sequence[LocationRun]) -> list[LocationRun]:
+        """Read images back, send again what the registry gives otherwise, and say so; returns their locations."""
+        damaged = []
+        for run in runs:
+            # If it cannot be compared, the load error is more useful.
+            with contextlib.suppress(PublishError):
+                if run.image and self._send_damaged_again(run, run.image):
+                    damaged.append(run)
+        return damaged
+
+    def _send_damaged_again(self, run: LocationRun, image: BuiltImage) -> bool:
+        with (
+            self._opened(run, image) as (_reference, registry, _sources),
+            console.progress("comparing with the registry", None),
+        ):
+            sent = send_damaged_again(registry, image.layout)
+        for digest in sent:
+            console.notices([Notice(f"the registry's blob `{digest}` was damaged; it was sent again")])
+        return bool(sent)
 
     @contextlib.contextmanager
     def _opened(self, run: LocationRun, image: BuiltImage) -> Iterator[tuple[Reference, Registry, dict[str, str]]]:

@@ -36,6 +36,8 @@ SET_LATEST_MUTATION: Final = """
     }
 """
 
+_SENDINGS: Final = 2
+
 SECRETS_QUERY: Final = """
 query AllSecretsQuery($onlyViewable: Boolean, $scopes: SecretScopesInput) {
   secretsOrError(onlyViewable: $onlyViewable, scopes: $scopes) {
@@ -61,16 +63,29 @@ query AllSecretsQuery($onlyViewable: Boolean, $scopes: SecretScopesInput) {
 
 
 def keep_state(graphql: GraphQL, deployment: str, key: str, version: str, content: bytes | None) -> None:
-    """Store the state of a component in a deployment, which uses it from the next load on; raises CloudError.
+    """Store the state of a component in a deployment, which uses it from the next load on.
 
     :param content: None for one that lies in the source PEX.
+
+    Raises CloudError, also if other bytes are stored than were sent, twice.
     """
     if content is not None:
         # The layout of `DefsStateStorage._get_artifact_key`.
         safe = re.sub(r"[^A-Za-z0-9._-]", "__", key)
-        graphql.put_artifact(deployment, f"__state__/{safe}/{version}", content)
+        _put_whole(graphql, deployment, f"__state__/{safe}/{version}", content)
     variables = {"key": key, "version": version}
     graphql.execute(SET_LATEST_MUTATION, variables, deployment=deployment, idempotent=True)
+
+
+def _put_whole(graphql: GraphQL, deployment: str, key: str, content: bytes) -> None:
+    for _ in range(_SENDINGS):
+        graphql.put_artifact(deployment, key, content)
+        if graphql.get_artifact(deployment, key) == content:
+            return
+    raise CloudError(
+        f"the deployment `{deployment}` does not keep `{key}` as it was sent, twice",
+        remedy="Run it again; if it stays so, ask Dagster's support",
+    )
 
 
 def latest_states(graphql: GraphQL, deployment: str) -> dict[str, object]:

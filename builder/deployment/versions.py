@@ -73,21 +73,27 @@ def recorded_versions(graphql: GraphQL, deployment: str, location: str) -> list[
     """
     content = graphql.get_artifact(deployment, _key(location))
     try:
-        return [
-            Version(dict(entry["document"]), float(entry["since"]), entry["good"])
-            for entry in json.loads(content or b"{}").get("versions", [])
-        ]
-    except (ValueError, LookupError, TypeError, AttributeError):
+        record = json.loads(content or b"{}")
+        entries = record["versions"]
+        if record["sha256"] != _sha256(entries):
+            return []
+        return [Version(dict(entry["document"]), float(entry["since"]), entry["good"]) for entry in entries]
+    except (ValueError, LookupError, TypeError):
         return []
 
 
 def record_versions(graphql: GraphQL, deployment: str, location: str, versions: Sequence[Version]) -> None:
     """Write the record of a location; raises CloudError."""
     entries = [
-        {"document": version.document, "since": version.since, "good": version.good} for version in versions
+        {"document": version.document, "since": version.since, "good": version.good}
+        for version in versions[-_KEPT:]
     ]
-    content = json.dumps({"location": location, "versions": entries[-_KEPT:]}, ensure_ascii=False).encode()
-    graphql.put_artifact(deployment, _key(location), content)
+    record = {"location": location, "versions": entries, "sha256": _sha256(entries)}
+    graphql.put_artifact(deployment, _key(location), json.dumps(record, ensure_ascii=False).encode())
+
+
+def _sha256(entries: object) -> str:
+    return hashlib.sha256(json.dumps(entries).encode()).hexdigest()
 
 
 def with_update(versions: Sequence[Version], before: Version | None, new: Version) -> list[Version]:

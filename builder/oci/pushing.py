@@ -8,10 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
 
+from builder.errors import PublishError
 from builder.oci.layout import INDEX, Descriptor, Layout, canonical, digest_of, read_descriptor
 from builder.oci.registry import BlobUnknown, Registry
 
 _AT_ONCE: Final = 6
+_SMALL: Final = 1 << 20
+"""Bytes: a blob of at most this size, as the layer of the code mostly is, is read back."""
 
 Sent = Callable[[str, int], None]
 """Called repeatedly with the digest of a blob and the number of bytes sent."""
@@ -85,6 +88,8 @@ def push_layout(
     image = layout.image
     if image.media_type == INDEX:
         registry.push_manifest(image.digest, layout.read(image.digest), image.media_type)
+    mended = push.read_back(blob for blob in blobs.values() if blob.size <= _SMALL)
+    outcomes |= dict.fromkeys(mended, "sent")
     for pushed in {descriptor.digest for descriptor in (*manifests, image)}:
         registry.verify(pushed, pushed)
     for tag in tags:
@@ -95,6 +100,15 @@ def push_layout(
         {digest: blobs[digest].size for digest, outcome in outcomes.items() if outcome == "sent"},
         frozenset(digest for digest, outcome in outcomes.items() if outcome == "mounted"),
     )
+
+
+def send_damaged_again(registry: Registry, layout: Layout) -> list[str]:
+    """Read all blobs of an image back, and upload those again that differ; returns their digests.
+
+    Raises PublishError, also if one differs after that.
+    """
+    blobs = {blob.digest: blob for manifest in layout.manifests() for blob in _blobs(layout, manifest)}
+    return _Push(registry, layout, {}, lambda _digest, _sent: None).read_back(blobs.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +139,25 @@ class _Push:
         """Upload a blob even if the registry claims to have it."""
         path = self.layout.whole_blob(blob.digest)
         self.registry.upload_blob(blob.digest, path, lambda sent: self.told(blob.digest, sent))
+
+    def read_back(self, blobs: Iterable[Descriptor]) -> list[str]:
+        """Read blobs back, and upload those again that differ; returns their digests.
+
+        Raises PublishError if one differs after that.
+        """
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            return [digest for digest in pool.map(self._mend, blobs) if digest]
+
+    def _mend(self, blob: Descriptor) -> str | None:
+        if self.registry.has_whole_blob(blob):
+            return None
+        self.again(blob)
+        if not self.registry.has_whole_blob(blob):
+            raise PublishError(
+                f"`{self.registry.name}` gives other bytes for the blob `{blob.digest}` than it was sent, twice",
+                remedy="Run it again; if it stays so, ask those who run the registry",
+            )
+        return blob.digest
 
 
 def _blobs(layout: Layout, manifest: Descriptor) -> list[Descriptor]:

@@ -90,6 +90,16 @@ class Registry:
         """Whether the repository has a blob."""
         return self._ask("HEAD", f"/blobs/{digest}", expected=(_OK, _NOT_FOUND)).status_code == _OK
 
+    def has_whole_blob(self, blob: Descriptor) -> bool:
+        """Whether the repository gives the very bytes of a blob; all of them are read."""
+        deadline = http.Deadline(self._timeout)
+
+        def work() -> bool:
+            return self._take(blob, deadline, lambda _: None) == blob.digest
+
+        what = f"the blob `{blob.digest}` could not be read back from `{self.name}`"
+        return self._reporting(lambda: http.retrying(work, deadline=deadline), what)
+
     def mount_blob(self, digest: str, source: str) -> bool:
         """Mount a blob from another repository of the registry; returns whether that succeeded."""
         query = urllib.parse.urlencode({"mount": digest, "from": source})
@@ -168,22 +178,28 @@ class Registry:
         deadline = http.Deadline(self._timeout)
 
         def work() -> None:
-            with (
-                storage.atomic_write(path) as stream,
-                self._connection.stream(f"/blobs/{blob.digest}") as answer,
-            ):
-                digest = hashlib.sha256()
-                for chunk in answer.iter_raw(_PIECE):
-                    deadline.check()
-                    digest.update(chunk)
+            with storage.atomic_write(path) as stream:
+
+                def keep(chunk: bytes) -> None:
                     stream.write(chunk)
                     progress(stream.tell())
-                if f"sha256:{digest.hexdigest()}" != blob.digest:
+
+                if self._take(blob, deadline, keep) != blob.digest:
                     text = f"the registry gave other bytes than those of `{blob.digest}`"
                     raise http.HttpError(text, transient=True)
 
         what = f"the blob `{blob.digest}` could not be fetched from `{self.name}`"
         self._reporting(lambda: http.retrying(work, deadline=deadline), what)
+
+    def _take(self, blob: Descriptor, deadline: http.Deadline, keep: Callable[[bytes], None]) -> str:
+        """Download a blob in pieces; returns the digest of what arrived."""
+        digest = hashlib.sha256()
+        with self._connection.stream(f"/blobs/{blob.digest}") as answer:
+            for chunk in answer.iter_raw(_PIECE):
+                deadline.check()
+                digest.update(chunk)
+                keep(chunk)
+        return f"sha256:{digest.hexdigest()}"
 
     def _ask(
         self,

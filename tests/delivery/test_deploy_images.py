@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import random
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,17 @@ from builder.oci.layout import INDEX, OCI, canonical, read_descriptor, read_layo
 from builder.verification.unpack_image import other_platforms, read_image_files
 from tests.support.base_images import SLIM, layer, put, runs_only_images
 from tests.support.cloud import faults
+from tests.support.cloud.deployments import Deployment, LocationRecord
 from tests.support.commands import Ran
 from tests.support.deploying import Deploying, deploying
 from tests.support.faulty_registry import (
     PASSWORD,
     Corrupt,
+    Damage,
     FaultyRegistry,
     Forget,
     Status,
+    damaged,
     serving_faulty_registry,
 )
 from tests.support.wheels import make_wheel
@@ -240,12 +244,14 @@ def test_a_base_without_the_python_is_an_error_before_anything_is_built(
         ("PUT", "/manifests/", Status(400, "MANIFEST_INVALID"), "refuses the manifest"),
         ("PUT", "/blobs/uploads/", Corrupt(), "could not be pushed"),
         ("PUT", "/manifests/", Forget(), "which was pushed as"),
+        ("PUT", "/blobs/uploads/", Damage(), "than it was sent, twice"),
+        ("PUT", "/manifests/", Damage(), "which was pushed as"),
         ("POST", "/blobs/uploads/", Status(405, "UNSUPPORTED"), "read-only"),
         ("POST", "/blobs/uploads/", Status(403, "DENIED"), "refuses to let"),
     ],
 )
 def test_what_cannot_be_pushed_leaves_the_location_as_it_was(
-    images: Images, method: str, part: str, fault: Status | Corrupt | Forget, words: str
+    images: Images, method: str, part: str, fault: Status | Corrupt | Forget | Damage, words: str
 ) -> None:
     images.here.run_before("sales")
     images.registry.inject(method, part, fault)
@@ -255,6 +261,35 @@ def test_what_cannot_be_pushed_leaves_the_location_as_it_was(
     assert "hint: " in error
     images.here.assert_untouched()
     assert not images.registry.tags("acme/prefix/sales")
+    if isinstance(fault, Damage):
+        images.registry.heal()
+        images.deploy().succeeded()
+        images.registry.assert_whole("acme/prefix/sales")
+
+
+def test_what_is_there_damaged_is_sent_again(images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A layer that is too large to be read back where nothing is wrong.
+    content = random.Random(1).randbytes(1_200_000)  # noqa: S311  (not for secrets)
+    (images.here.place.root / "project sales" / "large").write_bytes(content)
+    images.deploy().succeeded()
+    blobs = images.registry.blobs["acme/prefix/sales"]
+    for digest in blobs:
+        blobs[digest] = damaged(blobs[digest])
+    organization, updates = images.here.cloud.organization, []
+    deploy = organization.deploy
+
+    def load(deployment: Deployment, document: Mapping[str, Any]) -> LocationRecord:
+        updates.append(document["image"])
+        organization.load_errors["sales"] = faults.PythonError("Failed to pull image: wrong diff id\n")
+        if len(updates) > 1:
+            organization.load_errors.clear()
+        return deploy(deployment, document)
+
+    monkeypatch.setattr(organization, "deploy", load)
+    ran = images.deploy().succeeded()
+    assert ran.stderr.count("was damaged; it was sent again") == 1
+    assert len(updates) == 2
+    images.registry.assert_whole("acme/prefix/sales")
 
 
 def test_what_the_platform_says_of_an_image_that_it_cannot_pull_is_told(images: Images) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.base_images import runs_only_images
-from tests.support.cloud import CloudServer
+from tests.support.cloud import CloudServer, faults
 from tests.support.commands import Ran, run_command
 from tests.support.deploying import DETAILS
 from tests.support.faulty_registry import serving_faulty_registry
@@ -145,7 +145,9 @@ def test_state_that_the_deployment_keeps_is_uploaded_by_the_builder(desk: Desk, 
     ran = desk.deploy().succeeded()
     assert f"the deployment keeps the state of `{KEY}`" in ran.stderr
     assert "defs_state_info" not in desk.document()
+    desk.cloud.inject("artifact", faults.Corrupt(one_byte=True), name="__state__/*", times=1)
     said = desk.deploy("--refresh-defs-state", "--no-verify", TABLES="orders").succeeded().stderr
+    assert not desk.cloud.unused_faults()
     assert said.index("refreshed the state of `app`") < said.index("updated `app`")
     prod = desk.cloud.deployments["prod"]
     (version,) = prod.states.values()

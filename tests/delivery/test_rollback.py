@@ -153,11 +153,12 @@ def test_a_server_that_keeps_no_versions_is_told_of(here: Deploying) -> None:
     assert commit(here) == THIRD
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b'{"versions": [{}]}', b'{"versions": 3}', b"\xff"])
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"versions": [{}]}', b"\xff", b"of another commit"])
 def test_a_record_that_cannot_be_read_is_none(here: Deploying, content: bytes) -> None:
     artifacts = here.cloud.deployments["prod"].artifacts
     (key,) = artifacts
-    artifacts[key] = content
+    other = artifacts[key].replace(FIRST.encode(), FIRST[::-1].encode())
+    artifacts[key] = other if content == b"of another commit" else content
     assert "is recorded" in roll_back(here).failed()
     deploy(here, THIRD).succeeded()
     commits = [entry["document"]["git"]["commit_hash"] for entry in json.loads(artifacts[key])["versions"]]

@@ -51,7 +51,12 @@ class Forget:
     """Say that it was done, and do nothing."""
 
 
-Fault = Status | Cut | Corrupt | Forget
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """Say that it was done, and keep other bytes under the digest of the right ones."""
+
+
+Fault = Status | Cut | Corrupt | Forget | Damage
 
 
 @dataclass(slots=True)
@@ -104,6 +109,17 @@ class FaultyRegistry:
     def tags(self, repository: str) -> set[str]:
         """The tags of a repository."""
         return {name for name in self.manifests.get(repository, {}) if not name.startswith("sha256:")}
+
+    def heal(self) -> None:
+        """From now on everything goes well."""
+        self._rules.clear()
+
+    def assert_whole(self, repository: str) -> None:
+        """What it holds are the bytes that their digests say."""
+        known = self.manifests[repository].items()
+        contents = {name: content for name, (content, _) in known if name.startswith("sha256:")}
+        for digest, content in [*self.blobs[repository].items(), *contents.items()]:
+            assert digest == f"sha256:{hashlib.sha256(content).hexdigest()}"
 
     def token(self) -> str:
         with self._lock:
@@ -239,7 +255,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send(400, _errors("DIGEST_INVALID"))
                 return
             if not isinstance(fault, Forget):
-                registry.blobs.setdefault(repository, {})[digest] = content
+                kept = damaged(content) if isinstance(fault, Damage) else content
+                registry.blobs.setdefault(repository, {})[digest] = kept
             self._send(201, b"", {"Location": f"/v2/{repository}/blobs/{digest}"})
             return
         if self.command == "DELETE":
@@ -271,7 +288,8 @@ class _Handler(BaseHTTPRequestHandler):
                 return
             digest = f"sha256:{hashlib.sha256(body).hexdigest()}"
             if not isinstance(fault, Forget):
-                entry = (body, self.headers["Content-Type"])
+                kept = damaged(body) if isinstance(fault, Damage) else body
+                entry = (kept, self.headers["Content-Type"])
                 known[digest] = known[reference] = entry
             self._send(201, b"", {"Docker-Content-Digest": digest})
             return
@@ -304,6 +322,12 @@ class _Handler(BaseHTTPRequestHandler):
         with contextlib.suppress(OSError, ValueError):
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.connection.close()
+
+
+def damaged(content: bytes) -> bytes:
+    """As many bytes, of which the one in the middle is another."""
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
 
 
 def _errors(code: str, message: str = "it says so") -> bytes:

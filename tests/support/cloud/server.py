@@ -89,12 +89,13 @@ class CloudServer:
     ) -> None:
         """Have something go wrong: so many times, or always, once `after` of its kind went well.
 
-        :param on: "PUT" or "GET" (HEAD too) for storage; "graphql" for all of GraphQL, or the name of an operation
-            or of a root field such as "deployLocations", or "generateServerlessPexUrl:PUT" and "…:GET".
+        :param on: "PUT" or "GET" (HEAD too) for storage; "artifact" for a file of a deployment that is sent, which
+            can arrive otherwise (`Truncate`, `Corrupt`, `Lose`); "graphql" for all of GraphQL, or the name of an
+            operation or of a root field such as "deployLocations", or "generateServerlessPexUrl:PUT" and "…:GET".
         :param name: a pattern (fnmatch) of the names of the files or locations that it concerns.
         """
         graphql_faults = (*faults.ON_GRAPHQL, *faults.ON_FIELDS, *faults.ON_URLS)
-        if not isinstance(fault, faults.ON_STORAGE if on in {"PUT", "GET"} else graphql_faults):
+        if not isinstance(fault, faults.ON_STORAGE if on in {"PUT", "GET", "artifact"} else graphql_faults):
             raise TypeError(f"{fault} cannot happen to {on}")
         self._faults.add(on, fault, name=name, times=times, after=after)
 
@@ -220,7 +221,9 @@ class _Handler(web.Handler):
                 if not part.is_multipart()
             }
             assert "Dagster-Cloud-Api-Token" not in self.headers
-            self.cloud.deployments[parts[1]].artifacts[fields["key"].decode()] = fields["file"]
+            key = fields["key"].decode()
+            fault = self.cloud.due({"artifact"}, [key], faults.ON_STORAGE)
+            self.cloud.deployments[parts[1]].artifacts[key] = storage.changed(fault, fields["file"]) or b""
             self.reply(204)
         elif not self.cloud.keeps_artifacts:
             self.reply(404, b"Not Found")
