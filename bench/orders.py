@@ -19,6 +19,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 from builder.project.requirements import read_requirements
 from builder.resolution import uv
 from builder.resolution.resolve import resolve

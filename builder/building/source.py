@@ -34,7 +34,7 @@ def build_source_pex(
     target = chosen_target(python_version, platform) or projects_target([SourceTree(project, project)])
     own = LocalPackages(target.python_version, out)
     requirements = read_project(project, target, own.metadata_of_wheel, RequestedExtras(extras, groups))
-    packages = local_packages(requirements)
+    packages = local_packages(requirements, target)
     built = build_source(SourceTree(project, project), packages, own, target, out, include=include)
     names = quoted(built.installed)
     what = f"{built.files} files" + (f"; installed: {names}" if names else "")

@@ -161,7 +161,7 @@ class _WorkspaceBuild:
         about = f"{name}: " if self.several else ""
         packing = self.packing
         requirements = read_project(tree.project, packing.target, self.own.metadata_of_wheel, self.wanted)
-        packages = local_packages(requirements)
+        packages = local_packages(requirements, packing.target)
         source = self.sources.submit(packing.source, tree, packages, self.own, self.include, about)
         try:
             lock, step, leader = self.resolutions.resolve(requirements, about)

@@ -193,7 +193,7 @@ def _project(tree: SourceTree, job: Job, about: str) -> _Planned:
         SourceEntry(f"{ROOT}/{file.name}", file.mode, file.path) for file in files if file.path and not file.link
     )
     deps = f"deps-{lock.identity(LAYOUT_VERSION)}.pex"
-    return _Planned(lock, deps, len(files), size_of_all, local_packages(requirements))
+    return _Planned(lock, deps, len(files), size_of_all, local_packages(requirements, job.target))
 
 
 def _deps_step(

@@ -48,10 +48,11 @@ def is_package(directory: Path, *, required: bool = False) -> bool:
     `package-mode` in `[tool.poetry]` decide where they are set. A pyproject.toml that only configures tools or
     lists dependencies is not a package, as uv sees it.
 
-    :param required: something requires it by its path, which pip and uv install without a `[build-system]` too.
+    :param required: something requires it by its path, which pip and uv install without a `[build-system]` too,
+        and whatever `[tool.uv]` says.
     """
     pyproject = TomlFile.pyproject(directory)
-    settings = (("uv", "package"), ("poetry", "package-mode"))
+    settings = (*(() if required else (("uv", "package"),)), ("poetry", "package-mode"))
     for wanted in (pyproject.table("tool", tool).get(key) for tool, key in settings):
         if isinstance(wanted, bool):
             return wanted

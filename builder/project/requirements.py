@@ -156,7 +156,7 @@ class _Collector:
     markers: Mapping[str, str]
     build: MetadataBuilder
     groups: tuple[str, ...]
-    requires_itself: bool = False
+    required: dict[Path, bool] = field(default_factory=dict)
     pending: list[tuple[Path, frozenset[str], Origin]] = field(default_factory=list)
     seen: dict[Path, set[str]] = field(default_factory=dict)
     metadata: dict[Path, Metadata | None] = field(default_factory=dict)
@@ -188,8 +188,7 @@ class _Collector:
         return asked
 
     def add_package(self, directory: Path, extras: frozenset[str], origin: Origin) -> None:
-        # By way of a symlink it is the same package.
-        directory = next((path for path in self.seen if path.samefile(directory)), directory)
+        directory = self._known(directory)
         known = self.seen.get(directory)
         if known is not None and extras <= known:
             return
@@ -306,8 +305,8 @@ class _Collector:
         asked = self.seen.get(directory, ()), self.groups if directory == self.project else ()
         source = requirement.url or self.sources[directory].of(requirement, self.markers, *asked)
         match source:
-            case LocalSource(path):
-                self._add_path(path, frozenset(requirement.extras), origin)
+            case LocalSource(path, package):
+                self._add_path(path, frozenset(requirement.extras), origin, package=package)
             case IndexSource(table):
                 self.lines.append(
                     RequirementLine(text=expand(str(requirement), origin), origin=origin, index=table)
@@ -357,9 +356,18 @@ class _Collector:
         candidates = [Path(os.path.normpath(base / text)) for base in (self.project, line.origin.path.parent)]
         return next((candidate for candidate in candidates if candidate.exists()), candidates[0])
 
-    def _add_path(self, path: Path, extras: frozenset[str], origin: Origin, hashes: tuple[str, ...] = ()) -> None:
+    def _add_path(
+        self,
+        path: Path,
+        extras: frozenset[str],
+        origin: Origin,
+        hashes: tuple[str, ...] = (),
+        *,
+        package: bool = True,
+    ) -> None:
         if path.is_dir():
-            self.requires_itself |= path == self.project
+            path = self._known(path)
+            self.required[path] = self.required.get(path, False) or package
             self.pending.append((path, extras, origin))
         elif path.is_file() and path.name.endswith(ARCHIVES):
             name = archive_name(path.name) + (f"[{','.join(sorted(extras))}]" if extras else "")
@@ -372,8 +380,14 @@ class _Collector:
                 remedy=f"Correct the path; relative ones are relative to `{self.project}`",
             )
 
+    def _known(self, directory: Path) -> Path:
+        """A directory by the path that it was first met by: by way of a symlink it is the same package."""
+        return next((path for path in (*self.seen, *self.required) if path.samefile(directory)), directory)
+
     def _is_package(self, directory: Path) -> bool:
-        return is_package(directory, required=directory != self.project or self.requires_itself)
+        """Whether a directory is installed itself; what is required by its path is, unless its source says no."""
+        required = self.required.get(directory)
+        return required is not False and is_package(directory, required=required is True)
 
     def _check_name(self, metadata: Metadata, directory: Path, origin: Origin) -> None:
         """Refuse two local packages of one name: only one of them could be installed."""

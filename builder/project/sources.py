@@ -24,9 +24,13 @@ _GIT_REFERENCES: Final = ("rev", "tag", "branch")
 
 @dataclass(frozen=True, slots=True)
 class LocalSource:
-    """A requirement that is a directory or file of the user's own, never a name for an index to look up."""
+    """A requirement that is a directory or file of the user's own, never a name for an index to look up.
+
+    :param package: whether it is installed itself, and not only what it requires.
+    """
 
     path: Path
+    package: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,9 +142,9 @@ def _resolve(requirement: Requirement, source: Mapping[str, object], base: Path,
     extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
     match source:
         case {"path": str(path)}:
-            return LocalSource((base / path).resolve())
+            return _local((base / path).resolve(), source)
         case {"workspace": True}:
-            return LocalSource(_member(requirement.name, root, base))
+            return _local(_member(requirement.name, root, base), source)
         case {"url": str(url)}:
             return f"{requirement.name}{extras} @ {url}"
         case {"git": str(url)}:
@@ -155,6 +159,12 @@ def _resolve(requirement: Requirement, source: Mapping[str, object], base: Path,
         where=where,
         remedy="Run `uv lock` and commit uv.lock: a lock may have any source",
     )
+
+
+def _local(path: Path, source: Mapping[str, object]) -> LocalSource:
+    """As uv reads it: what is editable is a package; else the source's `package` decides, or its own."""
+    own = _uv_table(path).get("package", True) if path.is_dir() else True
+    return LocalSource(path, package=source.get("editable") is True or source.get("package", own) is not False)
 
 
 def _index(name: str, requirement: Requirement, base: Path, root: Path) -> Mapping[str, object]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from packaging.markers import Marker
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from builder.errors import FetchError, Notice, Origin, ResolutionError
@@ -92,12 +93,16 @@ def _with_dagster_cloud(resolution: Resolution, requirements: Requirements, targ
     return replace(resolution, notices=(*resolution.notices, added_notice(resolution.lock, requirements)))
 
 
-def local_packages(requirements: Requirements) -> tuple[Path, ...]:
-    """The directories of the user's own packages, the project's first. Works without network."""
+def local_packages(requirements: Requirements, target: Target) -> tuple[Path, ...]:
+    """The directories of the user's own packages for a target, the project's first. Works without network."""
     if requirements.lock is None or KINDS[requirements.lock.name].pins:
         return requirements.local_packages
     text = _export(requirements, requirements.lock, "--frozen")
-    paths = (package.get("directory", {}).get("path") for package in tomllib.loads(text).get("packages", []))
+    paths = (
+        package.get("directory", {}).get("path")
+        for package in tomllib.loads(text).get("packages", [])
+        if "marker" not in package or Marker(package["marker"]).evaluate(dict(target.markers))
+    )
     directories = (Path(os.path.normpath(requirements.directory / path)) for path in paths if path)
     return tuple(sorted(directories, key=lambda path: path != requirements.directory))
 

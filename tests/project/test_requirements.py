@@ -392,7 +392,10 @@ def test_a_required_directory_is_a_package_without_a_build_system_too(tmp_path: 
     found = read(tmp_path / "app")
     assert found.local_packages == (tmp_path / "app", tmp_path / "shared")
     assert texts(found) == ["pytz"]
+    # What pip is told to install is installed, whatever uv's table says; for uv's own source it decides.
     write(tmp_path / "shared/pyproject.toml", f"{text}[tool.uv]\npackage = false\n")
+    assert read(tmp_path / "app").local_packages == (tmp_path / "app", tmp_path / "shared")
+    (tmp_path / "app/requirements.txt").unlink()
     assert read(tmp_path / "app").local_packages == (tmp_path / "app",)
 
 

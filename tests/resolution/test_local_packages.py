@@ -1,24 +1,21 @@
 """Building local packages with the same version, files and requirements as the project's own tool.
 
-The expected result is what `uv build` makes of a clone of the same checkout, in the same test.
+The expected result is what that tool (pip, uv, poetry, pdm, hatch or flit) makes of a copy of the checkout, in the
+same test. `bench/frontends.py` holds each package against all tools that can build it.
 """
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import subprocess
-import zipfile
 from pathlib import Path
 
 import pytest
 
 from builder.project.requirement_lines import path_of_url
-from builder.resolution import uv
 from builder.resolution.backend import LocalPackages
 from builder.resolution.build_inputs import inputs_of
-from builder.system import storage
+from tests.support.frontends import ABOVE, Facts, build_wheel
 from tests.support.local_packages import PYTHON, everything, system
 from tests.support.package_shapes import SHAPES, lay_out
 
@@ -26,25 +23,6 @@ HATCH = "[tool.hatch.metadata]\nallow-direct-references = true\n"
 BACKENDS = {"hatchling": "hatchling", "pdm": "pdm-backend"}
 
 pytestmark = [pytest.mark.slow, pytest.mark.network]
-
-
-def facts(wheel: Path) -> tuple[str, list[str], list[str]]:
-    """The wheel's file name, the files in it, and its requirements."""
-    with zipfile.ZipFile(wheel) as archive:
-        names = sorted(name for name in archive.namelist() if not name.endswith(("/RECORD", "/")))
-        (member,) = (name for name in names if re.fullmatch(r"[^/]+\.dist-info/METADATA", name))
-        text = archive.read(member).decode()
-    return wheel.name, names, sorted(re.findall(r"^Requires-Dist: (.*)$", text, re.MULTILINE))
-
-
-def built_by_uv(root: Path, package: str, scratch: Path) -> tuple[str, list[str], list[str]]:
-    copy = scratch / "theirs" / root.parent.name / root.name
-    shutil.copytree(root, copy, symlinks=True)
-    env = {**os.environ, "UV_CACHE_DIR": str(storage.cache_directory() / "uv")}
-    arguments = ["build", "--wheel", "--python", PYTHON, "--out-dir", str(scratch / "out"), str(copy / package)]
-    subprocess.run([str(uv.executable()), *arguments], env=env, check=True, capture_output=True)
-    name, names, requires = facts(next((scratch / "out").glob("*.whl")))
-    return name, names, [text.replace(str(copy), str(root)) for text in requires]
 
 
 NEIGHBOURS = {
@@ -71,21 +49,35 @@ def built(package: Path) -> tuple[str, ...]:
     return tuple(LocalPackages(PYTHON).metadata_of_wheel(package).requires)
 
 
+@pytest.fixture(scope="session")
+def frontends(pytestconfig: pytest.Config) -> Path:
+    assert pytestconfig.cache is not None
+    return pytestconfig.cache.mkdir("frontends")
+
+
 @pytest.mark.parametrize("name", SHAPES)
-def test_a_package_is_built_as_its_own_tool_builds_it(name: str, root: Path, tmp_path: Path) -> None:
+def test_a_package_is_built_as_its_own_tool_builds_it(
+    name: str, root: Path, tmp_path: Path, frontends: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shape = SHAPES[name]
+    for variable, value in shape.environment.items():
+        monkeypatch.setenv(variable, value)
     package = lay_out(shape, root)
     before = everything(root)
     packages = LocalPackages(PYTHON)
     wheel = packages.wheel(package)
     assert everything(root) == before
-    ours = facts(wheel)
-    name, files, requires = built_by_uv(root, shape.package, tmp_path)
-    requires_here = sorted(packages.metadata_of_wheel(package).requires)
-    assert (ours[0], ours[1], requires_here) == (name, files, requires)
-    assert re.fullmatch(shape.version, name.split("-")[1]) or name.split("-")[1] == shape.version
-    assert {text.format(root=root) for text in shape.requires} <= set(requires)
-    assert set(shape.wheel_has) <= set(files)
+    copy = tmp_path / "theirs" / root.parent.name / root.name
+    shutil.copytree(root, copy, symlinks=True)
+    (tmp_path / "out").mkdir()
+    built_by_tool = build_wheel(shape.frontend, copy / shape.package, tmp_path / "out", frontends)
+    theirs = Facts.read(built_by_tool, here=str(copy.parent), there=str(root.parent))
+    version = theirs.name.split("-")[1]
+    assert Facts.read(wheel, here=ABOVE, there=str(root.parent)) == theirs
+    assert tuple(sorted(packages.metadata_of_wheel(package).requires)) == theirs.requires
+    assert re.fullmatch(shape.version, version) or version == shape.version
+    assert {text.format(root=root) for text in shape.requires} <= set(theirs.requires)
+    assert set(shape.wheel_has) <= set(theirs.content)
     assert inputs_of(package) is shape.inputs
 
 

@@ -1,4 +1,4 @@
-"""Packages of many shapes, each in a repository of its own, with the version that `uv build` gives it."""
+"""Packages of many shapes, each in a repository of its own, with the version that its own tool gives it."""
 
 from __future__ import annotations
 
@@ -17,16 +17,20 @@ from tests.support.repositories import Repository
 class Shape:
     """A repository with one package, and changes after the first commit.
 
-    :param version: the expected version of the package, taken from a run of `uv build`.
+    :param version: the expected version of the package, taken from a run of its frontend.
+    :param frontend: the program of `tests/support/frontends.py` that its project would build it with.
+    :param environment: variables of the build.
     """
 
     files: Mapping[str, str]
     version: str
+    frontend: str = "uv"
     package: str = "."
     history: tuple[str, ...] = ()
     inputs: Inputs = Inputs.REPOSITORY
     wheel_has: tuple[str, ...] = ()
     requires: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
     then: Callable[[Path], object] = field(default=lambda _: None)
 
 
@@ -46,6 +50,7 @@ SHAPES = {
             ".gitignore": "*.egg-info/\nbuild/\n",
         },
         "2.3.0",
+        "pip",
         history=("tag v2.3.0",),
     ),
     "pdm-backend-scm": Shape(
@@ -57,6 +62,7 @@ SHAPES = {
             "app/__init__.py": "",
         },
         "2.3.0",
+        "pdm",
         history=("tag v2.3.0",),
         wheel_has=("app/_version.py",),
     ),
@@ -71,6 +77,7 @@ SHAPES = {
             "app/__init__.py": "",
         },
         "2.4.0.dev1",
+        "hatch",
         history=("tag v2.3.0", "commit"),
     ),
     "uv-dynamic-versioning": Shape(
@@ -106,6 +113,7 @@ SHAPES = {
             "app/__init__.py": "",
         },
         "3.1.0.post1.dev1",
+        "pip",
         history=("tag app-3.1.0", "commit", "tag v9.9.9"),
     ),
     "hatch-vcs-with-its-root-above": Shape(
@@ -119,6 +127,7 @@ SHAPES = {
             "proj/app/__init__.py": "",
         },
         "3.1.1.dev1",
+        "hatch",
         package="proj",
         history=("tag proj-v3.1.0", "commit", "tag v9.9.9"),
     ),
@@ -144,6 +153,7 @@ SHAPES = {
             "data.pem": "left out\n",
         },
         r"1\.1\.dev0\+g[0-9a-f]+\.d\d{8}",
+        "hatch",
         package="proj",
         history=("tag v1.0",),
         then=lambda root: (root / "other/notes.txt").write_text("two\n"),
@@ -170,6 +180,7 @@ SHAPES = {
             "lib/src/lib_sql/queries/__init__.py": "",
         },
         "2.3.0",
+        "pip",
         package="lib",
         history=("tag v2.3.0",),
         wheel_has=("lib_sql/queries/a.sql",),
@@ -182,6 +193,7 @@ SHAPES = {
             ".gitignore": "*.csv\n",
         },
         "1.0",
+        "hatch",
         package="lib",
         inputs=Inputs.FILES,
     ),
@@ -193,6 +205,7 @@ SHAPES = {
             "lib/lib/forced.csv": "1\n",
         },
         "1.0",
+        "poetry",
         package="lib",
         then=lambda root: (root / ".gitignore").write_text("*.csv\n"),
         inputs=Inputs.FILES,
@@ -224,6 +237,7 @@ SHAPES = {
             "schemas/a.json": "{}\n",
         },
         "1.0",
+        "hatch",
         package="proj",
         inputs=Inputs.UNKNOWN,
         wheel_has=("app/schemas/a.json",),
@@ -256,9 +270,134 @@ SHAPES = {
             "apps/a/a/__init__.py": "",
         },
         "1.0",
+        "hatch",
         package="apps/a",
         inputs=Inputs.FILES,
         requires=("shared @ file://{root}/shared",),
+    ),
+    # Data files, dynamic requirements, other places
+    "setuptools-data-of-three-kinds": Shape(
+        {
+            "pyproject.toml": '[project]\nname = "lib"\n'
+            'dynamic = ["version", "dependencies", "optional-dependencies"]\n'
+            + system(SETUPTOOLS, "setuptools")
+            + '[tool.setuptools.packages.find]\nwhere = ["src"]\n'
+            + '[tool.setuptools.package-data]\nlib = ["sql/*.sql"]\n'
+            + '[tool.setuptools.data-files]\n"share/lib" = ["conf/*.toml"]\n'
+            + '[tool.setuptools.dynamic]\nversion = {attr = "lib.version.CURRENT"}\n'
+            + 'dependencies = {file = ["base.txt", "more.txt"]}\n'
+            + 'optional-dependencies.fast = {file = "fast.txt"}\n',
+            "src/lib/__init__.py": "",
+            "src/lib/version.py": "CURRENT = '.'.join(map(str, (1, 5)))\n",
+            "src/lib/sql/a.sql": "select 1\n",
+            "src/lib/listed.csv": "1\n",
+            "src/lib/left_out.csv": "1\n",
+            "conf/lib.toml": "",
+            "MANIFEST.in": "include src/lib/listed.csv\n",
+            "base.txt": "# comment\nsix>=1\n",
+            "more.txt": "attrs; python_version >= '3.9'\n",
+            "fast.txt": "numpy\n",
+        },
+        "1.5",
+        "pip",
+        inputs=Inputs.UNKNOWN,
+        wheel_has=("lib/sql/a.sql", "lib/listed.csv", "lib-1.5.data/data/share/lib/lib.toml"),
+        requires=("six>=1", 'attrs; python_version >= "3.9"', 'numpy; extra == "fast"'),
+    ),
+    "hatchling-asks-environment-and-hook": Shape(
+        {
+            "pyproject.toml": '[project]\nname = "lib"\ndynamic = ["version", "dependencies"]\n'
+            + system("hatchling.build", "hatchling", "hatch-requirements-txt")
+            + '[tool.hatch.version]\nsource = "env"\nvariable = "RELEASE_OF_LIB"\n'
+            + '[tool.hatch.metadata.hooks.requirements_txt]\nfiles = ["requirements.txt"]\n'
+            + '[tool.hatch.build.targets.wheel]\npackages = ["lib"]\n'
+            + '[tool.hatch.build.targets.wheel.shared-data]\n"conf" = "share/lib"\n',
+            "lib/__init__.py": "",
+            "conf/lib.toml": "",
+            "requirements.txt": "six>=1\n",
+        },
+        "6.1",
+        "hatch",
+        inputs=Inputs.UNKNOWN,
+        wheel_has=("lib-6.1.data/data/share/lib/lib.toml",),
+        requires=("six>=1",),
+        environment={"RELEASE_OF_LIB": "6.1"},
+    ),
+    "pdm-with-a-hook-nobody-names": Shape(
+        {
+            "apps/a/pyproject.toml": '[project]\nname = "lib"\ndynamic = ["version"]\n'
+            'dependencies = ["shared @ file:///${PROJECT_ROOT}/../../shared"]\n'
+            + system("pdm.backend", "pdm-backend")
+            + '[tool.pdm.version]\nsource = "call"\ngetter = "release:get"\n'
+            + '[tool.pdm.build]\npackage-dir = "src"\n'
+            + '[tool.pdm.build.wheel-data]\ndata = [{path = "conf/*.toml", relative-to = "."}]\n',
+            "apps/a/pdm_build.py": "def pdm_build_initialize(context):\n"
+            "    context.config.metadata['dependencies'].append('six>=1')\n",
+            "apps/a/src/lib/__init__.py": "",
+            "apps/a/src/lib/a.sql": "select 1\n",
+            "apps/a/release.py": "def get():\n    return open('../../VERSION').read().strip()\n",
+            "apps/a/conf/lib.toml": "",
+            "VERSION": "5.2\n",
+        },
+        "5.2",
+        "pdm",
+        package="apps/a",
+        inputs=Inputs.UNKNOWN,
+        wheel_has=("lib/a.sql", "lib-5.2.data/data/conf/lib.toml"),
+        requires=("six>=1", "shared @ file://{root}/apps/a/../../shared"),
+    ),
+    "poetry-takes-packages-and-paths-from-several-places": Shape(
+        {
+            "apps/a/pyproject.toml": '[tool.poetry]\nname = "lib"\nversion = "1.0"\n'
+            'description = ""\nauthors = []\n'
+            'packages = [{include = "app", from = "src"}, {include = "tools", to = "app"}]\n'
+            'include = [{path = "conf/*.toml", format = "wheel"}]\nexclude = ["src/app/drafts/*"]\n'
+            '[tool.poetry.dependencies]\npython = ">=3.9"\nshared = {path = "../../shared", develop = true}\n'
+            'six = {version = "^1.16", optional = true}\n[tool.poetry.extras]\nold = ["six"]\n'
+            + system("poetry.core.masonry.api", "poetry-core"),
+            "apps/a/src/app/__init__.py": "",
+            "apps/a/src/app/a.sql": "select 1\n",
+            "apps/a/src/app/drafts/b.sql": "select 2\n",
+            "apps/a/tools/__init__.py": "",
+            "apps/a/conf/lib.toml": "",
+            "shared/pyproject.toml": project("shared", version="1.0") + system(SETUPTOOLS, "setuptools"),
+        },
+        "1.0",
+        "poetry",
+        package="apps/a",
+        inputs=Inputs.FILES,
+        wheel_has=("app/a.sql", "app/tools/__init__.py", "conf/lib.toml"),
+        requires=("shared @ file://{root}/shared", 'six (>=1.16,<2.0) ; extra == "old"'),
+    ),
+    "flit-with-data-elsewhere": Shape(
+        {
+            "pyproject.toml": '[project]\nname = "lib"\ndynamic = ["version", "description"]\n'
+            'dependencies = ["six"]\n[project.scripts]\nlib = "lib:main"\n'
+            + system("flit_core.buildapi", "flit_core")
+            + '[tool.flit.external-data]\ndirectory = "data"\n',
+            "lib/__init__.py": '"""A library."""\n__version__ = "1.7"\n',
+            "lib/sql/a.sql": "select 1\n",
+            "data/share/lib/lib.toml": "",
+        },
+        "1.7",
+        "flit",
+        inputs=Inputs.FILES,
+        wheel_has=("lib/sql/a.sql", "lib-1.7.data/data/share/lib/lib.toml"),
+    ),
+    "uv-build-with-data-elsewhere": Shape(
+        {
+            "pyproject.toml": project("lib", version="1.0")
+            + system("uv_build", "uv_build>=0.8,<1")
+            + '[tool.uv.build-backend]\nmodule-root = ""\nmodule-name = "corp.lib"\nwheel-exclude = ["*.csv"]\n'
+            + 'data = {data = "data"}\n',
+            "corp/lib/__init__.py": "",
+            "corp/lib/a.sql": "select 1\n",
+            "corp/lib/a.csv": "1\n",
+            "data/share/lib/lib.toml": "",
+        },
+        "1.0",
+        inputs=Inputs.FILES,
+        wheel_has=("corp/lib/a.sql", "lib-1.0.data/data/share/lib/lib.toml"),
     ),
     # Based on public bug reports
     "setuptools-scm-176-relative-to-the-file": Shape(
@@ -294,6 +433,7 @@ SHAPES = {
             "ext_file.txt": "5.5.44\n",
         },
         "5.5.44",
+        "pip",
         package="project",
         inputs=Inputs.UNKNOWN,
     ),
@@ -304,6 +444,7 @@ SHAPES = {
             "shared/schema.sql": "select 1\n",
         },
         "1.0",
+        "pip",
         package="project",
         then=lambda root: (root / "project/project/schema.sql").symlink_to("../../shared/schema.sql"),
         inputs=Inputs.FILES,
@@ -317,6 +458,7 @@ SHAPES = {
             ".gitignore": "tree\ntmp\nlib/data/test.txt\n",
         },
         "1.0",
+        "hatch",
         inputs=Inputs.FILES,
     ),
     "hatch-1069-an-ignore-file-in-no-repository": Shape(
@@ -327,6 +469,7 @@ SHAPES = {
             "sub/sub/__init__.py": "",
         },
         "1.0",
+        "hatch",
         package="sub",
         then=lambda root: shutil.rmtree(root / ".git"),
         inputs=Inputs.FILES,
