@@ -14,7 +14,7 @@ from builder.monorepo.wheelhouse import BuiltPackage, WheelFile, Wheelhouse, rea
 from builder.resolution.target import platform_target
 from builder.system import storage
 from tests.support.commands import Ran, run_command
-from tests.support.monorepo import add_native_package, make_monorepo
+from tests.support.monorepo import add_special_packages, make_monorepo
 from tests.support.programs import REPOSITORY
 from tests.support.wheels import make_wheel
 
@@ -129,7 +129,7 @@ def test_what_does_not_belong_together_is_refused(tmp_path: Path, more: dict[str
 @pytest.mark.network
 def test_a_package_with_native_code_is_built_the_same_each_time_and_works(tmp_path: Path) -> None:
     repository = make_monorepo(tmp_path / "repository", "pyproject")
-    add_native_package(repository)
+    add_special_packages(repository)
     _run("version", repository.path, "--version", "1.13.30").succeeded()
     sums = []
     for name in ("one", "two"):

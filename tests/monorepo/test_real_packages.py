@@ -22,11 +22,15 @@ from builder.monorepo.versions import next_versions
 from builder.monorepo.wheelhouse import Wheelhouse
 from builder.resolution import uv
 from builder.system import process, storage
+from tests.support.monorepo import add_special_packages
 from tests.support.real_packages import PYPROJECT_ERA, SETUP_PY_ERA, Release, fetch, lay_out
 
 pytestmark = [pytest.mark.slow, pytest.mark.network]
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+SPECIAL = ("dagster-broken", "dagster-cron")
+"""What is added to each release: see `add_special_packages`."""
 
 _CHECKED = {
     PYPROJECT_ERA: ("dagster-celery-docker", "dagster-cloud-cli", "dagster-webserver"),
@@ -46,14 +50,20 @@ def test_a_release_goes_all_the_way(
     assert len(release.names) == count
     assert pytestconfig.cache is not None
     files = fetch(release, pytestconfig.cache.mkdir("real-packages"))
-    root = lay_out(files, release.names, tmp_path / "repository").path
+    laid_out = lay_out(files, release.names, tmp_path / "repository")
+    add_special_packages(laid_out, release.core, release.libraries)
+    root = laid_out.path
 
     # Discovered.
     found = discover(root)
-    assert found.names == release.names
+    assert found.names == sorted([*release.names, *SPECIAL])
     families = {name: found.package(name).family for name in found.names}
     assert {name for name, family in families.items() if family == "core"} == set(release.core_names)
-    assert {name for name, family in families.items() if family == "libraries"} == set(release.library_names)
+    assert {name for name, family in families.items() if family == "libraries"} == {
+        *release.library_names,
+        *SPECIAL,
+    }
+    assert [package.name for package in found.packages if package.declared.native] == ["dagster-cron"]
     assert [package.name for package in found.packages if package.webapp] == ["dagster-webserver"]
 
     # Versioned.
@@ -67,11 +77,13 @@ def test_a_release_goes_all_the_way(
     build = build_wheelhouse(repository, packages, tmp_path / "house", source_date_epoch=None, workers=2)
     assert [(failure.name, failure.error.detail) for failure in build.failures] == []
     house = build.wheelhouse
-    assert [package.name for package in house.packages] == release.names
+    assert [package.name for package in house.packages] == found.names
     versions = {wanted.core: release.core, wanted.libraries: release.libraries}
     for package in house.packages:
-        assert _content(house.wheel_path(package), versions) == _content(files.wheels[package.name], {}), package
         assert package.version == repository.package(package.name).version
+        if package.name not in SPECIAL:
+            mine = _content(house.wheel_path(package), versions)
+            assert mine == _content(files.wheels[package.name], {}), package
 
     # Locked.
     with ThreadPoolExecutor(2) as pool:
@@ -81,9 +93,12 @@ def test_a_release_goes_all_the_way(
         write_lock(house, lock)
 
     # Installed from the wheelhouse and imported.
-    chosen = tuple(package for package in house.packages if package.name in _CHECKED[release])
-    _passed, failures = check_packages(house, chosen, Path(sys.executable), workers=2)
-    assert [(failure.name, failure.error.detail) for failure in failures] == []
+    wanted_names = {*_CHECKED[release], *SPECIAL}
+    chosen = tuple(package for package in house.packages if package.name in wanted_names)
+    passed, failures = check_packages(house, chosen, Path(sys.executable), workers=2)
+    assert [package.name for package in passed] == sorted(wanted_names - {"dagster-broken"})
+    (failure,) = failures
+    assert failure.excuse == "known: does not declare undeclared (since 2026-11-30)"
     _import_all(house)
 
 
@@ -105,15 +120,16 @@ def _content(wheel: Path, versions: dict[str, str]) -> tuple[dict[str, bytes], s
 
 
 def _import_all(house: Wheelhouse) -> None:
-    """Install all packages of a wheelhouse with their dependencies from the index, and import them."""
+    """Install all packages of a wheelhouse that can work, with dependencies from the index, and import them."""
+    packages = [package for package in house.packages if package.name != "dagster-broken"]
     with storage.scratch_directory(storage.cache_directory() / "checks") as scratch:
         venv = scratch / "venv"
         uv.run(["venv", "--quiet", "--python", sys.executable, venv])
-        wheels = [house.wheel_path(package) for package in house.packages]
+        wheels = [house.wheel_path(package) for package in packages]
         uv.run(["pip", "install", "--quiet", "--python", venv / "bin/python", *wheels])
         uv.run(["pip", "check", "--python", venv / "bin/python"])
-        names = [name for package in house.packages for name in package.import_names]
-        assert {name.replace("_", "-") for name in names} == {package.name for package in house.packages}
+        names = [name for package in packages for name in package.import_names]
+        assert {name.replace("_", "-") for name in names} == {package.name for package in packages}
         process.run(
             [venv / "bin/python", "-I", "-c", _IMPORT, *names], env=process.clean_environment(), cwd=scratch
         )

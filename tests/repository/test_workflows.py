@@ -20,7 +20,7 @@ from builder.resolution import uv
 from builder.system import storage
 from tests.support.container_registry import PASSWORD, USER, ContainerRegistry, serving_containers
 from tests.support.containers import Containers, container_settings, push_base, require_programs
-from tests.support.monorepo import WEBAPP, add_native_package, directory_of, make_monorepo
+from tests.support.monorepo import WEBAPP, add_special_packages, directory_of, make_monorepo
 from tests.support.programs import REPOSITORY
 
 pytestmark = [pytest.mark.slow, pytest.mark.containers]
@@ -327,7 +327,7 @@ def test_a_core_package_is_built_checked_and_published(hosted: Hosted) -> None:
     runner = hosted.runner(CORE, values)
     here = {"REGISTRY": hosted.registry.host}
     building = hosted.workspace("core-build")
-    make_monorepo(building / "packages", "pyproject")
+    make_monorepo(building / "packages", "setup.py")
     runner.job("build", building, here)
     version = runner.outputs["build"]["version"]
     assert re.fullmatch(r"1\.0\.0\.dev42\+[0-9a-f]{7}", version)
@@ -340,10 +340,7 @@ def test_a_core_package_is_built_checked_and_published(hosted: Hosted) -> None:
     pushing = hosted.given("core-push", imaging / "images")
     runner.job("push", pushing, here)
     assert {version.replace("+", "-"), "latest"} <= hosted.registry.tags("acme/dagster-pipes")
-    reporting = hosted.workspace("core-report")
-    for workspace in (building, checking, imaging, pushing):
-        shutil.copytree(workspace / "results", reporting / "results", dirs_exist_ok=True)
-    runner.job("report", reporting, {})
+    _reported(hosted, runner, "core-report", [building, checking, imaging, pushing])
     tag = version.replace("+", "-")
     (row,) = (line for line in runner.summary().splitlines() if "<code>dagster-pipes</code>" in line)
     assert all(part in row for part in (tag, "sha256", "passed"))
@@ -358,8 +355,8 @@ def test_a_package_that_is_not_of_the_core_is_refused(hosted: Hosted) -> None:
 
 
 def test_packages_are_built_once_with_their_web_application_and_published(hosted: Hosted) -> None:
-    chosen = {"inputs.packages || 'all'": "dagster-webserver", _PLATFORMS: "linux/amd64"}
-    values = {"inputs.packages || 'all'": "dagster-webserver,dagster-cron", _PLATFORMS: "linux/amd64,linux/arm64"}
+    chosen = "dagster-broken,dagster-cron,dagster-webserver"
+    values = {"inputs.packages || 'all'": chosen, _PLATFORMS: "linux/amd64,linux/arm64"}
     # A tag names the version.
     tag = {
         "GITHUB_REF": "refs/tags/release-1.13.30",
@@ -369,30 +366,35 @@ def test_packages_are_built_once_with_their_web_application_and_published(hosted
     runner = hosted.runner(ALL, values, GITHUB_EVENT_NAME="push", **tag)
     discovering = hosted.workspace("all-discover")
     made = make_monorepo(discovering / "packages", "pyproject", webapp=False)
-    add_native_package(made)
+    add_special_packages(made)
     runner.job("discover", discovering, {})
     found = runner.outputs["discover"]
     matrix = json.loads(found["matrix"])["include"]
-    assert [share["packages"] for share in matrix] == ["dagster-cron", "dagster-webserver"]
+    assert [share["packages"] for share in matrix] == chosen.split(",")
     assert found["native"] == "dagster-cron"
     assert found["version"] == "1.13.30"
     assert found["commit"] == made.git("rev-parse", "HEAD").strip()
 
-    runner.values |= {**chosen, "needs.discover.outputs.version": found["version"]}
-    native = _built_natively(hosted, runner, discovering / "packages")
-    building = hosted.given("all-build", native)
+    runner.values |= {
+        "needs.discover.outputs.version": found["version"],
+        "needs.discover.outputs.native": found["native"],
+    }
+    natively = hosted.given("all-native", discovering / "packages")
+    runner.job("native", natively, {})
+    runner.values["needs.native.outputs.wheels"] = runner.outputs["native"]["digest"]
+    building = hosted.given("all-build", natively / "wheelhouse-arm64")
     shutil.copytree(discovering / "packages", building / "packages")
-    tools = _yarn_in(building)
-    runner.job("build", building, {"PATH": f"{tools}:{os.environ['PATH']}"})
+    runner.job("build", building, {"PATH": f"{_yarn_in(building)}:{os.environ['PATH']}"})
     wheels = [path.name for path in (building / "wheelhouse").glob("*.whl")]
     assert int(runner.outputs["build"]["count"]) == len(wheels) > 1
     assert "dagster_webserver-1.13.30-py3-none-any.whl" in wheels
 
-    runner.values["matrix.packages"] = matrix[1]["packages"]
+    # All in one group, for the sake of time, and no image for the other architecture, which needs emulation.
+    runner.values |= {"matrix.packages": chosen, _PLATFORMS: "linux/amd64"}
     runner.values["needs.build.outputs.wheels"] = runner.outputs["build"]["digest"]
     checking = hosted.given("all-check", building / "wheelhouse")
     runner.job("check", checking, {})
-    assert runner.outputs["check"] == {"passed-0": "dagster-webserver"}
+    assert runner.outputs["check"] == {"passed-0": "dagster-cron dagster-webserver"}
     runner.values["toJSON(needs.check.outputs)"] = json.dumps(runner.outputs["check"])
     imaging = hosted.given("all-image", building / "wheelhouse")
     runner.job("image", imaging, {})
@@ -402,24 +404,39 @@ def test_packages_are_built_once_with_their_web_application_and_published(hosted
     tags = hosted.registry.tags("acme/dagster-webserver")
     assert "1.13.30" in tags
     assert "latest" not in tags
+    assert "0.29.30" in hosted.registry.tags("acme/dagster-cron")
+    assert not hosted.registry.tags("acme/dagster-broken")
 
-    reporting = hosted.workspace("all-report")
-    for workspace in (building, checking, imaging, pushing):
+    report = _reported(hosted, runner, "all-report", [building, checking, imaging, pushing])
+    assert "<code>dagster-webserver</code>" in runner.summary()
+    checked = {each["name"]: each["state"] for each in report if "check" in each["steps"]}
+    assert checked == {"dagster-broken": "excused", "dagster-cron": "passed", "dagster-webserver": "passed"}
+
+    # All that passed and what that needs; of these names, one is the beginning of another.
+    (dagster,) = (each for each in report if each["name"] == "dagster")
+    dagster["publish"] = False
+    published = _published(hosted, runner, building / "wheelhouse", report)
+    assert published == sorted(name for name in wheels if not name.startswith(("dagster-", "dagster_broken")))
+
+
+def _reported(hosted: Hosted, runner: Runner, name: str, workspaces: list[Path]) -> list[dict[str, Any]]:
+    """The report on what earlier jobs left in their workspaces."""
+    reporting = hosted.workspace(name)
+    for workspace in workspaces:
         shutil.copytree(workspace / "results", reporting / "results", dirs_exist_ok=True)
     runner.job("report", reporting, {})
-    assert "<code>dagster-webserver</code>" in runner.summary()
-    report = json.loads((reporting / "result.json").read_text(encoding="utf-8"))["packages"]
-    assert [each["name"] for each in report if "check" in each["steps"]] == ["dagster-webserver"]
+    packages: list[dict[str, Any]] = json.loads((reporting / "result.json").read_text(encoding="utf-8"))[
+        "packages"
+    ]
+    return packages
 
-    publishing = hosted.workspace("all-pypi")
-    shutil.copytree(building / "wheelhouse", publishing / "wheelhouse")
-    # Names of which one is the beginning of another.
-    for each in report:
-        each["publish"] = each["name"] != "dagster"
-    (publishing / "result.json").write_text(json.dumps({"packages": report}), encoding="utf-8")
-    runner.job("pypi", publishing, {})
-    expected = sorted(name for name in wheels if not name.startswith("dagster-"))
-    assert sorted(path.name for path in (publishing / "dist").iterdir()) == expected
+
+def _published(hosted: Hosted, runner: Runner, wheelhouse: Path, report: list[dict[str, Any]]) -> list[str]:
+    """The wheels that the job for PyPI takes of a wheelhouse, by the report."""
+    workspace = hosted.given("all-pypi", wheelhouse)
+    (workspace / "result.json").write_text(json.dumps({"packages": report}), encoding="utf-8")
+    runner.job("pypi", workspace, {})
+    return sorted(path.name for path in (workspace / "dist").iterdir())
 
 
 def test_a_pull_request_has_what_it_changes_checked_and_nothing_is_published(hosted: Hosted) -> None:
@@ -458,15 +475,6 @@ def test_what_pypi_would_refuse_is_refused_before_anything_is_built(hosted: Host
     make_monorepo(workspace / "packages", "pyproject")
     with pytest.raises(AssertionError, match=r"give a version to publish"):
         hosted.runner(ALL, values).job("discover", workspace, {})
-
-
-def _built_natively(hosted: Hosted, runner: Runner, packages: Path) -> Path:
-    """What the machine for arm64 hands over; here of a package without native code, which is sooner built."""
-    runner.values["needs.discover.outputs.native"] = "dagster-pipes"
-    workspace = hosted.given("all-native", packages)
-    runner.job("native", workspace, {})
-    runner.values["needs.native.outputs.wheels"] = runner.outputs["native"]["digest"]
-    return workspace / "wheelhouse-arm64"
 
 
 def _yarn_in(workspace: Path) -> Path:

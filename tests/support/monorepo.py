@@ -85,37 +85,49 @@ def make_monorepo(path: Path, era: Era, *, webapp: bool = True) -> Repository:
     return repository
 
 
-def add_native_package(repository: Repository) -> None:
-    """Add `dagster-cron`, whose code is in C for the stable interface of Python 3.10."""
-    declared = _pyproject("dagster-cron", '"dagster-pipes==1!0+dev"')
-    place = directory_of("dagster-cron")
+def add_special_packages(repository: Repository, core: str = "1!0+dev", libraries: str = "1!0+dev") -> None:
+    """Add `dagster-cron`, whose code is in C for the stable interface of Python 3.10, and `dagster-broken`.
+
+    The latter can be built but not imported, since it does not declare all that it needs, and is on the list of
+    known failures.
+
+    :param core: the version of the packages of the core.
+    :param libraries: the version of the libraries, and of these two.
+    """
+    native, broken = directory_of("dagster-cron"), directory_of("dagster-broken")
+    pin = f'"dagster-pipes=={core}"'
+    manifest = _pyproject("dagster-cron", pin, version=libraries)[f"{native}/pyproject.toml"]
     hatchling = 'requires = ["hatchling>=1.19.0"]\nbuild-backend = "hatchling.build"'
-    manifest = declared[f"{place}/pyproject.toml"].replace(
-        hatchling, 'requires = ["setuptools>=69"]\nbuild-backend = "setuptools.build_meta"'
-    )
+    setuptools = 'requires = ["setuptools>=69"]\nbuild-backend = "setuptools.build_meta"'
     write_tree(
         repository.path,
         {
-            f"{place}/pyproject.toml": f"""{manifest}
+            f"{native}/pyproject.toml": f"""{manifest.replace(hatchling, setuptools)}
 [tool.setuptools.packages.find]
 where = ["python"]
 """,
-            f"{place}/setup.py": """from setuptools import Extension, setup
+            f"{native}/setup.py": """from setuptools import Extension, setup
 
 setup(ext_modules=[Extension("dagster_cron._native", ["src/native.c"], py_limited_api=True)],
       options={"bdist_wheel": {"py_limited_api": "cp310"}})
 """,
-            f"{place}/src/native.c": """#define Py_LIMITED_API 0x030A0000
+            f"{native}/src/native.c": """#define Py_LIMITED_API 0x030A0000
 #include <Python.h>
 #include <time.h>
 static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_native", NULL, -1, NULL};
 PyMODINIT_FUNC PyInit__native(void) { return time(NULL) ? PyModule_Create(&module) : NULL; }
 """,
-            f"{place}/python/dagster_cron/__init__.py": "from dagster_cron import _native as _native\n",
+            f"{native}/python/dagster_cron/__init__.py": "from dagster_cron import _native as _native\n",
+            **_pyproject("dagster-broken", pin, version=libraries),
+            f"{broken}/dagster_broken/__init__.py": "import dagster_pipes\n\nimport undeclared\n",
+            ".github/known-failures.toml": """[dagster-broken]
+reason = "does not declare undeclared"
+since = 2026-11-30
+""",
         },
     )
     repository.git("add", "--all")
-    repository.git("commit", "-q", "-m", "A package with native code")
+    repository.git("commit", "-q", "-m", "A package with native code, and one that cannot work")
 
 
 def _modules(name: str, extra: Mapping[str, str] | None = None) -> dict[str, str]:
