@@ -13,10 +13,22 @@ from tests.support.programs import REPOSITORY
 
 PACKAGE = REPOSITORY / "builder"
 SLOW = {
-    *("cyclonedx", "dagster_cloud_cli", "httpx", "pathspec", "pip._internal.req", "poetry", "requests", "rich"),
-    *("tomlkit", "yaml"),
+    *("cyclonedx", "dagster_cloud_cli", "email", "httpx", "pathspec", "pip._vendor", "poetry", "requests", "rich"),
+    *("ssl", "tarfile", "tomlkit", "yaml"),
 }
 """What takes long to import, and a build that finds everything in its caches can do without."""
+
+OF_HELP = {
+    *("builder.delivery.options", "builder.system.own_environment", "builder.system.process"),
+    *("builder.system.redaction", "builder.system.secret_variables", "builder.system.temporaries"),
+}
+"""What a command's module imports besides `terminal`, without what does the work."""
+
+ONLY_AFTER_FAILURES = {
+    *("announcement", "compiling", "deliver", "load", "markdown", "refusals", "source_refusals", "unreachable"),
+    *("uv_answers", "uv_compile"),
+}
+"""Modules that explain a failure, resolve anew or deliver: no build with all its files in caches needs them."""
 
 
 def modules() -> dict[str, ast.Module]:
@@ -63,10 +75,33 @@ def test_few_imports_are_deferred_and_few_rules_are_waived() -> None:
     assert sum(path.read_text().count("noqa") for path in PACKAGE.rglob("*.py")) <= 60
 
 
-def test_a_build_imports_nothing_slow_before_it_needs_it() -> None:
-    script = f"import sys, builder.delivery.deploy; print(sorted({SLOW!r} & set(sys.modules)))"
+def loaded(statement: str) -> set[str]:
+    """The modules that are there after a statement."""
     environment = process.clean_environment({"PYTHONPATH": str(REPOSITORY)})
+    script = f"import sys; {statement}; print(*sys.modules)"
     ran = subprocess.run(
         [sys.executable, "-c", script], env=environment, capture_output=True, encoding="utf-8", check=True
     )
-    assert ran.stdout == "[]\n"
+    return set(ran.stdout.split())
+
+
+def test_help_imports_only_what_all_commands_need() -> None:
+    modules = loaded("import builder.deploy")
+    ours = {name for name in modules if name.startswith("builder.") and name.count(".") > 1}
+    assert {name for name in ours if not name.startswith("builder.terminal.")} == OF_HELP
+    assert {
+        "asyncio",
+        "concurrent.futures",
+        "hashlib",
+        "json",
+        "logging",
+        "packaging",
+        "tomllib",
+    } & modules == set()
+
+
+def test_a_build_imports_nothing_slow_before_it_needs_it() -> None:
+    modules = loaded("import builder.delivery.deploy")
+    assert SLOW & modules == set()
+    ours = {name.rpartition(".")[2] for name in modules if name.startswith("builder.")}
+    assert ONLY_AFTER_FAILURES & ours == set()

@@ -14,14 +14,14 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Final
 
 from builder.assembly.archive import Member
 from builder.assembly.collisions import Collisions
 from builder.assembly.contents import PackedDistribution, packed_distribution
 from builder.assembly.image_files import Scheme, installed_files
-from builder.assembly.image_layer import LayerContent, LayerWriter, directories
+from builder.assembly.image_layer import LayerWriter, directories
+from builder.assembly.layer import Layer, LayerContent
 from builder.assembly.wheels import Wheel, WheelFile, in_order, open_wheel
 from builder.errors import Notice
 from builder.system import storage
@@ -35,18 +35,6 @@ _MOST_LARGE: Final = 40
 """Container engines take 127 layers at most, and the base image has some."""
 
 _FAMILY: Final = "dagster"
-
-
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """A layer in a file of its own.
-
-    :param title: what is in it, for people.
-    """
-
-    path: Path
-    content: LayerContent
-    title: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,10 +18,10 @@ import struct
 import tarfile
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import IO, Final, NamedTuple
 
 from builder.assembly.archive import DEFLATED, Member, directory, stored
+from builder.assembly.layer import LayerContent
 from builder.errors import AssemblyError
 
 EPOCH: Final = 315_532_800
@@ -52,22 +52,6 @@ class Owner(NamedTuple):
 
 
 ROOT: Final = Owner()
-
-
-@dataclass(frozen=True, slots=True)
-class LayerContent:
-    """What was written.
-
-    :param digest: `sha256:…` of the compressed bytes.
-    :param size: of the same, in bytes.
-    :param diff_id: `sha256:…` of the tar file.
-    :param unpacked: bytes of the files in it.
-    """
-
-    digest: str
-    size: int
-    diff_id: str
-    unpacked: int
 
 
 class LayerWriter:

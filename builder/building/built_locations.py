@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from builder.errors import LoadError, Origin, ProjectError, UsageError
-from builder.project.location import Location
+from builder.project.location import CodeSource, Location
 from builder.project.workspace import read_workspace
-from builder.verification.load import CodeSource
 from builder.verification.verify import ToVerify, VerifyResult
 
 _BUILD_FIRST: Final = "Build first: builder.pex -m builder.deploy WORKSPACE OUT_DIR"

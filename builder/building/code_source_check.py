@@ -13,9 +13,8 @@ from builder.assembly.contents import PackedDistribution
 from builder.assembly.source_tree import PATHS, ROOT
 from builder.building.workspace import ProjectBuild
 from builder.errors import Notice
-from builder.project.location import Location
+from builder.project.location import CodeSource, Location
 from builder.verification.code_source import missing_code_source
-from builder.verification.load import CodeSource
 
 _HARMLESS: Final = frozenset({"distutils-precedence.pth"})
 """The .pth file of setuptools, which makes no other modules importable."""

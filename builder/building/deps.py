@@ -12,7 +12,7 @@ from builder.project.requirements import RequestedExtras
 from builder.resolution.backend import LocalPackages
 from builder.resolution.target import chosen_target
 from builder.system import cache
-from builder.terminal import options
+from builder.terminal import values
 from builder.terminal.console import console
 from builder.terminal.formatting import size
 
@@ -28,8 +28,8 @@ def build_deps_pex(
     report: bool,
 ) -> None:
     """Write deps-HASH.pex into `out_dir`, with its lock and its SBOM, and show what is in it."""
-    project = options.project_directory(project_dir)
-    out = options.output_directory(out_dir)
+    project = values.project_directory(project_dir)
+    out = values.output_directory(out_dir)
     target = chosen_target(python_version, platform) or projects_target([SourceTree(project, project)])
     requirements = read_project(
         project,

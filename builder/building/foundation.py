@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from builder.assembly.image_deps import LAYER_VERSION, Layer, kept_layer
+from builder.assembly.image_deps import LAYER_VERSION, kept_layer
 from builder.assembly.image_files import Scheme
 from builder.assembly.image_layer import LayerWriter
 from builder.assembly.image_source import ImageUser, plain_user, removals, user_of_base
+from builder.assembly.layer import Layer
 from builder.oci.base_image import MACHINES, BaseImage, fetch_base_image, fit
 from builder.oci.image import ImageLayer
 from builder.oci.reference import read_reference

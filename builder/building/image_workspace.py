@@ -10,7 +10,8 @@ from builder.building.foundation import Foundation, lay_foundation
 from builder.building.image import BuiltImage, ImagePacking, write_location_image
 from builder.building.image_settings import ImageSettings
 from builder.building.workspace import ProjectBuild, build_workspace
-from builder.errors import BuilderError
+from builder.deployment.git import read_checkout
+from builder.errors import BuilderError, ToolError
 from builder.project.location import Location, Workspace
 from builder.project.requirements import RequestedExtras
 from builder.resolution.target import Target
@@ -38,6 +39,7 @@ def build_images(
     groups: dict[tuple[str, bool], list[Location]] = {}
     for location in workspace.locations:
         groups.setdefault((settings.base_of(location), location.registry is not None), []).append(location)
+    labels = _checkout_labels(workspace.path.parent)
     with storage.scratch_directory(out_dir) as scratch:
         for (base, own_registry), locations in groups.items():
             try:
@@ -60,7 +62,7 @@ def build_images(
                 outcomes = [
                     (foundation, location.problem or builds[location.tree]) for foundation, builds in built
                 ]
-                results[location.name] = _compose(location, outcomes, out_dir, settings.labels)
+                results[location.name] = _compose(location, outcomes, out_dir, labels)
     return results
 
 
@@ -84,3 +86,19 @@ def _compose(
             return builds[0][1], write_location_image(location, builds, out_dir, labels)
     except BuilderError as error:
         return error
+
+
+def _checkout_labels(directory: Path) -> dict[str, str]:
+    """The labels of images that are built from a checkout: where it comes from, and its commit.
+
+    :param directory: of the workspace; what git cannot tell of it is left out.
+    """
+    try:
+        checkout = read_checkout(directory)
+    except ToolError:
+        return {}
+    labels = {
+        "org.opencontainers.image.source": checkout.origin.url if checkout.origin else None,
+        "org.opencontainers.image.revision": checkout.commit.hash if checkout.commit else None,
+    }
+    return {name: value for name, value in labels.items() if value}

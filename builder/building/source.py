@@ -12,7 +12,7 @@ from builder.project.requirements import RequestedExtras
 from builder.resolution.backend import LocalPackages
 from builder.resolution.resolve import local_packages
 from builder.resolution.target import chosen_target
-from builder.terminal import options
+from builder.terminal import values
 from builder.terminal.console import console
 from builder.terminal.formatting import quoted, size
 
@@ -29,8 +29,8 @@ def build_source_pex(
     report: bool,
 ) -> None:
     """Write source-HASH.pex into `out_dir`, and show what is in it."""
-    project = options.project_directory(project_dir)
-    out = options.output_directory(out_dir)
+    project = values.project_directory(project_dir)
+    out = values.output_directory(out_dir)
     target = chosen_target(python_version, platform) or projects_target([SourceTree(project, project)])
     own = LocalPackages(target.python_version, out)
     requirements = read_project(project, target, own.metadata_of_wheel, RequestedExtras(extras, groups))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from builder.assembly.contents import PackedDistribution, PackedFile
 from builder.assembly.deps_pex import LAYOUT_VERSION, Assembled, assemble_deps_pex
-from builder.assembly.image_deps import Layer
+from builder.assembly.layer import Layer
 from builder.assembly.sbom import sbom
 from builder.assembly.size_warnings import cuda_libraries, large_files, own_tests, several_sdks
 from builder.assembly.source_pex import assemble_source_pex
@@ -34,9 +34,9 @@ from builder.resolution.build_inputs import Inputs, inputs_of
 from builder.resolution.lock import Lock
 from builder.resolution.lock_warnings import importing_setuptools
 from builder.resolution.resolve import resolve
-from builder.resolution.sdists import check_fits, fetch_wheels
 from builder.resolution.store import StoredFile
 from builder.resolution.target import Target
+from builder.resolution.wheels import check_fits, fetch_wheels
 from builder.system.storage import Artefact, atomic_write
 from builder.terminal.console import Step, console
 

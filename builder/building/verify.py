@@ -11,7 +11,7 @@ from typing import Final
 from builder.building.built_locations import built_locations
 from builder.errors import LoadError, UsageError
 from builder.project.workspace import read_workspace
-from builder.terminal import options
+from builder.terminal import values
 from builder.terminal.console import console
 from builder.terminal.formatting import counted
 from builder.verification.compatibility import python_version_of
@@ -34,7 +34,7 @@ def verify_built(
     as_json: bool,
 ) -> int:
     """Load the locations of `out_dir`, or of the three files; returns the exit code."""
-    environment = options.read_variables(variables)
+    environment = values.read_variables(variables)
     if out_dir is not None and not (source or deps or workspace):
         items, outcomes = built_locations(out_dir, names)
     elif out_dir is None and source and deps and workspace:

@@ -13,12 +13,12 @@ from urllib.parse import quote
 
 from builder.delivery.location_run import LocationRun
 from builder.deployment.context import CiContext, commit_url, line_url
+from builder.deployment.dependency_changes import dependency_changes
 from builder.deployment.summary import (
     LocationSummary,
     RunSummary,
     State,
     comment_body,
-    dependency_changes,
     job_summary,
 )
 from builder.errors import BuilderError, Interrupted, Notice, Origin

@@ -19,11 +19,12 @@ from builder.delivery.early_failure import announce_early_failure
 from builder.delivery.image_plan import image_steps
 from builder.delivery.image_uploader import ImageUploader
 from builder.delivery.job import Job, build_locations, part_of, show_built, show_errors, write_report
-from builder.delivery.location_run import LocationRun, Update, Upload
+from builder.delivery.location_run import LocationRun
 from builder.delivery.options import DeliveryOptions
 from builder.delivery.pipeline import Pipeline
 from builder.delivery.plan import plan, show_plans
 from builder.delivery.registries import Connection, Registries, choose_formats, connect
+from builder.delivery.request import Update, Upload
 from builder.delivery.take_built import take_built
 from builder.delivery.updater import Updater
 from builder.delivery.uploader import Uploader
@@ -37,7 +38,7 @@ from builder.publishing.comparison import ReadBack
 from builder.system import storage
 from builder.terminal.console import console
 from builder.terminal.github_log import in_actions
-from builder.terminal.options import read_variables
+from builder.terminal.values import read_variables
 
 
 def deliver(job: Job, delivery: DeliveryOptions, *, only_plan: bool) -> int:

@@ -13,9 +13,8 @@ from typing import Any
 
 import click
 
-from builder.building.image_settings import ImageSettings, checkout_labels
+from builder.building.image_settings import ImageSettings
 from builder.building.target import projects_target
-from builder.delivery.announcement import Announcement, announced
 from builder.delivery.job import Asked, Job, build_locations, show_built, show_errors
 from builder.delivery.location_run import LocationRun
 from builder.delivery.options import DeliveryOptions, refuse_useless
@@ -26,7 +25,7 @@ from builder.project.requirements import RequestedExtras
 from builder.project.workspace import read_workspace
 from builder.resolution.target import chosen_target, named_platforms, platform_target
 from builder.system import process
-from builder.terminal import options
+from builder.terminal import values
 from builder.terminal.console import console
 from builder.terminal.github_log import in_actions
 
@@ -68,8 +67,8 @@ def _deploy(
     :param asked: what the locations are to become.
     :param only_plan: show what would be done, and do nothing.
     """
-    out = options.output_directory(out_dir)
-    process.allow(options.read_variables(delivery.variables))
+    out = values.output_directory(out_dir)
+    process.allow(values.read_variables(delivery.variables))
     names_of_platforms, file = named_platforms(platforms)
     target = chosen_target(python_version, file)
     with _failure_announced(workspace, deploys=delivery.update_code_location and not only_plan):
@@ -84,7 +83,7 @@ def _deploy(
         wanted=RequestedExtras(extras, groups),
         report=report,
         asked=asked,
-        images=ImageSettings(base=base_image or "", labels=checkout_labels(chosen.path.parent)),
+        images=ImageSettings(base=base_image or ""),
     )
     images = any(job.format_of(location, takes_pex=True) == "image" for location in chosen.locations)
     if delivery.upload_pex or images or len(targets) > 1:
@@ -120,13 +119,19 @@ def _failure_announced(workspace: Path, *, deploys: bool) -> Iterator[None]:
 def _build(job: Job) -> int:
     started = time.monotonic()
     runs = [LocationRun(location=location) for location in job.workspace.locations]
-    announcement = Announcement(os.environ) if in_actions() else None
-    with announced(announcement, runs, job.build_json):
+    with _announced(runs, job.build_json) if in_actions() else contextlib.nullcontext():
         build_locations(job, runs)
         for run in runs:
             run.seconds = time.monotonic() - started
         show_built(runs, report=job.report)
     return show_errors({run.name: run.error for run in runs if run.error})
+
+
+def _announced(runs: Sequence[LocationRun], build_json: Path) -> contextlib.AbstractContextManager[None]:
+    # What writes summaries, and knows of commits and pull requests: 15 ms to import.
+    from builder.delivery.announcement import Announcement, announced  # noqa: PLC0415
+
+    return announced(Announcement(os.environ), runs, build_json)
 
 
 def _choose(path: Path, names: Sequence[str], asked: Asked) -> Workspace:

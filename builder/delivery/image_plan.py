@@ -12,8 +12,8 @@ from builder.delivery.job import Job
 from builder.delivery.plan import ImageSteps, Step
 from builder.project.location import Location
 from builder.resolution.lock import Lock
-from builder.resolution.sdists import fetch_wheels
 from builder.resolution.store import store_path
+from builder.resolution.wheels import fetch_wheels
 from builder.terminal.formatting import counted, size
 
 

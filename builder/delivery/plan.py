@@ -16,7 +16,7 @@ from builder.assembly.source_tree import ROOT
 from builder.building.build_json import described_error
 from builder.building.steps import read_project, resolve_project, select_source, show_selection_notices
 from builder.delivery.job import Job, show_errors
-from builder.deployment.summary import dependency_changes
+from builder.deployment.dependency_changes import dependency_changes
 from builder.errors import BuilderError
 from builder.project.lifecycle import refuse_scripts
 from builder.project.location import Location, SourceTree

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from builder.delivery.announcement import Announcement
 from builder.delivery.image_uploader import ImageUploader
 from builder.delivery.job import Job
-from builder.delivery.location_run import LocationRun, Update, Upload
+from builder.delivery.location_run import LocationRun
+from builder.delivery.request import Update, Upload
 from builder.delivery.updater import Updater
 from builder.delivery.uploader import Uploader
 from builder.deployment.cloud import DagsterCloudClient, ServerlessRegistry

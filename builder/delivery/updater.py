@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
-from builder.delivery.location_run import LocationRun, Update, names_of, run_or_mark_failed
+from builder.delivery.location_run import LocationRun, names_of, run_or_mark_failed
+from builder.delivery.request import Update
 from builder.deployment.cloud import DagsterCloudClient
 from builder.deployment.destination import BranchDeployment, FullDeployment, existing_deployment
 from builder.deployment.document import location_document, same_but_commit

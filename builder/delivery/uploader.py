@@ -13,7 +13,8 @@ from typing import Self
 
 from builder.assembly.deps_pex import LAYOUT_VERSION
 from builder.building.steps import DepsBuild, write_lock
-from builder.delivery.location_run import LocationRun, Upload
+from builder.delivery.location_run import LocationRun
+from builder.delivery.request import Upload
 from builder.deployment.cloud import DagsterCloudClient
 from builder.errors import BuilderError, CloudError, Notice, PublishError
 from builder.publishing.comparison import ReadBack

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeVar
 from urllib.parse import quote, urlsplit
 
-from packaging.utils import canonicalize_name
-
+from builder.deployment.dependency_changes import DependencyChanges
 from builder.system.redaction import redacted
 from builder.terminal import markdown
 from builder.terminal.formatting import size
@@ -36,20 +35,6 @@ _LIMIT: Final = 55_000
 
 _LISTED: Final = 10
 _LONGEST_ERROR: Final = 1500
-
-
-@dataclass(frozen=True, slots=True)
-class DependencyChanges:
-    """How the distributions of a location differ from those of its last deploy, each sorted by name.
-
-    :param added: names and versions.
-    :param removed: the same.
-    :param changed: names, old and new versions.
-    """
-
-    added: tuple[tuple[str, str], ...]
-    removed: tuple[tuple[str, str], ...]
-    changed: tuple[tuple[str, str, str], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,22 +84,6 @@ class RunSummary:
     commit_url: str | None
     run_url: str | None
     locations: tuple[LocationSummary, ...]
-
-
-def dependency_changes(old: Mapping[str, str], new: Mapping[str, str]) -> DependencyChanges:
-    """Compare versions by project; names are compared in their normalised form (PEP 503)."""
-    before, after = _normalised(old), _normalised(new)
-    return DependencyChanges(
-        tuple(sorted((name, after[name]) for name in after.keys() - before.keys())),
-        tuple(sorted((name, before[name]) for name in before.keys() - after.keys())),
-        tuple(
-            sorted(
-                (name, before[name], after[name])
-                for name in after.keys() & before.keys()
-                if before[name] != after[name]
-            )
-        ),
-    )
 
 
 def job_summary(outcome: RunSummary) -> str:
@@ -271,7 +240,3 @@ def _address(url: str | None) -> str | None:
     if url is None or urlsplit(url).scheme not in {"http", "https"}:
         return None
     return quote(url, safe=":/?#@!$&+,;=%~-._")
-
-
-def _normalised(versions: Mapping[str, str]) -> dict[str, str]:
-    return {canonicalize_name(name): version for name, version in versions.items()}

@@ -32,7 +32,7 @@ from builder.previewing.webserver import (
     write_workspace,
 )
 from builder.system import storage
-from builder.terminal import options
+from builder.terminal import values
 from builder.terminal.console import console
 from builder.terminal.formatting import counted
 from builder.terminal.running import exit_zero_on_signal
@@ -51,7 +51,7 @@ _SIDE_BY_SIDE: Final = 4
 
 def preview(out_dir: Path, names: Sequence[str], port: int, variables: Sequence[str], *, fetch: bool) -> int:
     """Serve what was built until a signal comes; returns the exit code if there is nothing to serve."""
-    environment = options.read_variables(variables)
+    environment = values.read_variables(variables)
     claim(port)
     items, outcomes = built_locations(out_dir, names)
     outcomes |= _verified(items, environment)

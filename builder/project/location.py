@@ -30,6 +30,21 @@ class SourceTree(NamedTuple):
     project: Path
 
 
+@dataclass(frozen=True, slots=True)
+class CodeSource:
+    """The code source of a location: the module, package or file that is loaded.
+
+    :param kind: one of CODE_SOURCES.
+    :param attribute: the name in the module, if one is configured.
+    :param working_directory: relative to the build directory.
+    """
+
+    kind: str
+    value: str
+    attribute: str | None = None
+    working_directory: str | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Location:
     """One code location.

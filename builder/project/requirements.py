@@ -90,6 +90,10 @@ class Requirements:
     excludes: frozenset[str] = frozenset()
     notices: tuple[Notice, ...] = ()
 
+    def origin_of(self, name: str) -> Origin | None:
+        """Where the first requirement of a project is, by its normalised name."""
+        return next((line.origin for line in self.lines if required_name(line.text) == name), None)
+
 
 def read_requirements(
     directory: Path, markers: Mapping[str, str], build: MetadataBuilder, wanted: RequestedExtras = NO_EXTRAS

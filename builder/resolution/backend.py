@@ -8,8 +8,8 @@ build's inputs; where the inputs are unknown (`builder.resolution.build_inputs`)
 from __future__ import annotations
 
 import datetime as dt
-import email.parser
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -285,21 +285,22 @@ def _ask_backend(directory: Path, tree: BuildTree, scratch: Path, python_version
 
 def _parse(text: str, directory: Path) -> Metadata:
     above = root_of(directory).parent
-    message = email.parser.HeaderParser().parsestr(
-        re.sub(
-            rf"{re.escape(_ABOVE)}(/\.\.)*",
-            lambda found: urllib.parse.quote(os.path.normpath(found[0].replace(_ABOVE, str(above)))),
-            text,
-        )
+    text = re.sub(
+        rf"{re.escape(_ABOVE)}(/\.\.)*",
+        lambda match: urllib.parse.quote(os.path.normpath(match[0].replace(_ABOVE, str(above)))),
+        text,
     )
-    requires = tuple(" ".join(value.split()) for value in message.get_all("Requires-Dist", []))
-    extras = tuple(message.get_all("Provides-Extra", []))
+    headers: dict[str, list[str]] = {}
+    # A line that begins with blanks continues the one before; an empty one ends the headers.
+    for line in itertools.takewhile(bool, re.sub(r"\r?\n[ \t]+", " ", text).splitlines()):
+        name, _, value = line.partition(":")
+        headers.setdefault(name.lower(), []).append(" ".join(value.split()))
     return Metadata(
-        name=message["Name"],
-        requires=requires,
-        requires_python=message.get("Requires-Python", ""),
+        name=headers["name"][0],
+        requires=tuple(headers.get("requires-dist", ())),
+        requires_python=headers.get("requires-python", [""])[0],
         manifest=_manifest(directory),
-        extras=extras,
+        extras=tuple(headers.get("provides-extra", ())),
     )
 
 

@@ -5,24 +5,18 @@ A project made by `create-dagster` does not require `dagster-cloud`. The version
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-import tomli_w
-
-from builder.errors import Notice, Origin, ResolutionError
+from builder.errors import Notice, Origin
 from builder.project.locks import KINDS
 from builder.project.names import required_name
 from builder.project.poetry import uses_poetry
 from builder.project.requirements import Requirements
 from builder.project.requirements_txt import RequirementLine
 from builder.project.toml_file import TomlFile
-from builder.resolution.compiling import compile_requirements
-from builder.resolution.indexes import read_indexes
-from builder.resolution.lock import Lock, read_lock
-from builder.resolution.target import Target
+from builder.resolution.lock import Lock
 
 NAME: Final = "dagster-cloud"
 
@@ -46,43 +40,14 @@ def asking_for_dagster_cloud(requirements: Requirements) -> Requirements:
     return replace(requirements, lines=tuple(lines))
 
 
-def locked_with_dagster_cloud(lock: Lock, requirements: Requirements, target: Target) -> Lock:
-    """Add to a project's own lock the `dagster-cloud` of its dagster, and the packages that only that requires.
-
-    Locked packages stay unchanged. Raises ResolutionError if that is impossible.
-    """
-    path = requirements.lock or requirements.directory
-    version = lock.version_of("dagster")
-    pins = [f"{name}=={pinned}" for name, pinned in lock.versions.items() if pinned]
-    asked = (RequirementLine(text=f"{NAME}=={version}", origin=Origin(path)),)
-    bare = replace(requirements, lines=asked, constraints=(), lock=None)
-    try:
-        text = compile_requirements(bare, target, read_indexes(requirements.directory), pins).stdout
-    except ResolutionError as error:
-        raise ResolutionError(
-            f"`{NAME}` is not in the lock, and `{NAME}=={version}` does not go with what is",
-            where=Origin(path),
-            detail=error.detail,
-            remedy=f"Lock a dagster of which there is a {NAME}, and that too: {how_to_add(requirements, 'X.Y.Z')}",
-        ) from error
-    merged = tomllib.loads(lock.text)
-    merged["packages"] += [
-        package for package in tomllib.loads(text)["packages"] if package["name"] not in lock.versions
-    ]
-    merged["packages"].sort(key=lambda package: str(package["name"]))
-    found = read_lock(tomli_w.dumps(merged), target, base=requirements.directory, origin=Origin(path), hashes={})
-    return replace(found, indexes=lock.indexes)
-
-
 def added_notice(lock: Lock, requirements: Requirements) -> Notice:
     """The notice that `dagster-cloud` was added."""
-    origin = next((line.origin for line in requirements.lines if required_name(line.text) == "dagster"), None)
     lacking = f"`{requirements.lock.name}` lacks it" if requirements.lock else "the project does not ask for it"
     version = lock.version_of(NAME) or ""
     return Notice(
         f"`{NAME}=={version}` was added: Dagster Cloud runs the code with it, and {lacking};"
         f" to have it in the project, {how_to_add(requirements, version)}",
-        Origin(requirements.lock) if requirements.lock else origin,
+        Origin(requirements.lock) if requirements.lock else requirements.origin_of("dagster"),
     )
 
 

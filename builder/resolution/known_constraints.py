@@ -69,8 +69,7 @@ def crashing(lock: Lock, requirements: Requirements) -> Iterator[Notice]:
         if version is None or beside is None or known.specifier.contains(version, prereleases=True):
             continue
         if known.beside.specifier.contains(beside, prereleases=True):
-            asked = (line.origin for line in requirements.lines if required_name(line.text) == known.name)
-            where = Origin(requirements.lock) if requirements.lock else next(asked, None)
+            where = Origin(requirements.lock) if requirements.lock else requirements.origin_of(known.name)
             yield Notice(
                 f"`{known.name}=={version}` beside `{known.beside.name}=={beside}`: {known.reason};"
                 f" require `{known.text}`",

@@ -7,42 +7,36 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import ModuleType
 from typing import Final
 
 from packaging.markers import Marker
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-from builder.errors import FetchError, Notice, Origin, ResolutionError
+from builder.errors import Notice, Origin, ResolutionError
 from builder.project.locks import KINDS, read_lock_text
 from builder.project.names import required_name
 from builder.project.requirements import NO_EXTRAS, Requirements
-from builder.project.requirements_txt import RequirementLine
 from builder.project.toml_file import TomlFile
 from builder.resolution import resolution_cache, uv
-from builder.resolution.compiling import compile_requirements
 from builder.resolution.completeness import check_complete, check_not_asked_for
 from builder.resolution.dagster_cloud import (
     NAME,
     added_notice,
     asking_for_dagster_cloud,
     lacks_dagster_cloud,
-    locked_with_dagster_cloud,
 )
-from builder.resolution.explanation import shorten
-from builder.resolution.indexes import Indexes, read_indexes
-from builder.resolution.known_constraints import crashing, perhaps_acting
+from builder.resolution.indexes import read_indexes
+from builder.resolution.known_constraints import crashing
 from builder.resolution.lock import Lock, allowed_hashes, read_lock
-from builder.resolution.lock_warnings import lock_warnings
 from builder.resolution.pinned_locks import pinned_requirements
 from builder.resolution.poetry_lock import locked_requirements
-from builder.resolution.series import apart, dagster_first, series
+from builder.resolution.series import series
 from builder.resolution.target import Target
-from builder.resolution.unreachable import NETWORK, unreachable
 from builder.system import process
-from builder.terminal.formatting import quoted
 
 _NOTICE = "# notice: "
 _NO_INTERPRETER = re.compile(r"No interpreter found|incompatible with the project's Python requirement")
@@ -86,7 +80,7 @@ def _with_dagster_cloud(resolution: Resolution, requirements: Requirements, targ
     if requirements.lock is None:
         resolution = _resolve(asking_for_dagster_cloud(requirements), target)
     else:
-        lock = locked_with_dagster_cloud(resolution.lock, requirements, target)
+        lock = _uv_answers().locked_with_dagster_cloud(resolution.lock, requirements, target)
         resolution = replace(resolution, lock=lock)
     if resolution.lock.version_of(NAME) is None:
         return resolution
@@ -111,7 +105,7 @@ def _resolve(requirements: Requirements, target: Target) -> Resolution:
     indexes = read_indexes(requirements.directory, requirements.options)
     place = resolution_cache.entry_path(requirements, target, indexes)
     known = resolution_cache.load(place) if place else None
-    text, age = known or (_resolve_anew(requirements, target, indexes), None)
+    text, age = known or (_with_notices(*_uv_answers().resolve_anew(requirements, target, indexes)), None)
     origin = requirements.lines[0].origin if requirements.lines else Origin(requirements.directory)
     hashes = allowed_hashes(requirements.lines)
     places = {required_name(line.text): line.origin for line in requirements.lines}
@@ -121,71 +115,11 @@ def _resolve(requirements: Requirements, target: Target) -> Resolution:
     return Resolution(replace(lock, indexes=indexes), age, (*indexes.notices, *_written_notices(text)))
 
 
-def _resolve_anew(requirements: Requirements, target: Target, indexes: Indexes) -> str:
-    """Resolve with uv; returns the lock's text, with the warnings about it in comments at its head."""
-    finished, notices = _ask_for_one_series(requirements, target, indexes)
-    warnings = re.findall(
-        r"^warning: (`.* is yanked.*|The package `.* does not have an extra named .*)$",
-        finished.stderr,
-        re.MULTILINE,
-    )
-
-    def explain(constraints: list[str]) -> str | None:
-        try:
-            compile_requirements(requirements, target, indexes, constraints)
-        except ResolutionError as error:
-            return error.detail
-        return None
-
-    def newest(names: list[str]) -> dict[str, str]:
-        indexed = {required_name(line.text): line.index for line in requirements.lines if line.index}
-        lines = (RequirementLine(text=name, origin=Origin(Path()), index=indexed.get(name)) for name in names)
-        bare = replace(requirements, lines=tuple(lines))
-        return _versions(compile_requirements(bare, target, indexes, with_dependencies=False).stdout)
-
-    notices += [Notice(text) for text in warnings]
-    notices += _acting_constraints(requirements, target, indexes, finished.stdout)
-    notices += lock_warnings(finished.stdout, requirements.lines, target, newest, explain)
+def _with_notices(text: str, notices: Sequence[Notice]) -> str:
+    """A lock with the warnings about it in comments at its head."""
     places = [(str(notice.where.path), notice.where.line) if notice.where else (None, None) for notice in notices]
     heads = [(notice.text, *place) for notice, place in zip(notices, places, strict=True)]
-    return "".join(f"{_NOTICE}{json.dumps(head)}\n" for head in heads) + finished.stdout
-
-
-def _acting_constraints(
-    requirements: Requirements, target: Target, indexes: Indexes, text: str
-) -> Iterator[Notice]:
-    """What the known constraints changed in a resolution with this result."""
-    chosen = _versions(text)
-    for known in perhaps_acting(requirements, chosen):
-        # What is required by its name is not constrained.
-        named = RequirementLine(text=known.name, origin=Origin(requirements.directory))
-        otherwise = replace(requirements, lines=(*requirements.lines, named))
-        version = _versions(compile_requirements(otherwise, target, indexes).stdout).get(known.name, "")
-        if version and not known.specifier.contains(version, prereleases=True):
-            yield Notice(f"`{known.name}=={chosen[known.name]}` instead of {version}: {known.reason}")
-
-
-def _versions(text: str) -> dict[str, str]:
-    return {package["name"]: package.get("version", "") for package in tomllib.loads(text)["packages"]}
-
-
-def _ask_for_one_series(
-    requirements: Requirements, target: Target, indexes: Indexes
-) -> tuple[process.Finished, list[Notice]]:
-    """Resolve in the project's order of requirements; if versions then diverge, again with dagster-cloud first."""
-    finished = compile_requirements(requirements, target, indexes)
-    names = apart(finished.stdout, requirements.lines)
-    again = replace(requirements, lines=dagster_first(requirements.lines))
-    if not names or again.lines == requirements.lines:
-        return finished, []
-    better = compile_requirements(again, target, indexes)
-    if len(apart(better.stdout, requirements.lines)) >= len(names):
-        return finished, []
-    text = (
-        f"in the order of the requirements, {quoted(sorted(names))} would be years behind dagster, so they were"
-        " resolved again with `dagster-cloud` first; list it first, and the build resolves once"
-    )
-    return better, [Notice(text, _asked_at("dagster-cloud", requirements))]
+    return "".join(f"{_NOTICE}{json.dumps(head)}\n" for head in heads) + text
 
 
 def _written_notices(text: str) -> tuple[Notice, ...]:
@@ -225,13 +159,15 @@ def _export(requirements: Requirements, lock: Path, mode: str, variables: Mappin
         arguments += ["--no-python-downloads", "--quiet", "--python", _any_python(requirements.directory)]
         return uv.run(arguments, cwd=requirements.directory, extra_env=variables).stdout
     except process.ProcessFailed as error:
-        words = shorten(error.stderr)
-        if NETWORK.search(words):
-            raise unreachable(words, requirements.directory) from error
-        outdated = "needs to be updated" in words
-        what = "uv.lock does not fit pyproject.toml any more" if outdated else "uv.lock cannot be used"
-        remedy = "Run `uv lock` and commit uv.lock"
-        raise ResolutionError(what, where=Origin(lock), detail=words, remedy=remedy) from error
+        raise _uv_answers().lock_refused(error.stderr, lock) from error
+
+
+def _uv_answers() -> ModuleType:
+    """The module that resolves with uv and explains its refusals."""
+    # 10 ms to import, and not needed where a resolution is kept.
+    from builder.resolution import uv_answers  # noqa: PLC0415
+
+    return uv_answers
 
 
 _OLDEST: Final = ">=3.8"
@@ -251,27 +187,11 @@ def _check_versions(resolution: Resolution, requirements: Requirements) -> None:
     dagster, cloud = (resolution.lock.version_of(name) for name in ("dagster", "dagster-cloud"))
     if dagster is None or cloud is None or series(dagster) == series(cloud):
         return
-    asked = _asked_at("dagster", requirements)
+    asked = requirements.origin_of("dagster")
     where = next((notice.where for notice in reversed(resolution.notices) if notice.where), asked)
     raise ResolutionError(
         f"dagster {dagster} and dagster-cloud {cloud} cannot work together",
         where=where or Origin(requirements.lock or requirements.directory),
         detail="\n".join(notice.text for notice in resolution.notices) or None,
-        remedy=f"Require one version that both have: {_of_both(resolution, requirements)}",
+        remedy=f"Require one version that both have: {_uv_answers().of_both(resolution.lock, requirements)}",
     )
-
-
-def _of_both(resolution: Resolution, requirements: Requirements) -> str:
-    """Requirements for the newest version that `dagster` and `dagster-cloud` both have."""
-    names = ("dagster-cloud", "dagster")
-    bare = replace(requirements, lines=tuple(RequirementLine(text=name, origin=Origin(Path())) for name in names))
-    version = "X.Y.Z"
-    if requirements.lock is None:
-        with contextlib.suppress(ResolutionError, FetchError):
-            text = compile_requirements(bare, resolution.lock.target, resolution.lock.indexes).stdout
-            version = next(p["version"] for p in tomllib.loads(text)["packages"] if p["name"] == "dagster-cloud")
-    return f"`dagster=={version}` and `dagster-cloud=={version}`"
-
-
-def _asked_at(name: str, requirements: Requirements) -> Origin | None:
-    return next((line.origin for line in requirements.lines if required_name(line.text) == name), None)

@@ -7,9 +7,8 @@ import re
 import shutil
 import tarfile
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Final
 
@@ -24,38 +23,16 @@ from builder.resolution.availability import Availability
 from builder.resolution.backend import build_wheel
 from builder.resolution.lock import Distribution, Lock
 from builder.resolution.source_refusals import build_remedy
-from builder.resolution.store import ProgressCallback, StoredFile, fetch
-from builder.resolution.target import Target
+from builder.resolution.store import StoredFile
 from builder.resolution.uv_compile import run_compile
+from builder.resolution.wheels import StepContext, check_fits
 from builder.system import git, storage
 from builder.system.process import ProcessFailed
 
 _PARALLEL_BUILDS: Final = 4
 
 
-StepContext = Callable[[str], AbstractContextManager[object]]
-"""A context that shows a description of a long-running step while the step runs."""
-
-
-def fetch_wheels(
-    lock: Lock, arrived: ProgressCallback = lambda _name, _bytes: None, showing: StepContext = nullcontext
-) -> Mapping[str, StoredFile]:
-    """Get a verified wheel for every distribution of a lock, by name: downloaded, or built from source.
-
-    :param showing: entered for each distribution while it is built, from several threads.
-
-    Raises FetchError, StorageError; SdistBuildError with every distribution that cannot be built for the target on
-    this machine.
-    """
-    archives = [dist for dist in lock.distributions if dist.kind != "git"]
-    sources = [dist for dist in lock.distributions if dist.kind != "wheel"]
-    _check_python(lock, sources)
-    files = dict(fetch(archives, lock.indexes.transport, arrived))
-    files.update(_build_all(lock, sources, files, showing))
-    return files
-
-
-def _check_python(lock: Lock, sources: Sequence[Distribution]) -> None:
+def check_python(lock: Lock, sources: Sequence[Distribution]) -> None:
     """Raise SdistBuildError before the downloads start if the target's Python, needed for builds, is missing."""
     unbuilt = [source for source in sources if storage.kept(_place(lock, source)) is None]
     if not unbuilt:
@@ -115,11 +92,13 @@ def _in_lock(lock: Lock, source: Distribution) -> Origin | None:
     return place if place.line else line_of_name(source.name, lock.asked.lock)
 
 
-def _build_all(
+def build_all(
     lock: Lock, sources: Sequence[Distribution], files: Mapping[str, StoredFile], showing: StepContext
 ) -> Mapping[str, StoredFile]:
-    if not sources:
-        return {}
+    """Get a wheel of every source, kept or built; raises SdistBuildError for those that cannot be built.
+
+    :param files: the sdists, by name.
+    """
 
     def build(distribution: Distribution) -> StoredFile | BuilderError:
         try:
@@ -199,29 +178,6 @@ def unpack_sdist(archive: Path, directory: Path) -> Path:
         raise SdistBuildError(f"`{archive.name}` cannot be unpacked: {error}") from error
     inside = list(directory.iterdir())
     return inside[0] if len(inside) == 1 and inside[0].is_dir() else directory
-
-
-def check_fits(target: Target, name: str, wheel: Path) -> None:
-    """Raise SdistBuildError unless the target can install and load a wheel that was built here."""
-    if not target.accepts(wheel.name):
-        raise SdistBuildError(
-            f"`{name}` builds to `{wheel.name}` here, which the target does not accept",
-            remedy=f"Build on a machine like the target: {target.description}",
-        )
-    needed = _needed_glibc(wheel)
-    if target.glibc and needed and needed > target.glibc:
-        has, wants = (".".join(map(str, version)) for version in (target.glibc, needed))
-        raise SdistBuildError(f"`{name}` built here needs glibc {wants}, the target has {has}")
-
-
-def _needed_glibc(wheel: Path) -> tuple[int, int] | None:
-    """The newest glibc symbol version that a wheel's shared objects require (names in ELF's `.gnu.version_r`)."""
-    with zipfile.ZipFile(wheel) as archive:
-        objects = [archive.read(name) for name in archive.namelist() if ".so" in Path(name).name]
-    versions = [
-        match for content in objects for match in re.findall(rb"\0GLIBC_(\d+)\.(\d+)(?:\.\d+)?\0", content)
-    ]
-    return max(((int(major), int(minor)) for major, minor in versions), default=None)
 
 
 def _place(lock: Lock, distribution: Distribution) -> Path:

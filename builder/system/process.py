@@ -11,7 +11,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -209,42 +208,46 @@ def _started(
 ) -> subprocess.Popen[str]:
     if trace := _trace:
         trace(shlex.join(words))
+    outcome: list[subprocess.Popen[str] | Exception] = []
+
+    def begin() -> None:
+        try:
+            child = subprocess.Popen(
+                words,
+                env=dict(env),
+                cwd=cwd or _NEUTRAL,
+                stdin=stdin,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                encoding="utf-8",
+                errors="replace",
+                start_new_session=True,
+                pass_fds=pass_fds,
+            )
+        except (OSError, ValueError) as error:
+            outcome.append(error)
+            return
+        with _children_lock:
+            _children.add(child)
+        if stopping.is_set():
+            _kill(child)
+        outcome.append(child)
+
     # In a separate thread: a signal interrupts the main thread, and must not do so between the start of a program
-    # and its registration for being killed.
-    with ThreadPoolExecutor(1) as starter:
-        return starter.submit(_start, words, env, cwd, stdin=stdin, stderr=stderr, pass_fds=pass_fds).result()
-
-
-def _start(
-    words: Sequence[str],
-    env: Mapping[str, str],
-    cwd: Path | None,
-    *,
-    stdin: int,
-    stderr: int,
-    pass_fds: Sequence[int],
-) -> subprocess.Popen[str]:
+    # and its registration for being killed. Not in a pool, whose import takes a tenth of the time of `--help`.
+    starter = threading.Thread(target=begin)
+    starter.start()
     try:
-        child = subprocess.Popen(
-            words,
-            env=dict(env),
-            cwd=cwd or _NEUTRAL,
-            stdin=stdin,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            encoding="utf-8",
-            errors="replace",
-            start_new_session=True,
-            pass_fds=pass_fds,
-        )
-    except OSError as error:
+        starter.join()
+    finally:
+        starter.join()
+    if isinstance(outcome[0], OSError):
+        error = outcome[0]
         what = f"could not start `{words[0]}`: {os.strerror(error.errno) if error.errno else error}"
         raise ToolError(what) from error
-    with _children_lock:
-        _children.add(child)
-    if stopping.is_set():
-        _kill(child)
-    return child
+    if isinstance(outcome[0], Exception):
+        raise outcome[0]
+    return outcome[0]
 
 
 def run_module(module: str, arguments: Sequence[str | os.PathLike[str]], *, env: Mapping[str, str]) -> Finished:

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+import platformdirs
+
 from builder.errors import StorageError
 from builder.system import temporaries
 
@@ -56,9 +58,6 @@ def cache_directory() -> Path:
     configured = os.environ.get("BUILDER_CACHE_DIR")
     if configured:
         return Path(configured).absolute()
-    # Importing it takes 11 ms, and `--help` does not need it.
-    import platformdirs  # noqa: PLC0415
-
     return Path(platformdirs.user_cache_dir("dagster-builder"))
 
 

@@ -1,16 +1,13 @@
-"""Options that several commands share, and the values that they mean."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
 
 import click
 
-from builder.errors import ProjectError, UsageError
-from builder.system import storage
 from builder.terminal.command_line import OUTPUT, option
 
 _P = ParamSpec("_P")
@@ -163,35 +160,3 @@ def include_option(command: click.decorators.FC) -> click.decorators.FC:
 
 
 report_option = option(OUTPUT, "--report", is_flag=True, help="List all that is packed, with sizes.")
-
-
-def read_variables(texts: Sequence[str]) -> dict[str, str]:
-    """The variables that `--env` names; those without a value have that of this process. Raises UsageError."""
-    variables = {}
-    for text in texts:
-        name, given, value = text.partition("=")
-        if not given and name not in os.environ:
-            raise UsageError(f"--env {name}: there is no such variable here", remedy=f"Write --env {name}=VALUE")
-        variables[name] = value if given else os.environ[name]
-    return variables
-
-
-def project_directory(path: Path) -> Path:
-    """The project's directory, absolute; raises ProjectError if it is not a directory."""
-    absolute = Path(os.path.normpath(path.absolute()))
-    if not absolute.is_dir():
-        what = "is not a directory" if absolute.exists() else "does not exist"
-        raise ProjectError(
-            f"the project directory `{absolute}` {what}",
-            remedy="Give the directory that holds your pyproject.toml, setup.py or requirements.txt",
-        )
-    return absolute
-
-
-def output_directory(path: Path) -> Path:
-    """Where artefacts go, absolute; it is made when the first one is written."""
-    absolute = Path(os.path.normpath(path.absolute()))
-    if absolute.exists() and not absolute.is_dir():
-        raise UsageError(f"the output directory `{absolute}` is a file", remedy="Give another directory")
-    storage.remove_leftovers(absolute)
-    return absolute

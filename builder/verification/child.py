@@ -35,6 +35,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 Answer = dict[str, Any]
@@ -90,10 +91,17 @@ def _read(path: str) -> Answer:
 def _preload() -> bool:
     """Import dagster's server, which takes most of the time; returns whether that failed."""
     try:
-        import dagster._grpc.server  # noqa: F401
+        _dagster()
     except BaseException:
         return True
     return False
+
+
+def _dagster() -> Any:
+    """Dagster, with its server imported."""
+    import dagster._grpc.server
+
+    return dagster
 
 
 def _hidden(request: Answer) -> bool:
@@ -118,7 +126,7 @@ def _hidden(request: Answer) -> bool:
 
 def _act(request: Answer, trace: int) -> Answer:
     try:
-        import dagster._grpc.server
+        dagster = _dagster()
     except BaseException as error:
         return {"step": "dagster", "error": _describe(error), "modules": _modules()}
     # The time limit starts here: importing dagster does not count as the project's time.
@@ -217,8 +225,6 @@ def _storage(directory: str, states: dict[str, tuple[str, bool]]) -> Iterator[No
 
 def _refresh() -> list[tuple[str, str, str]]:
     """Refresh all states as `dg utils refresh-defs-state` does; returns key, kind and version of each."""
-    from pathlib import Path
-
     from dagster.components.component.state_backed_component import StateBackedComponent
     from dagster.components.core.component_tree import ComponentTree
 

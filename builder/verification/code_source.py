@@ -8,9 +8,9 @@ from collections.abc import Iterable
 
 from builder.assembly.source_tree import ROOT
 from builder.errors import Origin
+from builder.project.location import CodeSource
 from builder.project.module_names import module_names, nearest_module
 from builder.verification.explanation import Explanation, workspace_file
-from builder.verification.load import CodeSource
 
 
 def missing_code_source(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from builder.assembly.source_tree import ROOT
 from builder.errors import Origin
-from builder.verification.load import CodeSource
+from builder.project.location import CodeSource
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

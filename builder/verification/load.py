@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from builder.errors import Notice, Origin
+from builder.project.location import CodeSource
 from builder.system import process
 from builder.system.tracebacks import Frame, RaisedError
 from builder.verification.unpack import Unpacked
@@ -23,21 +24,6 @@ _STARTUP_SECONDS: Final = 120.0
 
 _OUTPUT_LINES: Final = 200
 _TRACE_FRAME: Final = re.compile(r'  File "(?P<path>[^"]*)", line (?P<line>\d+) in (?P<function>.*)')
-
-
-@dataclass(frozen=True, slots=True)
-class CodeSource:
-    """The code source of a location: the module, package or file that is loaded.
-
-    :param kind: one of `builder.project.location.CODE_SOURCES`.
-    :param attribute: the name in the module, if one is configured.
-    :param working_directory: relative to the build directory.
-    """
-
-    kind: str
-    value: str
-    attribute: str | None = None
-    working_directory: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

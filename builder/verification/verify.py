@@ -13,7 +13,7 @@ from typing import Final, Self
 
 from builder.assembly.source_tree import ROOT
 from builder.errors import LoadError, Notice, Origin
-from builder.project.location import Location
+from builder.project.location import CodeSource, Location
 from builder.system import process, storage
 from builder.system.tracebacks import RaisedError, cut, place
 from builder.verification.compatibility import NotVerified, interpreter, unfit
@@ -22,7 +22,6 @@ from builder.verification.hiding import hidden_at_start
 from builder.verification.hints import explain
 from builder.verification.load import (
     LOCAL_STATE,
-    CodeSource,
     Definitions,
     Died,
     Loaded,

@@ -23,7 +23,8 @@ from hypothesis import strategies as st
 from builder.assembly.archive import Member, deflated, directory, stored
 from builder.assembly.image_deps import DependencyLayers, dependency_layers
 from builder.assembly.image_files import Scheme
-from builder.assembly.image_layer import EPOCH, LayerContent, LayerWriter, Owner, deflate_blocks
+from builder.assembly.image_layer import EPOCH, LayerWriter, Owner, deflate_blocks
+from builder.assembly.layer import LayerContent
 from builder.assembly.wheels import WheelFile
 from builder.errors import AssemblyError
 from builder.resolution import uv

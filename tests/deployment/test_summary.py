@@ -11,12 +11,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from builder.deployment.dependency_changes import DependencyChanges, dependency_changes
 from builder.deployment.summary import (
-    DependencyChanges,
     LocationSummary,
     RunSummary,
     comment_body,
-    dependency_changes,
     job_summary,
 )
 from builder.terminal.github_log import append_summary, write_outputs

@@ -9,7 +9,7 @@ import pytest
 from builder.errors import FetchError, ProjectError
 from builder.project.requirements_txt import read_requirements_txt
 from builder.resolution.indexes import read_indexes
-from builder.resolution.sdists import fetch_wheels
+from builder.resolution.wheels import fetch_wheels
 from tests.support.commands import DAGSTER, workshop, write_tree
 from tests.support.indexed_project import SECRET, IndexedProject, put, put_dagster
 from tests.support.pypi import USER, PypiHost

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from pathlib import Path
+
 import pytest
 import trustme
+from pip._internal.configuration import Configuration
 
 from builder.errors import BuilderError, FetchError, Notice
+from builder.resolution.pip_configuration import PipConfiguration, read_pip_configuration
 from builder.system import storage
 from tests.support.commands import make_sdist
 from tests.support.index import serving
@@ -97,3 +103,50 @@ def test_pips_proxy_is_used_for_everything(indexed: IndexedProject) -> None:
         assert indexed.versions() == {}
     assert sorted(proxy.pages()) == ["dagster", "dagster-cloud"]
     assert len(proxy.downloads()) == 2
+
+
+@pytest.mark.parametrize("chosen", [None, "chosen.conf", "missing.conf", os.devnull])
+def test_the_files_and_variables_are_those_that_pip_itself_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chosen: str | None
+) -> None:
+    places = ("xdg-a/pip", "xdg-b/pip", "home/.pip", "home/.config/pip", "prefix")
+    files = [*(tmp_path / place / "pip.conf" for place in places), tmp_path / "chosen.conf"]
+    for number, path in enumerate(files):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Each file overrides one option of those before it, and has one of its own.
+        own = f"extra_index_url = http://{number}.invalid\n[install]\nno-binary = only{number}\n"
+        path.write_text(f"[global]\n--Index-URL = http://{number}.invalid\n{own}[list]\nproxy = ignored\n")
+    path.write_text(path.read_text().replace("[global]", "[DEFAULT]\ncert = /ca.pem\n[global]"))
+    for name in [name for name in os.environ if name.startswith("PIP_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    monkeypatch.setenv("XDG_CONFIG_DIRS", os.pathsep.join(str(tmp_path / name) for name in ("xdg-a", "xdg-b")))
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / "prefix"))
+    monkeypatch.setenv("PIP_Find_Links", "/wheels")
+    if chosen:
+        monkeypatch.setenv("PIP_CONFIG_FILE", chosen if chosen == os.devnull else str(tmp_path / chosen))
+    for removed in (None, *files):
+        if removed:
+            removed.unlink()
+        assert read_pip_configuration() == _by_pip()
+
+
+def _by_pip() -> PipConfiguration:
+    """The same by pip's own reader."""
+    configuration = Configuration(isolated=False)
+    configuration.load()
+    sections: dict[str, dict[str, str]] = {"global": {}, "install": {}, ":env:": {}}
+    for values in dict(configuration.items()).values():
+        for key, value in values.items():
+            section, _, name = key.partition(".")
+            sections.get(section, {})[name] = value
+    values = sections["global"] | sections["install"] | sections[":env:"]
+    return PipConfiguration(
+        index_url=values.get("index-url", ""),
+        extra_index_urls=tuple(values.get("extra-index-url", "").split()),
+        find_links=tuple(values.get("find-links", "").split()),
+        options=tuple(f"--no-binary {name}" for name in values.get("no-binary", "").split()),
+        certificates=values.get("cert", ""),
+        proxy=values.get("proxy", ""),
+    )

@@ -14,8 +14,8 @@ from builder.project.metadata import Metadata
 from builder.project.requirements import read_requirements
 from builder.resolution.lock import Lock
 from builder.resolution.resolve import resolve
-from builder.resolution.sdists import fetch_wheels
 from builder.resolution.target import serverless_target
+from builder.resolution.wheels import fetch_wheels
 from tests.support.commands import DAGSTER, write_tree
 from tests.support.pypi import Pypi
 from tests.support.wheels import make_wheel

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from builder.errors import Origin
+from builder.project.location import CodeSource
 from builder.system.tracebacks import Frame, RaisedError
 from builder.verification.explanation import FailureContext
 from builder.verification.hiding import hidden_at_start, hidden_by_project, hidden_from_dagster
-from builder.verification.load import CodeSource, Died, Raised
+from builder.verification.load import Died, Raised
 from tests.support.commands import write_tree
 
 SITE = "/venvs/1f/lib/python3.11/site-packages"

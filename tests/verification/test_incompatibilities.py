@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from builder.project.location import CodeSource
 from builder.system.tracebacks import Frame, RaisedError, cut
 from builder.verification.explanation import FailureContext
 from builder.verification.hints import explain
 from builder.verification.incompatibilities import KNOWN
-from builder.verification.load import CodeSource, Raised
+from builder.verification.load import Raised
 
 NUMPY_BOOL = (
     "AttributeError: module 'numpy' has no attribute 'bool'.\n"

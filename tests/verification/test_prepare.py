@@ -12,9 +12,9 @@ import pytest
 from builder.assembly.deps_pex import assemble_deps_pex
 from builder.assembly.source_pex import SourceEntry, assemble_source_pex
 from builder.assembly.source_tree import PATH_LINE, PATHS
+from builder.project.location import CodeSource
 from builder.resolution.pythons import find_python
 from builder.system import storage
-from builder.verification.load import CodeSource
 from builder.verification.unpack import unpacked_deps
 from builder.verification.verify import ToVerify, Verified, Verifier, VerifyResult
 from tests.support.wheels import make_wheel

@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from builder.errors import Origin
+from builder.project.location import CodeSource
 from builder.system.tracebacks import Frame, RaisedError, cut, find_site_packages, parse_stack, place
 from builder.verification.exclusion_reason import why_left_out
 from builder.verification.explanation import Explanation, FailureContext
 from builder.verification.hints import explain
 from builder.verification.import_names import how_to_declare, provider_of
-from builder.verification.load import CodeSource, Raised
+from builder.verification.load import Raised
 from builder.verification.native_libraries import how_to_get, missing_library
 from tests.support.commands import write_tree
 

@@ -13,10 +13,10 @@ import pytest
 
 from builder.assembly.deps_pex import assemble_deps_pex
 from builder.errors import LoadError
+from builder.project.location import CodeSource
 from builder.system import process, storage
 from builder.verification import compatibility
 from builder.verification.compatibility import NotVerified
-from builder.verification.load import CodeSource
 from builder.verification.unpack import kept_deps, prune, unpack, unpacked_deps
 from builder.verification.verify import ToVerify, verify_locations
 from tests.support.programs import REPOSITORY

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Final
 
 from builder.assembly.archive import directory, stored
-from builder.assembly.image_deps import LAYER_VERSION, Layer, dependency_layers, kept_layer
+from builder.assembly.image_deps import LAYER_VERSION, dependency_layers, kept_layer
 from builder.assembly.image_layer import ROOT, LayerWriter
 from builder.assembly.image_source import ImageUser
+from builder.assembly.layer import Layer
 from builder.assembly.wheels import WheelFile
 from builder.building.foundation import lay_foundation
 from builder.errors import ImageError, Notice

@@ -17,8 +17,8 @@ from builder.project.requirements_txt import RequirementLine
 from builder.resolution import uv
 from builder.resolution.indexes import read_indexes
 from builder.resolution.lock import Lock, allowed_hashes, read_lock
-from builder.resolution.sdists import fetch_wheels
 from builder.resolution.target import Target, platform_target
+from builder.resolution.wheels import fetch_wheels
 from builder.system import process, storage
 
 
