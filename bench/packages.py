@@ -23,8 +23,8 @@ from pathlib import Path
 BENCHED = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(BENCHED))
 
-from builder.monorepo.discover import Package, discover  # noqa: E402  (found by the line above)
-from builder.monorepo.wheelhouse import read_wheelhouse  # noqa: E402
+from builder.packages.discover import Package, discover  # noqa: E402  (found by the line above)
+from builder.packages.wheelhouse import read_wheelhouse  # noqa: E402
 from tests.support.real_packages import PYPROJECT_ERA, fetch, lay_out  # noqa: E402
 
 RUNS = 3

@@ -12,7 +12,7 @@ from builder.terminal.command_line import BuilderCommand
 from builder.terminal.console import console
 from builder.terminal.running import run_command
 
-_COMMANDS: Final = (
+COMMANDS: Final = (
     "deploy",
     "status",
     "rollback",
@@ -39,15 +39,18 @@ class _Overview(BuilderCommand):
     """A command whose help lists the modules instead of the options."""
 
     def format_options(self, _context: click.Context, formatter: click.HelpFormatter) -> None:
-        commands = {f"builder.{name}": _short_help(name) for name in _COMMANDS}
+        commands = {f"builder.{name}": command_of(name).short_help or "" for name in COMMANDS}
         with formatter.section("Modules, each with --help"):
             formatter.write_dl([*commands.items(), *_OTHERS.items()])
 
 
-def _short_help(name: str) -> str:
-    """The one-line help of a command, from its module, which imports nothing heavy."""
-    command: click.Command = importlib.import_module(f"builder.{name}").main
-    return command.short_help or ""
+def command_of(name: str) -> BuilderCommand:
+    """A command by its name: a module, or a package with a `__main__`; neither imports anything heavy."""
+    module = importlib.import_module(f"builder.{name}")
+    if hasattr(module, "__path__"):
+        module = importlib.import_module(f"builder.{name}.__main__")
+    command: BuilderCommand = module.main
+    return command
 
 
 @click.command(

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
+from builder.__main__ import COMMANDS
 from builder.system import process
 from tests.support.programs import REPOSITORY
 
@@ -56,8 +57,12 @@ def imported(tree: ast.Module, known: dict[str, ast.Module]) -> Iterator[str]:
 
 
 def test_only_commands_lie_at_the_top() -> None:
-    others = {path.stem for path in PACKAGE.glob("*.py") if "run_command(main, " not in path.read_text()}
-    assert others == {"__init__", "errors"}
+    commands = {path.stem for path in PACKAGE.glob("*.py") if "run_command(main, " in path.read_text()}
+    rooms = {path.parent.name for path in PACKAGE.glob("*/__main__.py")}
+    assert sorted((commands - {"__main__"}) | rooms) == sorted(COMMANDS)
+    files = {path.stem for path in PACKAGE.iterdir() if path.is_file()}
+    assert files - commands == {"__init__", "errors"}
+    assert len(files) <= 10
 
 
 def test_every_module_says_what_it_holds() -> None:

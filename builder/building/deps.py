@@ -7,11 +7,11 @@ from pathlib import Path
 from builder.building.contents_table import show_contents
 from builder.building.steps import build_deps, read_project, resolve_project
 from builder.building.target import projects_target
+from builder.cache.entries import prune_when_due
 from builder.project.location import SourceTree
 from builder.project.requirements import RequestedExtras
 from builder.resolution.backend import LocalPackages
 from builder.resolution.target import chosen_target
-from builder.system import cache
 from builder.terminal import values
 from builder.terminal.console import console
 from builder.terminal.formatting import size
@@ -39,7 +39,7 @@ def build_deps_pex(
     )
     lock, _step = resolve_project(requirements, target)
     built = build_deps(lock, requirements, out)
-    cache.prune_when_due()
+    prune_when_due()
     unpacked = size(built.unpacked_size or 0)
     console.table(
         ["file", ">size", "what is in it"],

@@ -19,11 +19,12 @@ from builder.assembly.bootstrap import PEX_VERSION
 from builder.assembly.deps_pex import assemble_deps_pex
 from builder.assembly.wheels import WheelFile
 from builder.building.latest import latest
+from builder.cache.entries import contents
 from builder.errors import BuilderError, ToolError, UsageError
 from builder.resolution import uv
 from builder.resolution.pythons import works
 from builder.resolution.target import PYTHON_VERSIONS
-from builder.system import cache, process, storage
+from builder.system import process, storage
 from builder.terminal.console import console
 from builder.terminal.formatting import size
 
@@ -152,10 +153,9 @@ def _cache() -> str:
     directory = storage.cache_directory()
     with storage.scratch_directory(directory) as scratch, storage.atomic_write(scratch / "probe") as stream:
         stream.write(b"x" * (1 << 20))
-    contents = cache.contents()
-    total = sum(kind.size for kind in contents)
-    kinds = ", ".join(f"{kind.title} {size(kind.size)}" for kind in contents if kind.size)
-    held = f"it holds {size(total)}" + (f": {kinds}" if kinds else "")
+    kinds = contents()
+    sizes = ", ".join(f"{kind.title} {size(kind.size)}" for kind in kinds if kind.size)
+    held = f"it holds {size(sum(kind.size for kind in kinds))}" + (f": {sizes}" if sizes else "")
     return f"`{directory}` is writable, {size(shutil.disk_usage(directory).free)} free; {held}"
 
 

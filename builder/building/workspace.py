@@ -22,6 +22,7 @@ from builder.building.steps import (
     read_project,
     resolve_project,
 )
+from builder.cache.entries import prune_when_due
 from builder.errors import BuilderError
 from builder.project.location import Location, SourceTree, Workspace
 from builder.project.requirements import RequestedExtras, Requirements
@@ -29,7 +30,6 @@ from builder.resolution.backend import LocalPackages
 from builder.resolution.lock import Lock
 from builder.resolution.resolve import local_packages
 from builder.resolution.target import Target
-from builder.system import cache
 from builder.terminal.console import console
 
 FindDeps = Callable[["Lock"], DepsBuild | None]
@@ -176,7 +176,7 @@ class _WorkspaceBuild:
         console.notices(installed_twice(built.contents, deps.versions))
         names = [packing.place(file.name) for file in built.contents]
         console.notices(import_clashes(names, deps.distributions, self.working_directories[tree]))
-        cache.prune_when_due()
+        prune_when_due()
         return ProjectBuild(deps, built, {"resolve": step.seconds, **deps.seconds, **built.seconds})
 
     def outcome(self, tree: SourceTree, name: str) -> ProjectBuild | BuilderError:

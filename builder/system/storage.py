@@ -159,7 +159,7 @@ def exclusive(lock_file: Path) -> Iterator[None]:
 
 
 def mark_used(path: Path) -> None:
-    """Record the use of a cache entry in its modification time, which `builder.system.cache` reads."""
+    """Record the use of a cache entry in its modification time, which `builder.cache.entries` reads."""
     with contextlib.suppress(OSError):
         if time.time() - path.stat().st_mtime > _USED_SECONDS:
             os.utime(path)

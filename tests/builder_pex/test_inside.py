@@ -80,7 +80,7 @@ def test_works_without_what_was_left_out(builder_pex: Path) -> None:
 def test_finds_packages_and_holds_what_their_images_are_made_of(builder_pex: Path, tmp_path: Path) -> None:
     write_tree(tmp_path, {"one/setup.py": 'from setuptools import setup\nsetup(name="one", version="1.0")\n'})
     assert "setuptools.build_meta" in said(run([builder_pex, "-m", "builder.packages", "discover", tmp_path]))
-    code = "from importlib import resources as r; d = r.files('builder.monorepo.images')"
+    code = "from importlib import resources as r; d = r.files('builder.packages.images')"
     code += "; print((d / 'Dockerfile').is_file(), (d / 'verify_import.py').is_file())"
     assert evaluate(builder_pex, code) == "True True"
 

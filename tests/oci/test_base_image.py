@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from builder.cache import entries as cache
 from builder.errors import ImageError, TargetError, UsageError
 from builder.oci.base_image import BaseImage, fetch_base_image, fit
 from builder.oci.layout import DOCKER_INDEX, INDEX, digest_of
 from builder.oci.reference import Reference, read_reference
 from builder.resolution.target import serverless_target
 from builder.resolution.transport import Credentials
-from builder.system import cache, http
+from builder.system import http
 from tests.support.base_images import GLIBC, SLIM, layer, put, put_index
 from tests.support.faulty_registry import PASSWORD, USER, Corrupt, FaultyRegistry, serving_faulty_registry
 

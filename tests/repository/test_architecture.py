@@ -22,7 +22,7 @@ def layers() -> dict[str, int]:
 
 def package_of(path: Path) -> str:
     parts = path.relative_to(PACKAGE).with_suffix("").parts
-    if len(parts) > 1:
+    if len(parts) > 1 and parts[1] != "__main__":
         return parts[0]
     return "errors" if parts[0] == "errors" else "commands"
 

@@ -14,7 +14,7 @@ import click
 import pytest
 import typer
 
-from builder.__main__ import _COMMANDS
+from builder.__main__ import COMMANDS, command_of, main
 from tests.support.programs import REPOSITORY
 
 DOCUMENTS = [
@@ -55,7 +55,7 @@ def command_lines(document: Path) -> Iterator[CommandLine]:
                 yield CommandLine(document, found, whole=True)
     for code in _CODE.findall(_FENCE.sub("", text)):
         words = " ".join(code.split())
-        named = words.startswith("builder.") and words.partition(" ")[0].removeprefix("builder.") in _COMMANDS
+        named = words.startswith("builder.") and words.partition(" ")[0].removeprefix("builder.") in COMMANDS
         if found := words if named else _started(words):
             yield CommandLine(document, found, whole=False)
 
@@ -119,7 +119,7 @@ def follow(program: Any, words: Sequence[str]) -> None:  # noqa: ANN401  (typer 
 def test_there_are_command_lines() -> None:
     assert len(COMMAND_LINES) > 60
     modules = {words_of(line.text)[0] for line in COMMAND_LINES}
-    assert modules >= {CLOUD, *PROGRAMS, *(f"builder.{name}" for name in _COMMANDS)}
+    assert modules >= {CLOUD, *PROGRAMS, *(f"builder.{name}" for name in COMMANDS)}
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -132,8 +132,8 @@ def test_a_command_line_is_accepted(line: CommandLine) -> None:
         name, _, attribute = PROGRAMS[module].partition(":")
         follow(getattr(importlib.import_module(name), attribute), words)
     elif not _PLACEHOLDER.search(module):
-        module = "builder.__main__" if module == "builder" else module
-        parse(importlib.import_module(module).main, words, whole=line.whole)
+        command = main if module == "builder" else command_of(module.removeprefix("builder."))
+        parse(command, words, whole=line.whole)
 
 
 def typed() -> set[str]:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 
 import click
 
+from builder.__main__ import COMMANDS as ALL_COMMANDS
+from builder.__main__ import command_of
 from tests.support.programs import REPOSITORY
 
-COMMANDS = [
-    path.stem
-    for path in sorted((REPOSITORY / "builder").glob("*.py"))
-    if path.stem not in {"__init__", "__main__", "errors", "packages"}
-]
+COMMANDS = [name for name in ALL_COMMANDS if name != "packages"]
 """All but `packages`, which has a page of its own."""
 OF_ALL = {"--verbose", "--quiet"}
 
@@ -22,8 +19,7 @@ def declared() -> set[tuple[str, str]]:
     """Each command with each of its options, but for those that all have."""
     pairs = set()
     for name in COMMANDS:
-        command = importlib.import_module(f"builder.{name}").main
-        assert isinstance(command, click.Command)
+        command = command_of(name)
         members = command.commands.values() if isinstance(command, click.Group) else [command]
         for member in members:
             options = [parameter for parameter in member.params if isinstance(parameter, click.Option)]

@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder.monorepo.images.pushing import RegistryNamespace, push_image
 from builder.oci.layout import INDEX, OCI, Layout, read_layout, writing
+from builder.packages.images.pushing import RegistryNamespace, push_image
 from builder.resolution.transport import Credentials
 from builder.system import storage
 from tests.support.container_registry import PASSWORD, USER, ContainerRegistry

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from builder.monorepo.wheelhouse import BuiltPackage, Wheelhouse, write_wheelhouse
+from builder.packages.wheelhouse import BuiltPackage, Wheelhouse, write_wheelhouse
 from builder.resolution import uv
 from tests.support.commands import SECONDS, Ran
 from tests.support.container_registry import PASSWORD, USER, ContainerRegistry

@@ -31,7 +31,7 @@ from builder.system import process
 _START_DIRECTORY = sys.path[0]
 """What `python -m` puts first; libraries that are imported later may put something before it."""
 
-_SCRIPTS = {"builder.monorepo.images.verify_import"}
+_SCRIPTS = {"builder.packages.images.verify_import"}
 """Modules that are run in other places and cannot be imported."""
 
 _LIBRARIES = (
@@ -66,7 +66,7 @@ def preload() -> None:
     """Import what commands import; not the commands themselves, which run as `__main__`."""
     process.stopping = _Impatient()
     for module in pkgutil.walk_packages(builder.__path__, "builder."):
-        command = module.name.count(".") == 1 and not module.ispkg
+        command = module.name.endswith(".__main__") or (module.name.count(".") == 1 and not module.ispkg)
         if not command and module.name not in _SCRIPTS:
             importlib.import_module(module.name)
     for name in _LIBRARIES:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from builder.errors import ToolError
-from builder.monorepo.git import changed_files, list_files
+from builder.packages.git import changed_files, list_files
 from builder.project.git_ignored import ignored_by_git
 from builder.system import git, process
 from tests.support.repositories import Repository

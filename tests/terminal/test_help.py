@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import os
 import re
@@ -17,15 +16,14 @@ from unittest import mock
 import click
 import pytest
 
-from builder.monorepo.images.building import DEFAULT_BASE
+from builder.__main__ import COMMANDS as OVERVIEW
+from builder.__main__ import command_of
+from builder.packages.images.building import DEFAULT_BASE
 from builder.resolution.target import DEFAULT_PYTHON_VERSION, PYTHON_VERSIONS
 from builder.system import process
 from builder.terminal.command_line import OUTPUT, BuilderCommand, GroupedOption
 from tests.support.programs import REPOSITORY
 
-MODULES = sorted(
-    path.stem for path in (REPOSITORY / "builder").glob("[a-z]*.py") if "run_command(main, " in path.read_text()
-)
 LONGEST = {"builder.deploy": 65}
 NOTHING = (None, (), click.Option(["--x"]).default)
 """What the parser has for an argument that is not there."""
@@ -60,8 +58,8 @@ class Documented:
 
 
 def every_command() -> Iterator[Documented]:
-    for name in MODULES:
-        command = importlib.import_module(f"builder.{name}").main
+    for name in OVERVIEW:
+        command = command_of(name)
         yield Documented(f"builder.{name}", command)
         if isinstance(command, click.Group):
             for name_inside, inside in command.commands.items():

@@ -1,0 +1,1 @@
+"""The cache of this machine: what it holds, and removing entries that have not been used for long."""

@@ -1,0 +1,1 @@
+"""Having a location run an earlier version again."""

@@ -1,0 +1,1 @@
+"""Showing what the locations of Dagster Cloud run."""
