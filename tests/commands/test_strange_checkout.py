@@ -17,7 +17,9 @@ from pathlib import Path
 import pytest
 
 from builder.system import process
-from tests.support.commands import DAGSTER, Workshop, put_setuptools, workshop, write_tree
+from tests.support.cloud import CloudServer
+from tests.support.commands import DAGSTER, Running, Workshop, put_setuptools, workshop, write_tree
+from tests.support.deploying import DETAILS
 from tests.support.repositories import Repository
 from tests.support.wheels import make_wheel
 
@@ -33,8 +35,18 @@ CANARIES = {
     "UV_INDEX_PRIV_PASSWORD": "canary-7-of-the-index",
     "HTTPS_PROXY": "http://proxy:canary-8-of-the-proxy@proxy.test:3128",
     "COPIED": "--token=canary-1-of-dagster",
+    "DOCKER_AUTH_CONFIG": '{"auths": {"other.test": {"auth": "canary-9-of-docker"}}}',
 }
-PIECES = tuple(f"canary{mark}{number}" for number in range(1, 9) for mark in ("", "-", "/", "%2F", "%2f"))
+OF_THE_USER = {
+    ".netrc": "machine other.test login u password canary-10-of-netrc\n",
+    ".git-credentials": "https://u:canary-11-of-git@other.test\n",
+    ".gitconfig": "[credential]\n\thelper = store\n",
+    ".docker/config.json": '{"auths": {"other.test": {"auth": "dTpjYW5hcnktMTItb2YtZG9ja2Vy"}}}',
+    ".pypirc": "[pypi]\npassword = canary-13-of-pypirc\n",
+}
+"""What the user has at home."""
+
+PIECES = tuple(f"canary{mark}{number}" for number in range(1, 14) for mark in ("", "-", "/", "%2F", "%2f"))
 SERVER, HOST = "SERVER", "HOST"
 """Stand for the listener's address until there is one."""
 
@@ -50,7 +62,6 @@ class _Listener(ThreadingHTTPServer):
         self.files: dict[str, bytes] = {}
         self.requests: list[str] = []
         self.argv: list[str] = []
-        self.environments: list[str] = []
         self.redirect = ""
 
     @property
@@ -66,9 +77,6 @@ class _Handler(BaseHTTPRequestHandler):
         for directory in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
                 self.server.argv.append(_text(directory / "cmdline"))
-                # uv and git are what may be asking; the builder itself has the secrets.
-                if (directory / "exe").readlink().name.startswith(("uv", "git")):
-                    self.server.environments.append(_text(directory / "environ"))
         if self.server.redirect and "127.0.0.1" in self.headers["Host"]:
             self.send_response(302)
             self.send_header("Location", f"{self.server.redirect}{self.path}")
@@ -209,6 +217,51 @@ PLACES: Mapping[str, Mapping[str, str]] = {
         ".pypirc": f"[o]\nrepository = SERVER/{ALL}/\n",
         "pip.conf": f"[global]\nindex-url = SERVER/{ALL}/simple\n",
     },
+    "other spellings": {
+        "requirements.txt": "--extra-index-url SERVER/"
+        + "/".join(
+            f"${name}/%{name}%/$({name})/%({name})s/{{env:{name}}}/{{{{ env.{name} }}}}/{{{name}}}".replace(
+                " ", ""
+            )
+            for name in CANARIES
+        )
+        + f"/simple\n{_SERVERLESS}foo"
+    },
+    "options of requirements": {
+        "requirements.txt": f"--trusted-host HOST\n{_SERVERLESS}foo --config-settings=x={ALL}\n-i SERVER/{ALL}/s\n"
+    },
+    "uv.toml's indexes and mirrors": {
+        "requirements.txt": f"{_SERVERLESS}foo",
+        "uv.toml": f'index-url = "SERVER/{ALL}/simple"\nextra-index-url = ["SERVER/{ALL}/more"]\n'
+        f'python-install-mirror = "SERVER/{ALL}/python"\npublish-url = "SERVER/{ALL}/upload"\n'
+        f'config-settings = {{ x = "{ALL}" }}\n',
+    },
+    "[tool.uv] variables and settings of builds": {
+        "pyproject.toml": _PROJECT.replace("{}", '"foo"')
+        + f'[tool.uv]\nconfig-settings = {{ x = "{ALL}" }}\n'
+        + f'extra-build-variables = {{ foo = {{ X = "{ALL}" }} }}\n'
+        + f'extra-build-dependencies = {{ foo = ["bar @ {FOO}"] }}\n',
+    },
+    "entry points": {
+        "requirements.txt": f"{_SERVERLESS}./lib",
+        "lib/pyproject.toml": _PROJECT.replace("{}", "")
+        + f'[project.entry-points.x]\na = "b:c"\n[project.urls]\nx = "SERVER/{ALL}/"\n{_SETUPTOOLS}',
+        "lib/setup.cfg": f"[easy_install]\nindex_url = SERVER/{ALL}/\nfind_links = SERVER/{ALL}/\n",
+    },
+    "files of other tools": {
+        "requirements.txt": f"{_SERVERLESS}foo",
+        ".netrc": f"machine 127.0.0.1 login u password {ALL}\n",
+        ".gitattributes": f"* filter={ALL}\n",
+        ".env": f"UV_EXTRA_INDEX_URL=SERVER/{ALL}/\nPIP_INDEX_URL=SERVER/{ALL}/\n",
+        ".condarc": f"channels: ['SERVER/{ALL}/']\n",
+        "pdm.toml": f'[pypi]\nurl = "SERVER/{ALL}/"\n',
+        "poetry.toml": f'[repositories.o]\nurl = "SERVER/{ALL}/"\n',
+        "hatch.toml": f'[publish.index]\nrepos.main.url = "SERVER/{ALL}/"\n',
+        "Pipfile": f'[[source]]\nname = "o"\nurl = "SERVER/{ALL}/"\n',
+        ".config/uv/uv.toml": f'index-url = "SERVER/{ALL}/"\n',
+        ".config/pip/pip.conf": f"[global]\nindex-url = SERVER/{ALL}/\n",
+        "dagster.yaml": f"telemetry: {{enabled: {{env: DAGSTER_CLOUD_API_TOKEN}}, x: 'SERVER/{ALL}/'}}\n",
+    },
     "pylock.toml": {
         "pylock.toml": 'lock-version = "1.0"\ncreated-by = "me"\n[[packages]]\nname = "foo"\nversion = "1.0"\n'
         f'archive = {{url = "{FOO}", hashes = {{sha256 = "{"0" * 64}"}}}}\n',
@@ -227,15 +280,98 @@ def test_no_text_of_a_project_carries_a_secret_away(place: Workshop, listener: _
         (project / "requirements.txt").unlink()
     Repository(project).git("init", "-q")
     environment = {**CANARIES, "UV_INDEX_PRIV_USERNAME": "u", "NO_PROXY": "*"}
-    ran = place.run(
+    running = place.start(
         "deps", project, place.out, "--python-version", RUNNING, "--verbose", env=environment, cwd=project
     )
-    assert ran.code in (0, 1), ran
+    assert_no_canary(place, listener, running)
+
+
+WORKSPACES: Mapping[str, Mapping[str, str]] = {
+    "dagster_cloud.yaml": {
+        "dagster_cloud.yaml": f"""
+locations:
+  - location_name: a
+    code_source: {{python_file: answer.py}}
+    agent_queue: '{ALL}'
+    image: 'HOST/{ALL}/image'
+    container_context:
+      k8s:
+        env_vars: ['A={ALL}', DAGSTER_CLOUD_API_TOKEN]
+        env_secrets: ['{ALL}']
+        image_pull_secrets: [{{name: '{ALL}'}}]
+"""
+    },
+    "registry": {
+        "dagster_cloud.yaml": "locations: [{location_name: a, code_source: {python_file: answer.py},"
+        f" build: {{registry: 'HOST/{ALL}/x'}}}}]\n"
+    },
+    "a registry of a stranger": {
+        "dagster_cloud.yaml": "locations: [{location_name: a, code_source: {python_file: answer.py},"
+        " build: {registry: 'HOST/acme/x'}}]\n"
+    },
+    "dg.toml": {
+        "dg.toml": f'directory_type = "project"\n[project]\nroot_module = "{ALL}"\ncode_location_name = "{ALL}"\n'
+        f'defs_module = "{ALL}"\nregistry_modules = ["{ALL}"]\n[cli]\nx = "SERVER/{ALL}/"\n',
+        "container_context.yaml": f"k8s: {{env_vars: ['A={ALL}']}}\n",
+    },
+}
+
+
+@pytest.mark.parametrize("where", WORKSPACES)
+def test_no_text_of_a_workspace_carries_a_secret_away(place: Workshop, listener: _Listener, where: str) -> None:
+    host = listener.url.removeprefix("http://")
+    files = {
+        name: text.replace(SERVER, listener.url).replace(HOST, host) for name, text in WORKSPACES[where].items()
+    }
+    project = place.project(files)
+    repository = Repository(project)
+    repository.git("init", "-q")
+    repository.git("remote", "add", "origin", f"{listener.url}/{ALL}/x.git")
+    with CloudServer() as cloud:
+        running = place.start(
+            *(
+                "deploy",
+                project,
+                place.out,
+                "--upload",
+                "--update-code-location",
+                "--no-verify",
+                "--verbose",
+                DETAILS,
+            ),
+            env={**CANARIES, **cloud.environ(), "NO_PROXY": "*"},
+            cwd=project,
+        )
+        assert_no_canary(place, listener, running)
+        # What goes to Dagster Cloud is what is written, without a value.
+        assert not [piece for piece in PIECES if piece in str(cloud.requests)]
+
+
+def assert_no_canary(place: Workshop, listener: _Listener, running: Running) -> None:
+    """Let a command run to its end; no canary may be at any place where it could be seen."""
+    write_tree(place.root, OF_THE_USER)
+    environments: list[str] = []
+    over = threading.Event()
+
+    def watch() -> None:
+        """What programs that it starts have: its own variables are blanked, which is another test's."""
+        while not over.wait(0.02):
+            with contextlib.suppress(OSError):
+                for pid in running.started():
+                    listener.argv.append(_text(Path(f"/proc/{pid}/cmdline")))
+                    environments.append(_text(Path(f"/proc/{pid}/environ")))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    ran = running.finish()
+    over.set()
+    watcher.join()
+    assert ran.code in (0, 1, 2), ran
     seen = {
         "output": f"{ran.stdout}{ran.stderr}",
         "requests": "\n".join(listener.requests),
         "command lines": "\n".join(listener.argv),
-        "environments": "\n".join(listener.environments),
+        "environments": "\n".join(environments),
         "files": "\n".join(_texts(place.root)),
     }
     # uv gets a proxy's password to reach the proxy, by a name that no text can mention.
@@ -246,6 +382,8 @@ def test_no_text_of_a_project_carries_a_secret_away(place: Workshop, listener: _
 
 def _texts(root: Path) -> Iterator[str]:
     for path in root.rglob("*"):
+        if str(path.relative_to(root)) in OF_THE_USER:
+            continue
         if path.is_file() and not path.is_symlink() and "bootstrap" not in str(path):
             yield path.read_bytes().decode(errors="replace")
 
@@ -321,11 +459,27 @@ class TestPrograms:
             ),
             *("usercustomize.py", "conftest.py", "setuptools.py", "distutils.py", "encodings.py", "poetry.py"),
             *(".poetry/plugins/evil.py", "build.py", "noxfile.py", "keyring.py", "click.py", "httpx.py"),
+            *("hatch_build.py", "pdm_build.py", "_custom_build.py", "versioneer.py", "sitecustomize/__init__.py"),
+            *("evil/__init__.py", "evil/bdist_wheel.py", "evil/egg_info.py", "__main__.py", "__init__.py"),
+            *(f".venv/lib/python{RUNNING}/site-packages/{name}.py" for name in ("sitecustomize", "evil", "pip")),
+        )
+        starts = f"import os; open({str(canary)!r}, 'a').write('pth')\n"
+        settings = (
+            *(".env", ".envrc", ".flaskenv"),
+            *("pytest.ini", "tox.ini", ".pre-commit-config.yaml", "Makefile", "dagster_cloud_post_install.sh"),
         )
         project = place.project(
             {
                 **dict.fromkeys(modules, code),
                 ".pdbrc": code,
+                ".pythonrc": code,
+                **dict.fromkeys(settings, script),
+                **dict.fromkeys(("evil.pth", f".venv/lib/python{RUNNING}/site-packages/evil.pth"), starts),
+                "setup.cfg": "[global]\ncommand_packages = evil\n[aliases]\nbdist_wheel = evil egg_info\n",
+                ".pydistutils.cfg": "[global]\ncommand_packages = evil\n",
+                "entry_points.txt": "[console_scripts]\npip = evil:x\n[keyring.backends]\nx = evil\n",
+                "evil-1.dist-info/METADATA": "Name: evil\nVersion: 1\n",
+                "evil-1.dist-info/entry_points.txt": "[keyring.backends]\nx = evil\n",
                 ".python-version": "./.venv/bin/python\n",
                 ".python-versions": "./.venv/bin/python\n",
                 ".venv/pyvenv.cfg": f"home = {Path(sys.executable).parent}\nversion_info = {RUNNING}.0\n",
@@ -399,6 +553,8 @@ class TestPrograms:
         # setuptools puts the directory of a setup.py first, as everywhere.
         for name in ("setuptools", "distutils", "types", "queue", "re", "os", "json", "encodings", "build"):
             (checkout / f"{name}.py").unlink()
+        # And reads of the configuration beside it which other commands there are.
+        (checkout / "setup.cfg").unlink()
         setup += "from setuptools import setup\nsetup(name='tiny', py_modules=['code'])\n"
         write_tree(checkout, {"setup.py": setup})
         place.run("source", checkout, place.out, "--python-version", RUNNING, cwd=checkout).succeeded()

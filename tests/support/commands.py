@@ -70,14 +70,18 @@ class Running:
     def send(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
 
-    @contextmanager
-    def programs(self) -> Iterator[list[int]]:
-        """Those that it has started, and that those have started: for `have_ended`."""
+    def started(self) -> list[int]:
+        """The processes that it has started, and that those have started; raises OSError if one ends meanwhile."""
         found = [self.pid]
         for pid in found:
             for task in Path(f"/proc/{pid}/task").iterdir():
                 found += [int(child) for child in (task / "children").read_text().split()]
-        descriptors = [os.pidfd_open(pid) for pid in found[1:]]
+        return found[1:]
+
+    @contextmanager
+    def programs(self) -> Iterator[list[int]]:
+        """Those that it has started, and that those have started: for `have_ended`."""
+        descriptors = [os.pidfd_open(pid) for pid in self.started()]
         yield descriptors
         for descriptor in descriptors:
             os.close(descriptor)
