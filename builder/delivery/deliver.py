@@ -304,7 +304,7 @@ def _connected(
     """What delivers; see `connect`."""
     if upload is None:
         choose_formats(job, runs, None)
-        return Connection(job=job, runs=runs)
+        return Connection(job=job, runs=runs, stack=stack)
     alone = update is None and all(
         run.location.registry and job.format_of(run.location, takes_pex=True) == "image" for run in runs
     )

@@ -6,6 +6,8 @@ import contextlib
 import threading
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Self
 
 from builder.assembly.image_source import CODE, STATE
 from builder.building.image import BuiltImage, image_name
@@ -27,7 +29,7 @@ _SHORT = 12
 
 
 class ImageUploader:
-    """Brings images into their registries.
+    """Brings images into their registries; a context manager that closes the connections to them.
 
     :param serverless: the deployment's; None if no location needs it.
     :param timeout: seconds that each layer may take in all.
@@ -39,6 +41,16 @@ class ImageUploader:
         self._holders: dict[tuple[str, str], str] = {}
         self._ahead: dict[str, Mapping[str, int]] = {}
         self._one = threading.Lock()
+        self._opened: dict[str, Registry] = {}
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
 
     def check(self, runs: Sequence[LocationRun]) -> None:
         """Raise CloudError or UsageError, before anything is built, if an image could not be brought anywhere."""
@@ -58,7 +70,7 @@ class ImageUploader:
         if image := run.image:
             code = {layer.digest for layer in image.layers if layer.title in {CODE, STATE}}
             with (
-                self._opened(run, image) as (reference, registry, sources),
+                self._repository(run, image) as (reference, registry, sources),
                 console.progress(f"pushing dependencies of {run.name}", None) as progress,
             ):
                 self._ahead[run.name] = push_layers(
@@ -74,7 +86,7 @@ class ImageUploader:
     def _publish(self, run: LocationRun, image: BuiltImage) -> None:
         started = time.monotonic()
         with (
-            self._opened(run, image) as (reference, registry, sources),
+            self._repository(run, image) as (reference, registry, sources),
             console.progress(f"pushing the image of {run.name}", image.size) as progress,
         ):
             pushed = push_layout(
@@ -112,20 +124,24 @@ class ImageUploader:
         return bool(sent)
 
     @contextlib.contextmanager
-    def _opened(self, run: LocationRun, image: BuiltImage) -> Iterator[tuple[Reference, Registry, dict[str, str]]]:
+    def _repository(
+        self, run: LocationRun, image: BuiltImage
+    ) -> Iterator[tuple[Reference, Registry, dict[str, str]]]:
         """Where an image goes, the repository there, and which others have blobs for it; for one at a time.
 
-        What one image has pushed, the next takes over from its repository.
+        What one image has pushed, the next takes over from its repository. Each is opened once, with the right to
+        take over from those that had something then.
         """
         mark = image.digest.removeprefix("sha256:")[:_SHORT]
         reference, credentials = self._place(run.location, image.name, mark)
         with self._one:
             holders = {blob: held for (host, blob), held in self._holders.items() if host == reference.host}
-            others = sorted(set(holders.values()))
-            with Registry(
-                reference.host, reference.repository, credentials, sources=others, timeout=self._timeout
-            ) as registry:
-                yield reference, registry, holders
+            if reference.name not in self._opened:
+                others, where = sorted(set(holders.values())), (reference.host, reference.repository)
+                opened = Registry(*where, credentials, sources=others, timeout=self._timeout)
+                self._opened[reference.name] = self._stack.enter_context(opened)
+            registry = self._opened[reference.name]
+            yield reference, registry, {blob: held for blob, held in holders.items() if held in registry.sources}
 
     def _note(self, image: BuiltImage, reference: Reference, but: Collection[str] = ()) -> None:
         """Keep in mind which repository has the blobs of an image, without those that were not pushed."""

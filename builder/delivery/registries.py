@@ -42,6 +42,7 @@ class Registries:
 class Connection:
     """What delivers, before Dagster Cloud was asked for anything.
 
+    :param stack: closes what is opened.
     :param cloud: None where nothing is uploaded, or where images go to registries of the user's own and nothing is
         updated.
     :param upload: None if nothing is uploaded.
@@ -49,6 +50,7 @@ class Connection:
 
     job: Job
     runs: Sequence[LocationRun]
+    stack: contextlib.ExitStack
     upload: Upload | None = None
     cloud: DagsterCloudClient | None = None
     pex: Uploader | None = None
@@ -72,10 +74,15 @@ class Connection:
         return Registries(
             _with_login(self.job, registry),
             self.pex,
-            _image_uploader(self.runs, registry, self.upload) if self.upload else None,
+            self._image_uploader(registry, self.upload) if self.upload else None,
             self.updater,
             only_images=before != [run.format for run in self.runs],
         )
+
+    def _image_uploader(self, registry: ServerlessRegistry | None, upload: Upload) -> ImageUploader:
+        uploader = self.stack.enter_context(ImageUploader(registry, upload.timeout))
+        uploader.check([run for run in self.runs if run.format == "image"])
+        return uploader
 
 
 def connect(
@@ -96,7 +103,7 @@ def connect(
     for run in runs:
         run.format = job.format_of(run.location, takes_pex=True)
     if cloud is None:
-        return Connection(job=job, runs=runs, upload=upload)
+        return Connection(job=job, runs=runs, stack=stack, upload=upload)
     job = _with_base_image(job, cloud)
     updater = Updater(cloud, update, job.images.base) if update else None
     uploader = stack.enter_context(Uploader(cloud, upload))
@@ -104,7 +111,7 @@ def connect(
         console.set_interrupt_note("no code location was updated")
     if announcement:
         announcement.updater = updater
-    return Connection(job=job, runs=runs, upload=upload, cloud=cloud, pex=uploader, updater=updater)
+    return Connection(job=job, runs=runs, stack=stack, upload=upload, cloud=cloud, pex=uploader, updater=updater)
 
 
 def choose_formats(job: Job, runs: Sequence[LocationRun], registry: ServerlessRegistry | None) -> None:
@@ -144,14 +151,6 @@ def _check_platforms(job: Job, location: Location, registry: ServerlessRegistry 
             f"location `{location.name}` runs on Dagster Cloud's own machines, which are linux/amd64",
             remedy="Leave out --platform; for agents of your own, name a registry with `registry` under `build`",
         )
-
-
-def _image_uploader(
-    runs: Sequence[LocationRun], registry: ServerlessRegistry | None, upload: Upload
-) -> ImageUploader:
-    uploader = ImageUploader(registry, upload.timeout)
-    uploader.check([run for run in runs if run.format == "image"])
-    return uploader
 
 
 def _with_base_image(job: Job, cloud: DagsterCloudClient) -> Job:

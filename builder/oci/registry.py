@@ -53,7 +53,7 @@ class Registry:
     :param host: with its port, if it has one. Loopback hosts are contacted without TLS, as by Docker.
     :param repository: such as `acme/dagster`.
     :param credentials: None for anonymous access.
-    :param sources: other repositories of the same registry from which blobs may be mounted.
+    :param sources: other repositories of the same registry from which blobs may be mounted; an attribute, too.
     :param push: whether to request permission to push.
     :param timeout: time limit in seconds for each blob and each other request, including retries.
 
@@ -73,6 +73,7 @@ class Registry:
         scopes = [f"repository:{repository}:{'pull,push' if push else 'pull'}"]
         scopes += [f"repository:{source}:pull" for source in sources if source != repository]
         self.name = f"{host}/{repository}"
+        self.sources = frozenset(sources)
         self._repository = repository
         self._push = push
         self._timeout = timeout
