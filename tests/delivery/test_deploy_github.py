@@ -12,11 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.base_images import runs_only_images
 from tests.support.cloud import faults
 from tests.support.cloud.deployments import branch_deployment_name
 from tests.support.cloud.github import GitHubServer
 from tests.support.commands import Ran
 from tests.support.deploying import OLD, Deploying, deploying
+from tests.support.faulty_registry import serving_faulty_registry
 from tests.support.repositories import Repository, pull_request_event, repository_event
 from tests.support.wheels import make_wheel
 
@@ -139,6 +141,29 @@ def test_a_pull_request_gets_its_branch_deployment_and_one_comment(job: Actions)
     job.here.change()
     job.pull_request().succeeded()
     assert len(job.comments()) == 1
+
+
+def test_a_pull_request_where_only_images_run_gets_its_own_image_until_it_is_closed(job: Actions) -> None:
+    cloud = job.here.cloud
+    with serving_faulty_registry() as registry:
+        job.here.place.environment |= runs_only_images(cloud, registry, job.root / ".docker")
+        job.pull_request("--upload").succeeded()
+        name = branch_deployment_name(REPOSITORY, BRANCH)
+        reference = cloud.locations(name)["sales"]["image"]
+        assert reference.startswith(f"{registry.host}/acme/prefix/sales@sha256:")
+        assert reference.rpartition("@")[2] in registry.manifests["acme/prefix/sales"]
+        assert job.here.runs() == OLD
+        assert job.outputs()["deployment"] == name
+        (comment,) = job.comments()
+        assert "ready" in comment
+        before = len(registry.requests)
+        job.pull_request("--upload", state="closed", merged=True).succeeded()
+        branch = cloud.deployments[name].branch
+        assert branch is not None
+        assert branch["pullRequestStatus"] == "MERGED"
+        (comment,) = job.comments()
+        assert "this pull request is merged" in comment
+        assert len(registry.requests) == before
 
 
 def test_a_failure_is_in_the_comment_the_summary_and_an_annotation(job: Actions) -> None:

@@ -139,9 +139,11 @@ def test_a_change_of_code_sends_the_source_layer_the_config_and_the_manifest(ima
 def test_what_is_there_is_not_sent_again_and_an_unchanged_image_is_the_same(images: Images) -> None:
     images.deploy().succeeded()
     first = images.document()["image"]
-    ran = images.deploy().succeeded()
-    assert images.document()["image"] == first
-    assert "0 bytes sent" in ran.stderr or "0 B sent" in ran.stderr
+    # From a warm cache, and from an empty one.
+    for cache in ({}, {"BUILDER_CACHE_DIR": str(images.here.place.root / "another cache")}):
+        ran = images.here.deploy(env=cache).succeeded()
+        assert images.document()["image"] == first
+        assert ": 0 B sent" in ran.stderr
 
 
 def test_twenty_locations_with_one_lock_push_their_dependencies_once(images: Images) -> None:
@@ -350,6 +352,20 @@ def test_a_location_with_a_registry_gets_an_image_there_and_the_others_pex_files
     assert (files[f"{APP}/requirements.txt"].uid, files[f"{APP}/requirements.txt"].gid) == (10001, 10001)
     assert files[f"{SITE}/dagster/__init__.py"].uid == 0
     assert files["etc/passwd"].size > 0
+    # On the platform that runs images only the others get theirs in the deployment's registry.
+    images.here.cloud.api.registry_is_harbor = True
+    options = ("--base-image", f"{images.registry.host}/library/python:3.11-slim")
+    images.deploy(*options).succeeded()
+    assert images.document("stock")["image"] == reference
+    assert images.document("sales")["image"].startswith(f"{images.registry.host}/acme/prefix/sales@sha256:")
+    # A deployment of agents of one's own has none, and is not asked for one.
+    images.here.cloud.api.registry_token = None
+    images.here.change("stock")
+    images.deploy("--location", "stock", *options).succeeded()
+    assert images.document("stock")["image"] != reference
+    assert (
+        "the deployment has no container registry yet" in images.deploy("--location", "sales", *options).failed()
+    )
 
 
 def test_what_another_job_built_is_delivered_without_building_if_no_byte_differs(images: Images) -> None:
