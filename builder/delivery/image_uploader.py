@@ -115,7 +115,7 @@ class ImageUploader:
 
     def _send_damaged_again(self, run: LocationRun, image: BuiltImage) -> bool:
         with (
-            self._opened(run, image) as (_reference, registry, _sources),
+            self._repository(run, image) as (_reference, registry, _sources),
             console.progress("comparing with the registry", None),
         ):
             sent = send_damaged_again(registry, image.layout)
