@@ -20,7 +20,7 @@ from builder.verification.unpack_image import other_platforms, read_image_files
 from tests.support.base_images import SLIM, layer, put, runs_only_images
 from tests.support.cloud import faults
 from tests.support.cloud.deployments import Deployment, LocationRecord
-from tests.support.commands import Ran
+from tests.support.commands import Ran, write_tree
 from tests.support.deploying import Deploying, deploying
 from tests.support.faulty_registry import (
     PASSWORD,
@@ -73,6 +73,18 @@ class Images:
                 found |= {member.name: member for member in archive}
         return found
 
+    def content(self, file: str, name: str = "sales") -> bytes | None:
+        """Of a file of the source layer in OUT_DIR."""
+        image = self.here.built(name)["image"]
+        (source,) = (entry["digest"] for entry in image["layers"] if entry["title"] == "source")
+        with open_layer(
+            self.here.place.out / image["layout"] / "blobs/sha256" / source.removeprefix("sha256:")
+        ) as archive:
+            for member in archive:
+                if member.name == file and (stream := archive.extractfile(member)):
+                    return stream.read()
+        return None
+
 
 @pytest.fixture
 def images(tmp_path: Path) -> Iterator[Images]:
@@ -104,7 +116,15 @@ def test_where_only_images_run_an_image_is_deployed_by_digest(images: Images) ->
 
 
 def test_the_image_runs_the_code_as_the_platform_starts_it(images: Images) -> None:
-    images.deploy().succeeded()
+    write_tree(images.here.place.root, {"dbt/models/a.sql": "select 1\n", "shared/rates.csv": "1\n"})
+    project = images.here.place.root / "project sales"
+    code = "from pathlib import Path\nTOP = Path(__file__).resolve().parent.parent\n"
+    code += 'MODELS = TOP / "dbt"\nRATES = TOP.joinpath("shared", "rates.csv")\n'
+    write_tree(project, {"paths.py": code, "dg.toml": '[project]\nroot_module = "app"\n'})
+    ran = images.deploy("--include", "../dbt").succeeded()
+    (warning,) = (line for line in ran.stderr.splitlines() if "outside the build directory" in line)
+    assert "paths.py:4" in warning
+    assert 'include = ["../shared/rates.csv"]' in warning
     config = images.config(images.document()["image"])
     assert (config["os"], config["architecture"]) == ("linux", "amd64")
     run = config["config"]
@@ -120,7 +140,15 @@ def test_the_image_runs_the_code_as_the_platform_starts_it(images: Images) -> No
         f"{APP}/requirements.txt",
         f"{SITE}/dagster/__init__.py",
         f"{SITE}/dagster_cloud/__init__.py",
+        # Where `..` leads from the working directory.
+        "opt/dagster/dbt/models/a.sql",
     } <= files.keys()
+    assert "opt/dagster/shared/rates.csv" not in files
+    # There the directory is called otherwise.
+    assert (
+        images.content(f"{APP}/dg.toml")
+        == b'[project]\ncode_location_name = "project sales"\nroot_module = "app"\n'
+    )
 
 
 def test_a_change_of_code_sends_the_source_layer_the_config_and_the_manifest(images: Images) -> None:

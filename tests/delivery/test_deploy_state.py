@@ -46,8 +46,8 @@ class Desk:
             **{**self.cloud.environ(), **environment},
         )
 
-    def document(self) -> dict[str, object]:
-        return self.cloud.locations("prod")["app"]
+    def document(self, name: str = "app") -> dict[str, object]:
+        return self.cloud.locations("prod")[name]
 
     def source_files(self) -> list[str]:
         (built,) = json.loads((self.out / "build.json").read_text())["locations"]
@@ -103,7 +103,9 @@ def pex_tag(desk: Desk) -> str:
 
 
 def test_in_ci_missing_state_is_refreshed_and_a_layer_above_the_code_of_an_image(desk: Desk) -> None:
-    state_backed_project(desk.root / "app")
+    manifest = state_backed_project(desk.root / "app") / "pyproject.toml"
+    name = "Sales & Co"
+    manifest.write_text(f'{manifest.read_text()}code_location_name = "{name}"\n')
     desk.cloud.organization.secrets = None
     ran = desk.deploy(CI="true")
     error = ran.failed()
@@ -113,14 +115,16 @@ def test_in_ci_missing_state_is_refreshed_and_a_layer_above_the_code_of_an_image
     with serving_faulty_registry() as registry:
         variables = runs_only_images(desk.cloud, registry, desk.root / "docker")
         ran = desk.deploy(CI="true", TABLES="orders", **variables).succeeded()
-        assert "location `app` loads: 1 asset" in ran.stderr
-        document = desk.document()
+        assert f"location `{name}` loads: 1 asset" in ran.stderr
+        document = desk.document(name)
         assert document["defs_state_info"]["info_mapping"][KEY]["version"] == "__local__"  # type: ignore[index]
         (built,) = json.loads((desk.out / "build.json").read_text())["locations"]
         image = built["image"]
-        assert document["image"] == f"{registry.host}/acme/prefix/app@{image['digest']}"
-        blobs = registry.blobs["acme/prefix/app"]
-        manifest = json.loads(registry.manifests["acme/prefix/app"][image["digest"]][0])
+        repository, _, digest = str(document["image"]).removeprefix(f"{registry.host}/").partition("@")
+        assert repository.startswith("acme/prefix/sales-co-")
+        assert digest == image["digest"]
+        blobs = registry.blobs[repository]
+        manifest = json.loads(registry.manifests[repository][digest][0])
         config = json.loads(blobs[manifest["config"]["digest"]])
         code, state = image["layers"][-2:]
         assert (code["title"], state["title"]) == ("source", "state")
