@@ -47,12 +47,14 @@ class Origin:
 class Notice:
     """A warning: library code returns it, commands show it.
 
-    :param text: one sentence without a full stop.
+    :param text: one sentence without a full stop, with what to do: docs/troubleshooting.md has them all.
     :param where: the file and line that it is about.
+    :param is_note: nothing is to be done about it, so it is said as a fact, not as a warning.
     """
 
     text: str
     where: Origin | None = None
+    is_note: bool = False
 
 
 def without_credentials(text: str) -> str:

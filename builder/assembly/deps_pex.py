@@ -76,7 +76,7 @@ def _install_all(files: Iterable[WheelFile], python_version: str) -> tuple[list[
             installed.append(install(wheel))
         except UnsupportedWheelError as reason:
             unusual.append(wheel)
-            notices.append(Notice(f"`{file.filename}` is installed by pex, because {reason}"))
+            notices.append(Notice(f"`{file.filename}` is installed by pex, because {reason}", is_note=True))
     if unusual:
         installed += install_by_pex(unusual, python_version=python_version)
         installed.sort(key=lambda installation: installation.wheel.file.project)

@@ -191,7 +191,10 @@ def _installed(wheels: Sequence[Path], scheme: Scheme) -> tuple[dict[str, Member
             first = files.setdefault(member.name, member)
             if first.crc != member.crc:
                 notices.append(
-                    Notice(f"two local packages install `/{member.name}`; the one of `{path.name}` is dropped")
+                    Notice(
+                        f"two local packages install `/{member.name}`; the one of `{path.name}` is dropped: rename"
+                        " one of the two"
+                    )
                 )
     return files, notices
 

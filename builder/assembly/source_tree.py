@@ -66,7 +66,10 @@ def source_entries(
             first = entries.setdefault(entry.name, entry)
             if first.content != entry.content:
                 notices.append(
-                    Notice(f"two local packages install `{entry.name}`; the one of `{wheel.name}` is dropped")
+                    Notice(
+                        f"two local packages install `{entry.name}`; the one of `{wheel.name}` is dropped: rename"
+                        " one of the two"
+                    )
                 )
     if any(name.partition("/")[0] == "working_directory" for name in entries):
         raise AssemblyError(

@@ -24,6 +24,7 @@ from builder.deployment.summary import (
 from builder.errors import BuilderError, Interrupted, Notice, Origin
 from builder.terminal import github_log as github_output
 from builder.terminal.console import console
+from builder.terminal.formatting import near
 from builder.terminal.running import defect, on_interrupt
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class Announcement:
 
     def fail(self, workspace: Path, error: BuilderError) -> None:
         """Report a run that failed before its locations were known."""
-        text = _words(error.what, error.detail, error.remedy)
+        text = near(_words(error.what, error.detail, error.remedy))
         location = LocationSummary(
             name=workspace.name,
             state="failed",
@@ -165,7 +166,7 @@ def _outcome(run: LocationRun, page: str | None, *, stopped: bool) -> LocationSu
         if run.published
         else None,
         seconds=run.seconds,
-        error=_words(error.what, error.detail, error.remedy) if error else None,
+        error=near(_words(error.what, error.detail, error.remedy)) if error else None,
         changes=dependency_changes(before, build.deps.versions) if before is not None and build else None,
     )
 

@@ -205,7 +205,8 @@ class Updater:
             return self._cloud.variables(deployment, location, branch=branch)
         except CloudError as error:
             text = (
-                f"the variables of the deployment are not known, so the state is refreshed without: {error.what}"
+                f"the variables of the deployment are not known, so the state is refreshed without: {error.what};"
+                " give those that it needs with --env"
             )
             console.notices([Notice(text)])
             return {}
@@ -217,7 +218,10 @@ class Updater:
             known = self._before.pop(run.name, None)
             if known and run.before and run.before.timestamp != known.timestamp:
                 commit = f" (commit {run.before.commit_hash})" if run.before.commit_hash else ""
-                text = f"another run updated location `{run.name}` in the meantime{commit}; this run replaces that"
+                text = (
+                    f"another run updated location `{run.name}` in the meantime{commit}; this run replaces that:"
+                    " let runs wait for each other, in GitHub Actions with `concurrency`"
+                )
                 console.notices([Notice(text)])
 
     def record(self, runs: Sequence[LocationRun]) -> None:

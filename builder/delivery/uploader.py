@@ -159,7 +159,7 @@ class Uploader:
             published = self._registry.publish(artefacts, lambda _name, _sent: None, check=ReadBack.FULL)
         sent = {name for name, item in published.items() if isinstance(item, Published) and item.sent}
         for name in sorted(sent):
-            console.notices([Notice(f"the registry's `{name}` was damaged; it was sent again")])
+            console.note(f"the registry's `{name}` was damaged; it was sent again")
         for run in runs:
             if (
                 run.build
@@ -182,8 +182,9 @@ class Uploader:
             try:
                 self._registry.record_deps(deps.identity, tag, _cached(deps))
             except PublishError as error:
-                # Without a record the next run builds the deps PEX again: no reason to fail this run.
-                console.notices([Notice(error.what)])
+                # No reason to fail this run.
+                text = f"{error.what}; without this record the next run builds the dependencies again"
+                console.notices([Notice(text, is_note=True)])
             self._recorded.add(deps.identity)
 
     def sizes(self, names: Sequence[str]) -> dict[str, int | None]:

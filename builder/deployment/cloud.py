@@ -216,7 +216,10 @@ class DagsterCloudClient:
                 if not error.lacks_field("hasOutdatedData", "metadataTimestamp"):
                     raise
             self._knows_outdated = False
-            text = "this server does not report which version is loaded: a location may count as loaded too early"
+            text = (
+                "this server does not report which version is loaded, so a location may count as loaded too early:"
+                " look at its page"
+            )
             self._tell(Notice(text))
         data = dict(
             self._graphql.execute(operations.WORKSPACE_ENTRIES_QUERY, deployment=deployment, retries=retries)

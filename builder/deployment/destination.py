@@ -204,7 +204,10 @@ def _detailed(context: CiContext, deployment: str | None, details: Details) -> R
     url = details.git_url or (context.tree_url(commit_hash) if known and commit_hash else None)
     notices: tuple[Notice, ...] = ()
     if deployment not in (None, details.deployment):
-        text = f"`--deployment {deployment}` has no effect: `--code-location-details` names `{details.deployment}`"
+        text = (
+            f"`--deployment {deployment}` has no effect, as `--code-location-details` names"
+            f" `{details.deployment}`: give one of them"
+        )
         notices = (Notice(text),)
     return ResolvedDestination(
         FullDeployment(details.deployment, _git_metadata(context, commit_hash, url)), context, notices

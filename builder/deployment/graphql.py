@@ -171,7 +171,8 @@ class GraphQL:
             ) from None
         if not self._told:
             self._told = True
-            self._tell(Notice(f"{state}; waiting for at most {self._patience:.0f} seconds: {pause.message}"))
+            text = f"{state}; waiting for at most {self._patience:.0f} seconds: {pause.message}"
+            self._tell(Notice(text, is_note=True))
         seconds = min(pause.interval, self._patience)
         self._patience -= seconds
         if process.stopping.wait(seconds):

@@ -126,7 +126,8 @@ class _Update:
                 raise NotUpdated(error, what, unknown=names) from error
             missing = [document for document in documents if not self._is_there(entries, document)]
             if not missing:
-                self._tell(Notice(f"{error.what}; nevertheless {_were(_names(documents))} updated"))
+                text = f"{error.what}; nevertheless {_were(_names(documents))} updated"
+                self._tell(Notice(text, is_note=True))
                 return
             if time.monotonic() >= until or process.stopping.wait(LOOK):
                 break

@@ -172,7 +172,8 @@ def _manylinux(wheel: Path, settings: Path) -> Path:
     try:
         uv.run([*auditwheel, "repair", "--only-plat", "--wheel-dir", repaired, wheel], cwd=settings)
     except process.ProcessFailed as error:
-        console.notices([Notice(f"`{wheel.name}` cannot become a manylinux wheel: {error.tail(1)}")])
+        text = f"`{wheel.name}` cannot become a manylinux wheel: {error.tail(1)}; build it on an older Linux"
+        console.notices([Notice(text)])
         return wheel
     (made,) = repaired.glob("*.whl")
     return made

@@ -117,7 +117,7 @@ def _unsatisfied(package: Package, versions: Mapping[str, str]) -> Iterator[Noti
     texts = tuple(repin(text, versions) for text in (*package.declared.requires, *package.declared.extras))
     for requirement in not_satisfied(texts, versions):
         version = versions[canonicalize_name(requirement.name)]
-        text = f"`{package.name}` requires `{requirement}`, which version {version} is not"
+        text = f"`{package.name}` requires `{requirement}`, which version {version} is not; choose another version"
         yield Notice(text, Origin(package.declared.manifest))
 
 

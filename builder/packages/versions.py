@@ -153,7 +153,7 @@ def calver_versions(today: date, *, build: int) -> FamilyVersions:
     version = f"{today.year}.{today.month}.{today.day}.{build}"
     notice = Notice(
         f"version {version} sorts above every real release: packages of others that require such as `dagster<2`"
-        " cannot be installed beside it"
+        " cannot be installed beside it; the scheme `next` has no such limit"
     )
     return FamilyVersions(version, version, (notice,))
 

@@ -93,5 +93,5 @@ def _missing(project: Path, target: str) -> Path | None:
 
 
 def _notice(manifest: Path, command: str, where: Origin) -> Notice:
-    text = f"dbt's `{os.path.relpath(manifest)}` is missing, and no server makes it"
-    return Notice(f"{text}: run `{command}` before the build", where)
+    text = f"dbt's `{manifest}` is missing, and no server makes it: run `{command}` before the build"
+    return Notice(text, where)

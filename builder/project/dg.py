@@ -145,7 +145,7 @@ def _repeated(workspace: _Config) -> Iterator[Notice]:
         if times > 1:
             written = [text for text in paths if posixpath.normpath(text) == path]
             where = _listing(written[-1], workspace.origin("workspace", "projects"))
-            yield Notice(f"the workspace lists the project `{path}` {times} times; it is one location", where)
+            yield Notice(f"the workspace lists the project `{path}` {times} times; list it once", where)
 
 
 def _project(workspace: _Config, path: str, where: Origin) -> _Config:

@@ -99,7 +99,10 @@ def select_files(
     if patterns:
         names = [entry.name for entry in walked.directories] + [file.name for file in files if file.link]
         unused = patterns.unused([*(f"{name}/" for name in names), *(file.name for file in files)])
-        walked.notices += [Notice(f"include pattern `{text}` matches nothing in `{directory}`") for text in unused]
+        walked.notices += [
+            Notice(f"include pattern `{text}` matches nothing in `{directory}`; correct or remove it")
+            for text in unused
+        ]
     return Selection(
         files=tuple(files),
         left_out=walked.left_out,

@@ -42,4 +42,7 @@ def check_keys(
         if near:
             what = f"`{name}` is not a key that Dagster Cloud knows"
             raise ProjectError(what, where=where, remedy=f"Write `{near[0]}`")
-        yield Notice(f"`{name}` is not a known key of Dagster Cloud; it is passed on", where)
+        yield Notice(
+            f"`{name}` is not a known key of Dagster Cloud; it is passed on: remove it if you do not need it",
+            where,
+        )

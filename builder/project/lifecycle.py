@@ -19,7 +19,10 @@ def lifecycle_scripts(directories: Iterable[Path]) -> tuple[Path, ...]:
 
 def lifecycle_notices(directories: Iterable[Path]) -> tuple[Notice, ...]:
     """What to say of the scripts in these directories, of which PEX files are built."""
-    text = "this script is not run: a PEX build installs nothing on the server and runs no scripts of the project"
+    text = (
+        "this script is not run, as PEX files run no scripts on the server: declare what it installs as a"
+        " requirement, or do what it does in a base image of your own"
+    )
     return tuple(Notice(text, Origin(path)) for path in lifecycle_scripts(directories))
 
 

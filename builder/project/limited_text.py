@@ -32,7 +32,7 @@ def read_limited_bytes(path: Path, limit: int, *, missing: str = "Correct the pa
         with path.open("rb") as stream:
             content = stream.read(limit + 1)
     except FileNotFoundError:
-        raise ProjectError(f"`{path}` does not exist", remedy=missing) from None
+        raise ProjectError(f"there is no `{path.name}` in `{path.parent}`", remedy=missing) from None
     except (OSError, ValueError) as error:
         # A ValueError of a path with a null character.
         reason = error.strerror if isinstance(error, OSError) else error

@@ -43,7 +43,7 @@ def source_tree(name: str, directory: Path, workspace: Path) -> tuple[SourceTree
         if manifest is None:
             continue
         text = f"location `{name}` takes its requirements from here: `{directory}` declares none"
-        notices = () if candidate == directory else (Notice(text, Origin(manifest)),)
+        notices = () if candidate == directory else (Notice(text, Origin(manifest), is_note=True),)
         return SourceTree(directory, candidate), notices
     return SourceTree(directory, directory), ()
 

@@ -17,7 +17,7 @@ def not_read(directory: Path, lock: Path | None) -> tuple[Notice, ...]:
     """
     if lock is not None:
         path = directory / "requirements.txt"
-        text = f"`{lock.name}` is obeyed; `{path.name}` beside it is not read"
+        text = f"`{lock.name}` is obeyed; `{path.name}` beside it is not read; remove the one that you do not keep"
         return (Notice(text, Origin(path)),) if path.is_file() else ()
     return (*_files(directory), *_tables(directory))
 
@@ -25,12 +25,12 @@ def not_read(directory: Path, lock: Path | None) -> tuple[Notice, ...]:
 def _files(directory: Path) -> Iterator[Notice]:
     pyproject = TomlFile.pyproject(directory)
     reasons = {
-        "Pipfile.lock": "something else says what is required; `Pipfile.lock` beside it is not read",
+        "Pipfile.lock": "something else says what is required; `Pipfile.lock` beside it is not read: remove one",
         "pixi.toml": "`pixi.toml` is not read, since the server has no conda; what the code needs of it has to be"
         " required from PyPI",
     }
     if uses_poetry(directory):
-        reasons["setup.py"] = "the project is poetry's; `setup.py` beside it is not read"
+        reasons["setup.py"] = "the project is poetry's; `setup.py` beside it is not read: remove it"
     else:
         reasons["poetry.lock"] = (
             "`poetry.lock` is not read, since pyproject.toml does not name poetry as `build-backend`; for its"

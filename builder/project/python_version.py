@@ -76,7 +76,7 @@ def choose_python(trees: Iterable[SourceTree], versions: Sequence[str], default:
 def _unusable(pins: Iterable[tuple[str, Origin]], versions: Sequence[str]) -> tuple[Notice, ...]:
     known = ", ".join(versions)
     return tuple(
-        Notice(f"Python {version} is not used: serverless images have {known}", where)
+        Notice(f"Python {version} is not used: write one that serverless images have: {known}", where)
         for version, where in pins
         if version not in versions
     )

@@ -238,8 +238,11 @@ class _Collector:
             if len(versions) == 1:
                 text = f"{name}=={next(iter(versions))}"
                 self.constraints.append(RequirementLine(text=text, origin=Origin(lock), constraint=True))
-        lacks = f"`{lock.name}` lacks what Dagster Cloud needs, which requirements.txt has"
-        self.notices.append(Notice(f"{lacks}: both are used; the lock decides the versions", Origin(lock)))
+        text = (
+            f"`{lock.name}` lacks what Dagster Cloud needs, which requirements.txt has: both are used; to have"
+            " one, lock that, too"
+        )
+        self.notices.append(Notice(text, Origin(lock)))
 
     def add_groups(self) -> None:
         lines = NamedLines(self.project / "pyproject.toml")
@@ -282,7 +285,8 @@ class _Collector:
         ]
         if any(parts):
             said = "; ".join(part for part in parts if part)
-            yield Notice(f"{manifest} and {path.name} differ, and both are used: {said}", Origin(path))
+            text = f"{manifest} and {path.name} differ, and both are used: {said}; say it in one of them"
+            yield Notice(text, Origin(path))
 
     def result(self, wanted: RequestedExtras) -> Requirements:
         names = frozenset(canonicalize_name(metadata.name) for metadata in self.metadata.values() if metadata)

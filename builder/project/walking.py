@@ -239,7 +239,7 @@ class _Walker:
     ) -> None:
         """Take a file that belongs by its name, unless its content is a secret."""
         if not stat.S_ISREG(status.st_mode):
-            text = f"`{name}` was left out: sockets, pipes and devices cannot be packed"
+            text = f"`{name}` was left out: sockets, pipes and devices cannot be packed; move it elsewhere"
             self.walked.notices.append(Notice(text))
             return
         if not os.access(path, os.R_OK):
@@ -287,7 +287,8 @@ class _Walker:
         if not os.path.exists(path):
             # Emacs marks an open file by `.#name`, a link to `user@host.pid`.
             if not last.startswith(".#"):
-                self.walked.notices.append(Notice(f"symlink `{name}` was left out: it points to nothing"))
+                text = f"symlink `{name}` was left out: it points to nothing; correct or remove it"
+                self.walked.notices.append(Notice(text))
             return
         real, text = os.path.realpath(path), os.readlink(path)
         for mount, prefix in reversed(place.mounts):
@@ -360,7 +361,10 @@ class _Walker:
 
 def left_out_notice(name: str, target: str) -> Notice:
     """A symlink left out because what it points to is left out."""
-    return Notice(f"symlink `{name}` was left out, as is what it points to: `{target}`")
+    return Notice(
+        f"symlink `{name}` was left out, as is what it points to, `{target}`; if the code needs it, write"
+        f' include = ["{name}"] under [tool.builder]'
+    )
 
 
 def _bad_link(path: str, real: str, problem: str) -> ProjectError:

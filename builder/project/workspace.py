@@ -42,7 +42,9 @@ def _read_directory(directory: Path) -> Workspace:
         workspace = read_workspace_file(file)
         text = f"`{file.name}` beside it says what the locations are; what this file says of them is not read"
         return (
-            workspace if config is None else replace(workspace, notices=(*workspace.notices, Notice(text, config)))
+            workspace
+            if config is None
+            else replace(workspace, notices=(*workspace.notices, Notice(text, config, is_note=True)))
         )
     if config is not None:
         return read_dg_workspace(config.path)

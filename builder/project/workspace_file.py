@@ -155,14 +155,17 @@ def unknown_keys(build: Mapping[str, object]) -> list[str]:
 
 def unknown_key(key: str, name: str, where: Origin) -> Notice:
     """What to say of one of them."""
-    text = f"`build.{key}` of location `{name}` has no effect: a PEX build knows `directory` and runs no scripts"
+    text = (
+        f"`build.{key}` of location `{name}` has no effect: a PEX build runs no scripts; do that before the build"
+    )
     return Notice(text, where)
 
 
 def image_notice(name: str, where: Origin) -> Notice:
     """What to say of an `image` without a registry."""
     text = (
-        f"location `{name}` has an `image` of its own: its PEX files will run there, so it must be made for them"
+        f"location `{name}` has an `image` of its own, where its PEX files will run: leave it out, unless it is"
+        " made for them"
     )
     return Notice(text, where)
 

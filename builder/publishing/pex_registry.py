@@ -185,7 +185,8 @@ class PexRegistry:
             reason = error.what
         except (HttpError, InvalidRecordError) as error:
             reason = str(error)
-        return None, (Notice(f"the record of cached dependencies `{name}` is not used: {reason}"),)
+        text = f"the record of cached dependencies `{name}` is not used: {reason}; they are built"
+        return None, (Notice(text, is_note=True),)
 
     def record_deps(self, identity: str, tag: str, deps: CachedDeps) -> None:
         """Record which deps PEX serves a lock under a cache tag; raises PublishError.

@@ -90,7 +90,9 @@ def _left_behind(pylock: Pylock, target: Target, newest: Newest) -> list[Notice]
         or newest(["dagster"]).get("dagster") != version
     ):
         return []
-    return [Notice(f"dagster {version} is the newest that allows Python {target.python_version}")]
+    return [
+        Notice(f"dagster {version} is the newest that allows Python {target.python_version}; take a newer Python")
+    ]
 
 
 def _versions_apart(pylock: Pylock) -> list[Notice]:
@@ -99,7 +101,7 @@ def _versions_apart(pylock: Pylock) -> list[Notice]:
     dagster, cloud = versions.get("dagster"), versions.get("dagster-cloud")
     if not dagster or not cloud or dagster == cloud:
         return []
-    return [Notice(f"dagster is {dagster} but dagster-cloud {cloud}; they are made for equal versions")]
+    return [Notice(f"dagster is {dagster} but dagster-cloud {cloud}; require the same version of both")]
 
 
 def _prereleases(pylock: Pylock, asked: Mapping[str, RequirementLine]) -> list[Notice]:
@@ -144,7 +146,7 @@ def _gone_back(
     words = explain([f"{name}>={series(current[name])}" for name in back]) or ""
     forcing = [asked[name] for name in _required(words) if name in asked and name not in back]
     shown = ", ".join(f"{name} {versions[name]} (newest: {current[name]})" for name in back)
-    because = f", because of `{forcing[0].text}`" if forcing else ""
+    because = f", because of `{forcing[0].text}`; loosen that" if forcing else "; require newer ones"
     origin = forcing[0].origin if forcing else asked[back[0]].origin
     return [Notice(f"the resolution went back years, to {shown}{because}", origin)]
 

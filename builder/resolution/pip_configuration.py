@@ -162,7 +162,10 @@ def _options(values: Mapping[str, str]) -> Iterator[str]:
 def _notices(values: Mapping[str, str]) -> Iterator[Notice]:
     ignored = sorted(_WITHOUT_EQUIVALENT.intersection(values))
     if ignored:
-        yield Notice(f"pip's configuration sets {quoted(ignored)}, which has no effect on what is built here")
+        yield Notice(
+            f"pip's configuration sets {quoted(ignored)}, which has no effect here; say what you need of it in the"
+            " requirements"
+        )
 
 
 def _is_true(values: Mapping[str, str], name: str) -> bool:

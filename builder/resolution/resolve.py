@@ -118,13 +118,15 @@ def _resolve(requirements: Requirements, target: Target) -> Resolution:
 def _with_notices(text: str, notices: Sequence[Notice]) -> str:
     """A lock with the warnings about it in comments at its head."""
     places = [(str(notice.where.path), notice.where.line) if notice.where else (None, None) for notice in notices]
-    heads = [(notice.text, *place) for notice, place in zip(notices, places, strict=True)]
+    heads = [(notice.text, *place, notice.is_note) for notice, place in zip(notices, places, strict=True)]
     return "".join(f"{_NOTICE}{json.dumps(head)}\n" for head in heads) + text
 
 
 def _written_notices(text: str) -> tuple[Notice, ...]:
     heads = (json.loads(line.removeprefix(_NOTICE)) for line in text.splitlines() if line.startswith(_NOTICE))
-    return tuple(Notice(said, Origin(Path(path), line) if path else None) for said, path, line in heads)
+    return tuple(
+        Notice(said, Origin(Path(path), line) if path else None, *is_note) for said, path, line, *is_note in heads
+    )
 
 
 def _obey(requirements: Requirements, path: Path, target: Target) -> Resolution:
@@ -139,7 +141,9 @@ def _obey(requirements: Requirements, path: Path, target: Target) -> Resolution:
             raise
         # `--locked` needs a Python that the project supports, `--frozen` needs none.
         text = _export(requirements, path, "--frozen", variables)
-        words = "not compared with pyproject.toml, since this machine has no Python that the project allows"
+        words = (
+            "not compared with pyproject.toml, as this machine has no Python that the project allows; install one"
+        )
         notices = (Notice(words, Origin(path)),)
     # An export has only the selected extras and groups; a pylock.toml has all, with markers.
     wanted = NO_EXTRAS if path.name == "uv.lock" else requirements.wanted

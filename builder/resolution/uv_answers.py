@@ -33,7 +33,7 @@ def resolve_anew(requirements: Requirements, target: Target, indexes: Indexes) -
     """Resolve with uv; returns the lock's text, and warnings about it."""
     finished, notices = _ask_for_one_series(requirements, target, indexes)
     warnings = re.findall(
-        r"^warning: (`.* is yanked.*|The package `.* does not have an extra named .*)$",
+        r"^warning: ((?:The package )?`([\w.-]+).* (?:is yanked.*|does not have an extra named .*))$",
         finished.stderr,
         re.MULTILINE,
     )
@@ -51,7 +51,8 @@ def resolve_anew(requirements: Requirements, target: Target, indexes: Indexes) -
         bare = replace(requirements, lines=tuple(lines))
         return _versions(compile_requirements(bare, target, indexes, with_dependencies=False).stdout)
 
-    notices += [Notice(text) for text in warnings]
+    asked = {required_name(line.text): line.origin for line in reversed(requirements.lines)}
+    notices += [Notice(f"{text}; require another", asked.get(required_name(name))) for text, name in warnings]
     notices += _acting_constraints(requirements, target, indexes, finished.stdout)
     notices += lock_warnings(finished.stdout, requirements.lines, target, newest, explain)
     return finished.stdout, notices
@@ -68,7 +69,8 @@ def _acting_constraints(
         otherwise = replace(requirements, lines=(*requirements.lines, named))
         version = _versions(compile_requirements(otherwise, target, indexes).stdout).get(known.name, "")
         if version and not known.specifier.contains(version, prereleases=True):
-            yield Notice(f"`{known.name}=={chosen[known.name]}` instead of {version}: {known.reason}")
+            text = f"`{known.name}=={chosen[known.name]}` instead of {version}: {known.reason}"
+            yield Notice(text, is_note=True)
 
 
 def _versions(text: str) -> dict[str, str]:

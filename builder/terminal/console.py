@@ -17,15 +17,15 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
-from builder.errors import BuilderError, Notice, Origin
+from builder.errors import BuilderError, Notice
 from builder.system import process
 from builder.system.redaction import redacted
 from builder.terminal import github_log as github_output
+from builder.terminal.formatting import near
 from builder.terminal.progress import Progress
 
 if TYPE_CHECKING:
@@ -184,15 +184,16 @@ class Console:
                     self._steps.remove(progress)
 
     def notices(self, notices: Iterable[Notice]) -> None:
-        """Show warnings."""
+        """Show warnings, and notes."""
         for notice in notices:
-            where = f"{notice.where}: " if notice.where else ""
-            if github_output.in_actions():
-                message = _clean(f"{where}{notice.text}")
+            message = near(f"{notice.where}: {notice.text}" if notice.where else notice.text)
+            if notice.is_note:
+                self.note(message)
+            elif github_output.in_actions():
                 with self._alone():
-                    self._command(github_output.annotation("warning", message, where=notice.where))
+                    self._command(github_output.annotation("warning", _clean(message), where=notice.where))
             else:
-                self._say(f"warning: {where}{notice.text}", colour="yellow", head=len("warning:"))
+                self._say(f"warning: {message}", colour="yellow", head=len("warning:"))
 
     def note(self, text: str) -> None:
         """Show a message that is neither a result nor a warning."""
@@ -207,7 +208,7 @@ class Console:
         subject = f"{about}: " if about else ""
         lines = [f"error: {subject}{error.what}"]
         if error.where:
-            lines.append(f"  where: {_relative(error.where)}")
+            lines.append(f"  where: {error.where}")
         if error.detail:
             lines.extend(f"  | {line}" for line in error.detail.splitlines())
         if error.remedy:
@@ -215,9 +216,10 @@ class Console:
             lines.append(f"hint: {error.remedy}")
         with self._alone():
             self._end_group()
-            self._say("\n".join(lines), colour="red", head=len("error:"))
+            self._say(near("\n".join(lines)), colour="red", head=len("error:"))
             if github_output.in_actions():
-                message = _clean("\n".join([error.what, *([f"hint: {error.remedy}"] if error.remedy else [])]))
+                hint = f"\nhint: {error.remedy}" if error.remedy else ""
+                message = _clean(near(f"{error.what}{hint}"))
                 title = _clean(about or "")
                 self._command(github_output.annotation("error", message, where=error.where, title=title))
 
@@ -371,9 +373,3 @@ def _columns() -> float:
 
 def _on_terminal() -> bool:
     return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-
-
-def _relative(where: Origin) -> str:
-    """As a reader would name it from here; in full where the way there is longer, as to `/etc`."""
-    near = os.path.relpath(where.path)
-    return str(Origin(Path(min(near, str(where.path), key=len)), where.line))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+from pathlib import Path
 
 
 def size(count: int) -> str:
@@ -13,6 +15,21 @@ def size(count: int) -> str:
             break
         value, unit = value / 1000, larger
     return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+
+
+def near(text: str) -> str:
+    """A text whose paths are as seen from the current directory, where that is shorter.
+
+    The directory itself, and those above, keep their names.
+    """
+    here = Path.cwd()
+    for level, place in enumerate((here, *here.parents[:-1])):
+        way, path = "../" * level, f"{place}/"
+        if len(way) < len(path):
+            towards = rf"(?!{re.escape(here.parts[-level])}(?![\w.-]))" if level else r"(?=[^\s/])"
+            # What stands before a path in a URL, or behind a name, is none of it.
+            text = re.sub(rf"(?<![\w/.:~@-]){re.escape(path)}{towards}", way, text)
+    return text
 
 
 def counted(count: int, noun: str) -> str:

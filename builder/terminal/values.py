@@ -25,9 +25,9 @@ def project_directory(path: Path) -> Path:
     """The project's directory, absolute; raises ProjectError if it is not a directory."""
     absolute = Path(os.path.normpath(path.absolute()))
     if not absolute.is_dir():
-        what = "is not a directory" if absolute.exists() else "does not exist"
+        missing = f"there is no directory `{absolute.name}` in `{absolute.parent}`"
         raise ProjectError(
-            f"the project directory `{absolute}` {what}",
+            f"`{absolute}` is not a directory" if absolute.exists() else missing,
             remedy="Give the directory that holds your pyproject.toml, setup.py or requirements.txt",
         )
     return absolute

@@ -253,7 +253,8 @@ class Verifier:
             return _state_missing(missing, item)
         warnings = tuple(_at_home(notice, context) for notice in result.warnings)
         if item.is_image and (others := other_platforms(item.source)):
-            warnings += (Notice(f"its image for {', '.join(others)} was not loaded: it is for other machines"),)
+            text = f"its image for {', '.join(others)} was not loaded; verify it on such a machine"
+            warnings += (Notice(text),)
         return Verified(result.definitions, warnings, result.dagster_version, result.seconds, result.states)
 
 

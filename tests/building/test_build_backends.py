@@ -121,7 +121,7 @@ def test_a_setup_py_that_fails_is_told_in_its_own_words(
     # The traceback of setup.py is what its author needs, marked as another program's words.
     assert "\n  | SystemError: no weather today\n" in ran.stderr
     assert not re.search(r"(?m)^Traceback", ran.stderr)
-    assert f"error: building `{setup_project}` failed" in ran.stderr
+    assert f"error: building `{setup_project.relative_to(place.root)}` failed" in ran.stderr
     assert "it ran without tokens and other secrets" in ran.stderr
     assert place.artefacts() == []
 

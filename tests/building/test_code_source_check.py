@@ -54,7 +54,7 @@ def test_a_misspelt_module_is_shown_at_its_line(
     said = warnings(deploy(place, files, source, requires="much-used\n"))
     kind = source.partition(":")[0]
     what = f"there is no module `{module}` in its build directory; did you mean `{meant}`?"
-    place_and_name = f"{place.root}/dagster_cloud.yaml:5: location `a` will not load"
+    place_and_name = "dagster_cloud.yaml:5: location `a` will not load"
     assert said == [f"{place_and_name}: {what} Write `{kind}: {meant}` in `dagster_cloud.yaml`"]
 
 

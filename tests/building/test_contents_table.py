@@ -81,7 +81,7 @@ def test_what_takes_the_space(place: Workshop) -> None:
 def test_cuda_on_serverless_is_warned_of_with_the_line_to_change(place: Workshop) -> None:
     project = put_cuda(place)
     said = (
-        f"{project / 'requirements.txt'}:4: nvidia-cublas-cu12, nvidia-nccl-cu12 take 4.0 MB, for torch 2.9.0,"
+        "project/requirements.txt:4: nvidia-cublas-cu12, nvidia-nccl-cu12 take 4.0 MB, for torch 2.9.0,"
         " but Serverless has no GPU that CUDA could use; require `torch==2.9.0+cpu`, and name PyTorch's index of"
         " builds for CPUs for it alone (`[tool.uv.sources]` and an index with `explicit = true`)"
     )

@@ -196,7 +196,8 @@ def test_a_damaged_archive_is_named(shop: Workshop, tmp_path: Path, damage: str)
 
 def test_an_extra_that_does_not_exist_is_warned_of(shop: Workshop) -> None:
     project = shop.project({"requirements.txt": "dagster\ndagster-cloud\npandas[nope]\n"}, name="extra")
-    assert "warning: The package `pandas==2.2.0` does not have an extra named `nope`" in shop.build(project).stderr
+    said = "warning: extra/requirements.txt:3: The package `pandas==2.2.0` does not have an extra named `nope`; "
+    assert said in shop.build(project).stderr
 
 
 def test_a_traceback_of_a_backend_is_shown_only_when_asked_for(shop: Workshop) -> None:

@@ -26,6 +26,7 @@ from tests.support.projects import Trait, load_traits
 from tests.support.repositories import git
 from tests.support.server import CodeServer, ServerRefusedError
 from tests.support.verified import verified
+from tests.support.warnings_page import kinds_of_warnings
 from tests.support.wheels import download_wheels, make_wheel
 
 pytestmark = [pytest.mark.slow, pytest.mark.network]
@@ -271,6 +272,9 @@ def test_what_a_project_declares_goes_in(shop: Shop, trait: Trait, tmp_path: Pat
     built.ran.succeeded()
     for words in trait.says:
         assert words in built.ran.stderr
+    unexpected = [line for line in built.ran.stderr.splitlines() if not any(words in line for words in trait.says)]
+    # Most of these projects have no code.
+    assert {*kinds_of_warnings("\n".join(unexpected))} <= {"location NAME will not load: REASON"}
     assert shop.asked_for_local_names() == []
     assert built.locked() == SERVERLESS | trait.locked
     with built.source() as pex:

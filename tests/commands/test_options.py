@@ -75,14 +75,14 @@ def test_a_python_that_there_is_no_image_of_is_refused_with_what_to_write(
 def test_an_output_directory_that_is_a_file_is_refused(place: Workshop, command: str) -> None:
     place.out.write_text("mine")
     error = place.run(command, place.project(), place.out).failed(2)
-    assert f"`{place.out}` is a file" in error
+    assert "`out` is a file" in error
     assert place.out.read_text() == "mine"
 
 
 @pytest.mark.parametrize("command", ["deps", "source"])
 def test_a_project_that_does_not_exist_is_named_in_full(place: Workshop, command: str) -> None:
     error = place.run(command, "nowhere", place.out).failed()
-    assert f"`{place.root / 'nowhere'}` does not exist" in error
+    assert f"there is no directory `nowhere` in `{place.root}`" in error
     assert "hint: " in error
 
 
@@ -256,7 +256,7 @@ def test_a_project_that_does_not_allow_the_targets_python_is_refused(place: Work
     "line, complaint",
     [
         ("dagster @@ 3", "dagster @@ 3"),
-        ("-r missing.txt", "/project/missing.txt`, which does not exist"),
+        ("-r missing.txt", "`project/missing.txt`, which does not exist"),
         ("--no-such-option", "--no-such-option"),
         ("./missing-package", "missing-package"),
         ("pandas>>2", "pandas>>2"),

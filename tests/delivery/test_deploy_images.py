@@ -229,7 +229,7 @@ def test_scripts_that_only_docker_can_run_are_refused_and_a_dockerfile_is_named(
     for script in scripts:
         script.unlink()
     ran = images.deploy().succeeded()
-    assert f"warning: {project / 'Dockerfile'}: this Dockerfile is not read" in ran.stderr
+    assert f"warning: {project.name}/Dockerfile: this Dockerfile is not read" in ran.stderr
 
 
 def test_no_answer_about_the_registry_is_never_taken_for_pex_files(images: Images) -> None:

@@ -234,8 +234,8 @@ def test_ranges_wildcards_and_references_are_no_pins_but_are_told_if_not_satisfi
     rewriting.apply()
     assert (tmp_path / "x/pyproject.toml").read_text() == before.replace("0.29.29", "1.0.0.dev7+abc1234")
     assert [notice.text for notice in rewriting.notices] == [
-        "`dagster-x` requires `dagster<2,>=1.8`, which version 1.0.0.dev7+abc1234 is not",
-        "`dagster-x` requires `dagster==1.13.*`, which version 1.0.0.dev7+abc1234 is not",
+        "`dagster-x` requires `dagster<2,>=1.8`, which version 1.0.0.dev7+abc1234 is not; choose another version",
+        "`dagster-x` requires `dagster==1.13.*`, which version 1.0.0.dev7+abc1234 is not; choose another version",
     ]
 
 

@@ -46,11 +46,10 @@ def warnings(shop: Workshop, files: dict[str, str], **env: str) -> list[str]:
 def test_a_missing_manifest_is_told_until_it_is_made(shop: Workshop) -> None:
     files = {**DBT, "requirements.txt": "", "shop/dbt.py": CODE, "shop/defs/jaffle/defs.yaml": COMPONENT}
     told = "dbt's `project/jaffle/target/manifest.json` is missing, and no server makes it"
-    root = shop.root / "project"
-    of_code = f"warning: {root}/shop/dbt.py:4: {told}: {FILE}"
+    of_code = f"warning: project/shop/dbt.py:4: {told}: {FILE}"
     assert warnings(shop, files) == [
         of_code,
-        f"warning: {root}/shop/defs/jaffle/defs.yaml:3: {told}: {COMPONENTS}",
+        f"warning: project/shop/defs/jaffle/defs.yaml:3: {told}: {COMPONENTS}",
     ]
     # There a deploy makes it as the state of the component.
     assert warnings(shop, {}, CI="true") == [of_code]

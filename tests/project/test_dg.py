@@ -69,7 +69,7 @@ def test_a_project_that_a_workspace_lists_twice_is_one_location_and_that_is_said
     workspace = read_workspace(root)
     assert [location.name for location in workspace.locations] == ["data-eng", "Machine Learning", "autoloaded"]
     (notice,) = workspace.notices
-    assert notice.text == "the workspace lists the project `projects/ml` 2 times; it is one location"
+    assert notice.text == "the workspace lists the project `projects/ml` 2 times; list it once"
     assert notice.where == Origin(file, len(text.splitlines()) + 3)
 
 

@@ -63,7 +63,7 @@ def test_a_key_of_a_newer_server_is_passed_on_and_named(tmp_path: Path) -> None:
     (location,) = read_workspace(path).locations
     assert location.settings["scaling"] == {"replicas": 2}
     assert [(notice.text, notice.where and notice.where.line) for notice in location.notices] == [
-        ("`scaling` is not a known key of Dagster Cloud; it is passed on", 8)
+        ("`scaling` is not a known key of Dagster Cloud; it is passed on: remove it if you do not need it", 8)
     ]
 
 

@@ -139,7 +139,8 @@ class TestInclude:
     def test_one_that_matches_nothing_is_noticed(self, project: Path, write: Write) -> None:
         write("data.csv", "target/manifest.json", "empty/.cache/x")
         selection = select(project, "*.csv", "data.csv", "target/", "target/mainfest.json", "!x", "empty/")
-        assert texts(selection) == [f"include pattern `target/mainfest.json` matches nothing in `{project}`"]
+        (text,) = texts(selection)
+        assert text.startswith(f"include pattern `target/mainfest.json` matches nothing in `{project}`; ")
 
     @pytest.mark.parametrize("pattern", ["../*.pem", "../a/../b", "a/../../b", "", "  ", "# comment", "!"])
     def test_one_that_cannot_be_right_is_an_error(self, project: Path, pattern: str) -> None:

@@ -286,7 +286,7 @@ def test_the_projects_own_lock_is_obeyed_and_nothing_else_is_read(tmp_path: Path
     assert found.lock == lock
     assert found.lines == ()
     assert [notice.text for notice in found.notices] == [
-        "`uv.lock` is obeyed; `requirements.txt` beside it is not read"
+        "`uv.lock` is obeyed; `requirements.txt` beside it is not read; remove the one that you do not keep"
     ]
 
 

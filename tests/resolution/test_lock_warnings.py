@@ -53,7 +53,7 @@ def test_going_back_years_names_the_requirement_that_forced_it() -> None:
     )
     (notice,) = look(text, "dagster", "tool==2.0", newest={"dagster": "1.13.27"}, words=words)
     assert notice.text == (
-        "the resolution went back years, to dagster 0.14.17 (newest: 1.13.27), because of `tool==2.0`"
+        "the resolution went back years, to dagster 0.14.17 (newest: 1.13.27), because of `tool==2.0`; loosen that"
     )
     assert notice.where == Origin(PLACE, 2)
 
@@ -94,7 +94,7 @@ def test_dagster_and_dagster_cloud_of_different_versions() -> None:
 def test_the_newest_dagster_that_an_old_python_allows_is_said() -> None:
     text = locked(dagster=("1.12.1", 2026))
     (notice,) = look(text, "dagster", newest={"dagster": "1.12.1"}, python="3.9")
-    assert notice.text == "dagster 1.12.1 is the newest that allows Python 3.9"
+    assert notice.text == "dagster 1.12.1 is the newest that allows Python 3.9; take a newer Python"
     assert look(text, "dagster<1.12.2", newest={"dagster": "1.12.3"}, python="3.9") == []
 
 

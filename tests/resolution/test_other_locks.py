@@ -233,7 +233,7 @@ def test_pipfile_lock_gives_way_to_other_declarations(project: Path, shelf: Inde
     assert requirements.lock is None
     assert resolved(project).lock.versions["tool"] == "2.0"
     assert [notice.text for notice in requirements.notices] == [
-        "something else says what is required; `Pipfile.lock` beside it is not read"
+        "something else says what is required; `Pipfile.lock` beside it is not read: remove one"
     ]
 
 

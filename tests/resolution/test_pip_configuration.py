@@ -40,7 +40,10 @@ def test_what_has_no_equivalent_is_named_once(indexed: IndexedProject) -> None:
     )
     indexed.resolve()
     assert indexed.notices == (
-        Notice("pip's configuration sets `no-deps`, `prefer-binary`, which has no effect on what is built here"),
+        Notice(
+            "pip's configuration sets `no-deps`, `prefer-binary`, which has no effect here; say what you need of"
+            " it in the requirements"
+        ),
     )
 
 

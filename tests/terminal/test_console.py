@@ -14,7 +14,8 @@ TALK = """
     with console.phase("Build"):
         with console.step("made"):
             console.note("a note")
-    console.notices([Notice("take care", Origin(here / "a.txt", 3))])
+    beside = f"see `{here / 'b.txt'}`, {here.parent}/c, {here}-d, `{here}`, /etc/d and file://{here}/e"
+    console.notices([Notice("take care", Origin(here / "a.txt", 3)), Notice(beside, is_note=True)])
     console.result("the result")
     raise ProjectError("it is wrong")
 """
@@ -25,14 +26,16 @@ def test_results_go_to_stdout_and_all_else_to_stderr(commands: Commands) -> None
     assert ran.stdout == "the result\n"
     assert "\x1b" not in ran.stderr
     assert re.sub(r"\d\.\d\d", "0.00", ran.stderr) == (
-        f"a note\n✓ made  0.00s\nwarning: {commands.root}/a.txt:3: take care\nerror: it is wrong\n"
+        "a note\n✓ made  0.00s\nwarning: a.txt:3: take care\n"
+        f"see `b.txt`, ../c, ../{commands.root.name}-d, `{commands.root}`, /etc/d and file://{commands.root}/e\n"
+        "error: it is wrong\n"
     )
 
 
 def test_quiet_leaves_warnings_errors_and_results(commands: Commands) -> None:
     ran = commands.run(TALK, "--quiet")
     assert ran.stdout == "the result\n"
-    assert ran.stderr == f"warning: {commands.root}/a.txt:3: take care\nerror: it is wrong\n"
+    assert ran.stderr == "warning: a.txt:3: take care\nerror: it is wrong\n"
     ran = commands.run(TALK, "--quiet", env=ACTIONS)
     assert "::group" not in ran.stderr
 
