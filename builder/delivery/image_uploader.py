@@ -13,7 +13,7 @@ from builder.assembly.image_source import CODE, STATE
 from builder.building.image import BuiltImage, image_name
 from builder.delivery.location_run import LocationRun, run_or_mark_failed
 from builder.deployment.cloud import ServerlessRegistry
-from builder.errors import CloudError, Notice, PublishError
+from builder.errors import CloudError, PublishError
 from builder.oci.credentials import stored_credentials
 from builder.oci.layout import read_descriptor
 from builder.oci.pushing import push_layers, push_layout, send_damaged_again
@@ -120,7 +120,7 @@ class ImageUploader:
         ):
             sent = send_damaged_again(registry, image.layout)
         for digest in sent:
-            console.notices([Notice(f"the registry's blob `{digest}` was damaged; it was sent again")])
+            console.note(f"the registry's blob `{digest}` was damaged; it was sent again")
         return bool(sent)
 
     @contextlib.contextmanager

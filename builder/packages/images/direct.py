@@ -107,7 +107,7 @@ def verify_package_image(path: Path, package: BuiltPackage, python_version: str)
     built = {manifest.platform for manifest in read_layout(path).manifests()}
     others = {name for name in built if IMAGE_PLATFORMS[name] != platform.machine()}
     if others:
-        said = f"the image for {', '.join(sorted(others))} was not tried: this machine cannot run it"
+        said = f"the image for {', '.join(sorted(others))} was not tried: try it on such a machine"
         console.notices([Notice(said)])
     if built == others:
         return
