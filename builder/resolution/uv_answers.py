@@ -51,8 +51,7 @@ def resolve_anew(requirements: Requirements, target: Target, indexes: Indexes) -
         bare = replace(requirements, lines=tuple(lines))
         return _versions(compile_requirements(bare, target, indexes, with_dependencies=False).stdout)
 
-    asked = {required_name(line.text): line.origin for line in reversed(requirements.lines)}
-    notices += [Notice(f"{text}; require another", asked.get(required_name(name))) for text, name in warnings]
+    notices += [Notice(f"{text}; require another", requirements.origin_of(name)) for text, name in warnings]
     notices += _acting_constraints(requirements, target, indexes, finished.stdout)
     notices += lock_warnings(finished.stdout, requirements.lines, target, newest, explain)
     return finished.stdout, notices
