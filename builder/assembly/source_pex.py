@@ -8,10 +8,12 @@ import os
 import re
 import shutil
 import tempfile
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -47,6 +49,8 @@ _STREAMED: Final = 32 << 20
 """Bytes from which on a file is not held in memory."""
 _IN_MEMORY: Final = 64 << 20
 _MOST_THREADS: Final = 4
+
+_compressing = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,10 +154,10 @@ def _spool(out_dir: Path) -> Iterator[tempfile.SpooledTemporaryFile[bytes]]:
 
 
 def _compressed(entries: Sequence[SourceEntry], scratch: Path | None) -> Iterator[Member]:
-    threads = min(_MOST_THREADS, os.cpu_count() or 1)
+    threads = _threads()
+    yield from bootstrap_members()
     # zlib and file reads release the interpreter lock.
     with ThreadPoolExecutor(threads) as pool:
-        yield from pool.map(_recompressed, bootstrap().members)
         waiting: deque[Future[list[Member]]] = deque()
         for batch in _batches(entries):
             if len(waiting) > 2 * threads:
@@ -161,6 +165,10 @@ def _compressed(entries: Sequence[SourceEntry], scratch: Path | None) -> Iterato
             waiting.append(pool.submit(_members, batch, scratch))
         while waiting:
             yield from waiting.popleft().result()
+
+
+def _threads() -> int:
+    return min(_MOST_THREADS, os.cpu_count() or 1)
 
 
 def _batches(entries: Iterable[SourceEntry]) -> Iterator[list[SourceEntry]]:
@@ -185,6 +193,18 @@ def _size(entry: SourceEntry) -> int:
     except OSError:
         # The error is reported when the file is read.
         return 0
+
+
+def bootstrap_members() -> tuple[Member, ...]:
+    """The code that boots a source PEX, compressed; done once, also for threads that ask at once."""
+    with _compressing:
+        return _bootstrap_members()
+
+
+@cache
+def _bootstrap_members() -> tuple[Member, ...]:
+    with ThreadPoolExecutor(_threads()) as pool:
+        return tuple(pool.map(_recompressed, bootstrap().members))
 
 
 def _recompressed(member: Member) -> Member:

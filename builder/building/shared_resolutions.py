@@ -25,10 +25,11 @@ from builder.terminal.console import Step, console
 
 @dataclass(frozen=True, slots=True)
 class _Shared:
-    """A resolution that is being made, or was: for whom first, and out of what."""
+    """A resolution that is being made, or was: for whom first, out of what, and what the cache knows it by."""
 
     leader: Requirements
     indexes: Indexes
+    question: str | None
     lock: Future[Lock] = field(default_factory=Future)
 
 
@@ -53,9 +54,11 @@ class SharedResolutions:
             known = next(
                 (candidate for candidate in self._known if _equal(candidate, requirements, indexes)), None
             )
-            shared = known or _Shared(requirements, indexes)
             if known is None:
-                self._known.append(shared)
+                asked = resolution_cache.question(requirements, self._target, indexes)
+                self._known.append(shared := _Shared(requirements, indexes, asked))
+            else:
+                shared = known
         if known is None:
             try:
                 lock, step = resolve_project(requirements, self._target, about=about)
@@ -83,8 +86,10 @@ class SharedResolutions:
         lines = [line for dist in deps.distributions for line in dist.metadata.get("requires-dist", ())]
         if not names.isdisjoint(canonicalize_name(required_name(line) or "") for line in lines):
             return False
+        asked = next((shared.question for shared in self._known if shared.leader is leader), None)
         with contextlib.suppress(OSError):
-            resolution_cache.copy(leader, requirements, self._target)
+            if asked:
+                resolution_cache.copy(asked, leader, requirements)
         return True
 
 

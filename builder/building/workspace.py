@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
 
-from builder.assembly.bootstrap import bootstrap
 from builder.assembly.deps_pex import LAYOUT_VERSION
 from builder.assembly.import_clashes import import_clashes
 from builder.assembly.size_warnings import installed_twice
+from builder.assembly.source_pex import bootstrap_members
 from builder.building.shared_resolutions import SharedResolutions
 from builder.building.steps import (
     DepsBuild,
@@ -25,6 +25,7 @@ from builder.building.steps import (
 from builder.cache.entries import prune_when_due
 from builder.errors import BuilderError
 from builder.project.location import Location, SourceTree, Workspace
+from builder.project.metadata import is_package
 from builder.project.requirements import RequestedExtras, Requirements
 from builder.resolution.backend import LocalPackages
 from builder.resolution.lock import Lock
@@ -133,7 +134,7 @@ class PexPacking:
 
     def warm_up(self) -> None:
         """See `Packing`."""
-        bootstrap()
+        bootstrap_members()
 
 
 Ready = Callable[[SourceTree, ProjectBuild | BuilderError], None]
@@ -239,6 +240,7 @@ def build_workspace(
         )
         # Every assembly needs it, so load it while the requirements are resolved.
         warming = pool.submit(packing.warm_up)
+        own.build_together(filter(is_package, {tree.project for tree in names}), pool)
         futures = {tree: pool.submit(work.outcome, tree, name) for tree, name in names.items()}
         try:
             results = {tree: future.result() for tree, future in futures.items()}

@@ -7,10 +7,10 @@ build's inputs; where the inputs are unknown (`builder.resolution.build_inputs`)
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import hashlib
 import itertools
-import json
 import os
 import re
 import shutil
@@ -18,22 +18,23 @@ import sys
 import threading
 import urllib.parse
 import zipfile
-from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
-from importlib import resources
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from builder.errors import Origin, SdistBuildError, TargetError
+from builder.errors import BuilderError, Origin, SdistBuildError, TargetError
 from builder.project.external_files import split_include
 from builder.project.files import Selection, content_key, select_files
 from builder.project.metadata import Metadata
 from builder.project.settings import read_settings
 from builder.project.toml_file import TomlFile
 from builder.resolution import pythons, uv
-from builder.resolution.build_inputs import Inputs, build_system, inputs_of
-from builder.resolution.build_tree import LEVELS, BuildTree, lay_out, root_of
+from builder.resolution.build_inputs import BuildSystem, Inputs, build_system, inputs_of
+from builder.resolution.build_tree import ABOVE, BuildTree, lay_out, root_of
 from builder.resolution.built_wheel import OLDEST, TIME_LIMIT, build_error, canonical_wheel
+from builder.resolution.hooks import PYTHON, ask, build_together, confined, shared_system
 from builder.resolution.indexes import Indexes, read_indexes
 from builder.resolution.repository import ignored_but_tracked, read_state
 from builder.system import process, storage
@@ -42,11 +43,7 @@ from builder.system.git import find_repository, open_repository
 _FORMAT: Final = "6"
 """Version of the cache entries' format; increase it when the format changes."""
 
-_ABOVE: Final = "/.directory-above-the-checkout"
-"""Placeholder for the checkout's path in cached metadata, which may be used for another checkout."""
-
-_PYTHON: Final = {"PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
-_REPRODUCIBLE: Final = {**_PYTHON, "SOURCE_DATE_EPOCH": str(OLDEST)}
+_REPRODUCIBLE: Final = {**PYTHON, "SOURCE_DATE_EPOCH": str(OLDEST)}
 
 # Environment variables that backends, compilers and git read for any package.
 _READ_BY_TOOLS: Final = re.compile(
@@ -67,7 +64,44 @@ class LocalPackages:
         self._python_version = python_version
         self._out_dir = out_dir
         self._wheels: dict[Path, Future[Path]] = {}
+        self._together: dict[Path, Future[dict[Path, Path]]] = {}
         self._lock = threading.Lock()
+
+    def build_together(self, directories: Iterable[Path], pool: Executor) -> None:
+        """Begin to build wheels that will be asked for, in the pool: those with one build system together.
+
+        What cannot be built so is built when it is asked for, and fails then, if it does.
+        """
+        groups: list[tuple[BuildSystem, Indexes, list[Path]]] = []
+        for directory in directories:
+            with contextlib.suppress(BuilderError):
+                if system := shared_system(directory):
+                    indexes = read_indexes(directory)
+                    same = (group[2] for group in groups if group[:2] == (system, indexes))
+                    if (members := next(same, None)) is None:
+                        groups.append((system, indexes, members := []))
+                    members.append(directory)
+        for system, indexes, members in groups:
+            building = pool.submit(self._build_group, system, indexes, members)
+            self._together.update(dict.fromkeys(members, building))
+
+    def _build_group(self, system: BuildSystem, indexes: Indexes, members: Sequence[Path]) -> dict[Path, Path]:
+        """Those wheels of packages with one build system that are there, or could be built."""
+        wheels, places, selections = {}, {}, {}
+        with contextlib.suppress(BuilderError):
+            for directory in members:
+                selection = self._selection(directory)
+                place = self._place(directory, selection, "wheel")
+                if place and (kept := storage.kept(place)):
+                    wheels[directory] = kept
+                elif place:
+                    places[directory], selections[directory] = place, selection
+            if selections:
+                python = _python_for(next(iter(selections)), self._python_version)
+                built = build_together(system, selections, python, indexes, self._out_dir)
+                for directory, (name, content) in built.items():
+                    wheels[directory] = storage.keep(places[directory], name, content)
+        return wheels
 
     def wheel(self, directory: Path) -> Path:
         """Build a wheel of the package in a directory; raises SdistBuildError with the backend's output."""
@@ -102,13 +136,16 @@ class LocalPackages:
         with storage.scratch_directory() as scratch:
             tree = lay_out(directory, selection, scratch, self._out_dir)
             text = _ask_backend(directory, tree, scratch, self._python_version)
-        for path, placeholder in _placeholders(tree):
+        for path, placeholder in tree.placeholders:
             text = text.replace(path, placeholder)
         if place:
             storage.keep(place, "METADATA", text.encode())
         return _parse(text, directory)
 
     def _wheel(self, directory: Path) -> Path:
+        together = self._together.get(directory)
+        if together and (built := together.result().get(directory)):
+            return built
         selection = self._selection(directory)
         place = self._place(directory, selection, "wheel")
         kept = storage.kept(place) if place else None
@@ -117,7 +154,7 @@ class LocalPackages:
         with storage.scratch_directory() as scratch:
             tree = lay_out(directory, selection, scratch, self._out_dir)
             indexes = read_indexes(directory)
-            name, content = _build(tree.package, self._python_version, indexes, _PYTHON, directory, tree)
+            name, content = _build(tree.package, self._python_version, indexes, PYTHON, directory, tree)
         # Without a cache key, the wheel is stored by its content.
         return storage.keep(place or storage.cache_directory() / "local" / "wheel" / "anew", name, content)
 
@@ -207,30 +244,19 @@ def _build(
     with storage.scratch_directory() as scratch:
         arguments: list[str | Path] = ["build", "--wheel", "--python", _python_for(source, python_version)]
         arguments += ["--no-python-downloads", "--no-create-gitignore", "--out-dir", scratch / "out", source]
-        env = {**indexes.variables_outside(scratch), **variables, **_confined(scratch)}
+        env = {**indexes.variables_outside(scratch), **variables, **confined(scratch)}
         try:
             uv.run(arguments, cwd=scratch, extra_env=env, timeout=TIME_LIMIT)
         except process.ProcessFailed as error:
             raise build_error(about, error, replace=_paths(tree)) from error
         wheel = next((scratch / "out").glob("*.whl"))
-        content = canonical_wheel(wheel, replace=_placeholders(tree) if tree else ())
+        content = canonical_wheel(wheel, replace=tree.placeholders if tree else ())
     return wheel.name, content
 
 
 def _paths(tree: BuildTree | None) -> tuple[str, str]:
     """The path of the copied checkout, and the path of the original."""
     return (str(tree.above), str(tree.original_above)) if tree else ("", "")
-
-
-def _placeholders(tree: BuildTree) -> list[tuple[str, str]]:
-    """The paths of the copied checkout's parent and of those above it, with what stands for them in metadata."""
-    above = [tree.above, *tree.above.parents[:LEVELS]]
-    return [(str(path), _ABOVE + "/.." * level) for level, path in enumerate(above)]
-
-
-def _confined(scratch: Path) -> dict[str, str]:
-    """Variables that keep leftovers in the scratch directory, and git from looking for a repository above it."""
-    return {"GIT_CEILING_DIRECTORIES": str(scratch.parent), "TMPDIR": str(scratch)}
 
 
 def _python_for(source: Path, python_version: str) -> Path:
@@ -253,29 +279,16 @@ def _runs_project_code(directory: Path) -> bool:
 def _ask_backend(directory: Path, tree: BuildTree, scratch: Path, python_version: str) -> str:
     system = build_system(tree.package)
     python = pythons.find_python(python_version)
-    hook = resources.files("builder.resolution") / "metadata_hook.py"
-    script = scratch / "metadata_hook.py"
-    script.write_text(hook.read_text(encoding="utf-8"), encoding="utf-8")
-    output = scratch / "answer.json"
-    needs: Sequence[str] = system.requires
-    variables = {**read_indexes(directory).variables_outside(scratch), **_PYTHON, **_confined(scratch)}
+    indexes = read_indexes(directory)
     # After each round the backend may ask for more build requirements (PEP 517); the loop is bounded.
     for _round in range(3):
-        arguments: list[str | Path] = ["run", "--no-project", "--isolated", "--no-python-downloads", "--quiet"]
-        arguments += ["--python", python]
-        for need in needs:
-            arguments += ["--with", need]
-        arguments += ["python", script]
-        arguments += [json.dumps(value) for value in (system.backend, list(system.path), str(output), list(needs))]
         try:
-            uv.run(arguments, cwd=tree.package, extra_env=variables, timeout=TIME_LIMIT)
+            answer = ask(system, {}, python, indexes, scratch, tree.package)
         except process.ProcessFailed as error:
             raise build_error(directory, error, manifest=_manifest(directory), replace=_paths(tree)) from error
-        answer: Mapping[str, object] = json.loads(output.read_text(encoding="utf-8"))
-        if isinstance(answer.get("metadata"), str):
+        if "metadata" in answer:
             return str(answer["metadata"])
-        more = answer.get("needs")
-        needs = [*needs, *(str(need) for need in more)] if isinstance(more, list) else needs
+        system = replace(system, requires=(*system.requires, *answer["needs"]))
     raise SdistBuildError(
         f"the build backend of `{directory}` keeps asking for more requirements",
         where=Origin(_manifest(directory)),
@@ -286,8 +299,8 @@ def _ask_backend(directory: Path, tree: BuildTree, scratch: Path, python_version
 def _parse(text: str, directory: Path) -> Metadata:
     above = root_of(directory).parent
     text = re.sub(
-        rf"{re.escape(_ABOVE)}(/\.\.)*",
-        lambda match: urllib.parse.quote(os.path.normpath(match[0].replace(_ABOVE, str(above)))),
+        rf"{re.escape(ABOVE)}(/\.\.)*",
+        lambda match: urllib.parse.quote(os.path.normpath(match[0].replace(ABOVE, str(above)))),
         text,
     )
     headers: dict[str, list[str]] = {}

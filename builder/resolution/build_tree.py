@@ -39,6 +39,9 @@ MOST_BYTES: Final = 100 << 20
 LEVELS: Final = 4
 """Directories above the parent of the checkout that a backend may name, as by `{root:parent:parent:uri}`."""
 
+ABOVE: Final = "/.directory-above-the-checkout"
+"""Placeholder for the checkout's path in cached metadata, which may be used for another checkout."""
+
 _SMALL: Final = 1 << 20
 
 _WORKSPACE_FILES: Final = ("dagster_cloud.yaml", "dg.toml")
@@ -56,6 +59,12 @@ class BuildTree:
     package: Path
     above: Path
     original_above: Path
+
+    @property
+    def placeholders(self) -> list[tuple[str, str]]:
+        """The paths of the tree's parent and of those above it, with what stands for them in metadata."""
+        above = [self.above, *self.above.parents[:LEVELS]]
+        return [(str(path), ABOVE + "/.." * level) for level, path in enumerate(above)]
 
 
 def root_of(directory: Path) -> Path:
@@ -75,11 +84,15 @@ def root_of(directory: Path) -> Path:
     return min((root, workspace_root(directory) or directory), key=lambda path: len(path.parts))
 
 
-def lay_out(directory: Path, selection: Selection, scratch: Path, out_dir: Path | None) -> BuildTree:
+def lay_out(
+    directory: Path, selection: Selection, scratch: Path, out_dir: Path | None, *, alone: bool = False
+) -> BuildTree:
     """Copy a package and the checkout around it into `scratch`.
 
     :param selection: the package's own files.
     :param out_dir: the output directory for artefacts, which is left out.
+    :param alone: the build reads nothing else but the files of the directories above the package, among which are
+        ignore files; where the repository begins is all that it needs to know of it.
 
     Raises ProjectError for a file of the package that cannot be read, StorageError for one that cannot be written.
     """
@@ -89,6 +102,11 @@ def lay_out(directory: Path, selection: Selection, scratch: Path, out_dir: Path 
     top = above / (root.name or "root")
     package = top / directory.relative_to(root)
     copy_tree(selection, package)
+    if alone:
+        _copy_files_above(_Tree(str(root), str(top)), directory)
+        if repository_root := find_repository(directory):
+            storage.make_directory(top / repository_root.relative_to(root) / ".git")
+        return BuildTree(package, above, root.parent)
     with contextlib.ExitStack() as stack:
         repository = None
         if find_repository(directory) and shutil.which("git"):
@@ -122,14 +140,20 @@ def _copy_surroundings(
             tree.copy(path)
         return
     # Builds mostly read files in the package's parent directories: `../VERSION`, `../README.md`.
-    way = {str(path) for path in package.parents if path.is_relative_to(root)}
+    way = _copy_files_above(tree, package)
+    for path in _tracked_around(repository, str(package)) if repository else ():
+        if path.rpartition("/")[0] not in way:
+            tree.link(path)
+
+
+def _copy_files_above(tree: _Tree, package: Path) -> set[str]:
+    """Copy the files of the directories above a package, up to the tree's root; returns these directories."""
+    way = {str(path) for path in package.parents if path.is_relative_to(tree.root)}
     for directory in sorted(way):
         for entry in _files(directory, _listing(directory)):
             small = entry.stat(follow_symlinks=False).st_size <= _SMALL
             (tree.copy if small else tree.link)(entry.path)
-    for path in _tracked_around(repository, str(package)) if repository else ():
-        if path.rpartition("/")[0] not in way:
-            tree.link(path)
+    return way
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from typing import Final
 from builder.project.requirements import Requirements
 from builder.project.toml_file import TomlFile
 from builder.resolution import uv
-from builder.resolution.indexes import Indexes, is_index_option, read_indexes
+from builder.resolution.indexes import Indexes, is_index_option
 from builder.resolution.target import Target
 from builder.system import storage
 
@@ -36,6 +36,18 @@ _HARMLESS_TABLES: Final = {"sources", "workspace", "package", "dev-dependencies"
 
 def entry_path(requirements: Requirements, target: Target, indexes: Indexes) -> Path | None:
     """The cache entry for the resolution of these requirements; None if it must not be cached."""
+    asked = question(requirements, target, indexes)
+    return _place(asked, requirements) if asked else None
+
+
+def _place(asked: str, requirements: Requirements) -> Path:
+    names = json.dumps(sorted(requirements.local_names | requirements.excludes))
+    digest = hashlib.sha256(f"{asked}\0{names}".encode()).hexdigest()
+    return storage.cache_directory() / "resolutions" / f"{digest}.pylock.toml"
+
+
+def question(requirements: Requirements, target: Target, indexes: Indexes) -> str | None:
+    """What is asked of the resolver, but for the names that no index knows; None if it must not be cached."""
     if (
         indexes.remote
         or any(_SETTINGS.fullmatch(name) for name in os.environ)
@@ -47,7 +59,7 @@ def entry_path(requirements: Requirements, target: Target, indexes: Indexes) -> 
         return None
     if any(_INCLUDES.search(file.read_text(errors="replace")) for file in indexes.local if file.is_file()):
         return None
-    key = json.dumps(
+    return json.dumps(
         [
             uv.pinned_version(),
             target.python_version,
@@ -58,12 +70,9 @@ def entry_path(requirements: Requirements, target: Target, indexes: Indexes) -> 
             indexes.options,
             dict(indexes.environment),
             [_state(directory) for directory in indexes.local],
-            sorted(requirements.local_names | requirements.excludes),
             requirements.overrides,
         ]
     )
-    digest = hashlib.sha256(key.encode()).hexdigest()
-    return storage.cache_directory() / "resolutions" / f"{digest}.pylock.toml"
 
 
 def load(path: Path) -> tuple[str, int] | None:
@@ -81,14 +90,12 @@ def save(path: Path, text: str) -> None:
     storage.write_checked(path, text)
 
 
-def copy(known: Requirements, same: Requirements, target: Target) -> None:
-    """Reuse the cached resolution of `known` for equal requirements `same` of another project.
+def copy(asked: str, known: Requirements, same: Requirements) -> None:
+    """Reuse the cached resolution of `known` for `same` of another project, which asks the same question.
 
     Raises OSError if nothing is cached.
     """
-    paths = [entry_path(each, target, read_indexes(each.directory, each.options)) for each in (known, same)]
-    if paths[0] and paths[1]:
-        shutil.copy2(paths[0], paths[1])
+    shutil.copy2(_place(asked, known), _place(asked, same))
 
 
 def is_configured(directory: Path) -> bool:

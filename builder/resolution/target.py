@@ -58,13 +58,13 @@ class Target:
         """Whether it is one of Dagster Cloud's serverless base images."""
         return self.python_version in PYTHON_VERSIONS and self == serverless_target(self.python_version)
 
-    @property
+    @cached_property
     def glibc(self) -> tuple[int, int] | None:
         """The newest glibc version in the tags; None if the target is not a glibc Linux."""
         levels = (re.fullmatch(r".*-manylinux_(\d+)_(\d+)_\w+", name) for name in self.tag_names)
         return max(((int(level[1]), int(level[2])) for level in levels if level), default=None)
 
-    @property
+    @cached_property
     def uv_platform(self) -> str:
         """The target triple for uv: the one with the highest glibc version that the target has."""
         machine = {"arm64": "aarch64", "AMD64": "x86_64"}.get(self.markers["platform_machine"])

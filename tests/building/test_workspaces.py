@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.commands import Workshop
+from tests.support.commands import Workshop, put_setuptools
 from tests.support.wheels import make_wheel
 
 SOURCE = "code_source: {module_name: answer}"
@@ -253,6 +254,32 @@ def test_a_failing_location_does_not_hide_the_others(place: Workshop) -> None:
     assert bad["error"]["what"] == "there is no `tool<2`"
     assert bad["error"]["where"] == str(place.root / "two/requirements.txt:3")
     assert "pex_tag" not in bad
+
+
+def test_packages_with_one_build_system_are_built_by_one_process_each_for_itself(place: Workshop) -> None:
+    put_setuptools(place.index.directory)
+    system = '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
+    names = ("one", "two", "bad", "three")
+    for name in names:
+        packages = "missing" if name == "bad" else "inside"
+        head = f'[project]\nname = "{name}"\nversion = "1.0"\ndependencies = ["dagster", "dagster-cloud"]\n'
+        # All that lies in the package is taken, whatever it is called.
+        table = f'[tool.setuptools]\npackages = ["{packages}"]\n[tool.setuptools.package-data]\ninside = ["*"]\n'
+        files = {"pyproject.toml": head + system + table, "inside/__init__.py": "", f"inside/{name}.txt": name}
+        place.project(files, name=name)
+
+    ran = place.run("deploy", several(place, **{name: name for name in names}), place.out, "--verbose")
+
+    assert ran.code == 1
+    assert re.search(r"error: location `bad`: building `.*/bad` failed", ran.stderr)
+    assert "package directory 'missing' does not exist" in ran.stderr
+    assert (ran.stderr.count("/uv run "), ran.stderr.count("/uv build ")) == (1, 1)
+    built = {location["name"]: location["source"]["file"] for location in report(place) if "source" in location}
+    assert set(built) == {"one", "two", "three"}
+    for name, file in built.items():
+        with zipfile.ZipFile(place.out / file) as pex:
+            packed = {entry for entry in pex.namelist() if entry.startswith("inside/")}
+        assert packed == {"inside/__init__.py", f"inside/{name}.txt"}
 
 
 def test_a_location_that_is_declared_wrongly_stays_the_only_one(place: Workshop) -> None:
