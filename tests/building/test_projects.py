@@ -132,6 +132,12 @@ def local_wheel(_shop: Shop, project: Path) -> None:
     make_wheel(project / "wheels", {"wheeled.py": ""}, name="wheeled", requires=["extra; extra == 'fast'"])
 
 
+def wheels_for_linux(_shop: Shop, project: Path) -> None:
+    (project / "wheels").mkdir()
+    for version, tag in (("1.0", "manylinux2014_x86_64"), ("2.0", "manylinux_2_28_x86_64")):
+        make_wheel(project / "wheels", {"native.py": ""}, name="native", version=version, tag=f"cp311-cp311-{tag}")
+
+
 def local_archives(shop: Shop, project: Path) -> None:
     local_wheel(shop, project)
     (project / "sdists").mkdir()
@@ -160,6 +166,11 @@ def notebook_checkpoints(_shop: Shop, project: Path) -> None:
 
 def ignored_by_git(_shop: Shop, project: Path) -> None:
     write_tree(project, {".gitignore": "target/\n", "dbt/target/manifest.json": "{}"})
+    git(project, "init", "--quiet")
+
+
+def generated_and_ignored(_shop: Shop, project: Path) -> None:
+    write_tree(project, {".gitignore": "build/\n", "build/python/generated/__init__.py": ""})
     git(project, "init", "--quiet")
 
 
@@ -214,6 +225,8 @@ PREPARE: Mapping[str, Preparation] = {
     "poetry-lock": poetry_lock,
     "poetry-lock-outdated": where_poetry_is,
     "poetry-path": local_wheel,
+    "reported-poetry-package-that-git-ignores": generated_and_ignored,
+    "reported-wheels-for-newer-linux": wheels_for_linux,
     "requirements-archives": local_archives,
     "requirements-find-links": local_wheel,
     "requirements-windows": written_on_windows,
