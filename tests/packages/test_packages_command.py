@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,9 +13,12 @@ from pathlib import Path
 import pytest
 
 from builder.packages.wheelhouse import Wheelhouse, read_wheelhouse, write_wheelhouse
+from builder.resolution import uv
 from tests.support.commands import Ran, run_command, write_tree
 from tests.support.monorepo import PUBLISHED, make_monorepo
 from tests.support.programs import REPOSITORY
+
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 def _run(*arguments: str | Path, **variables: str) -> Ran:
@@ -56,9 +62,11 @@ def test_json_and_matrix(root: Path) -> None:
         "webapp": {"path": "dagster_webserver/webapp/build", "built": True},
         "unpublished": None,
     }
-    matrix = _run("discover", root, "--select", "dagster-pipes,dagster-test", "--matrix").succeeded().stdout
+    words = ("discover", root, "--select", "dagster-celery,dagster-test", "--with-dependencies", "--matrix")
+    matrix = _run(*words).succeeded().stdout
     assert matrix.count("\n") == 1
-    assert [entry["package"] for entry in json.loads(matrix)["include"]] == ["dagster-pipes", "dagster-test"]
+    found = [entry["package"] for entry in json.loads(matrix)["include"]]
+    assert found == ["dagster", "dagster-celery", "dagster-pipes", "dagster-shared", "dagster-test"]
 
 
 def test_nothing_changed_is_an_empty_matrix_that_is_told_of(root: Path) -> None:
@@ -130,21 +138,57 @@ def test_without_a_commit_only_a_manual_version_can_be_given(tmp_path: Path) -> 
 
 @pytest.mark.slow
 @pytest.mark.network
-def test_from_the_repository_to_packages_that_work(tmp_path: Path) -> None:
+def test_what_is_said_of_packages_works_as_it_is_typed(tmp_path: Path) -> None:
     repository = make_monorepo(tmp_path / "repository", "pyproject").path
-    house = tmp_path / "house"
-    python = ["--python-version", f"{sys.version_info.major}.{sys.version_info.minor}"]
-    _run("version", repository).succeeded()
+    house = repository / "wheelhouse"
+    uv.run(["venv", "--quiet", "--python", sys.executable, repository / ".venv"])
 
-    built = _run("build", repository, "--out", house, "--select", "dagster-celery", SOURCE_DATE_EPOCH="1700000000")
-    locked = _run("lock", house, *python)
-    checked = _run("check", house, "--select", "dagster,dagster-celery", *python)
+    said = _type(REPOSITORY / "docs" / "packages.md", repository)
 
-    assert len(built.succeeded().stdout.splitlines()) == 5
-    assert read_wheelhouse(house).source_date_epoch == 1_700_000_000
-    assert "locks/dagster-celery.txt" in locked.succeeded().stdout
-    rows = [line.split() for line in checked.succeeded().stdout.splitlines()[1:]]
-    assert [(row[0], row[2]) for row in rows] == [("dagster", "dagster"), ("dagster-celery", "dagster_celery")]
+    assert list(said) == ["discover", "version", "build", "lock", "check", "merge"]
+    assert (repository / ".venv" / "bin" / "dagster-webserver").is_file()
+    wheelhouse = read_wheelhouse(house)
+    assert wheelhouse.source_date_epoch == 1_700_000_000
+    names = [package.name for package in wheelhouse.packages]
+    assert names == list(PUBLISHED)
+    assert len(said["build"].stdout.splitlines()) == len(names) + 1
+    assert "locks/dagster-celery.txt" in said["lock"].stdout
+    rows = [line.split() for line in said["check"].stdout.splitlines()[1:]]
+    assert [(row[0], row[2]) for row in rows] == [(name, name.replace("-", "_")) for name in names]
+
+    said = _type(REPOSITORY / ".github" / "workflows" / "README.md", repository)
+
+    assert list(said) == ["discover", "check", "version", "build", "lock"]
+    found = [line.split()[0] for line in said["discover"].stdout.splitlines()[1:]]
+    assert found == ["dagster", "dagster-celery", "dagster-pipes", "dagster-shared"]
+    # What --verbose adds.
+    assert " pip install --quiet " in said["check"].stderr
+    assert '+version = "1.13.30"' in said["version"].stdout
+    assert [package.name for package in read_wheelhouse(house).packages] == ["dagster-pipes"]
+
+
+def _type(page: Path, repository: Path) -> dict[str, Ran]:
+    """Type what the blocks of a page say, but for images, in the repository, which they call ~/dagster.
+
+    Locks are for the Python of these tests; what was built on another machine is that of this one.
+    """
+    blocks = re.findall(r"^ *```sh\n(.*?)^ *```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    said: dict[str, Ran] = {}
+    for line in (line for block in blocks for line in block.splitlines()):
+        words = shlex.split(line.replace("~/dagster", str(repository)), comments=True)
+        if words[0] == "uv":
+            uv.run(words[1:], cwd=repository)
+            continue
+        command, *arguments = words[3:] if words[0] == "builder.pex" else words[1:]
+        if command in {"image", "push"} or words[0] == "printf":
+            continue
+        if command == "merge":
+            shutil.copytree(repository / arguments[0], repository / arguments[1])
+        if command in {"lock", "check"}:
+            arguments += ["--python-version", PYTHON]
+        ran = run_command("packages", command, *arguments, directory=repository, SOURCE_DATE_EPOCH="1700000000")
+        said[command] = ran.succeeded()
+    return said
 
 
 @pytest.mark.network

@@ -17,12 +17,13 @@ import typer
 from builder.__main__ import COMMANDS, command_of, main
 from tests.support.programs import REPOSITORY
 
+WORKFLOWS = REPOSITORY / ".github" / "workflows" / "README.md"
 DOCUMENTS = [
     *sorted(REPOSITORY.glob("*.md")),
     *sorted(
         path for name in ("docs", "examples", "bench", "generated") for path in (REPOSITORY / name).rglob("*.md")
     ),
-    REPOSITORY / ".github" / "workflows" / "README.md",
+    WORKFLOWS,
 ]
 README, FIGURES = REPOSITORY / "README.md", REPOSITORY / "bench" / "README.md"
 LONGEST = 200
@@ -137,8 +138,11 @@ def test_a_command_line_is_accepted(line: CommandLine) -> None:
 
 
 def typed() -> set[str]:
-    """What README and docs/ tell to type: lines of blocks without a language or of `sh`, and in sentences."""
-    pages = {README, *(path for path in DOCUMENTS if path.is_relative_to(REPOSITORY / "docs"))}
+    """What README, that of the workflows and docs/ tell to type.
+
+    That is in sentences, and in lines of blocks without a language or of `sh`.
+    """
+    pages = {README, WORKFLOWS, *(path for path in DOCUMENTS if path.is_relative_to(REPOSITORY / "docs"))}
     found = {" ".join(words_of(_started(line) or line)) for page in pages for line in _block_lines(page)}
     named = [words_of(line.text) for line in COMMAND_LINES if line.document in pages and not line.whole]
     found |= {" ".join(words) for words in named if len(words) > 1}
