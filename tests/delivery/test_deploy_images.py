@@ -21,6 +21,7 @@ from tests.support.base_images import SLIM, layer, put, runs_only_images
 from tests.support.cloud import faults
 from tests.support.cloud.deployments import Deployment, LocationRecord
 from tests.support.commands import Ran, write_tree
+from tests.support.damage import damaged, kinds_of_files
 from tests.support.deploying import Deploying, deploying
 from tests.support.faulty_registry import (
     PASSWORD,
@@ -29,7 +30,6 @@ from tests.support.faulty_registry import (
     FaultyRegistry,
     Forget,
     Status,
-    damaged,
     serving_faulty_registry,
 )
 from tests.support.wheels import make_wheel
@@ -322,6 +322,20 @@ def test_what_is_there_damaged_is_sent_again(images: Images, monkeypatch: pytest
     ran = images.deploy().succeeded()
     assert ran.stderr.count("was damaged; it was sent again") == 1
     assert len(updates) == 2
+    images.registry.assert_whole("acme/prefix/sales")
+
+
+def test_a_flipped_byte_in_the_cache_makes_no_other_image(images: Images) -> None:
+    images.deploy().succeeded()
+    before = images.document()["image"]
+    kinds = kinds_of_files(images.here.place.cache)
+    for kind, path in kinds.items():
+        if kind[0] in {"layers", "base-images"}:
+            path.write_bytes(damaged(path.read_bytes()))
+            images.deploy().succeeded()
+            assert images.document()["image"] == before, kind
+    assert {kind for kind in kinds if kind[0] == "layers"} == {("layers", ".gz"), ("layers", ".json")}
+    assert ("base-images", ".json") in kinds
     images.registry.assert_whole("acme/prefix/sales")
 
 
