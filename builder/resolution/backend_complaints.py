@@ -12,9 +12,10 @@ from packaging.utils import canonicalize_name
 
 from builder.errors import Origin
 from builder.project.lines import line_of_text
+from builder.project.names import required_name
 from builder.project.toml_file import TomlFile
 from builder.resolution.build_inputs import build_system
-from builder.resolution.known_names import nearest_names
+from builder.resolution.known_names import is_known, nearest_names
 
 _NO_PACKAGE: Final = re.compile(
     r"Unable to determine which files to ship inside the wheel|No file/folder found for (?:module|package) (\S+)"
@@ -133,7 +134,7 @@ def _no_version(output: str, directory: Path) -> Complaint | None:
     if path is None:
         return None
     what = f"`{path}` does not say the version, which `pyproject.toml` takes from it"
-    remedy = f'Write `{match[3] or "__version__"} = "1.0"` in `{path}`, or `version = "1.0"` under `[project]`'
+    remedy = f'Write `{match[3] or "__version__"} = "1.0"` in `{path}`, or `version = "1.0"` in place of `dynamic`'
     return Complaint(what, Origin(directory / path), remedy)
 
 
@@ -151,15 +152,19 @@ def _no_module(output: str, directory: Path) -> Complaint | None:
     if match is None:
         return None
     name, manifest = match[1].partition(".")[0], directory / "pyproject.toml"
-    if build_system(directory).backend.partition(".")[0] == name:
+    system = build_system(directory)
+    if system.backend.partition(".")[0] == name:
         what = f"`build-backend` names a module `{name}`, which `requires` does not bring"
-        return Complaint(what, line_of_text("build-backend", manifest), "Correct `build-backend`, or `requires`")
+        brought = (_BACKENDS.get(required_name(text) or "") for text in system.requires)
+        usual = next((f'Write `build-backend = "{backend}"`' for backend in brought if backend), None)
+        remedy = f"{usual or 'Correct `build-backend`'}, or require what brings `{name}`"
+        return Complaint(what, line_of_text("build-backend", manifest), remedy)
     where = line_of_text(f"import {name}", directory / "setup.py")
     what = f"the build imports `{name}`, which is not there while a package is built"
     remedy = f"Do without it in `{where.path.name}`" if where.line else "Do without it"
-    return Complaint(
-        what, where if where.line else None, f"{remedy}, or require what brings it: `[build-system] requires`"
-    )
+    requires = ", ".join(f'"{text}"' for text in (*system.requires, name if is_known(name) else "…"))
+    remedy += f", or require what brings it: `requires = [{requires}]` under `[build-system]` in `pyproject.toml`"
+    return Complaint(what, where if where.line else None, remedy)
 
 
 def _no_requirement(output: str, directory: Path) -> Complaint | None:
@@ -184,6 +189,16 @@ def _no_toml(output: str, directory: Path) -> Complaint | None:
     what = f"line {match[1]} of `pyproject.toml` is not as the specification wants it: {match[2].strip()}"
     return Complaint(what, Origin(directory / "pyproject.toml", int(match[1])), "Correct that line")
 
+
+_BACKENDS: Final = {
+    "hatchling": "hatchling.build",
+    "setuptools": "setuptools.build_meta",
+    "flit-core": "flit_core.buildapi",
+    "poetry-core": "poetry.core.masonry.api",
+    "pdm-backend": "pdm.backend",
+    "uv-build": "uv_build",
+}
+"""What `build-backend` is for what `requires` names, as the documents of the backends have it."""
 
 _KINDS: Final[tuple[Callable[[str, Path], Complaint | None], ...]] = (
     *(_no_package, _no_file, _flat_layout, _no_version, _no_docstring, _no_module, _no_requirement, _no_toml),

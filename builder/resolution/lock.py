@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 Hashes = dict[str, frozenset[str]]
 """The sha256 digests that the user's requirements allow, by normalised name."""
 
+_HASHING = "`uv pip compile requirements.in --generate-hashes -o requirements.txt`, or the same of pip-compile"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Distribution:
@@ -205,7 +207,7 @@ def _only_allowed(pylock: Pylock, hashes: Hashes, places: Mapping[str, Origin], 
                 f"`{package.name}=={package.version}` is needed, but the requirements give no hash for it",
                 where=places.get(package.name, origin),
                 remedy="Where one requirement has a --hash, all need one, those that others bring along, too:"
-                " `uv pip compile --generate-hashes`, `pip-compile --generate-hashes`",
+                f" {_HASHING}",
             )
         wheels = [wheel for wheel in package.wheels or () if wheel.hashes.get("sha256") in allowed]
         sdist = package.sdist if package.sdist and package.sdist.hashes.get("sha256") in allowed else None
@@ -213,8 +215,7 @@ def _only_allowed(pylock: Pylock, hashes: Hashes, places: Mapping[str, Origin], 
             raise ResolutionError(
                 f"no file of `{package.name}=={package.version}` has a hash that the requirements allow",
                 where=places.get(package.name, origin),
-                remedy="If you trust the index, make the hashes again: `uv pip compile --generate-hashes`,"
-                " `pip-compile --generate-hashes`",
+                remedy=f"If you trust the index, make the hashes again: {_HASHING}",
             )
         packages.append(replace(package, wheels=wheels or None, sdist=sdist))
     return replace(pylock, packages=packages)

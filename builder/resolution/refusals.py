@@ -23,7 +23,8 @@ from builder.resolution.source_refusals import (
     url_refusal,
 )
 from builder.resolution.target import PYTHON_VERSIONS
-from builder.resolution.unreachable import NETWORK, unreachable
+from builder.resolution.unreachable import NETWORK, naming, unreachable
+from builder.terminal.formatting import quoted
 
 _REFUSED: Final = re.compile(
     r"An index (?:URL )?\((\S+)\) (?:could not be queried .* credentials \(|returned a )(40[13] \w+)"
@@ -86,8 +87,12 @@ def _not_found(said: Explanation) -> ResolutionError | None:
     if near:
         return _error(said, what, f"Did you mean `{near[0]}`? Write that; {own}", line, more=looked)
     if is_known(name):
-        remedy = "It is a well-known package: correct the address of the index, or name one that has it too"
-        return _error(said, what, f"{remedy}, {_add_index(said, line)} (docs/indexes.md)", line, more=looked)
+        wrong = f"correct the address of the index, {quoted(addresses)}, or " if addresses else ""
+        remedy = f"It is a well-known package: {wrong}name an index that has it, {_add_index(said, line)}"
+        error = _error(said, what, f"{remedy} (docs/indexes.md)", line, more=looked)
+        named = (naming(address.partition("://")[2], said.directory) for address in addresses)
+        error.where = next(filter(None, named), error.where)
+        return error
     return _error(said, what, f"Correct the name if it is misspelt; {own}", line, more=looked)
 
 
@@ -185,7 +190,7 @@ def _no_usable_wheel(said: Explanation) -> ResolutionError | None:
     line, by = said.asking(name)
     what = f"`{name}` has no wheel, and is not to be built from source" + (f"; `{by}` needs it" if by else "")
     found = said.availability.newest(name)
-    remedy = f"Require `{name}=={found}`, which has one" if found else "Allow it: `--no-binary` for that name"
+    remedy = f"Require `{name}=={found}`, which has one" if found else f"Allow it: `--no-binary {name}`"
     settings = "take `only-binary` back where it is set (requirements.txt, pip.conf, `[tool.uv]`)"
     return _error(said, what, f"{remedy}, or {settings}", line)
 

@@ -94,7 +94,12 @@ def url_refusal(said: Explanation) -> BuilderError | None:
     host = urllib.parse.urlsplit(direct[2]).hostname or ""
     if refused := _STATUS.search(said.output):
         what = f"`{host}` does not give out `{direct[2].rpartition('/')[2]}` ({refused[1]})"
-        remedy = "Correct the URL" if refused[1].startswith("404") else "Check the URL, and who may read it"
+        remedy = (
+            f"Correct the URL: `curl -I {direct[2]}` shows what it gives; what is private may be answered so, too,"
+            " where no user name and password are known for its host (docs/indexes.md)"
+            if refused[1].startswith("404")
+            else "Check the URL, and who may read it"
+        )
     elif re.search(r"error sending request|dns error|timed out", said.output):
         what = f"`{host}` does not answer"
         remedy = "Check the URL, the network and the proxy, then run it again"

@@ -7,7 +7,7 @@ import urllib.parse
 from pathlib import Path
 from typing import Final
 
-from builder.errors import FetchError
+from builder.errors import FetchError, Origin
 from builder.project.lines import line_of_text
 
 NETWORK: Final = re.compile(
@@ -36,8 +36,7 @@ def unreachable(words: str, directory: Path) -> FetchError:
     found = re.search(r"https?://[^\s)`'\"]+", words)
     url = urllib.parse.urlsplit(found[0]) if found else urllib.parse.urlsplit("")
     called = f" `{url.hostname}`" if url.hostname else ""
-    named = (line_of_text(url.netloc.rpartition("@")[2], directory / name) for name in _SETTINGS if url.netloc)
-    where = next((origin for origin in named if origin.line), None)
+    where = naming(url.netloc, directory)
     address = "the address of the index" if where else "the index settings (UV_DEFAULT_INDEX, pip.conf)"
     return FetchError(
         f"the package index{called} cannot be reached",
@@ -45,6 +44,13 @@ def unreachable(words: str, directory: Path) -> FetchError:
         detail=words,
         remedy=f"Check {address}, the network and the proxy, then run it again",
     )
+
+
+def naming(address: str, directory: Path) -> Origin | None:
+    """The line of a project's settings that names an index by its host, or by more of its URL."""
+    host = address.rpartition("@")[2]
+    named = (line_of_text(host, directory / name) for name in _SETTINGS if host)
+    return next((origin for origin in named if origin.line), None)
 
 
 def silent_host(output: str) -> str | None:

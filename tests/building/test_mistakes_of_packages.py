@@ -108,7 +108,7 @@ MISTAKES = {
             "pyproject.toml": built_by("hatchling")["pyproject.toml"].replace("hatchling.build", "hatchlin.build"),
             **_CODE,
         },
-        *("pyproject.toml:7", "names a module `hatchlin`", "Correct `build-backend`"),
+        *("pyproject.toml:7", "names a module `hatchlin`", 'Write `build-backend = "hatchling.build"`'),
     ),
     "misspelt requirement of the build": Mistake(
         {
@@ -119,7 +119,11 @@ MISTAKES = {
     ),
     "setup.py that imports": Mistake(
         {"setup.py": "from setuptools import setup\nimport numpy\nsetup(name='shop')\n"},
-        *("setup.py:2", "the build imports `numpy`", "Do without it in `setup.py`"),
+        *(
+            "setup.py:2",
+            "the build imports `numpy`",
+            'or require what brings it: `requires = ["setuptools>=40.8.0", "numpy"]`',
+        ),
     ),
     "setup.py that reads": Mistake(
         {"setup.py": "from setuptools import setup\nsetup(name='shop', description=open('README.md').read())\n"},

@@ -115,18 +115,27 @@ MISTAKES = {
         "numpy==1.26.0\nnumpy==1.21.0", "3", "contradict", "`numpy==1.21.0` (requirements.txt:4)"
     ),
     "other's version": requiring("choosy", "3", "cannot be resolved", "Change `choosy` (requirements.txt:3)"),
-    "only wheels": requiring("--only-binary :all:\nblessed", "4", "`blessed` has no wheel", "`only-binary`"),
+    "only wheels": requiring(
+        "--only-binary :all:\nblessed", "4", "`blessed` has no wheel", "`--no-binary blessed`"
+    ),
     "yanked": requiring("gone>1.0", "3", "`gone==1.1` was withdrawn", "Require `gone==1.0`"),
     "prerelease that is not there": requiring(
         "coming==2.0b9", "3", "there is no `coming==2.0b9`", "has to be named: `coming==2.0b1`"
     ),
     "hash of another file": Mistake(
         {"requirements.txt": f"dagster=={DAGSTER} {HASH}\ndagster-cloud=={DAGSTER} {HASH}\n"},
-        *("requirements.txt:1", f"no file of `dagster=={DAGSTER}` has a hash", "make the hashes again: `uv pip"),
+        *(
+            "requirements.txt:1",
+            f"no file of `dagster=={DAGSTER}` has a hash",
+            "make the hashes again: `uv pip compile requirements.in --gen",
+        ),
     ),
     "hash of one only": requiring(f"pandas==2.2.0 {HASH}", "1", "give no hash for it", "all need one"),
     "URL of nothing": requiring(
-        "x @ INDEX/files/x-1.0-py3-none-any.whl", "3", "`x-1.0-py3-none-any.whl` (404", "Correct the URL"
+        "x @ INDEX/files/x-1.0-py3-none-any.whl",
+        "3",
+        "`x-1.0-py3-none-any.whl` (404",
+        "Correct the URL: `curl -I http://",
     ),
     "no such repository": requiring(
         "x @ git+file:///nowhere/x@v1",
@@ -147,7 +156,7 @@ MISTAKES = {
     ),
     "address of the index": Mistake(
         {"requirements.txt": "--index-url INDEX/smple/\ndagster\ndagster-cloud\n"},
-        *("requirements.txt:2", "no index has a package `dagster`", "correct the address of the index"),
+        *("requirements.txt:1", "no index has a package `dagster`", "correct the address of the index, `http://"),
     ),
     "editable path": requiring("-e ./libs/comon", "3", "does not exist", "Correct the path"),
     "included file": requiring("-r base.txt", "3", "which does not exist", "Correct the path or add the file"),
