@@ -22,7 +22,7 @@ def built_locations(out_dir: Path, names: Sequence[str]) -> tuple[list[ToVerify]
         report = json.loads(path.read_text(encoding="utf-8"))
         entries = {str(entry["name"]): entry for entry in report["locations"]}
         workspace, python_version = Path(report["workspace"]), str(report["python_version"])
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise UsageError(f"there is no `{path}`", remedy=_BUILD_FIRST) from None
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise _unusable(path, error) from error

@@ -25,6 +25,11 @@ CODE_SOURCE: Final = frozenset({"package_name", "module_name", "python_file", "a
 # What a location's document has besides, which dagster-cloud-cli writes itself.
 _OF_DOCUMENTS: Final = frozenset({"git", "pex_metadata", "defs_state_info"})
 _NEAR: Final = 0.7
+_PLACES: Final = {
+    "the top of the file": WORKSPACE,
+    "an entry of `locations`, beside `location_name`": LOCATION,
+    "`code_source`": CODE_SOURCE,
+}
 
 
 def check_keys(
@@ -34,13 +39,16 @@ def check_keys(
 
     :param key: where `values` stand in the document.
 
-    Raises ProjectError for one that is nearly a known one: it is misspelt.
+    Raises ProjectError for one that belongs elsewhere, or is nearly a known one: it is misspelt.
     """
     for name in sorted(values.keys() - known - _OF_DOCUMENTS):
         where = document.origin(*key, name)
+        what = f"`{name}` is not a key that Dagster Cloud knows"
+        place = next((place for place, keys in _PLACES.items() if name in keys), None)
+        if place and values[name] is not None:
+            raise ProjectError(f"{what} here", where=where, remedy=f"Move it: it belongs into {place}")
         near = difflib.get_close_matches(name, known, n=1, cutoff=_NEAR)
         if near:
-            what = f"`{name}` is not a key that Dagster Cloud knows"
             raise ProjectError(what, where=where, remedy=f"Write `{near[0]}`")
         yield Notice(
             f"`{name}` is not a known key of Dagster Cloud; it is passed on: remove it if you do not need it",

@@ -110,7 +110,7 @@ class Workspace:
             if name not in known:
                 raise UsageError(
                     f"there is no location `{name}` in `{self.path}`",
-                    remedy=f"Choose from: {', '.join(sorted(known))}",
+                    remedy=f"Choose from: {', '.join(sorted(known))}; give each with its own --location",
                 )
         chosen = tuple(
             location

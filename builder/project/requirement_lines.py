@@ -10,7 +10,7 @@ from typing import Final
 
 from packaging.requirements import InvalidRequirement, Requirement
 
-from builder.errors import ProjectError
+from builder.errors import Origin, ProjectError
 from builder.project.requirements_txt import RequirementLine
 
 # A path as pip takes it: `./x[extra] ; marker`. Brackets in a path would be ambiguous to pip too.
@@ -45,10 +45,8 @@ def local_part(line: RequirementLine) -> str | None:
 
 def check_syntax(line: RequirementLine) -> None:
     """Raise ProjectError, with the line, for what is neither a URL nor a requirement (PEP 508)."""
-    if _URL.match(line.text):
-        return
     try:
-        Requirement(line.text)
+        url = line.text if _URL.match(line.text) else Requirement(line.text).url
     except InvalidRequirement as error:
         problem = str(error).splitlines()[0]
         raise ProjectError(
@@ -56,6 +54,20 @@ def check_syntax(line: RequirementLine) -> None:
             where=line.origin,
             remedy=f"Write it as PEP 508 says, such as `{likely(line.text) or 'pandas>=2'}`",
         ) from error
+    if url:
+        _check_git(url, line.origin)
+
+
+def _check_git(url: str, where: Origin) -> None:
+    """Raise ProjectError for the address of a git repository that lacks `git+`, or is as git itself takes it."""
+    if re.fullmatch(r"https://git(?:hub|lab)\.com/[\w.-]+/[\w.-]+/?(?:#.*)?", url):
+        raise ProjectError(
+            f"`{url}` is a git repository, and no archive", where=where, remedy=f"Write `git+{url}`"
+        )
+    if found := re.fullmatch(r"(?:(?:git\+)?ssh://)?git@([\w.-]+):(?!\d+/).+", url):
+        what = f"`{url}` is an address as `git clone` takes it, and no URL"
+        remedy = f"Begin it with `git+ssh://`, and write `/` in place of the colon behind `{found[1]}`"
+        raise ProjectError(what, where=where, remedy=remedy)
 
 
 def likely(text: str) -> str | None:

@@ -51,9 +51,13 @@ def _read_directory(directory: Path) -> Workspace:
     if (declared := read_dagster_table(directory / "pyproject.toml")) is not None:
         return declared
     refuse_dagster_workspace(directory / "workspace.yaml")
+    misnamed = directory / "dagster_cloud.yml"
+    make = f"make `{directory / 'dagster_cloud.yaml'}`. {EXAMPLE}"
     raise ProjectError(
         f"`{directory}` is a directory with neither a dagster_cloud.yaml nor a `[tool.dg]` or `[tool.dagster]`",
-        remedy=f"Give the path of your workspace file, or make `{directory / 'dagster_cloud.yaml'}`. {EXAMPLE}",
+        remedy=f"Rename `{misnamed}` to `dagster_cloud.yaml`"
+        if misnamed.is_file()
+        else f"Give the path of your workspace file, or {make}",
     )
 
 

@@ -88,6 +88,12 @@ def _usable_location(
     if registry is None:
         if source[0] == "python_file":
             _check_python_file(source[1], directory, name, document.origin(*key, "code_source", "python_file"))
+        working = merged.get("working_directory")
+        if isinstance(working, str) and not (working.startswith("/") or (directory / working).is_dir()):
+            text = (
+                f"the `working_directory` of location `{name}`, `{working}`, does not exist; correct or remove it"
+            )
+            notices += (Notice(text, lines["working_directory"]),)
         if merged.get("image") is not None:
             notices += (image_notice(name, document.origin(*key, "image")),)
     notices += tuple(unknown_key(part, name, document.origin(*key, "build", part)) for part in unknown_keys(build))
@@ -234,8 +240,11 @@ def _check_python_file(value: str, directory: Path, name: str, where: Origin) ->
     if Path(value).is_absolute() or (path.is_file() and path.is_relative_to(directory)):
         return
     kind = "lies outside the build directory" if path.is_file() else "does not exist"
+    remedy = f"Correct `python_file: {value}`"
+    if path.with_name(f"{path.name}.py").is_file():
+        remedy = f"Write `python_file: {value}.py`"
     raise ProjectError(
         f"the `python_file` of location `{name}`, `{path}`, {kind}",
         where=where,
-        remedy=f"Correct `python_file: {value}`; it is relative to the build directory, `{directory}`",
+        remedy=f"{remedy}; it is relative to the build directory, `{directory}`",
     )

@@ -238,7 +238,9 @@ def _of_name(said: Explanation, name: str) -> list[RequirementLine]:
 def _conflict(said: Explanation) -> ResolutionError:
     lines = said.required()
     if len(lines) < 2:
-        remedy = f"Change {said.place(lines[0])}: what it needs is not to be had together" if lines else None
+        itself = re.search(r"^you require \S+ and \S+, which are incompatible", said.text)
+        reason = "no version is all that it asks for" if itself else "what it needs is not to be had together"
+        remedy = f"Change {said.place(lines[0])}: {reason}" if lines else None
         return _error(said, "the requirements cannot be resolved", remedy)
     places = [said.place(line) for line in lines[:4]]
     what = "the requirements contradict each other"

@@ -37,6 +37,8 @@ def output_directory(path: Path) -> Path:
     """Where artefacts go, absolute; it is made when the first one is written."""
     absolute = Path(os.path.normpath(path.absolute()))
     if absolute.exists() and not absolute.is_dir():
-        raise UsageError(f"the output directory `{absolute}` is a file", remedy="Give another directory")
+        raise UsageError(
+            f"the output directory `{absolute}` is a file", remedy="Give a directory, behind what is to be built"
+        )
     storage.remove_leftovers(absolute)
     return absolute

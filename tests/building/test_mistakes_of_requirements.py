@@ -160,6 +160,18 @@ MISTAKES = {
     ),
     "editable path": requiring("-e ./libs/comon", "3", "does not exist", "Correct the path"),
     "included file": requiring("-r base.txt", "3", "which does not exist", "Correct the path or add the file"),
+    "impossible by itself": requiring(
+        "numpy>=2,<2", "3", "cannot be resolved", "Change `numpy>=2,<2` (requirements.txt:3): no version is all"
+    ),
+    "page of a repository": requiring(
+        "https://github.com/a/b", "3", "is a git repository, and no archive", "`git+https://github.com/a/b`"
+    ),
+    "address of git": requiring(
+        "x @ git+ssh://git@github.com:a/b.git@v1",
+        "3",
+        "as `git clone` takes it",
+        "write `/` in place of the colon behind `github.com`",
+    ),
     "syntax": requiring("numpy=>1", "3", "`numpy=>1` is not a valid requirement", "such as `numpy>=1`"),
 }
 

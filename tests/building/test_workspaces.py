@@ -34,6 +34,10 @@ def test_a_directory_in_place_of_the_workspace_file_is_refused_with_what_to_give
     error = place.run("deploy", ".", place.out).failed()
     assert f"`{place.root}` is a directory" in error
     assert ", or make `dagster_cloud.yaml`. " in error
+    place.workspace("locations: []", name="dagster_cloud.yml")
+    assert (
+        "hint: Rename `dagster_cloud.yml` to `dagster_cloud.yaml`" in place.run("deploy", ".", place.out).failed()
+    )
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,15 @@ MISTAKES = {
     "misspelt first key": workspace(
         "location:\n  - location_name: x\n", 1, "`location` is not a key", "`locations`"
     ),
+    "key in the wrong place": workspace(
+        f"{_FINE}      attribute: defs\n",
+        5,
+        "`attribute` is not a key",
+        "Move it: it belongs into an entry of `loc",
+    ),
+    "location without a list": workspace(
+        "location_name: shop\n", 1, "`location_name` is not a key", "an entry of `locations`"
+    ),
     "two of one name": workspace(
         f"{_FINE}  - location_name: shop\n    code_source:\n      module_name: answer\n",
         *(
@@ -46,6 +55,9 @@ MISTAKES = {
     "empty": workspace("", None, "the workspace file is empty", "Write at least:"),
     "python file": workspace(
         f"{_LOCATION}python_file: no.py\n", 4, "does not exist", "Correct `python_file: no.py`"
+    ),
+    "python file without its suffix": workspace(
+        f"{_LOCATION}python_file: answer\n", 4, "does not exist", "Write `python_file: answer.py`"
     ),
     "two sources": workspace(
         f"{_LOCATION}module_name: a\n      python_file: b.py\n",
@@ -93,7 +105,11 @@ MISTAKES = {
         ("--python-version", "3.8"),
     ),
     "location": Mistake(
-        {_YAML: _FINE}, "", "there is no location `shpo`", "Choose from: shop", ("--location", "shpo")
+        {_YAML: _FINE},
+        "",
+        "there is no location `shpo`",
+        "Choose from: shop; give each",
+        ("--location", "shpo"),
     ),
     "no organization": Mistake(
         {_YAML: _FINE}, "", "nor DAGSTER_CLOUD_ORGANIZATION", "https://", ("--upload-pex",)
