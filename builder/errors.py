@@ -68,6 +68,7 @@ class BuilderError(Exception):
     :param what: one sentence without a full stop; names and paths in backquotes.
     :param where: the file and line that the user should look at.
     :param detail: lines from another program, already shortened to what matters.
+    :param verbose_detail: more of them, for --verbose.
     :param remedy: what to do next, as an imperative sentence.
 
     Credentials in URLs are left out of all of them.
@@ -81,11 +82,13 @@ class BuilderError(Exception):
         *,
         where: Origin | None = None,
         detail: str | None = None,
+        verbose_detail: str | None = None,
         remedy: str | None = None,
     ) -> None:
         self.what = without_credentials(what)
         self.where = where
         self.detail = without_credentials(detail) if detail else None
+        self.verbose_detail = without_credentials(verbose_detail) if verbose_detail else self.detail
         self.remedy = without_credentials(remedy) if remedy else None
         super().__init__(self.what)
 

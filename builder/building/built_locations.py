@@ -61,11 +61,11 @@ def _item(
     ((kind, value),) = entry["code_source"].items()
     image = out / entry["image"]["layout"] if "image" in entry else None
     return ToVerify(
-        entry["name"],
-        image or out / entry["source"]["file"],
-        image or out / entry["deps"]["file"],
-        python_version,
-        CodeSource(kind, value, entry.get("attribute"), entry.get("working_directory")),
+        name=entry["name"],
+        source=image or out / entry["source"]["file"],
+        deps=image or out / entry["deps"]["file"],
+        python_version=python_version,
+        code=CodeSource(kind, value, entry.get("attribute"), entry.get("working_directory")),
         deps_sha256=entry["deps"]["sha256"],
         directory=Path(entry["directory"]),
         project=Path(entry["project"]),

@@ -86,7 +86,7 @@ class Packing(Protocol):
         """Do what every assembly needs and nothing waits for yet."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PexPacking:
     """A deps PEX and a source PEX.
 

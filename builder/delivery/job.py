@@ -94,7 +94,13 @@ def build_locations(
     pex_files = [run for run in runs if run.format == "pex"]
     with console.phase("Build"):
         if pex_files:
-            packing = PexPacking(job.target, job.out_dir, find_deps, deps_ready, may_write)
+            packing = PexPacking(
+                target=job.target,
+                out_dir=job.out_dir,
+                find_deps=find_deps,
+                deps_ready=deps_ready,
+                may_write=may_write,
+            )
             with contextlib.suppress(OnlyImages):
                 _build_pex_files(job, pex_files, packing, ready)
         images = [run for run in runs if run.format == "image"]

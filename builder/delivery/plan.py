@@ -35,7 +35,7 @@ _LISTED = 10
 """Changes that are shown of each location."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Planned:
     """What is known of a source tree before it is built.
 
@@ -193,7 +193,9 @@ def _project(tree: SourceTree, job: Job, about: str) -> _Planned:
         SourceEntry(f"{ROOT}/{file.name}", file.mode, file.path) for file in files if file.path and not file.link
     )
     deps = f"deps-{lock.identity(LAYOUT_VERSION)}.pex"
-    return _Planned(lock, deps, len(files), size_of_all, local_packages(requirements, job.target))
+    return _Planned(
+        lock=lock, deps=deps, files=len(files), size=size_of_all, packages=local_packages(requirements, job.target)
+    )
 
 
 def _deps_step(

@@ -20,7 +20,7 @@ from builder.project.location import Location
 from builder.terminal.console import console
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Registries:
     """Where what is built goes, and what has it run.
 
@@ -72,10 +72,10 @@ class Connection:
         before = [run.format for run in self.runs]
         choose_formats(self.job, self.runs, registry)
         return Registries(
-            _with_login(self.job, registry),
-            self.pex,
-            self._image_uploader(registry, self.upload) if self.upload else None,
-            self.updater,
+            job=_with_login(self.job, registry),
+            pex=self.pex,
+            images=self._image_uploader(registry, self.upload) if self.upload else None,
+            updater=self.updater,
             only_images=before != [run.format for run in self.runs],
         )
 

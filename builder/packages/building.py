@@ -85,7 +85,9 @@ def build_wheelhouse(
             built += results
             failures += failed
         in_order = tuple(sorted(built, key=lambda package: package.name))
-        wheelhouse = Wheelhouse(out_dir, commit, epoch, in_order, known)
+        wheelhouse = Wheelhouse(
+            directory=out_dir, commit=commit, source_date_epoch=epoch, packages=in_order, known_failures=known
+        )
         _clear(out_dir)
         for made in wheelhouse.packages:
             if is_native(made):
@@ -253,7 +255,7 @@ def _older(out_dir: Path) -> tuple[BuiltPackage, ...]:
 
 def _clear(out_dir: Path) -> None:
     """Remove an older wheelhouse, beginning with the file that marks it as complete."""
-    old = Wheelhouse(out_dir, None, 0, _older(out_dir))
+    old = Wheelhouse(directory=out_dir, commit=None, source_date_epoch=0, packages=_older(out_dir))
     (out_dir / INDEX_FILE).unlink(missing_ok=True)
     for package in old.packages:
         for file in package.files:

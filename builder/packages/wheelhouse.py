@@ -68,7 +68,7 @@ class BuiltPackage:
         return (WheelFile(self.wheel, self.sha256, self.size), *self.other_wheels)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Wheelhouse:
     """The wheels of one build of a repository.
 
@@ -154,7 +154,13 @@ def read_wheelhouse(directory: Path) -> Wheelhouse:
         repository = document["repository"]
         packages = tuple(_package(entry) for entry in document["packages"])
         epoch, known = int(repository["source_date_epoch"]), dict(document["known_failures"])
-        return Wheelhouse(directory.absolute(), repository["commit"], epoch, packages, known)
+        return Wheelhouse(
+            directory=directory.absolute(),
+            commit=repository["commit"],
+            source_date_epoch=epoch,
+            packages=packages,
+            known_failures=known,
+        )
     except FileNotFoundError:
         raise PackagesError(f"`{directory}` is not a wheelhouse: it has no {INDEX_FILE}", remedy=remedy) from None
     except (OSError, ValueError, KeyError, TypeError) as error:

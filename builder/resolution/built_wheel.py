@@ -13,7 +13,6 @@ from typing import Final
 from builder.errors import Origin, SdistBuildError
 from builder.resolution.backend_complaints import read_complaint
 from builder.system import process
-from builder.terminal.console import console
 
 TIME_LIMIT: Final = 900.0
 """Time limit of one build in seconds; compiling a large extension takes minutes."""
@@ -57,10 +56,10 @@ def in_dist_info(name: str) -> bool:
 _CHAINED: Final = ("During handling of the above exception", "The above exception was the direct cause")
 
 
-def last_words(output: str, *, verbose: bool = False) -> str:
-    """The end of a build's output, without the tracebacks of its backend, whose last line says what happened.
+def last_words(output: str, *, tracebacks: bool = False) -> str:
+    """The end of a build's output.
 
-    :param verbose: with them.
+    :param tracebacks: with those of its backend; the last line of one says what happened.
     """
     lines = [line for line in output.splitlines() if line.strip()]
     kept: list[str] = []
@@ -68,13 +67,13 @@ def last_words(output: str, *, verbose: bool = False) -> str:
     for line in lines:
         if line.startswith("Traceback (most recent call last):"):
             inside, before = True, len(kept)
-        elif line.startswith(_CHAINED) and not verbose:
+        elif line.startswith(_CHAINED) and not tracebacks:
             # What counts is the last exception of a chain.
             del kept[before:]
             continue
         elif inside and not line.startswith((" ", "^")):
             inside = False
-        if verbose or not inside:
+        if tracebacks or not inside:
             kept.append(line.removeprefix("error: "))
     return "\n".join((kept or lines)[-15:])
 
@@ -102,14 +101,18 @@ def build_error(
     if lines[1:] and lines[0] == "Building wheel...":
         del lines[0]
     how = f"took longer than {TIME_LIMIT:.0f} s" if failure.code is None else "failed"
-    detail = last_words("\n".join(lines or failure.stderr.splitlines()), verbose=console.verbose)
+    shown = "\n".join(lines or failure.stderr.splitlines())
+    detail, whole = last_words(shown), last_words(shown, tracebacks=True)
     if complaint:
         what = f"building `{name}` failed: {complaint.what}"
-        return SdistBuildError(what, where=complaint.where, detail=detail, remedy=complaint.remedy)
+        return SdistBuildError(
+            what, where=complaint.where, detail=detail, verbose_detail=whole, remedy=complaint.remedy
+        )
     return SdistBuildError(
         f"building `{name}` {how}",
         where=Origin(manifest) if manifest else None,
         detail=detail,
+        verbose_detail=whole,
         remedy=(
             "Build from a git checkout with its tags, or set SETUPTOOLS_SCM_PRETEND_VERSION"
             if re.search(r"setuptools[-_]scm|vcs[-_]versioning", output)

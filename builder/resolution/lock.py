@@ -73,7 +73,7 @@ class Distribution:
     uploaded: datetime | None = field(default=None, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Lock:
     """A lock for one target.
 
@@ -159,7 +159,7 @@ def read_lock(
     chosen = [(package, choice) for package, choice in selected if not isinstance(choice, PackageDirectory)]
     distributions = [_distribution(package, choice, base) for package, choice in chosen]
     distributions.sort(key=lambda dist: dist.name)
-    return Lock(target, tuple(distributions), _write(pylock, chosen, base))
+    return Lock(target=target, distributions=tuple(distributions), text=_write(pylock, chosen, base))
 
 
 def _select(

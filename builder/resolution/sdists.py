@@ -137,6 +137,7 @@ def _unbuilt(lock: Lock, sources: Sequence[Distribution], failures: Sequence[Bui
         " and none could be built here",
         where=line.origin if line else _in_lock(lock, sources[0]),
         detail="\n\n".join(f"{error.what}\n{error.detail or ''}".strip() for error in failures),
+        verbose_detail="\n\n".join(f"{error.what}\n{error.verbose_detail or ''}".strip() for error in failures),
         remedy="; ".join(dict.fromkeys(remedies)) or "Choose versions that have a wheel for the target",
     )
 

@@ -209,8 +209,8 @@ class Console:
         lines = [f"error: {subject}{error.what}"]
         if error.where:
             lines.append(f"  where: {error.where}")
-        if error.detail:
-            lines.extend(f"  | {line}" for line in error.detail.splitlines())
+        if detail := error.verbose_detail if self.verbose else error.detail:
+            lines.extend(f"  | {line}" for line in detail.splitlines())
         if error.remedy:
             lines.append("")
             lines.append(f"hint: {error.remedy}")

@@ -67,7 +67,7 @@ class RefreshedState:
     version: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
     """The definitions were loaded, or the states refreshed.
 
@@ -210,14 +210,14 @@ def _read(answer: Mapping[str, Any]) -> Loaded | Raised:
         error = _raised(answer["error"])
         return Raised(error, answer["step"] == "dagster", tuple(answer.get("loadable", ())), answer["modules"])
     return Loaded(
-        Definitions(**{kind: tuple(names) for kind, names in answer["found"].items()}),
-        tuple(
+        definitions=Definitions(**{kind: tuple(names) for kind, names in answer["found"].items()}),
+        warnings=tuple(
             Notice(entry["text"], Origin(Path(entry["path"]), int(entry["line"]))) for entry in answer["warnings"]
         ),
-        answer["dagster_version"],
-        answer["seconds"],
-        tuple(State(*state) for state in answer["states"]),
-        tuple(RefreshedState(*state) for state in answer["refreshed"]),
+        dagster_version=answer["dagster_version"],
+        seconds=answer["seconds"],
+        states=tuple(State(*state) for state in answer["states"]),
+        refreshed=tuple(RefreshedState(*state) for state in answer["refreshed"]),
     )
 
 

@@ -49,7 +49,7 @@ _SHOWN_OUTPUT: Final = 5
 _LOCAL_STATES: Final = ".local_defs_state"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ToVerify:
     """A built location to verify.
 
@@ -78,7 +78,7 @@ class ToVerify:
     is_image: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verified:
     """The location loads.
 
@@ -107,19 +107,20 @@ def to_verify(
     """
     attribute, directory = (location.settings.get(key) for key in ("attribute", "working_directory"))
     return ToVerify(
-        location.name,
-        source,
-        deps,
-        python_version,
-        CodeSource(
+        name=location.name,
+        source=source,
+        deps=deps,
+        python_version=python_version,
+        code=CodeSource(
             *location.code_source,
             attribute=attribute if isinstance(attribute, str) else None,
             working_directory=directory if isinstance(directory, str) else None,
         ),
-        deps_sha256,
-        *location.tree,
-        location.origin,
-        location.lines,
+        deps_sha256=deps_sha256,
+        directory=location.tree.directory,
+        project=location.tree.project,
+        declared=location.origin,
+        lines=location.lines,
         is_image=source == deps,
     )
 
@@ -255,7 +256,13 @@ class Verifier:
         if item.is_image and (others := other_platforms(item.source)):
             text = f"its image for {', '.join(others)} was not loaded; verify it on such a machine"
             warnings += (Notice(text),)
-        return Verified(result.definitions, warnings, result.dagster_version, result.seconds, result.states)
+        return Verified(
+            definitions=result.definitions,
+            warnings=warnings,
+            dagster_version=result.dagster_version,
+            seconds=result.seconds,
+            states=result.states,
+        )
 
 
 def refresh_states(

@@ -247,13 +247,18 @@ def test_the_password_of_an_index_in_requirements_txt_is_used_and_never_told(
     tmp_path: Path, options: list[str]
 ) -> None:
     with workshop(tmp_path, password=PASSWORD) as place:
-        url = place.index.url.replace(PASSWORD, "${INDEX_PASSWORD}")
+        url = place.index.full_url.replace(PASSWORD, "${INDEX_PASSWORD}")
         del place.environment["UV_DEFAULT_INDEX"]
         secret = {"INDEX_PASSWORD": PASSWORD, "BUILDER_PASS_ENV": "INDEX_PASSWORD"}
         project = place.project({"requirements.txt": f"--index-url {url}\ndagster\ndagster-cloud\n"})
         ran = place.build(project, *options, env=secret).succeeded()
         without_password(place, ran.stdout, ran.stderr)
-        for line in ("unknown-thing", f"-r {place.index.url}more.txt", f"x @ {place.index.url}x.tar.gz", "a b c"):
+        for line in (
+            "unknown-thing",
+            f"-r {place.index.full_url}more.txt",
+            f"x @ {place.index.full_url}x.tar.gz",
+            "a b c",
+        ):
             (project / "requirements.txt").write_text(f"--index-url {url}\ndagster\ndagster-cloud\n{line}\n")
             ran = place.build(project, *options, env=secret)
             assert ran.code == 1
@@ -277,9 +282,9 @@ def test_the_password_of_an_index_is_not_told_when_it_fails(tmp_path: Path, faul
 
 def test_a_wrong_password_is_told_as_such(tmp_path: Path) -> None:
     with workshop(tmp_path, password=PASSWORD) as place:
-        index = place.index.url.replace(PASSWORD, "wr0ng")
+        index = place.index.full_url.replace(PASSWORD, "wr0ng")
         error = place.build(place.project(), env={"UV_DEFAULT_INDEX": index}).failed()
-        assert re.search("401|credentials", error)
+        assert "refuses its user name or password" in error
         assert "wr0ng" not in error
 
 

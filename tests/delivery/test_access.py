@@ -31,7 +31,7 @@ class Cloud:
         if self.error:
             raise self.error
         console.note("access")
-        return Registries(cast("Any", None), only_images=self.only_images)
+        return Registries(job=cast("Any", None), only_images=self.only_images)
 
 
 @pytest.fixture

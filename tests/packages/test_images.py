@@ -204,7 +204,7 @@ def test_each_platform_gets_its_own_wheels(
         wheel = make_wheel(shelf, {"native.py": ""}, name="native", version=version, tag=tag)
         hashes.append(f"--hash=sha256:{wheel.sha256}")
     package = built_package(wheelhouse, "dagster-pipes", {"dagster_pipes/__init__.py": ""})
-    write_wheelhouse(Wheelhouse(wheelhouse, COMMIT, EPOCH, (package,)))
+    write_wheelhouse(Wheelhouse(directory=wheelhouse, commit=COMMIT, source_date_epoch=EPOCH, packages=(package,)))
     (wheelhouse / "locks" / "dagster-pipes.txt").write_text(
         f"dagster-pipes=={VERSION} \\\n    --hash=sha256:{package.sha256}\n"
         f"native==1.0 ; python_full_version < '3.12' \\\n    {hashes[0]} \\\n    {hashes[1]}\n"

@@ -79,7 +79,9 @@ class House:
         self.packages.append(package)
 
     def wheelhouse(self) -> Wheelhouse:
-        wheelhouse = Wheelhouse(self.directory, None, 0, tuple(self.packages))
+        wheelhouse = Wheelhouse(
+            directory=self.directory, commit=None, source_date_epoch=0, packages=tuple(self.packages)
+        )
         write_wheelhouse(wheelhouse)
         return wheelhouse
 

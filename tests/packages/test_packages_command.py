@@ -217,7 +217,7 @@ def test_a_place_that_is_no_directory_is_told_before_anything_is_built(root: Pat
 
 
 def test_a_wheelhouse_of_nothing_is_told(tmp_path: Path) -> None:
-    write_wheelhouse(Wheelhouse(tmp_path, None, 0, ()))
+    write_wheelhouse(Wheelhouse(directory=tmp_path, commit=None, source_date_epoch=0, packages=()))
 
     error = _run("lock", tmp_path).failed(2)
 

@@ -48,7 +48,7 @@ def _house(directory: Path, tag: str, *, version: str = "1.0", commit: str = COM
                 summary="",
             )
         )
-    wheelhouse = Wheelhouse(directory, commit, 0, tuple(packages))
+    wheelhouse = Wheelhouse(directory=directory, commit=commit, source_date_epoch=0, packages=tuple(packages))
     write_wheelhouse(wheelhouse)
     return wheelhouse
 

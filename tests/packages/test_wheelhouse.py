@@ -32,7 +32,7 @@ def wheelhouse(tmp_path: Path) -> Wheelhouse:
         summary="Web UI for dagster.",
     )
     (tmp_path / package.wheel).write_bytes(_WHEEL)
-    made = Wheelhouse(tmp_path, "a" * 40, 1_700_000_000, (package,))
+    made = Wheelhouse(directory=tmp_path, commit="a" * 40, source_date_epoch=1_700_000_000, packages=(package,))
     write_wheelhouse(made)
     return made
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,8 @@ from builder.project.requirements_txt import read_requirements_txt
 from builder.resolution.indexes import read_indexes
 from builder.resolution.wheels import fetch_wheels
 from tests.support.commands import DAGSTER, workshop, write_tree
+from tests.support.index import USER, Index
 from tests.support.indexed_project import SECRET, IndexedProject, put, put_dagster
-from tests.support.pypi import USER, PypiHost
 
 
 @pytest.mark.parametrize("how", ["environment", "pip.conf", "requirements.txt", "uv"])
@@ -68,8 +69,10 @@ def test_a_password_that_the_index_refuses_is_one_clear_error(
     assert "UV_INDEX_NAME_PASSWORD" in str(caught.value.remedy)
 
 
-def test_a_refused_password_is_not_told_by_a_command_however_verbose(host: PypiHost, tmp_path: Path) -> None:
-    private = host.serve(tmp_path / "private", password=SECRET)
+def test_a_refused_password_is_not_told_by_a_command_however_verbose(
+    serve: Callable[..., Index], tmp_path: Path
+) -> None:
+    private = serve(tmp_path / "private", password=SECRET)
     (tmp_path / "work").mkdir()
     with workshop(tmp_path / "work") as shop:
         env = {"UV_DEFAULT_INDEX": "", "PIP_INDEX_URL": private.full_url.replace(SECRET, "wr0ng")}
@@ -84,7 +87,7 @@ def test_files_that_want_credentials_are_told_as_such(indexed: IndexedProject) -
     text = 'lock-version = "1.0"\ncreated-by = "uv"\n'
     for name in ("dagster", "dagster-cloud"):
         file = f"{name.replace('-', '_')}-{DAGSTER}-py3-none-any.whl"
-        url = f"{indexed.private.url.removesuffix('simple/')}packages/{file}"
+        url = f"{indexed.private.url.removesuffix('simple/')}files/{file}"
         text += f'[[packages]]\nname = "{name}"\nversion = "{DAGSTER}"\n'
         text += f'wheels = [{{ url = "{url}", hashes = {{ sha256 = "{"0" * 64}" }} }}]\n'
     lock = indexed.resolve(files={"pylock.toml": text})

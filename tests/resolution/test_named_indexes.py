@@ -8,8 +8,8 @@ import pytest
 
 from builder.errors import ResolutionError
 from builder.resolution.indexes import read_indexes
+from tests.support.index import USER
 from tests.support.indexed_project import SECRET, IndexedProject, index_table, project_of, put
-from tests.support.pypi import USER
 
 
 def test_a_source_that_names_an_index_is_obeyed(indexed: IndexedProject) -> None:

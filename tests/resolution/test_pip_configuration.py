@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,8 @@ from builder.errors import BuilderError, FetchError, Notice
 from builder.resolution.pip_configuration import PipConfiguration, read_pip_configuration
 from builder.system import storage
 from tests.support.commands import make_sdist
-from tests.support.index import serving
+from tests.support.index import USER, Index, serving
 from tests.support.indexed_project import SECRET, IndexedProject, put
-from tests.support.pypi import USER, PypiHost
 
 
 def test_constraints_and_binary_options_of_pip_hold(
@@ -71,11 +71,11 @@ def own_authority(indexed: IndexedProject) -> trustme.CA:
 
 @pytest.mark.parametrize("how", ["PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_TRUSTED_HOST"])
 def test_an_index_with_a_certificate_of_ones_own(
-    indexed: IndexedProject, host: PypiHost, own_authority: trustme.CA, how: str
+    indexed: IndexedProject, serve: Callable[..., Index], own_authority: trustme.CA, how: str
 ) -> None:
     certificate = indexed.root / "ca.pem"
     own_authority.cert_pem.write_to_path(str(certificate))
-    index = host.serve(indexed.public.directory, certificate=indexed.root / "server.pem")
+    index = serve(indexed.public.directory, certificate=indexed.root / "server.pem")
     indexed.configure(PIP_INDEX_URL=index.url)
     with pytest.raises(FetchError):
         indexed.resolve()
@@ -84,11 +84,11 @@ def test_an_index_with_a_certificate_of_ones_own(
 
 
 def test_certificates_of_pip_and_of_the_system_add_up(
-    indexed: IndexedProject, host: PypiHost, own_authority: trustme.CA
+    indexed: IndexedProject, serve: Callable[..., Index], own_authority: trustme.CA
 ) -> None:
     for name, authority in (("one.pem", trustme.CA()), ("two.pem", own_authority)):
         authority.cert_pem.write_to_path(str(indexed.root / name))
-    index = host.serve(indexed.public.directory, certificate=indexed.root / "server.pem")
+    index = serve(indexed.public.directory, certificate=indexed.root / "server.pem")
     indexed.configure(PIP_INDEX_URL=index.url)
     indexed.configure(SSL_CERT_FILE=str(indexed.root / "one.pem"), PIP_CERT=str(indexed.root / "two.pem"))
     assert indexed.versions() == {}

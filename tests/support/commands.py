@@ -216,7 +216,7 @@ def workshop(root: Path, *, password: str = "") -> Iterator[Workshop]:
                 "PYTHONPATH": str(REPOSITORY),
                 "BUILDER_CACHE_DIR": str(place.cache),
                 "BUILDER_UV": str(uv.executable()),
-                "UV_DEFAULT_INDEX": index.url,
+                "UV_DEFAULT_INDEX": index.full_url,
                 # A retry of uv's waits for seconds; that it retries is its own business.
                 "UV_HTTP_RETRIES": "0",
             }

@@ -131,7 +131,7 @@ def make_wheelhouse(directory: Path, shelf: Path) -> None:
         ),
         built_package(directory, "dagster-broken", {"dagster_broken/__init__.py": "import no_such_module\n"}),
     )
-    write_wheelhouse(Wheelhouse(directory, COMMIT, EPOCH, packages))
+    write_wheelhouse(Wheelhouse(directory=directory, commit=COMMIT, source_date_epoch=EPOCH, packages=packages))
     (directory / "locks").mkdir()
     helping = hashlib.sha256((shelf / "helping-2.0-py3-none-any.whl").read_bytes()).hexdigest()
     index = f"helping==2.0 \\\n    --hash=sha256:{helping}\n"

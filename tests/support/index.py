@@ -11,6 +11,7 @@ import enum
 import hashlib
 import json
 import re
+import ssl
 import threading
 import urllib.parse
 import zipfile
@@ -21,6 +22,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+USER = "reader"
 _SECONDS = 60
 
 
@@ -40,7 +42,7 @@ class Index:
     """An index that is serving.
 
     :param directory: of the wheels and sdists; may grow while it serves.
-    :param password: if there is one, every request has to bring it, for the user `reader`.
+    :param password: if there is one, every request has to bring it, for USER.
     :param uploaded: when a file was uploaded (RFC 3339), by its name; for others that is not said.
     :param yanked: the names of files that were withdrawn.
     """
@@ -48,6 +50,7 @@ class Index:
     directory: Path
     port: int = 0
     password: str = ""
+    scheme: str = "http"
     uploaded: dict[str, str] = field(default_factory=dict)
     yanked: set[str] = field(default_factory=set)
     requests: list[str] = field(default_factory=list)
@@ -58,9 +61,13 @@ class Index:
 
     @property
     def url(self) -> str:
-        """For `UV_DEFAULT_INDEX`; with the password, if there is one."""
-        credentials = f"reader:{self.password}@" if self.password else ""
-        return f"http://{credentials}127.0.0.1:{self.port}/simple/"
+        """Without credentials."""
+        return f"{self.scheme}://127.0.0.1:{self.port}/simple/"
+
+    @property
+    def full_url(self) -> str:
+        """With the password, if there is one."""
+        return self.url.replace("://", f"://{USER}:{self.password}@") if self.password else self.url
 
     def misbehave(self, name: str, fault: Fault, times: int | None = None) -> None:
         """Do that with whatever is asked for whose path ends so: so many times, or always."""
@@ -75,6 +82,10 @@ class Index:
     def pages(self) -> list[str]:
         """The names of the projects whose pages were asked for."""
         return [path.split("/")[2] for path in list(self.requests) if path.startswith("/simple/")]
+
+    def asked_for(self, name: str) -> bool:
+        """Whether anything of a project was asked for: its page or a file."""
+        return any(f"/{name}" in path for path in list(self.requests))
 
     def wait_until_stalled(self) -> None:
         assert self.stalled.wait(_SECONDS), f"nobody asked for what stalls; asked for: {self.requests}"
@@ -91,9 +102,13 @@ class Index:
 
 
 @contextmanager
-def serving(directory: Path, *, password: str = "") -> Iterator[Index]:
-    """An index that serves until the end of the block."""
-    index = Index(directory, password=password)
+def serving(directory: Path, *, password: str = "", certificate: Path | None = None) -> Iterator[Index]:
+    """An index that serves until the end of the block.
+
+    :param certificate: a PEM file with its key, for TLS.
+    """
+    directory.mkdir(exist_ok=True)
+    index = Index(directory, password=password, scheme="https" if certificate else "http")
 
     class Handler(_Handler):
         served = index
@@ -101,6 +116,10 @@ def serving(directory: Path, *, password: str = "") -> Iterator[Index]:
     with _Server(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True
         index.port = server.server_address[1]
+        if certificate:
+            tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            tls.load_cert_chain(certificate)
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         try:
@@ -123,9 +142,10 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path = urllib.parse.unquote(urllib.parse.urlsplit(self.path).path)
         fault = self.served.due(path)
-        expected = base64.b64encode(f"reader:{self.served.password}".encode()).decode()
-        if self.served.password and self.headers.get("Authorization") != f"Basic {expected}":
-            self._answer(401, b"who are you?")
+        expected = base64.b64encode(f"{USER}:{self.served.password}".encode()).decode()
+        given = self.headers.get("Authorization")
+        if self.served.password and given != f"Basic {expected}":
+            self._answer(403 if given else 401, b"who are you?")
             return
         content = self._page(path) if path.startswith("/simple/") else self._file(path)
         if fault in {Fault.NOT_FOUND, Fault.BROKEN, Fault.BUSY}:

@@ -17,7 +17,7 @@ from builder.resolution.resolve import resolve
 from builder.resolution.target import serverless_target
 from builder.resolution.wheels import fetch_wheels
 from tests.support.commands import DAGSTER, write_tree
-from tests.support.pypi import Pypi
+from tests.support.index import Index
 from tests.support.wheels import make_wheel
 
 SECRET = "s3cr3t"
@@ -30,8 +30,8 @@ class IndexedProject:
     """A project with its own cache, and two indexes: a public one, and one with a password."""
 
     root: Path
-    public: Pypi
-    private: Pypi
+    public: Index
+    private: Index
     monkeypatch: pytest.MonkeyPatch
     notices: tuple[Notice, ...] = ()
 
@@ -65,13 +65,13 @@ def _no_backend(directory: Path) -> Metadata:
     raise AssertionError(f"nobody has to build {directory}")
 
 
-def put(index: Pypi | Path, name: str, version: str) -> None:
+def put(index: Index | Path, name: str, version: str) -> None:
     """Add a wheel with one module to an index, or to a directory."""
     directory = index if isinstance(index, Path) else index.directory
     make_wheel(directory, {f"{name}.py": f"version = {version!r}\n"}, name=name, version=version)
 
 
-def put_dagster(index: Pypi) -> None:
+def put_dagster(index: Index) -> None:
     """Add what every project needs here."""
     for name in ("dagster", "dagster-cloud"):
         put(index, name, DAGSTER)

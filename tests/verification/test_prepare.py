@@ -69,7 +69,13 @@ class Setup:
             SourceEntry(f"working_directory/root/{name}", 0o644, text.encode()) for name, text in files.items()
         ]
         path = assemble_source_pex([*entries, *more], python_version=RUNNING, out_dir=self.root).artefact.path
-        return ToVerify("sales", path, deps or self.deps, RUNNING, CodeSource("module_name", "app"))
+        return ToVerify(
+            name="sales",
+            source=path,
+            deps=deps or self.deps,
+            python_version=RUNNING,
+            code=CodeSource("module_name", "app"),
+        )
 
     def verifier(self) -> Verifier:
         return Verifier(1, timeout=60, environment={"NOTES": str(self.root / "notes"), "GIVEN": "1"})

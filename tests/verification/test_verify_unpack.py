@@ -117,8 +117,20 @@ def test_a_machine_says_what_it_cannot_run(tmp_path: Path) -> None:
 
 
 def test_not_verified_is_neither_success_nor_failure(deps: Path, tmp_path: Path) -> None:
-    item = ToVerify("sales", tmp_path / "source.pex", deps, "3.99", CodeSource("module_name", "app"))
-    missing = ToVerify("other", tmp_path / "source.pex", tmp_path / "deps.pex", RUNNING, item.code)
+    item = ToVerify(
+        name="sales",
+        source=tmp_path / "source.pex",
+        deps=deps,
+        python_version="3.99",
+        code=CodeSource("module_name", "app"),
+    )
+    missing = ToVerify(
+        name="other",
+        source=tmp_path / "source.pex",
+        deps=tmp_path / "deps.pex",
+        python_version=RUNNING,
+        code=item.code,
+    )
     outcomes = verify_locations([item, missing])
     assert isinstance(outcomes["sales"], NotVerified)
     assert outcomes["sales"].reason.startswith("there is no working `python3.99` on PATH")

@@ -125,7 +125,7 @@ def _lock(foreign: Sequence[RequirementLine], target: Target, base: Path) -> Loc
     """Find the files of pinned requirements on the index. uv selects no versions here, since all are pinned."""
     indexes = read_indexes(base)
     if not foreign:
-        return Lock(target, (), "", indexes)
+        return Lock(target=target, distributions=(), text="", indexes=indexes)
     with storage.scratch_directory() as scratch:
         asked = scratch / "requirements.in"
         asked.write_text(
