@@ -167,6 +167,22 @@ def test_a_distribution_is_built_once(place: Workshop) -> None:
     assert "uv build" not in again.stderr
 
 
+def test_a_local_package_is_built_again_only_when_it_has_changed(place: Workshop) -> None:
+    put_setuptools(place.index.directory)
+    manifest = '[project]\nname = "shared"\nversion = "1.0"\n[build-system]\nrequires = ["setuptools"]\n'
+    project = place.project(
+        {"requirements.txt": "./shared\n", "shared/pyproject.toml": manifest, "shared/shared.py": ""}
+    )
+
+    def builds() -> int:
+        ran = place.run("source", project, place.out, "--python-version", RUNNING, "--verbose")
+        return ran.succeeded().stderr.count("uv build")
+
+    assert (builds(), builds()) == (1, 0)
+    (project / "shared/shared.py").write_text("changed = True\n")
+    assert (builds(), builds()) == (1, 0)
+
+
 def test_distributions_that_cannot_be_built_are_all_named_with_their_own_words(place: Workshop) -> None:
     put_sdist(place, "first", "raise SystemExit('needs a compiler')")
     put_sdist(place, "second", "raise SystemExit('needs a blessing')")
