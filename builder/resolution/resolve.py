@@ -24,7 +24,6 @@ from builder.project.toml_file import TomlFile
 from builder.resolution import resolution_cache, uv
 from builder.resolution.completeness import check_complete, check_not_asked_for
 from builder.resolution.dagster_cloud import (
-    NAME,
     added_notice,
     asking_for_dagster_cloud,
     lacks_dagster_cloud,
@@ -65,26 +64,23 @@ def resolve(requirements: Requirements, target: Target) -> Resolution:
     else:
         resolution = _obey(requirements, requirements.lock, target)
     check_not_asked_for(resolution.lock, requirements)
-    if lacks_dagster_cloud(resolution.lock, requirements):
+    adding = lacks_dagster_cloud(resolution.lock, requirements)
+    if adding:
         resolution = _with_dagster_cloud(resolution, requirements, target)
     check_complete(resolution.lock, requirements)
     _check_versions(resolution, requirements)
+    added = [added_notice(resolution.lock, requirements)] if adding else []
     return replace(
         resolution,
         lock=replace(resolution.lock, asked=requirements),
-        notices=(*resolution.notices, *crashing(resolution.lock, requirements)),
+        notices=(*resolution.notices, *added, *crashing(resolution.lock, requirements)),
     )
 
 
 def _with_dagster_cloud(resolution: Resolution, requirements: Requirements, target: Target) -> Resolution:
     if requirements.lock is None:
-        resolution = _resolve(asking_for_dagster_cloud(requirements), target)
-    else:
-        lock = _uv_answers().locked_with_dagster_cloud(resolution.lock, requirements, target)
-        resolution = replace(resolution, lock=lock)
-    if resolution.lock.version_of(NAME) is None:
-        return resolution
-    return replace(resolution, notices=(*resolution.notices, added_notice(resolution.lock, requirements)))
+        return _resolve(asking_for_dagster_cloud(requirements), target)
+    return replace(resolution, lock=_uv_answers().locked_with_dagster_cloud(resolution.lock, requirements, target))
 
 
 def local_packages(requirements: Requirements, target: Target) -> tuple[Path, ...]:

@@ -100,10 +100,15 @@ def test_a_library_of_others_may_be_old(project: Path) -> None:
     assert resolution.notices == ()
 
 
-def test_a_pin_that_dagster_cloud_does_not_have_yet_is_an_error_that_names_what_both_have(project: Path) -> None:
+@pytest.mark.parametrize("asked", [["dagster-cloud"], []])
+def test_a_pin_that_dagster_cloud_does_not_have_yet_is_an_error_that_names_what_both_have(
+    project: Path, asked: list[str]
+) -> None:
     with pytest.raises(ResolutionError) as caught:
-        resolved(project, "soup", "dagster==1.14.1", "dagster-cloud")
+        resolved(project, "soup", "dagster==1.14.1", *asked)
     assert caught.value.what == "dagster 1.14.1 and dagster-cloud 0.11.14rc8 cannot work together"
     assert caught.value.remedy
     assert "`dagster==1.13.27` and `dagster-cloud==1.13.27`" in caught.value.remedy
     assert str(caught.value.where).endswith("requirements.txt:2")
+    # Where nobody asked for it, nobody is told to write down the old one.
+    assert "was added" not in str(caught.value.detail)
