@@ -181,6 +181,7 @@ class _Folding:
             ast.Slice: self._slice,
             ast.UnaryOp: self._negative,
             ast.Call: self._call,
+            **dict.fromkeys((ast.List, ast.Tuple), lambda node: [self._fold(each) for each in node.elts]),
         }
 
     def plain_path(self, node: ast.expr) -> PurePath | None:
@@ -362,6 +363,7 @@ class _Folding:
                 os.path.dirname(dunderfile), relative_path
             ),
             "str": str,
+            **dict.fromkeys(("os.sep.join", "os.path.sep.join"), "/".join),
             **dict.fromkeys(("inspect.currentframe",), lambda: _THIS_FILE),
             **dict.fromkeys(("inspect.getfile", "inspect.getsourcefile", "inspect.getabsfile"), self._file_of),
             **dict.fromkeys(("importlib.resources.files", "importlib_resources.files"), self._package),
