@@ -1,46 +1,55 @@
 """How the time and the memory of a build grow with locations, distributions and files.
 
-    python bench/growth.py [BUILDER_PEX] [--small] [--ours-only]    (default: generated/gha/builder.pex)
+    python bench/growth.py [BUILDER_PEX] [--small] [--write]    (default: generated/gha/builder.pex)
 
-Prints a table in Markdown, and writes a picture of it to bench/results/growth.svg. Distributions and files are
-made up: wheels of 30 modules from a directory, modules of a few lines. `--small` is for a first look. Beside each
-build stands what a user would use instead: dagster-cloud's builder as a library, for each location one after the
-other, and pex's command line for the dependencies alone.
+Prints a table in Markdown, which `--write` puts into bench/README.md, and writes a picture of it to
+bench/results/growth.svg. Distributions and files are made up: wheels of 30 modules from a directory, modules of a
+few lines. Beside each build stands what a user would use instead: dagster-cloud's builder as a library, for each
+location one after the other, and pex's command line for the dependencies alone. `--small` measures the same of
+this project, and of the others what takes no more than a minute or two.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
+import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(REPOSITORY))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from bench.deploy import QUICKSTART, environment, run  # noqa: E402  (found by the line above)
-from bench.run import PEX_RESOLVER  # noqa: E402  (the same)
-from tests.support.wheels import make_wheel  # noqa: E402  (the same)
+from bench.measuring import (
+    REPOSITORY,
+    Argv,
+    Usage,
+    environment,
+    machine,
+    markdown,
+    publish,
+    run,
+    workspace,
+)
+from bench.run import PEX_RESOLVER
+from tests.support.wheels import make_wheel
 
 EXISTING_TOOL = Path(__file__).with_name("existing_tool.py")
 
 LOCATIONS, DISTRIBUTIONS, FILES = (1, 5, 20), (71, 250, 600), (1_000, 10_000, 50_000)
-SMALL = ((1, 3), (80, 120), (100, 1_000))
 LARGE_FILE = 300 << 20
-OTHERS_LOCATIONS = 5
-"""More locations than these take the other tool half an hour: a minute and a half each."""
+OTHERS = {"locations": 5, "distributions": 600, "files": 50_000, "MB in one file": 300}
+"""How many of each the other tools are measured with at most: 20 locations take them half an hour."""
+OTHERS_SMALL = {"locations": 0, "distributions": 71, "files": 10_000, "MB in one file": 300}
 
 OF_QUICKSTART = 71
 """Distributions that the quickstart has without any others."""
 
 
 OURS, OTHER = TOOLS = ("this project", "instead")
-
-Argv = list[str | Path]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,58 +59,41 @@ class Row:
     tool: str
     kind: str
     count: int
-    first: float
-    again: float
-    memory: int
+    first: Usage
+    again: Usage
 
 
 @dataclass(frozen=True, slots=True)
 class Bench:
     """The builder, a directory for everything, and the figures.
 
-    :param others: whether to measure what a user would use instead, too.
+    :param others: with how many things what a user would use instead is measured, too.
     """
 
     builder: Path
     root: Path
-    others: bool
+    others: Mapping[str, int]
     rows: list[Row] = field(default_factory=list)
 
-    def measure(self, kind: str, count: int, ours: Argv, other: Argv | None, links: Path | None = None) -> None:
+    def measure(self, kind: str, count: int, ours: Argv, other: Argv, links: Path | None = None) -> None:
         """Run each tool twice, the first time with a new cache; both get a directory as last argument."""
-        for tool, argv in ((OURS, [self.builder, "-m", *ours]), (OTHER, other if self.others else None)):
-            if argv:
+        for tool, argv in ((OURS, [self.builder, "-m", *ours]), (OTHER, other)):
+            if tool == OURS or count <= self.others[kind]:
                 home = self.root / f"home-{tool}-{kind}-{count}"
                 (home / "out").mkdir(parents=True)
                 env = environment(home) | ({"PIP_FIND_LINKS": str(links)} if links else {})
                 whole = [*argv, home / "out" / ("deps.pex" if "pex" in argv else "")]
-                (first, memory), (again, more) = (run(whole, self.root, env) for _ in range(2))
+                first, again = (run(whole, self.root, env) for _ in range(2))
                 shutil.rmtree(home)
-                self.rows.append(Row(tool, kind, count, first, again, max(memory, more)))
+                self.rows.append(Row(tool, kind, count, first, again))
                 print(self.rows[-1], file=sys.stderr, flush=True)
 
     def locations(self, count: int) -> None:
         """Copies of the quickstart, each with a package of its own, in one workspace."""
-        workspace = self.root / f"workspace-{count}"
-        entries = []
-        for number in range(count):
-            project = Path(shutil.copytree(QUICKSTART, workspace / f"project{number}"))
-            manifest = project / "pyproject.toml"
-            text = manifest.read_text(encoding="utf-8")
-            text = text.replace('name = "quickstart"', f'name = "quickstart{number}"')
-            packages = '\n[tool.hatch.build.targets.wheel]\npackages = ["quickstart"]\n'
-            manifest.write_text(text + packages, encoding="utf-8")
-            entries.append(
-                f"  - location_name: l{number}\n    code_source: {{module_name: quickstart.definitions}}\n"
-                f"    build: {{directory: project{number}}}\n"
-            )
-        path = workspace / "dagster_cloud.yaml"
-        path.write_text("locations:\n" + "".join(entries), encoding="utf-8")
-        projects = [workspace / f"project{number}" for number in range(count)]
-        other: Argv | None = (
-            [sys.executable, EXISTING_TOOL, "both", *projects] if count <= OTHERS_LOCATIONS else None
-        )
-        self.measure("locations", count, ["builder.deploy", path], other)
+        place = self.root / f"workspace-{count}"
+        projects = workspace(place, count)
+        other: Argv = [sys.executable, EXISTING_TOOL, "both", *projects]
+        self.measure("locations", count, ["builder.deploy", place / "dagster_cloud.yaml"], other)
 
     def distributions(self, count: int) -> None:
         """The quickstart's distributions and made-up ones."""
@@ -146,33 +138,29 @@ class Bench:
 
 def table(rows: list[Row]) -> str:
     """The figures, with the time of each thing, and how many times longer the other tool takes."""
-    lines = [
-        "| | first | again | each, again | peak memory | instead: first | again | peak memory |",
-        "| --- |" + " ---: |" * 7,
-    ]
+    names = ["first", "again", "each, again", "peak memory"]
+    lines = [["", *names, "instead: first", "again", "peak memory"]]
     for row in rows:
         if row.tool == OURS:
-            cells = [_seconds(row.first), _seconds(row.again), f"{1000 * row.again / row.count:.2f} ms"]
-            cells.append(_memory(row))
+            each = f"{1000 * row.again.seconds / row.count:.2f} ms"
+            cells = [_seconds(row.first), _seconds(row.again), each, _memory(row)]
             other = next((other for other in rows if other.tool == OTHER and _thing(other) == _thing(row)), None)
-            if other:
-                cells.append(f"{_seconds(other.first)} ({other.first / row.first:.1f} times)")
-                cells.append(f"{_seconds(other.again)} ({other.again / row.again:.1f} times)")
-                cells.append(_memory(other))
-            lines.append("| " + " | ".join([f"{row.count:,} {row.kind}", *cells, *[""] * (7 - len(cells))]) + " |")
-    return "\n".join(lines)
+            cells += [_seconds(other.first, row.first), _seconds(other.again, row.again)] if other else [""] * 2
+            lines.append([f"{row.count:,} {row.kind}", *cells, _memory(other) if other else ""])
+    return markdown(lines)
 
 
 def _thing(row: Row) -> tuple[str, int]:
     return row.kind, row.count
 
 
-def _seconds(value: float) -> str:
-    return f"{value:.2f} s"
+def _seconds(value: Usage, own: Usage | None = None) -> str:
+    compared = f"{value.seconds / own.seconds:.1f} times" if own else f"{value.cpu:.1f} s CPU"
+    return f"{value.seconds:.2f} s ({compared})"
 
 
 def _memory(row: Row) -> str:
-    return f"{row.memory / 1e6:.0f} MB"
+    return f"{max(row.first.memory, row.again.memory) / 1e6:.0f} MB"
 
 
 def picture(rows: list[Row]) -> str:
@@ -191,7 +179,10 @@ def picture(rows: list[Row]) -> str:
 def _box(kind: str, rows: list[Row]) -> Iterator[str]:
     """Both axes are logarithmic: what grows as it should is a line of one slope, whatever the tool."""
     mine = [row for row in rows if row.kind == kind]
-    counts, seconds = [row.count for row in mine], [value for row in mine for value in (row.first, row.again)]
+    counts, seconds = (
+        [row.count for row in mine],
+        [value.seconds for row in mine for value in (row.first, row.again)],
+    )
     yield f'<text x="0" y="-10">{kind}: first (black), again (blue), instead (dashed)</text>'
     yield '<path d="M0 0V190H240" fill="none" stroke="grey"/>'
     yield f'<text x="-50" y="10">{max(seconds):.1f} s</text><text x="-50" y="190">{min(seconds):.1f} s</text>'
@@ -199,7 +190,7 @@ def _box(kind: str, rows: list[Row]) -> Iterator[str]:
     for tool, dashes in zip(TOOLS, ("", ' stroke-dasharray="6"'), strict=True):
         for colour in ("black", "blue"):
             points = [
-                (240 * _part(row.count, counts), 190 - 190 * _part(value, seconds))
+                (240 * _part(row.count, counts), 190 - 190 * _part(value.seconds, seconds))
                 for row in mine
                 if row.tool == tool
                 for value in [row.first if colour == "black" else row.again]
@@ -221,23 +212,23 @@ def main() -> None:
     """Measure each kind."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("builder_pex", nargs="?", type=Path, default=REPOSITORY / "generated/gha/builder.pex")
-    parser.add_argument("--small", action="store_true")
-    parser.add_argument("--ours-only", action="store_true")
+    parser.add_argument("--small", action="store_true", help="the others only where it takes a minute or two")
+    parser.add_argument("--write", action="store_true", help="put the table into bench/README.md")
     given = parser.parse_args()
-    locations, distributions, files = SMALL if given.small else (LOCATIONS, DISTRIBUTIONS, FILES)
+    load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory(prefix="builder-bench-") as name:
-        bench = Bench(given.builder_pex.resolve(), Path(name), others=not given.ours_only)
-        for count in locations:
+        bench = Bench(given.builder_pex.resolve(), Path(name), OTHERS_SMALL if given.small else OTHERS)
+        for count in LOCATIONS:
             bench.locations(count)
-        for count in distributions:
+        for count in DISTRIBUTIONS:
             bench.distributions(count)
-        for count in files:
+        for count in FILES:
             bench.files(count)
-        bench.large_file(LARGE_FILE >> (4 if given.small else 0))
+        bench.large_file(LARGE_FILE)
     results = REPOSITORY / "bench" / "results"
     results.mkdir(exist_ok=True)
     (results / "growth.svg").write_text(picture(bench.rows), encoding="utf-8")
-    print(table(bench.rows))
+    publish("growth", table(bench.rows), machine(load), write=given.write)
 
 
 if __name__ == "__main__":

@@ -1,20 +1,18 @@
 """Build examples/quickstart with this project, with the existing tool and with pex, and compare: bench/README.md.
 
-    python bench/run.py [BUILDER_PEX]    (default: generated/gha/builder.pex)
+    python bench/run.py [BUILDER_PEX] [--small] [--write]    (default: generated/gha/builder.pex)
 
-Prints a table in Markdown, and keeps all figures in bench/results/.
+Prints a table in Markdown, which `--write` puts into bench/README.md, and keeps all figures in bench/results/.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
-import platform
 import shutil
 import statistics
-import subprocess
 import sys
-import sysconfig
 import tempfile
 import time
 import tomllib
@@ -22,23 +20,38 @@ import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-QUICKSTART = REPOSITORY / "examples" / "quickstart"
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from bench.measuring import (
+    QUICKSTART,
+    REPOSITORY,
+    Argv,
+    edit,
+    environment,
+    machine,
+    markdown,
+    publish,
+    repeat_in_readme,
+    run,
+)
+
 RUNS = 5
-SLOW_RUNS = 2
-"""For what takes minutes."""
 
 PEX_RESOLVER = ("--pip-version=latest", "--resolver-version=pip-2020-resolver")
 """As the existing tool has it; without them pex takes a pip of 2020 and fails."""
 
-Argv = list[str | Path]
-
 
 @dataclass(slots=True)
 class Bench:
-    """A directory for everything that is written, and what was measured: {tool: {scenario: [seconds]}}."""
+    """A directory for everything that is written, and what was measured: {tool: {scenario: [seconds]}}.
+
+    :param slow_runs: how often what takes minutes is run.
+    :ivar memory: of the largest process, in bytes, likewise.
+    """
 
     root: Path
+    slow_runs: int
+    memory: dict[tuple[str, str], int] = field(default_factory=dict)
     seconds: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     built: dict[str, str] = field(default_factory=dict)
 
@@ -52,30 +65,14 @@ class Bench:
 
     def run(self, tool: str, scenario: str, argv: Argv, caches: Path) -> None:
         """Run a program to its end, with all its caches below one directory, and keep how long it took."""
-        started = time.perf_counter()
-        finished = subprocess.run(
-            argv, env=environment(caches), cwd=self.root, capture_output=True, encoding="utf-8", check=False
-        )
-        seconds = time.perf_counter() - started
-        if finished.returncode != 0:
-            sys.exit(f"{tool}, {scenario}: exit code {finished.returncode}\n{finished.stdout}{finished.stderr}")
-        self.record(tool, scenario, seconds)
+        usage = run(argv, self.root, environment(caches))
+        self.memory[tool, scenario] = max(usage.memory, self.memory.get((tool, scenario), 0))
+        self.record(tool, scenario, usage.seconds)
 
     def record(self, tool: str, scenario: str, seconds: float) -> None:
         """Keep one figure, and show it."""
         self.seconds.setdefault(tool, {}).setdefault(scenario, []).append(seconds)
         print(f"{tool}, {scenario}: {seconds:.2f} s", file=sys.stderr, flush=True)
-
-
-def environment(caches: Path) -> dict[str, str]:
-    """The caller's environment, with the home directory and every cache in a place of their own."""
-    home = caches / "home"
-    home.mkdir(parents=True, exist_ok=True)
-    path = os.pathsep.join([sysconfig.get_path("scripts"), os.environ["PATH"]])
-    # These would name other places than HOME.
-    names = ("UV_CACHE_DIR", "PIP_CACHE_DIR", "PEX_ROOT", "XDG_CACHE_HOME", "PYTHONPATH")
-    kept = {name: value for name, value in os.environ.items() if name not in names}
-    return {**kept, "HOME": str(home), "BUILDER_CACHE_DIR": str(caches / "builder"), "PATH": path}
 
 
 def builder(bench: Bench, builder_pex: Path) -> Path:
@@ -91,11 +88,11 @@ def builder(bench: Bench, builder_pex: Path) -> Path:
     for _ in range(RUNS):
         bench.run(tool, "warm", [*deploy, bench.out()], caches)
     for _ in range(RUNS):
-        shutil.rmtree(caches / "builder" / "resolutions")
+        shutil.rmtree(caches / "cache" / "resolutions")
         bench.run(tool, "warm, resolved anew", [*deploy, bench.out()], caches)
     out = bench.root
     for count in range(RUNS):
-        change(project, count)
+        edit(project, count)
         out = bench.out()
         bench.run(tool, "warm, one file changed", [*deploy, out], caches)
         (location,) = json.loads((out / "build.json").read_text())["locations"]
@@ -103,7 +100,7 @@ def builder(bench: Bench, builder_pex: Path) -> Path:
     for _ in range(RUNS):
         bench.run(tool, "source PEX alone", [*source, bench.out()], caches)
     for count in range(RUNS):
-        change(project, RUNS + count)
+        edit(project, RUNS + count)
         bench.run(tool, "source PEX alone, one file changed", [*source, bench.out()], caches)
     bench.built[tool] = describe(out)
     return out
@@ -115,16 +112,16 @@ def existing_tool(bench: Bench) -> None:
     project = bench.project(tool)
     script = Path(__file__).with_name("existing_tool.py")
     caches = out = bench.root
-    for count in range(SLOW_RUNS):
+    for count in range(bench.slow_runs):
         caches, out = bench.root / f"existing-caches-{count}", bench.out()
         bench.run(tool, "cold", [sys.executable, script, "both", project, out], caches)
-    for _ in range(SLOW_RUNS):
+    for _ in range(bench.slow_runs):
         bench.run(tool, "warm", [sys.executable, script, "both", project, bench.out()], caches)
     source: Argv = [sys.executable, script, "source", project]
     for _ in range(RUNS):
         bench.run(tool, "source PEX alone", [*source, bench.out()], caches)
     for count in range(RUNS):
-        change(project, count)
+        edit(project, count)
         bench.run(tool, "source PEX alone, one file changed", [*source, bench.out()], caches)
     bench.built[tool] = describe(out)
 
@@ -147,10 +144,10 @@ def pex_lock(bench: Bench, built: Path) -> None:
 def pex(bench: Bench, tool: str, arguments: Argv) -> None:
     """Measure one way of using pex's command line."""
     caches = out = bench.root
-    for count in range(SLOW_RUNS):
+    for count in range(bench.slow_runs):
         caches, out = bench.root / f"{tool.replace(' ', '')}-caches-{count}", bench.out()
         bench.run(tool, "cold", [sys.executable, "-m", "pex", *arguments, "-o", out / "deps.pex"], caches)
-    for _ in range(SLOW_RUNS):
+    for _ in range(bench.slow_runs):
         argv: Argv = [sys.executable, "-m", "pex", *arguments, "-o", bench.out() / "deps.pex"]
         bench.run(tool, "warm", argv, caches)
     bench.built[tool] = describe(out)
@@ -166,19 +163,13 @@ def pex_assembly(bench: Bench, built: Path, requirements: Path) -> None:
         if wheel.name in names:
             shutil.copy2(wheel, wheels)
     arguments: Argv = ["--requirement", requirements, "--pre-resolved-dists", wheels]
-    for count in range(SLOW_RUNS):
+    for count in range(bench.slow_runs):
         out = bench.out() / "deps.pex"
         # An empty cache each time: pex keeps installed wheels.
         caches = bench.root / f"assembly-caches-{count}"
         bench.run("pex -r", "wheels to deps PEX", [sys.executable, "-m", "pex", *arguments, "-o", out], caches)
         if set(distributions(out)) != names:
             sys.exit("pex made a PEX of other wheels")
-
-
-def change(project: Path, count: int) -> None:
-    """Edit one source file, each time differently."""
-    with (project / "quickstart" / "assets.py").open("a") as stream:
-        stream.write(f"\n# change {count}\n")
 
 
 def describe(out: Path) -> str:
@@ -196,10 +187,10 @@ def distributions(deps_pex: Path) -> list[str]:
 
 
 def table(bench: Bench) -> str:
-    """Medians, and how many times longer than this project each other tool takes."""
+    """Medians, how many times longer than this project each other tool takes, and the peak memory."""
     tools = list(bench.seconds)
     ours = {scenario: statistics.median(seconds) for scenario, seconds in bench.seconds[tools[0]].items()}
-    lines = [["", *tools], ["---"] + ["---:"] * len(tools)]
+    rows = [["", *tools]]
     for scenario, own in ours.items():
         cells = [f"{own:.2f} s"]
         for tool in tools[1:]:
@@ -207,32 +198,40 @@ def table(bench: Bench) -> str:
             median = statistics.median(measured) if measured else 0
             ratio = f"{median / own:.0f}" if median > 10 * own else f"{median / own:.1f}"
             cells.append(f"{median:.1f} s ({ratio} times)" if measured else "")
-        lines.append([scenario, *cells])
-    lines.append(["built", *(bench.built[tool] for tool in tools)])
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+        rows.append([scenario, *cells])
+    for scenario in ours:
+        peaks = [bench.memory.get((tool, scenario)) for tool in tools]
+        if any(peaks):
+            rows.append([f"peak memory, {scenario}", *(f"{peak / 1e6:.0f} MB" if peak else "" for peak in peaks)])
+    rows.append(["built", *(bench.built[tool] for tool in tools)])
+    return markdown(rows)
 
 
 def main() -> None:
     """Measure everything; one tool after the other, so that they do not disturb each other."""
-    builder_pex = Path(sys.argv[1] if len(sys.argv) > 1 else REPOSITORY / "generated/gha/builder.pex").resolve()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("builder_pex", nargs="?", type=Path, default=REPOSITORY / "generated/gha/builder.pex")
+    parser.add_argument("--small", action="store_true", help="run what takes minutes once, not twice")
+    parser.add_argument("--write", action="store_true", help="put the table into bench/README.md")
+    given = parser.parse_args()
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory(prefix="builder-bench-") as name:
-        bench = Bench(Path(name).resolve())
+        bench = Bench(Path(name).resolve(), 1 if given.small else 2)
         (bench.root / "projects").mkdir()
-        built = builder(bench, builder_pex)
+        built = builder(bench, given.builder_pex.resolve())
         existing_tool(bench)
         requirements = pex_requirements(bench)
         pex_lock(bench, built)
         pex_assembly(bench, built, requirements)
-    machine = (
-        f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
-    )
     results = REPOSITORY / "bench" / "results"
     results.mkdir(exist_ok=True)
-    loads = f"load {load:.1f} before, {os.getloadavg()[0]:.1f} after"
-    report = {"machine": machine, "load": loads, "seconds": bench.seconds, "built": bench.built}
+    about = machine(load)
+    report = {"machine": about, "seconds": bench.seconds, "built": bench.built}
     (results / time.strftime("%Y%m%dT%H%M%S.json")).write_text(json.dumps(report, indent=2) + "\n")
-    print(f"{machine}; {loads}\n\n{table(bench)}")
+    whole = table(bench)
+    publish("builds", whole, about, write=given.write)
+    if given.write:
+        repeat_in_readme(whole)
 
 
 if __name__ == "__main__":
