@@ -77,6 +77,27 @@ def stored(name: str, content: bytes, *, executable: bool = False) -> Member:
     return Member(name, content, STORED, zlib.crc32(content), len(content), executable)
 
 
+def content_of(member: Member) -> bytes:
+    """The uncompressed bytes of a member; raises AssemblyError, soon, if they are not those that it promises."""
+    content = bytes(member.data)
+    if member.method == DEFLATED:
+        try:
+            content = zlib.decompressobj(-zlib.MAX_WBITS).decompress(content, member.size + 1)
+        except zlib.error:
+            content = b""
+    if (len(content), zlib.crc32(content)) != (member.size, member.crc):
+        raise damaged(member.name)
+    return content
+
+
+def damaged(name: str) -> AssemblyError:
+    """The error for a file of a wheel whose bytes are not those that the wheel promises."""
+    return AssemblyError(
+        f"`{name}` is damaged in the wheel that it comes from",
+        remedy="Choose another version of that distribution",
+    )
+
+
 def directory(name: str) -> Member:
     """Make an entry for an otherwise implied, or empty, directory; `name` has no trailing slash."""
     return Member(f"{name}/", b"", STORED, 0, 0)

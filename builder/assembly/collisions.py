@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import ast
 import re
-import zlib
 from collections.abc import Iterator
 from typing import Final
 
-from builder.assembly.archive import DEFLATED, Member
-from builder.errors import Notice
+from builder.assembly.archive import Member, content_of
+from builder.errors import AssemblyError, Notice
 from builder.terminal.formatting import quoted
 
 _EXAMPLES: Final = 3
+
+_LARGEST_NAMESPACE: Final = 100_000
+"""Bytes: a longer `__init__.py` does more than declare a namespace."""
 
 _UNUSED: Final = re.compile(r"(?:tests?|docs?|examples|benchmarks)/|[^/]+(?<!\.py)(?<!\.so)(?<!\.pth)$")
 """What no code imports: tests and documents at the top of `site-packages`."""
@@ -49,10 +51,11 @@ class Collisions:
 
 def _declares_namespace(member: Member) -> bool:
     """Whether an `__init__.py` does nothing but declare a namespace package, as those of dbt's adapters do."""
-    data = bytes(member.data)
+    if member.size > _LARGEST_NAMESPACE:
+        return False
     try:
-        tree = ast.parse(zlib.decompress(data, -zlib.MAX_WBITS) if member.method == DEFLATED else data)
-    except (SyntaxError, ValueError, zlib.error):
+        tree = ast.parse(content_of(member))
+    except (SyntaxError, ValueError, AssemblyError):
         return False
     return all(_is_of_namespace(statement) for statement in tree.body)
 

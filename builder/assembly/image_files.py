@@ -12,12 +12,11 @@ import hashlib
 import io
 import posixpath
 import re
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from builder.assembly.archive import DEFLATED, Member, names_of_both, stored
+from builder.assembly.archive import Member, content_of, names_of_both, stored
 from builder.assembly.scripts import read_console_scripts
 from builder.assembly.wheels import Wheel, refuse
 
@@ -130,11 +129,6 @@ def _with_interpreter(member: Member, scheme: Scheme) -> Member:
     if match is None:
         return member._replace(executable=True)
     return stored(member.name, shebang(scheme.python) + content[match.end() :], executable=True)
-
-
-def content_of(member: Member) -> bytes:
-    """A member's bytes."""
-    return zlib.decompress(member.data, -zlib.MAX_WBITS) if member.method == DEFLATED else bytes(member.data)
 
 
 def shebang(python: str) -> bytes:

@@ -20,7 +20,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from typing import IO, Final, NamedTuple
 
-from builder.assembly.archive import DEFLATED, Member, directory, stored
+from builder.assembly.archive import DEFLATED, Member, damaged, directory, stored
 from builder.assembly.layer import LayerContent
 from builder.errors import AssemblyError
 
@@ -88,7 +88,7 @@ class LayerWriter:
             self._splice(member)
         else:
             if zlib.crc32(member.data) != member.crc:
-                raise _damaged(name)
+                raise damaged(name)
             self._write_plain(member.data)
         self._unpacked += member.size
         self._write_plain(bytes(-member.size % _BLOCK))
@@ -120,9 +120,9 @@ class LayerWriter:
                 crc, size = zlib.crc32(piece, crc), size + len(piece)
                 self._diff.update(piece)
         except zlib.error:
-            raise _damaged(member.name) from None
+            raise damaged(member.name) from None
         if crc != member.crc or size != member.size:
-            raise _damaged(member.name)
+            raise damaged(member.name)
         self._tar_size += size
         self._write(_GZIP_HEADER, member.data, _GZIP_TRAILER.pack(crc, size & 0xFFFF_FFFF))
 
@@ -182,13 +182,6 @@ def _inflated(member: Member) -> Iterator[bytes]:
         yield piece
     if stream.unused_data:
         raise zlib.error
-
-
-def _damaged(name: str) -> AssemblyError:
-    return AssemblyError(
-        f"`{name}` is damaged in the wheel that it comes from",
-        remedy="Choose another version of that distribution",
-    )
 
 
 def deflate_blocks(content: bytes) -> Iterator[bytes]:

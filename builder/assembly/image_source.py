@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from builder.assembly.archive import Member, deflated, directory, names_of_both, stored
+from builder.assembly.archive import Member, content_of, deflated, directory, names_of_both, stored
 from builder.assembly.contents import PackedFile, packed_file
-from builder.assembly.image_files import Scheme, content_of, installed_files
+from builder.assembly.image_files import Scheme, installed_files
 from builder.assembly.image_layer import ROOT, LayerWriter, Owner, directories
 from builder.assembly.layer import Layer
 from builder.assembly.source_pex import SourceEntry, compressed_member

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from builder.assembly.image_files import content_of
+from builder.assembly.archive import content_of
 from builder.assembly.installation import LAYOUT, STASH, install
 from builder.assembly.source_pex import DEPS, SourceEntry
 from builder.assembly.wheels import WheelFile, open_wheel

@@ -12,7 +12,6 @@ import mmap
 import re
 import struct
 import zipfile
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -21,14 +20,22 @@ from typing import IO, Final, NoReturn
 
 from packaging.utils import canonicalize_name
 
-from builder.assembly.archive import DEFLATED, STORED, Member, stored
+from builder.assembly.archive import DEFLATED, STORED, Member, content_of, stored
 from builder.errors import AssemblyError
 from builder.project.names import archive_name
+from builder.terminal.formatting import size
 
 _LOCAL_HEADER: Final = struct.Struct("<4s5H3L2H")
 _UTF8_NAME: Final = 0x800
 # Bits 0, 5, 6 and 13: encrypted, patched, strongly encrypted, masked.
 _SECRET_OR_PATCHED: Final = 0x2061
+_MOST_METADATA: Final = 20_000_000
+"""Bytes of one of a wheel's files of metadata: RECORD has some hundred for each file."""
+
+_LARGE: Final = 100_000_000
+_MOST_TIMES: Final = 500
+"""How many times its size a large file may be when it is unpacked: data is 50 times at most, a bomb 1000 times."""
+
 _PROJECT_NAME: Final = re.compile(r"[A-Z0-9]([A-Z0-9._-]*[A-Z0-9])?", re.IGNORECASE)
 _VERSION: Final = re.compile(r"[A-Z0-9.!+_-]+", re.IGNORECASE)
 
@@ -122,6 +129,7 @@ def open_wheel(file: WheelFile) -> Wheel:
     )
     if wheel.record not in entries:
         refuse(file, "it has no RECORD")
+    _limit_metadata(file, entries[wheel.record])
     return wheel
 
 
@@ -144,6 +152,11 @@ def _members(file: WheelFile) -> Iterator[Member]:
         except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
             refuse(file, f"it is not a readable zip file ({error})")
         with archive:
+            end = 0
+            for info in sorted(archive.infolist(), key=lambda info: info.header_offset):
+                if info.header_offset < end:
+                    refuse(file, f"`{info.filename}` overlaps another file, as if made to fill a disk")
+                end = info.header_offset + _LOCAL_HEADER.size + info.compress_size
             for info in archive.infolist():
                 parts = info.orig_filename.removesuffix("/").split("/")
                 if "\0" in info.orig_filename or not {"", ".", ".."}.isdisjoint(parts):
@@ -177,6 +190,11 @@ def _member(file: WheelFile, archive: zipfile.ZipFile, info: zipfile.ZipInfo, co
     data = content[start : start + info.compress_size]
     if len(data) < info.compress_size or (info.compress_type == STORED and info.compress_size != info.file_size):
         refuse(file, "it is truncated")
+    large = info.file_size > _LARGE
+    if large and (
+        info.file_size > _MOST_TIMES * info.compress_size or info.compress_type not in {STORED, DEFLATED}
+    ):
+        refuse(file, f"`{info.filename}` has {size(info.file_size)}, as if made to fill a disk")
     # The file type is not looked at: installers write a symbolic link as a file that holds its target.
     executable = bool(info.external_attr >> 16 & 0o100)
     if info.compress_type in {STORED, DEFLATED}:
@@ -217,11 +235,14 @@ def _headers(file: WheelFile, entries: Mapping[str, Member], name: str) -> dict[
 def _content(file: WheelFile, entries: Mapping[str, Member], name: str) -> bytes | None:
     if name not in entries:
         return None
-    _, data, method, crc, size, _ = entries[name]
+    member = entries[name]
+    _limit_metadata(file, member)
     try:
-        content = zlib.decompress(data, -zlib.MAX_WBITS) if method == DEFLATED else bytes(data)
-    except zlib.error:
-        content = b""
-    if len(content) != size or zlib.crc32(content) != crc:
+        return content_of(member)
+    except AssemblyError:
         refuse(file, f"its `{name}` is damaged")
-    return content
+
+
+def _limit_metadata(file: WheelFile, member: Member) -> None:
+    if member.size > _MOST_METADATA:
+        refuse(file, f"its `{member.name}` has {size(member.size)}, and {size(_MOST_METADATA)} is the limit")

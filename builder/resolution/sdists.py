@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import lzma
 import re
-import shutil
 import tarfile
 import zipfile
-from collections.abc import Mapping, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
@@ -28,8 +29,17 @@ from builder.resolution.uv_compile import run_compile
 from builder.resolution.wheels import StepContext, check_fits
 from builder.system import git, storage
 from builder.system.process import ProcessFailed
+from builder.terminal.formatting import size
 
 _PARALLEL_BUILDS: Final = 4
+_LARGEST: Final = 4_000_000_000
+"""Bytes of what an sdist may unpack to."""
+
+_UNREADABLE: Final = (
+    *(OSError, ValueError, EOFError, RuntimeError, zlib.error, lzma.LZMAError),
+    *(tarfile.TarError, zipfile.BadZipFile),
+)
+"""What the standard library raises for archives that are damaged or no archives."""
 
 
 def check_python(lock: Lock, sources: Sequence[Distribution]) -> None:
@@ -170,15 +180,40 @@ def _check_out(distribution: Distribution, directory: Path) -> Path:
 def unpack_sdist(archive: Path, directory: Path) -> Path:
     """Unpack an sdist; returns its only top-level directory. Raises SdistBuildError if it is not a valid sdist."""
     try:
-        # The filter rejects tar members outside the directory; for zip files, unpacking itself prevents them.
         if archive.suffix == ".zip":
-            shutil.unpack_archive(archive, directory)
+            with zipfile.ZipFile(archive) as stored:
+                _check_zip(stored.infolist())
+                stored.extractall(directory)  # noqa: S202  (checked by the line above)
         else:
-            shutil.unpack_archive(archive, directory, filter="data")
-    except (OSError, ValueError, tarfile.TarError, zipfile.BadZipFile) as error:
+            with tarfile.open(archive) as tape:
+                # The filter rejects members outside the directory.
+                tape.extractall(directory, _limited(tape), filter="data")
+    except _UNREADABLE as error:
         raise SdistBuildError(f"`{archive.name}` cannot be unpacked: {error}") from error
     inside = list(directory.iterdir())
     return inside[0] if len(inside) == 1 and inside[0].is_dir() else directory
+
+
+def _limited(members: Iterable[tarfile.TarInfo]) -> Iterator[tarfile.TarInfo]:
+    """Yield members as long as they do not fill a disk; raises ValueError."""
+    total = 0
+    for member in members:
+        total += member.size
+        _check_size(total)
+        yield member
+
+
+def _check_zip(members: Sequence[zipfile.ZipInfo]) -> None:
+    """Raise ValueError for members outside the directory, and for more than a disk should take."""
+    for member in members:
+        if member.filename.startswith("/") or ".." in member.filename.split("/"):
+            raise ValueError(f"`{member.filename}` is outside the directory that it is unpacked to")
+    _check_size(sum(member.file_size for member in members))
+
+
+def _check_size(total: int) -> None:
+    if total > _LARGEST:
+        raise ValueError(f"it has more than {size(_LARGEST)}, as if made to fill a disk")
 
 
 def _place(lock: Lock, distribution: Distribution) -> Path:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import io
 import struct
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -64,6 +66,73 @@ def test_refuses_a_wheel_without_its_metadata(tmp_path: Path, missing: str) -> N
     assert missing in refused(path, tmp_path / "out")
 
 
+def test_nothing_that_record_says_is_believed(tmp_path: Path) -> None:
+    """The receiving server writes it anew; pip and uv do not obey it either."""
+    lies = ("sample.py,sha256=AAAA,1\n", "missing.py,,\n", "../../outside.py,sha256=AAAA,1\n", '"\n', "")
+    for number, lie in enumerate(lies):
+        (directory := tmp_path / str(number)).mkdir()
+        path = make_wheel(directory, {"sample.py": "x = 1\n", f"{DIST_INFO}/RECORD": lie}).path
+        artefact = assemble_deps_pex(
+            [wheel_file(path)], identity="1", python_version="3.11", out_dir=directory
+        ).artefact
+        with zipfile.ZipFile(artefact.path) as made:
+            names = {name for name in made.namelist() if name.startswith(f".deps/{path.name}/sample")}
+            assert made.read(f".deps/{path.name}/sample.py") == b"x = 1\n"
+        assert names == {f".deps/{path.name}/sample.py"} | {name for name in names if DIST_INFO in name}
+        assert not [name for name in made.namelist() if "outside" in name or "missing" in name]
+
+
+def _declare(path: Path, name: bytes, size: int) -> None:
+    """Have a wheel say that one of its files has so many bytes."""
+    content = bytearray(path.read_bytes())
+    for signature, sizes, names in ((b"PK\1\2", 24, 46), (b"PK\3\4", 22, 30)):
+        at = content.index(name, content.index(signature)) - names
+        while content[at : at + 4] != signature:
+            at = content.index(name, at + names + 1) - names
+        struct.pack_into("<L", content, at + sizes, size)
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("name", ["METADATA", "RECORD", "WHEEL", "entry_points.txt"])
+def test_metadata_without_measure_is_refused_before_it_is_unpacked(tmp_path: Path, name: str) -> None:
+    made = make_wheel(tmp_path, {f"{DIST_INFO}/{name}": b"x" * 30_000_000})
+    assert f"`{DIST_INFO}/{name}` has 30.0 MB, and 20.0 MB is the limit" in refused(made.path, tmp_path / "out")
+
+
+def test_metadata_that_is_larger_than_it_says_takes_no_memory(tmp_path: Path) -> None:
+    made = make_wheel(tmp_path, {f"{DIST_INFO}/METADATA": b"x" * 60_000_000})
+    _declare(made.path, f"{DIST_INFO}/METADATA".encode(), 1000)
+    tracemalloc.start()
+    try:
+        assert "METADATA` is damaged" in refused(made.path, tmp_path / "out")
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_file_that_is_a_thousand_times_its_size_is_refused(tmp_path: Path, compression: int) -> None:
+    path = make_wheel(tmp_path, {"zeros": bytes(1_000_000)}, compression=compression).path
+    _declare(path, b"zeros", 3_000_000_000)
+    assert "`zeros` has 3.0 GB, as if made to fill a disk" in refused(path, tmp_path / "out")
+
+
+def test_files_that_lie_in_one_another_are_refused(tmp_path: Path) -> None:
+    """As in `zbsm.zip` of David Fifield's "A better zip bomb": one content for many names."""
+    inner = io.BytesIO()
+    with zipfile.ZipFile(inner, "w") as archive:
+        archive.writestr("b", "content " * 100)
+    made = make_wheel(tmp_path, {"a": inner.getvalue(), "b": "content " * 100}, compression=zipfile.ZIP_STORED)
+    content = bytearray(made.path.read_bytes())
+    directory = content.index(b"PK\1\2", content.rindex(b"PK\3\4"))
+    central = content.index(b"PK\1\2", directory)
+    while content[central + 46 : central + 47] != b"b" or content[central + 28 : central + 30] != b"\1\0":
+        central = content.index(b"PK\1\2", central + 1)
+    struct.pack_into("<L", content, central + 42, content.index(inner.getvalue()))
+    made.path.write_bytes(content)
+    assert "`b` overlaps another file" in refused(made.path, tmp_path / "out")
+
+
 def test_refuses_a_wheel_that_is_not_there(tmp_path: Path) -> None:
     missing = WheelFile(tmp_path / "sample-1.0-py3-none-any.whl", "0" * 64)
     with pytest.raises(AssemblyError, match="cannot be read"):
@@ -120,7 +189,7 @@ def be_no_zip_file(_content: bytes) -> bytes:
         (flag_as_encrypted, "is encrypted"),
         (flag_as_masked, "is encrypted"),
         (rename_locally, "disagree about `sample.py`"),
-        (move_entry, "disagree about `sample.py`"),
+        (move_entry, "`sample.py` overlaps another file"),
         (point_beyond_the_end, "truncated"),
         (damage_metadata, "METADATA` is damaged"),
         (use_unknown_compression, "cannot be decompressed"),
