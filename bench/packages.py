@@ -4,13 +4,14 @@
 
 The earlier workflow has a job for each package, in a clone of its own, which builds the core packages and then its
 own: 25 packages are 150 builds, each in an environment of its own. Two run at once here, as on a machine with two
-cores; on GitHub each job is a machine of its own, which takes time too. Prints a table in Markdown; what is done
-goes to stderr. All caches are warm.
+cores; on GitHub each job is a machine of its own, which takes time too. Prints a table in Markdown, with the time
+that processors were at work; what is done goes to stderr. All caches are warm.
 """
 
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import statistics
 import subprocess
@@ -35,26 +36,30 @@ CORE = ("dagster", "dagster-webserver", "dagster-graphql", "dagster-pipes", "dag
 """The list of the earlier workflow, without dagster-test, which is not published."""
 
 
-def build_once(repository: Path, out: Path, environment: dict[str, str]) -> tuple[float, int]:
-    """Build each package once: seconds, and how many wheels were built."""
-    started = time.perf_counter()
+def build_once(repository: Path, out: Path, environment: dict[str, str]) -> tuple[float, float, int]:
+    """Build each package once: seconds, processor time, and how many wheels were built."""
+    started, busy = time.perf_counter(), _busy()
     argv: list[str | Path] = [sys.executable, "-m", "builder.packages", "build", repository, "--out", out]
     subprocess.run(argv, env=environment, check=True, capture_output=True)
-    return time.perf_counter() - started, len(read_wheelhouse(out).packages)
+    return time.perf_counter() - started, _busy() - busy, len(read_wheelhouse(out).packages)
 
 
-def build_with_pip(packages: tuple[Package, ...], root: Path, environment: dict[str, str]) -> float:
-    """Build each package once with `pip wheel`: seconds."""
-    started = time.perf_counter()
+def build_with_pip(
+    packages: tuple[Package, ...], root: Path, environment: dict[str, str]
+) -> tuple[float, float, int]:
+    """Build each package once with `pip wheel`, and the same is told of it."""
+    started, busy = time.perf_counter(), _busy()
     with ThreadPoolExecutor(JOBS) as pool:
         paths = [package.directory for package in packages]
         for number, _ in enumerate(pool.map(lambda path: _pip_wheel(path, root / "dist", environment), paths), 1):
             _progress("pip wheel of each", number, len(packages))
-    return time.perf_counter() - started
+    return time.perf_counter() - started, _busy() - busy, len(packages)
 
 
-def build_in_each_job(packages: tuple[Package, ...], root: Path, environment: dict[str, str]) -> tuple[float, int]:
-    """Build as the earlier workflow did: seconds, and how many wheels were built."""
+def build_in_each_job(
+    packages: tuple[Package, ...], root: Path, environment: dict[str, str]
+) -> tuple[float, float, int]:
+    """Build as the earlier workflow did, and the same is told of it."""
     paths = {package.name: package.path for package in packages}
     core = [paths[name] for name in CORE if name in paths]
     repository = packages[0].directory
@@ -73,17 +78,23 @@ def build_in_each_job(packages: tuple[Package, ...], root: Path, environment: di
         shutil.rmtree(clone)
         return len(wanted)
 
-    started, built = time.perf_counter(), 0
+    started, busy, built = time.perf_counter(), _busy(), 0
     with ThreadPoolExecutor(JOBS) as pool:
         for number, count in enumerate(pool.map(job, packages), 1):
             built += count
             _progress("core packages again in each job", number, len(packages))
-    return time.perf_counter() - started, built
+    return time.perf_counter() - started, _busy() - busy, built
 
 
 def _pip_wheel(directory: Path, out: Path, environment: dict[str, str]) -> None:
     argv: list[str | Path] = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", out]
     subprocess.run([*argv, directory], env=environment, check=True, capture_output=True, timeout=TIMEOUT)
+
+
+def _busy() -> float:
+    """The processor time of all programs that were started and have ended, in seconds."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _progress(what: str, number: int, count: int) -> None:
@@ -109,19 +120,17 @@ def main() -> None:
         for number in range(RUNS + 1):
             runs.append(build_once(repository, root / "house", environment))
             _progress("this project", number, RUNS)
-        del runs[0]
-        seconds, built = statistics.median(run[0] for run in runs), runs[0][1]
-        pip_seconds = build_with_pip(packages, root, environment)
-        earlier_seconds, earlier_built = build_in_each_job(packages, root, environment)
+        own = statistics.median_low(runs[1:])
+        rows = {
+            "this project": own,
+            "`pip wheel` of each": build_with_pip(packages, root, environment),
+            "core packages again in each job": build_in_each_job(packages, root, environment),
+        }
     print(f"load before: {load:.1f}, packages: {len(names)}\n")
-    print("| | wheels built | time |\n| --- | ---: | ---: |")
-    print(f"| this project | {built} | {seconds:.1f} s |")
-    rows = (
-        ("`pip wheel` of each", len(packages), pip_seconds),
-        ("core packages again in each job", earlier_built, earlier_seconds),
-    )
-    for name, count, taken in rows:
-        print(f"| {name} | {count} | {taken:.1f} s ({taken / seconds:.1f} times) |")
+    print("| | wheels built | time | processor time |\n| --- | ---: | ---: | ---: |")
+    for name, (seconds, busy, count) in rows.items():
+        times, busy_times = seconds / own[0], busy / own[1]
+        print(f"| {name} | {count} | {seconds:.1f} s ({times:.1f}) | {busy:.1f} s ({busy_times:.1f}) |")
 
 
 if __name__ == "__main__":

@@ -42,49 +42,57 @@ WHOLE: Final = Release(
 """All packages of the release that come from dagster's repository."""
 
 IMAGES: Final = ("dagster-pipes", "dagster-webserver")
-PYTHON: Final = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 class Run:
-    """Runs commands of `builder.packages` and prints a row for each."""
+    """Runs commands of `builder.packages` and prints a row for each; one that fails ends all."""
 
     def __init__(self, log: Path, environment: Mapping[str, str]) -> None:
         self.log = log
         self.environment = environment
-        print("| command | exit code | time | peak memory |\n| --- | ---: | ---: | ---: |", flush=True)
+        head = ("command", "time", "processor time", "peak memory")
+        print(f"| {' | '.join(head)} |\n| --- | ---: | ---: | ---: |", flush=True)
 
-    def __call__(self, *arguments: str | Path) -> None:
+    def __call__(self, shown: str, *arguments: str | Path) -> None:
         """Run one command; its output goes to the log."""
         argv = [sys.executable, "-m", "builder.packages", *arguments]
         started = time.perf_counter()
         with self.log.open("a", encoding="utf-8") as stream:
             process = subprocess.Popen(argv, env=self.environment, stdout=stream, stderr=subprocess.STDOUT)
             _pid, status, usage = os.wait4(process.pid, 0)
-        seconds, code = time.perf_counter() - started, os.waitstatus_to_exitcode(status)
-        process.returncode = code
-        shown = " ".join(argument for argument in arguments if isinstance(argument, str))
-        print(f"| {shown} | {code} | {seconds:.1f} s | {usage.ru_maxrss / 1024:.0f} MB |", flush=True)
+        seconds, busy = time.perf_counter() - started, usage.ru_utime + usage.ru_stime
+        process.returncode = os.waitstatus_to_exitcode(status)
+        print(f"| {shown} | {seconds:.1f} s | {busy:.1f} s | {usage.ru_maxrss / 1024:.0f} MB |", flush=True)
+        if process.returncode:
+            sys.exit(f"`{shown}` failed with {process.returncode}: {self.log}")
 
 
 def main() -> None:
     """Lay out the release and run each command once."""
-    print(f"load before: {os.getloadavg()[0]:.1f}, packages: {len(WHOLE.names)}\n", flush=True)
+    count = int(sys.argv[1]) if sys.argv[1:] else len(WHOLE.names)
+    names = sorted(WHOLE.names, key=lambda name: (name not in IMAGES, name))[:count]
+    print(f"load before: {os.getloadavg()[0]:.1f}, packages: {len(names)}\n", flush=True)
     cache = BENCHED / ".pytest_cache" / "d" / "bench"
     cache.mkdir(parents=True, exist_ok=True)
     os.environ["BUILDER_CACHE_DIR"] = str(cache)
-    with tempfile.TemporaryDirectory(prefix="builder-bench-") as name:
-        root = Path(sys.argv[1] if sys.argv[1:] else f"{name}/release").resolve()
-        root.mkdir()
+    log = cache / "release.log"
+    log.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory(prefix="builder-bench-") as place:
+        root = Path(place).resolve()
         repository = lay_out(fetch(WHOLE, cache), WHOLE.names, root / "repository").path
-        house = root / "wheelhouse"
-        run = Run(root / "log.txt", {**os.environ, "PYTHONPATH": str(BENCHED)})
-        run("discover", repository)
-        run("version", repository, "--build", "42")
-        run("build", repository, "--out", house)
-        run("lock", house, "--python-version", PYTHON)
-        run("check", house, "--python-version", PYTHON)
+        house, results = root / "wheelhouse", ("--results", root / "results")
+        chosen = ("--select", ",".join(names))
+        python = ("--python-version", f"{sys.version_info.major}.{sys.version_info.minor}")
+        run = Run(log, {**os.environ, "PYTHONPATH": str(BENCHED)})
+        run("discover", "discover", repository)
+        run("version", "version", repository, "--build", "42")
+        run("build", "build", repository, "--out", house, *chosen, *results)
+        run("lock", "lock", house, *chosen, *python, *results)
+        # Some fail as their releases do.
+        run("check --compare-published", "check", house, *chosen, *python, "--compare-published", *results)
         if os.geteuid() == 0:
             _build_images(run, house, root)
+        run("report", "report", root / "results")
 
 
 def _build_images(run: Run, house: Path, root: Path) -> None:
@@ -101,8 +109,10 @@ def _build_images(run: Run, house: Path, root: Path) -> None:
             for package in IMAGES:
                 wanted = ["--package", package, "--platform", "linux/amd64", "--builder", builder]
                 more: list[str | Path] = ["--wheelhouse", house, "--out", images, "--base", base]
-                run("image", *wanted, *more, "--source", "https://github.com/acme/dagster")
-            run("push", *(images / package for package in IMAGES), "--to", f"{registry.host}/{builder}")
+                more += ["--source", "https://github.com/acme/dagster"]
+                run(f"image {package} --builder {builder}", "image", *wanted, *more)
+            layouts = (images / package for package in IMAGES)
+            run(f"push of both ({builder})", "push", *layouts, "--to", f"{registry.host}/{builder}")
 
 
 if __name__ == "__main__":

@@ -182,7 +182,8 @@ def _problems(package: BuiltPackage, venv: Path) -> Iterator[tuple[str, str]]:
         yield f"import {', '.join(package.import_names)}", error.tail()
     for script in package.console_scripts:
         program = venv / "bin" / script
-        if run(program, "--version") and (error := run(program, "--help")):
+        # Most have no --version.
+        if (error := run(program, "--help")) and run(program, "--version"):
             yield f"{script} --help", error.tail()
     try:
         uv.run(["pip", "check", "--python", venv / "bin" / "python"], cwd=home)
