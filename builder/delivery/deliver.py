@@ -32,12 +32,12 @@ from builder.delivery.verifying import LocationVerifier, Verification
 from builder.deployment.context import CiContext
 from builder.deployment.destination import BranchDeployment, find_destination, parse_details
 from builder.deployment.pull_request_comment import comment_of_run
-from builder.deployment.summary import closed_comment_body
+from builder.deployment.summary import closed_body
 from builder.errors import BuilderError, LoadError
 from builder.publishing.comparison import ReadBack
 from builder.system import storage
 from builder.terminal.console import console
-from builder.terminal.github_log import in_actions
+from builder.terminal.github_log import append_summary, in_actions
 from builder.terminal.values import read_variables
 
 
@@ -108,9 +108,11 @@ def _close(workspace: Path, context: CiContext, branch: BranchDeployment, *, onl
     with console.step("closed") as step, open_cloud() as cloud:
         cloud.create_or_update_branch_deployment(branch)
         step.title = f"{branch.label} is set to {status}"
-    if in_actions() and (comment := comment_of_run(workspace, context, os.environ)):
-        notice = comment.update(closed_comment_body(status, context.run_url))
-        console.notices([notice] if notice else [])
+    if in_actions():
+        text = closed_body(branch.branch, status, context.run_url)
+        comment, summary = comment_of_run(workspace, context, os.environ), os.environ.get("GITHUB_STEP_SUMMARY")
+        told = comment.update(text) if comment else None
+        console.notices(filter(None, (told, append_summary(Path(summary), text) if summary else None)))
     return 0
 
 

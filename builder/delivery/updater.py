@@ -263,5 +263,11 @@ class Updater:
         with console.progress(f"waiting for {names_of(list(updated.values()))} to load", None):
             before = {name: run.before for name, run in updated.items() if run.before}
             wait_until_loaded(
-                self._cloud, self.deployment, expected, before=before, timeout=self._wait, loaded=settled
+                self._cloud,
+                self.deployment,
+                expected,
+                label=self._label,
+                before=before,
+                timeout=self._wait,
+                loaded=settled,
             )

@@ -43,6 +43,13 @@ class PullRequest:
     branch: str
     branch_url: str | None
 
+    @property
+    def label(self) -> str:
+        """What its host calls it."""
+        return (
+            f"merge request !{self.number}" if "/-/merge_requests/" in self.url else f"pull request #{self.number}"
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CiContext:

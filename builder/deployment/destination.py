@@ -75,8 +75,8 @@ class BranchDeployment:
     @property
     def label(self) -> str:
         """What people call it: its own name is only an id."""
-        number = f" (pull request #{self.pull_request.number})" if self.pull_request else ""
-        return f"the branch deployment of `{self.branch}`{number}"
+        request = f" ({self.pull_request.label})" if self.pull_request else ""
+        return f"the branch deployment of `{self.branch}`{request}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ def wait_until_loaded(
     deployment: str,
     expected: Mapping[str, str],
     *,
+    label: str,
     before: Mapping[str, Entry],
     timeout: float,
     loaded: Callable[[str, LoadError | None], None],
@@ -42,7 +43,8 @@ def wait_until_loaded(
     """Wait until each location is loaded in the version that was deployed; returns why those failed that did.
 
     :param expected: the pex tag, or the image, of each location.
-    :param before: what the deployment held before the update.
+    :param label: what people call the deployment.
+    :param before: what it held before the update.
     :param timeout: in seconds, for all.
     :param loaded: called as each location settles, with its error if it failed.
 
@@ -53,7 +55,7 @@ def wait_until_loaded(
         _PendingLocation(
             name=name,
             version=version,
-            deployment=deployment,
+            deployment=label,
             page=page,
             since=before[name].timestamp if name in before else 0,
         )
@@ -120,6 +122,7 @@ class _Verdict:
 class _PendingLocation:
     """A location that is waited for.
 
+    :param deployment: what people call it.
     :param seen: whether the deployed version was ever there.
     :param last: what the server showed last; None if nothing.
     :param since: the timestamp of what was there before the update; 0 if nothing was.
@@ -145,7 +148,7 @@ class _PendingLocation:
         return _Verdict(self._load_error(entry.error) if entry.error else None)
 
     def _replaced(self, entry: Entry | None) -> _Verdict | None:
-        what = f"the location `{self.name}` was updated in `{self.deployment}`, but then"
+        what = f"the location `{self.name}` was updated in {self.deployment}, but then"
         remedy = "See whether another run deploys the same location, and run the one that should win again"
         if entry is None:
             return _Verdict(LoadError(f"{what} removed by someone else", remedy=remedy)) if self.seen else None
@@ -161,7 +164,7 @@ class _PendingLocation:
             why = f"its code needs the environment variable `{name}`, which is not set"
             do = f"Set `{name}` in Dagster+ under Deployment, Environment variables; then run this again"
         return LoadError(
-            f"the location `{self.name}` was updated in `{self.deployment}`, but does not load there: {why}",
+            f"the location `{self.name}` was updated in {self.deployment}, but does not load there: {why}",
             detail="\n".join(cut.lines),
             remedy=f"{do}; {self.page}",
         )
@@ -170,7 +173,7 @@ class _PendingLocation:
 def _unreachable(error: CloudError) -> Callable[[_PendingLocation], LoadError]:
     def give_up(watched: _PendingLocation) -> LoadError:
         return LoadError(
-            f"the location `{watched.name}` was updated in `{watched.deployment}`, but it could not be found out"
+            f"the location `{watched.name}` was updated in {watched.deployment}, but it could not be found out"
             f" whether it loads: {error.what}",
             detail=error.detail,
             remedy=f"Look at {watched.page}; nothing was rolled back",
@@ -181,7 +184,7 @@ def _unreachable(error: CloudError) -> Callable[[_PendingLocation], LoadError]:
 
 def _stopped(watched: _PendingLocation) -> LoadError:
     return LoadError(
-        f"the location `{watched.name}` was updated in `{watched.deployment}`, and may still load",
+        f"the location `{watched.name}` was updated in {watched.deployment}, and may still load",
         remedy=f"Look at {watched.page}; nothing was rolled back",
     )
 
@@ -193,8 +196,8 @@ def _timed_out(
 
     def give_up(watched: _PendingLocation) -> LoadError:
         return LoadError(
-            f"the location `{watched.name}` was updated in `{deployment}`, but was not loaded within {timeout:.0f}"
-            f" seconds: {_state(watched.last, watched.version)}",
+            f"the location `{watched.name}` was updated in {watched.deployment}, but was not loaded within"
+            f" {timeout:.0f} seconds: {_state(watched.last, watched.version)}",
             detail=agents,
             remedy=f"{advice} It may still load: look at {watched.page}, or wait longer with `--wait-timeout`;"
             " nothing was rolled back",

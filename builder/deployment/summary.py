@@ -114,13 +114,14 @@ def comment_body(outcome: RunSummary) -> str:
     return _document(outcome, ["location", "result", "dependencies"], rows, _failures(outcome))
 
 
-def closed_comment_body(status: str, run_url: str | None) -> str:
-    """A pull request's comment after its end.
+def closed_body(branch: str, status: str, run_url: str | None) -> str:
+    """A pull request's comment after its end, and the summary of the job that ended it.
 
     :param status: `closed` or `merged`.
     """
     log = f", [log]({run})" if (run := _address(run_url)) else ""
-    return f"**Dagster Cloud**: this pull request is {status}, and so is its branch deployment{log}\n"
+    ended = f"this pull request is {status}, and so is its branch deployment"
+    return f"**Dagster Cloud**: branch deployment {markdown.code(branch)}{log}\n\n{ended}\n"
 
 
 def _document(

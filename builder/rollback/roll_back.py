@@ -99,7 +99,9 @@ def _wait(
     location, before = present.name, {present.name: present}
     with console.progress(f"waiting for `{location}` to load", None):
         expected = {location: chosen.name}
-        outcome = wait_until_loaded(cloud, deployment, expected, before=before, timeout=timeout, loaded=settled)
+        outcome = wait_until_loaded(
+            cloud, deployment, expected, label=f"`{deployment}`", before=before, timeout=timeout, loaded=settled
+        )
     return outcome[location]
 
 

@@ -187,6 +187,7 @@ def test_a_load_error_is_in_the_comment(job: Actions) -> None:
     assert job.pull_request().code == 1
     (comment,) = job.comments()
     assert "wrong number" in comment
+    assert f"updated in the branch deployment of `{BRANCH}` (pull request #12), but does not load" in comment
 
 
 @pytest.mark.parametrize("token", ["user:wrong", ""])
@@ -275,7 +276,9 @@ def test_a_pull_request_that_is_no_more_is_only_marked_so(job: Actions, status: 
     assert deployment.branch is not None
     assert deployment.branch["pullRequestStatus"] == status
     (comment,) = job.comments()
-    assert f"this pull request is {status.lower()}" in comment
+    for text in (comment, job.summary):
+        assert f"this pull request is {status.lower()}" in text
+        assert "größe" in text
     assert not job.here.place.artefacts()
     assert job.here.runs() == OLD
 
@@ -339,7 +342,8 @@ def test_a_merge_request_gets_its_branch_deployment(job: Actions) -> None:
         "CI_PIPELINE_SOURCE": "merge_request_event",
         "CI_DEFAULT_BRANCH": "main",
     }
-    job.here.deploy(env=env).succeeded()
+    ran = job.here.deploy(env=env).succeeded()
+    assert "in the branch deployment of `feature` (merge request !5)" in ran.stderr
     assert job.here.runs(deployment=branch_deployment_name("group/sub/code", "feature")) is not None
     assert job.here.runs() == OLD
 

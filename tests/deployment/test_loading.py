@@ -52,7 +52,7 @@ def wait(
     cloud: DagsterCloudClient, expected: dict[str, str], timeout: float = 60, told: Settled | None = None
 ) -> dict[str, LoadError | None]:
     loaded = Settled() if told is None else told
-    return wait_until_loaded(cloud, "prod", expected, before={}, timeout=timeout, loaded=loaded)
+    return wait_until_loaded(cloud, "prod", expected, label="`prod`", before={}, timeout=timeout, loaded=loaded)
 
 
 def failure(outcome: dict[str, LoadError | None], name: str = "sales") -> LoadError:
@@ -313,7 +313,7 @@ def test_a_location_that_another_run_deployed_meanwhile_is_told(
         if name == "sales":
             deploy(server, "stock", tag=OTHER, commit="9f9f9f")
 
-    outcome = wait_until_loaded(cloud, "prod", expected, before={}, timeout=60, loaded=others)
+    outcome = wait_until_loaded(cloud, "prod", expected, label="`prod`", before={}, timeout=60, loaded=others)
 
     assert outcome["sales"] is None
     assert "`stock` was updated in `prod`, but then replaced by another deploy" in failure(outcome, "stock").what
@@ -329,7 +329,9 @@ def test_a_deploy_between_ours_and_the_first_look_is_told_at_once(
     server.organization.polls_to_load = None
     deploy(server, "sales", tag="files=deps-1.pex:source-3.pex")
 
-    outcome = wait_until_loaded(cloud, "prod", expected, before=before, timeout=0, loaded=Settled())
+    outcome = wait_until_loaded(
+        cloud, "prod", expected, label="`prod`", before=before, timeout=0, loaded=Settled()
+    )
 
     assert "replaced by another deploy" in failure(outcome).what
 
@@ -342,7 +344,7 @@ def test_a_location_that_was_removed_meanwhile_is_told(cloud: DagsterCloudClient
     def remove(_name: str, _error: LoadError | None) -> None:
         server.deployments["prod"].locations.pop("stock", None)
 
-    outcome = wait_until_loaded(cloud, "prod", expected, before={}, timeout=60, loaded=remove)
+    outcome = wait_until_loaded(cloud, "prod", expected, label="`prod`", before={}, timeout=60, loaded=remove)
 
     assert "removed" in failure(outcome, "stock").what
 
