@@ -107,11 +107,11 @@ def _cache_key(file: WheelFile) -> str:
 
 def _collisions(installed: Sequence[InstalledWheel]) -> Collisions:
     owners: dict[str, tuple[str, Member]] = {}
-    found = Collisions()
+    collisions = Collisions()
     for installation in installed:
         filename = installation.wheel.file.filename
         for member in installation.members:
             owner = owners.setdefault(member.name, (filename, member))
             if member.crc != owner[1].crc and member.name != LAYOUT:
-                found.add(member.name.removeprefix(f"{STASH}/"), owner, (filename, member))
-    return found
+                collisions.add(member.name.removeprefix(f"{STASH}/"), owner, (filename, member))
+    return collisions

@@ -138,7 +138,7 @@ def _layer(title: str, group: Sequence[_Installed], scheme: Scheme) -> Layer:
 def _without_collisions(installed: Iterable[_Installed]) -> tuple[list[_Installed], list[Notice]]:
     """The same, each file only once: where two have it, that of the first stays."""
     owners: dict[str, tuple[_Installed, Member]] = {}
-    found = Collisions()
+    collisions = Collisions()
     kept = []
     for installation in installed:
         files = []
@@ -148,6 +148,6 @@ def _without_collisions(installed: Iterable[_Installed]) -> tuple[list[_Installe
                 files.append(file)
             else:
                 wheels = (owner.wheel.file.filename, installation.wheel.file.filename)
-                found.add(file.name, (wheels[0], first), (wheels[1], file))
+                collisions.add(file.name, (wheels[0], first), (wheels[1], file))
         kept.append(_Installed(installation.wheel, tuple(files)))
-    return kept, list(found.notices("; the image has those of `{first}`"))
+    return kept, list(collisions.notices("; the image has those of `{first}`"))

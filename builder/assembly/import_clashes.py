@@ -37,14 +37,14 @@ def import_clashes(
 
 def _split_packages(names: Iterable[str], owners: dict[str, PackedDistribution]) -> Iterator[Notice]:
     """Local packages that put modules into a regular package of a distribution."""
-    told: set[str] = set()
+    warned: set[str] = set()
     for name in sorted(names):
         if name.startswith("working_directory/") or not name.endswith(".py"):
             continue
         directories = list(_directories(name))
         root = next((directory for directory in directories if directory in owners), None)
-        if root is not None and root not in told:
-            told.add(root)
+        if root is not None and root not in warned:
+            warned.add(root)
             yield Notice(
                 f"a local package installs `{name}`, but `{root.replace('/', '.')}` is a package of"
                 f" {_shown(owners[root])}: the server has the two in different directories, and Python finds only"

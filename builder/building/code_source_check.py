@@ -42,11 +42,11 @@ def missing_module(location: Location, build: ProjectBuild) -> list[Notice]:
         return []
     if above and _finds_modules(above[0], names, location.tree.directory):
         return []
-    told = missing_code_source(packages[missing].replace("/", "."), code, names, location.origin)
-    where = location.lines.get(told.setting or "", location.origin)
-    do = told.remedy or ""
-    do = f" {do}" if told.what.endswith("?") else f"; {do[:1].lower()}{do[1:]}"
-    return [Notice(f"location `{location.name}` will not load: {told.what}{do}", where)]
+    explanation = missing_code_source(packages[missing].replace("/", "."), code, names, location.origin)
+    where = location.lines.get(explanation.setting or "", location.origin)
+    do = explanation.remedy or ""
+    do = f" {do}" if explanation.what.endswith("?") else f"; {do[:1].lower()}{do[1:]}"
+    return [Notice(f"location `{location.name}` will not load: {explanation.what}{do}", where)]
 
 
 def _is_plain(location: Location, parts: Sequence[str], names: Sequence[str]) -> bool:

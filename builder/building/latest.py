@@ -64,7 +64,7 @@ def _published(url: str) -> tuple[str, str]:
                 f"builder.pex.json could not be fetched: {error}",
                 remedy=error.remedy or f"Check {VARIABLE}: beside the builder.pex that it names is its json",
             ) from error
-    if any(each.url.scheme != "https" for each in (*response.history, response)):
+    if any(passed.url.scheme != "https" for passed in (*response.history, response)):
         raise ToolError(f"`{host}` passes the request on without TLS", remedy=f"Set {VARIABLE} to another place")
     try:
         document = json.loads(response.content)

@@ -66,7 +66,7 @@ def read_server_error(error: Mapping[str, Any]) -> ServerError:
 
 def cut_server_error(error: ServerError) -> CutTraceback:
     """What a user should see of it: what speaks of the user's code, wherever in message and chain that stands."""
-    parts = [part for each in (error, *error.chain) for part in _parts(each)]
+    parts = [part for link in (error, *error.chain) for part in _parts(link)]
     if all(part.kind in _CARRIERS for part in parts):
         parts = [_carried(part) for part in parts]
     if any(part.kind not in _CARRIERS for part in parts):

@@ -139,8 +139,8 @@ def _published_too(
     causes = {tried: _cause(said) for tried, said in problems.items()}
     if any(tried not in theirs or _cause(theirs[tried]) != cause for tried, cause in causes.items()):
         return None
-    told = "; ".join(f"{tried}: {cause}" for tried, cause in causes.items())
-    return f"as the published release {_installed_version(package.name, venv)} fails too: {told}"
+    causes_text = "; ".join(f"{tried}: {cause}" for tried, cause in causes.items())
+    return f"as the published release {_installed_version(package.name, venv)} fails too: {causes_text}"
 
 
 def _installed_version(name: str, venv: Path) -> str:

@@ -259,11 +259,11 @@ def _tell_sources(repository: Repository) -> None:
     sources = Counter(package.family_source for package in repository.packages if package.family)
     if not sources:
         return
-    told = ", ".join(f"{source} ({count})" for source, count in sorted(sources.items()))
+    sources_text = ", ".join(f"{source} ({count})" for source, count in sorted(sources.items()))
     hint = (
         "; with the tags of releases and their files in this clone, these would tell" if BY_NAME in sources else ""
     )
-    console.note(f"  families are known by: {told}{hint}")
+    console.note(f"  families are known by: {sources_text}{hint}")
 
 
 def _matrix_entry(package: Package) -> dict[str, object]:

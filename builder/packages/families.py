@@ -103,13 +103,13 @@ def _at_release(root: Path, packages: Mapping[str, Declared]) -> dict[str, Membe
     }
     releases = {tag: release for tag in git.tags(root) if owners and (release := tagged_release(tag))}
     for tag in sorted(releases, key=lambda tag: parse_version(releases[tag]), reverse=True)[:_TAGS_READ]:
-        found = {
+        families = {
             owners[path]: Membership(_of_release(match[1]), f"tag {tag}")
             for path, text in git.lines_at(root, tag, _VERSION, list(owners))
             if (match := _VALUE.search(text)) and release_minor(match[1]) == release_minor(releases[tag])
         }
-        if found:
-            return found
+        if families:
+            return families
     return {}
 
 

@@ -38,7 +38,7 @@ def read_known_failures(root: Path, names: Collection[str]) -> dict[str, str]:
     path = root / LIST
     if not path.is_file():
         return {}
-    found: dict[str, str] = {}
+    reasons: dict[str, str] = {}
     listed = TomlFile.load(path)
     for written, entry in listed.data.items():
         name = canonicalize_name(written)
@@ -55,8 +55,8 @@ def read_known_failures(root: Path, names: Collection[str]) -> dict[str, str]:
                 where=listed.origin(written),
                 remedy=f'Write `[{written}]`, `reason = "…"`, `since = 2026-11-29`',
             )
-        found[name] = f"{reason} (since {since.isoformat()})"
-    return found
+        reasons[name] = f"{reason} (since {since.isoformat()})"
+    return reasons
 
 
 def excuse_known(known: Mapping[str, str]) -> Callable[[Package | BuiltPackage, BuilderError], str | None]:

@@ -75,7 +75,7 @@ def merge_wheelhouses(wheelhouse_dir: Path, others: Sequence[Path]) -> None:
 
 
 def _merged(wheelhouse: Wheelhouse, package: BuiltPackage, other: Wheelhouse) -> BuiltPackage:
-    theirs = next((each for each in other.packages if each.name == package.name), None)
+    theirs = next((candidate for candidate in other.packages if candidate.name == package.name), None)
     if theirs is None or not is_native(package):
         return package
     if theirs.version != package.version:

@@ -77,7 +77,7 @@ def recording(directory: Path | None, step: Step, package: str) -> Iterator[dict
 
 def read_results(directory: Path) -> dict[str, dict[Step, StepResult]]:
     """Read all results in a directory, by package and step; raises PackagesError if there are none."""
-    found: dict[str, dict[Step, StepResult]] = {}
+    results: dict[str, dict[Step, StepResult]] = {}
     for path in sorted(directory.glob("*.json")):
         try:
             result = StepResult(**json.loads(path.read_text(encoding="utf-8")))
@@ -87,9 +87,9 @@ def read_results(directory: Path) -> dict[str, dict[Step, StepResult]]:
                 where=Origin(path),
                 remedy="Give the directory of --results, with nothing else in it",
             ) from error
-        found.setdefault(result.package, {})[result.step] = result
-    if not found:
+        results.setdefault(result.package, {})[result.step] = result
+    if not results:
         raise PackagesError(
             f"there are no results in `{directory}`", remedy="Give the directory that --results named before"
         )
-    return found
+    return results

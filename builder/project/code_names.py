@@ -100,7 +100,7 @@ class Names:
     def _parameters(self, function: _Function) -> Iterator[tuple[str, ast.expr | None]]:
         """The parameters of a function, with the default of those that no call in the file passes."""
         given = function.args
-        yield from ((each.arg, None) for each in (given.vararg, given.kwarg) if each)
+        yield from ((argument.arg, None) for argument in (given.vararg, given.kwarg) if argument)
         positional = [*given.posonlyargs, *given.args]
         without = [None] * (len(positional) - len(given.defaults))
         called = getattr(function, "name", "__init__") in {*self._called, "__init__"}

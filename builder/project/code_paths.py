@@ -85,7 +85,7 @@ def paths_given_to(
         for node in ast.walk(tree):
             if isinstance(node, ast.Call) and folding.name_of(node.func) == function:
                 given = dict(zip(parameters, node.args, strict=False))
-                given |= {each.arg or "**": each.value for each in node.keywords}
+                given |= {keyword.arg or "**": keyword.value for keyword in node.keywords}
                 yield node.lineno, {name: folding.plain_path(value) for name, value in given.items()}
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return
@@ -280,7 +280,7 @@ class _Folding:
         raise _UncertainError
 
     def _slice(self, node: ast.Slice) -> object:
-        return slice(*(each and self._fold(each) for each in (node.lower, node.upper, node.step)))
+        return slice(*(bound and self._fold(bound) for bound in (node.lower, node.upper, node.step)))
 
     def _negative(self, node: ast.UnaryOp) -> object:
         value = self._fold(node.operand)
@@ -296,7 +296,7 @@ class _Folding:
                 arguments += more if isinstance(more, list | tuple) else [None]
             else:
                 arguments.append(self._fold(argument))
-        named = {str(each.arg): self._fold(each.value) for each in node.keywords}
+        named = {str(keyword.arg): self._fold(keyword.value) for keyword in node.keywords}
         name = self._dotted(node.func)
         if name in self._functions:
             return self._functions[name](*arguments, **named)

@@ -90,10 +90,10 @@ def locked_versions(lock: Path) -> dict[str, frozenset[str]]:
     for entry in _entries(lock):
         name, version = entry.get("name"), entry.get("version")
         if isinstance(name, str):
-            found = versions.setdefault(canonicalize_name(name), set())
+            known = versions.setdefault(canonicalize_name(name), set())
             if isinstance(version, str):
-                found.add(version.removeprefix("=="))
-    return {name: frozenset(found) for name, found in versions.items()}
+                known.add(version.removeprefix("=="))
+    return {name: frozenset(known) for name, known in versions.items()}
 
 
 def pipfile_entries(lock: Path, groups: Iterable[str] = ()) -> dict[str, Mapping[str, Any]]:

@@ -172,14 +172,14 @@ def _link(link: str, origin: Origin) -> str:
     if "://" in link or link.startswith("file:"):
         return link
     places = (origin.path.parent / link, Path(link).absolute())
-    found = next((place for place in places if place.exists()), None)
-    if found is None:
+    path = next((place for place in places if place.exists()), None)
+    if path is None:
         raise ProjectError(
             f"`--find-links` names `{link}`, which does not exist",
             where=origin,
             remedy="Correct the path, add the directory, or remove the line",
         )
-    return shlex.quote(os.path.normpath(found))
+    return shlex.quote(os.path.normpath(path))
 
 
 def _refusal(path: Path, error: Exception) -> ProjectError:

@@ -109,7 +109,10 @@ def _remedy(text: str, problem: str, number: int | None) -> tuple[int | None, st
     if number is None or not 0 < number <= len(lines):
         return number, "Correct it"
     here = lines[number - 1].strip()
-    above = next((each for each in range(number - 1, 0, -1) if lines[each - 1].partition("#")[0].strip()), None)
+    above = next(
+        (candidate for candidate in range(number - 1, 0, -1) if lines[candidate - 1].partition("#")[0].strip()),
+        None,
+    )
     before = lines[above - 1].strip() if above else ""
     if problem.startswith("Unclosed array") and here[:1] in {'"', "'", "{"} and before[-1:] not in {",", "[", ""}:
         return above, f"Write a comma at the end of that line: `{before},`"

@@ -273,12 +273,12 @@ def _check(transport: Transport, insecure_hosts: Sequence[str], directory: Path)
 
 
 def _transport(uv: UvConfiguration, pip: PipConfiguration, places: _IndexUrls) -> Transport:
-    told = [] if uv.decides else list(pip.trusted_hosts)
+    trusted = [] if uv.decides else list(pip.trusted_hosts)
     listed = uv.settings.get("allow-insecure-host")
     insecure = [
         *os.environ.get("UV_INSECURE_HOST", "").split(),
         *(listed if isinstance(listed, list) else []),
-        *told,
+        *trusted,
     ]
     provider = os.environ.get("UV_KEYRING_PROVIDER") or uv.settings.get("keyring-provider")
     pip_certificates = pip.certificates or os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")

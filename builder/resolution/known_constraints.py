@@ -58,7 +58,7 @@ def perhaps_acting(requirements: Requirements, versions: Mapping[str, str]) -> I
     """Those that may have changed a resolution: it chose an earlier version than they exclude."""
     for known in applied_to(requirements):
         version = versions.get(known.name)
-        if version and all(Version(version) < Version(each.version) for each in known.specifier):
+        if version and all(Version(version) < Version(clause.version) for clause in known.specifier):
             yield known
 
 

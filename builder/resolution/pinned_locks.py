@@ -47,10 +47,10 @@ def pinned_requirements(requirements: Requirements, lock: Path) -> Requirements:
         # A git requirement has no hash, and if any requirement has hashes, all must have them.
         lines = [replace(line, hashes=()) for line in lines]
     # What pdm was told to put in the place of what distributions ask for is among the lines.
-    told = TomlFile.pyproject(requirements.directory).table("tool", "pdm", "resolution")
-    told = told if lock.name == "pdm.lock" else {}
-    overridden = {canonicalize_name(name) for name in table(told, "overrides")}
-    excludes = told.get("excludes")
+    settings = TomlFile.pyproject(requirements.directory).table("tool", "pdm", "resolution")
+    settings = settings if lock.name == "pdm.lock" else {}
+    overridden = {canonicalize_name(name) for name in table(settings, "overrides")}
+    excludes = settings.get("excludes")
     return replace(
         requirements,
         lines=tuple(lines),

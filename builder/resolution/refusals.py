@@ -162,12 +162,12 @@ def _with_wheel(
     """The remedy for a version that has no wheel for the target: the nearest one that has, or another Python."""
     version = _version(line, name)
     has = said.availability
-    found = has.nearest(name, version) if version else has.newest(name)
-    found = None if f"{name}=={found} " in said.text else found
+    fitting = has.nearest(name, version) if version else has.newest(name)
+    fitting = None if f"{name}=={fitting} " in said.text else fitting
     other = f"build for another Python: `--python-version {pythons[-1]}`" if pythons else ""
-    if found:
+    if fitting:
         target = f"the nearest version with a wheel for {has.target.description}"
-        return f"Require `{name}=={found}`, {target}" + (f", or {other}" if other else "")
+        return f"Require `{name}=={fitting}`, {target}" + (f", or {other}" if other else "")
     return other[:1].upper() + other[1:] or f"Remove `{name}`: no version of it has a wheel for the target"
 
 
@@ -189,8 +189,8 @@ def _no_usable_wheel(said: Explanation) -> ResolutionError | None:
     name = canonicalize_name(match[1])
     line, by = said.asking(name)
     what = f"`{name}` has no wheel, and is not to be built from source" + (f"; `{by}` needs it" if by else "")
-    found = said.availability.newest(name)
-    remedy = f"Require `{name}=={found}`, which has one" if found else f"Allow it: `--no-binary {name}`"
+    newest = said.availability.newest(name)
+    remedy = f"Require `{name}=={newest}`, which has one" if newest else f"Allow it: `--no-binary {name}`"
     settings = "take `only-binary` back where it is set (requirements.txt, pip.conf, `[tool.uv]`)"
     return _error(said, what, f"{remedy}, or {settings}", line)
 
@@ -202,9 +202,9 @@ def _yanked(said: Explanation) -> ResolutionError | None:
     line, by = said.asking(match[2])
     name = line and Requirement(line.text).name
     version = match[1].partition("==")[2] or (_version(line, canonicalize_name(name)) if name else None)
-    found = said.availability.nearest(name, version) if name and version else None
+    nearest = said.availability.nearest(name, version) if name and version else None
     what = f"`{match[1]}` was withdrawn by those who published it (yanked)" + (f"; `{by}` needs it" if by else "")
-    remedy = f"Require `{name}=={found}`, the nearest version" if found else "Require another version"
+    remedy = f"Require `{name}=={nearest}`, the nearest version" if nearest else "Require another version"
     return _error(said, what, remedy, line)
 
 

@@ -63,8 +63,8 @@ def _newer(lock: Lock, source: Distribution) -> str | None:
     """The remedy for a source whose neighbouring version has a wheel; None if none has."""
     if source.kind != "sdist" or not lock.asked or not source.version:
         return None
-    found = Availability(lock.asked, lock.target, lock.indexes).nearest(source.name, source.version)
-    return f"Require `{source.name}=={found}`, the nearest version that has a wheel" if found else None
+    nearest = Availability(lock.asked, lock.target, lock.indexes).nearest(source.name, source.version)
+    return f"Require `{source.name}=={nearest}`, the nearest version that has a wheel" if nearest else None
 
 
 def _asking(lock: Lock, source: Distribution) -> tuple[RequirementLine | None, str]:

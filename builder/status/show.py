@@ -28,18 +28,18 @@ def show_status(*, deployment: str | None, names: Sequence[str], as_json: bool) 
         entries = {name: cloud.entries(name) for name in wanted}
         _check_names(entries, names)
         shown = {
-            name: [entry for entry in found.values() if not names or entry.name in names]
-            for name, found in entries.items()
+            name: [entry for entry in of_deployment.values() if not names or entry.name in names]
+            for name, of_deployment in entries.items()
         }
         if as_json:
             _print_json(cloud, shown)
         else:
             _print_table(shown)
-    return int(any(entry.loads is False for found in shown.values() for entry in found))
+    return int(any(entry.loads is False for of_deployment in shown.values() for entry in of_deployment))
 
 
 def _check_names(entries: Mapping[str, Mapping[str, Entry]], names: Iterable[str]) -> None:
-    known = {name for found in entries.values() for name in found}
+    known = {name for of_deployment in entries.values() for name in of_deployment}
     for name in names:
         if name not in known:
             raise unknown_location(name, known, " or ".join(f"`{each}`" for each in entries))

@@ -103,5 +103,5 @@ def incompatible(cut: CutTraceback, context: FailureContext) -> Explanation | No
 
 def _installed(name: str, site_packages: Path) -> str | None:
     """The version of an installed distribution."""
-    found = next(site_packages.glob(f"{name}-*.dist-info"), None)
-    return found.name.removesuffix(".dist-info").partition("-")[2] if found else None
+    dist_info = next(site_packages.glob(f"{name}-*.dist-info"), None)
+    return dist_info.name.removesuffix(".dist-info").partition("-")[2] if dist_info else None

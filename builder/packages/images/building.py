@@ -92,12 +92,12 @@ def build_image(request: ImageRequest, engine: Engine | None, path: Path) -> Lay
     base = Base(reference, pinned(reference))
     with writing(path) as layout:
         if engine is None:
-            manifests = [_put_together(request, base, each, layout) for each in staged]
+            manifests = [_put_together(request, base, staged_image, layout) for staged_image in staged]
         else:
             manifests = _built_by(engine, request, base, staged, layout)
         artifacts = [
-            _add_sbom(layout, request, base, each, manifest)
-            for each, manifest in zip(staged, manifests, strict=True)
+            _add_sbom(layout, request, base, staged_image, manifest)
+            for staged_image, manifest in zip(staged, manifests, strict=True)
         ]
         index = {
             "schemaVersion": 2,
@@ -176,16 +176,16 @@ def _built_by(
                     ImageBuild(
                         context=context,
                         stage="webserver" if package.name == _WEBSERVER else "package",
-                        platform=each.platform,
+                        platform=staged_image.platform,
                         epoch=request.wheelhouse.source_date_epoch,
                         arguments={"BASE": str(base.pinned), **variables_of(package)},
                         labels=labels(request, base),
                     ),
-                    scratch / each.platform.replace("/", "-"),
+                    scratch / staged_image.platform.replace("/", "-"),
                 ),
-                each.platform,
+                staged_image.platform,
             )
-            for each in staged
+            for staged_image in staged
         ]
 
 

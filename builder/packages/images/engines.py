@@ -90,9 +90,9 @@ def write_context(directory: Path, staged: Sequence[Staged]) -> None:
     """Write the build context that the Dockerfile expects into an empty directory."""
     for name in ("Dockerfile", "verify_import.py"):
         (directory / name).write_bytes((resources.files("builder.packages.images") / name).read_bytes())
-    for each in staged:
-        place = directory / each.platform.replace("/", "-")
-        for kind, wheels in (("packages", each.packages), ("dependencies", each.dependencies)):
+    for staged_image in staged:
+        place = directory / staged_image.platform.replace("/", "-")
+        for kind, wheels in (("packages", staged_image.packages), ("dependencies", staged_image.dependencies)):
             (place / kind).mkdir(parents=True)
             lines = [f"{wheel.name}=={wheel.version} --hash=sha256:{wheel.sha256}\n" for wheel, _path in wheels]
             (place / f"{kind}.txt").write_text("".join(lines), encoding="utf-8")
