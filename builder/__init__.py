@@ -3,4 +3,4 @@
 __version__ = "0.1.0"
 
 REPOSITORY = "OWNER/builder"
-"""The repository with the action and the releases on GitHub; whoever publishes them writes the owner, here."""
+"""The GitHub repository of the action and the releases; set the owner here before the first release."""

@@ -26,8 +26,8 @@ OF_HELP = {
 """What a command's module imports besides `terminal`, without what does the work."""
 
 ONLY_AFTER_FAILURES = {
-    *("announcement", "compiling", "deliver", "load", "markdown", "refusals", "source_refusals", "unreachable"),
-    *("uv_answers", "uv_compile"),
+    *("announcement", "deliver", "load", "markdown", "refusals", "source_refusals", "unreachable"),
+    *("uv_resolve", "uv_compile"),
 }
 """Modules that explain a failure, resolve anew or deliver: no build with all its files in caches needs them."""
 

@@ -1,4 +1,4 @@
-"""Finding a code source that names no module, without running anything: warned of only where it is certain."""
+"""Warnings about code sources that certainly name no module, found without running any code."""
 
 from __future__ import annotations
 

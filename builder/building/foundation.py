@@ -1,4 +1,4 @@
-"""What an image is built upon: the base image, the Python in it, and the user who runs the code."""
+"""The foundation of an image: the base image, its Python, and the user who runs the code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether this builder.pex is the latest: its hash against the builder.pex.json that is published."""
+"""Checking whether this builder.pex is the latest release, by the hash in the published builder.pex.json."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `builder.cache` does: removing entries, and saying how much room that made."""
+"""What `builder.cache` does: removing entries, and printing how much space that freed."""
 
 from __future__ import annotations
 

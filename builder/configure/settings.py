@@ -1,4 +1,4 @@
-"""What a workflow is written from."""
+"""The settings that a workflow is written from."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ class Access:
             with console.first():
                 registries = self._connection.ask()
         except BaseException:
-            # What is being built is in vain.
+            # The build in progress is useless.
             process.end_programs()
             raise
         console.go_on(show=not registries.only_images)

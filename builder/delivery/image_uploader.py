@@ -157,7 +157,7 @@ class ImageUploader:
         :param name: of the image.
         :param mark: the beginning of its digest.
 
-        The tag only keeps the registry from clearing the image away; Dagster Cloud is told the digest.
+        The tag only keeps the registry from deleting the image; Dagster Cloud gets the digest.
         """
         if location.registry is not None:
             host, repository = read_repository(location.registry)

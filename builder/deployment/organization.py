@@ -10,6 +10,7 @@ from typing import Final
 
 from builder.deployment.login import Login
 from builder.errors import CloudError
+from builder.system.loopback import is_loopback
 
 _URL: Final = "DAGSTER_CLOUD_URL"
 _ORGANIZATION: Final = "DAGSTER_CLOUD_ORGANIZATION"
@@ -85,7 +86,7 @@ def _read_url(environ: Mapping[str, str]) -> str:
     if not given:
         return derived
     url = _checked(given)
-    # The address of an installation of one's own has nothing to do with the organization's name.
+    # The address of a self-hosted installation does not contain the organization's name.
     if derived and url != derived and url.endswith(_DOMAIN):
         raise CloudError(
             f"{_URL} and {_ORGANIZATION} contradict each other: `{url}` is not `{derived}`",
@@ -117,11 +118,11 @@ def _checked(given: str) -> str:
         raise CloudError(
             f"{_URL} holds a user name or a password", remedy=f"Remove what stands before the `@`; set {_TOKEN}"
         )
-    if parts.scheme == "http" and not _is_loopback(host):
+    netloc = f"[{host}]" if ":" in host else host
+    if parts.scheme == "http" and not is_loopback(netloc):
         raise CloudError(
             f"{_URL} begins with `http://`: the token would be sent unencrypted", remedy="Write `https://`"
         )
-    netloc = f"[{host}]" if ":" in host else host
     url = f"{parts.scheme}://{netloc}" + (f":{port}" if port else "")
     path = parts.path.strip("/")
     if host in _SHARED:
@@ -140,10 +141,6 @@ def _checked(given: str) -> str:
     if parts.query or parts.fragment:
         raise CloudError(f"{_URL} has a query or a fragment", remedy=f"Set {_URL} to `{url}`")
     return url
-
-
-def _is_loopback(host: str) -> bool:
-    return host in {"localhost", "::1"} or re.fullmatch(r"127(\.\d{1,3}){3}", host) is not None
 
 
 def _read_token(environ: Mapping[str, str]) -> str:

@@ -32,7 +32,7 @@ _PERMISSION: Final = (
 
 
 class PullRequestComment:
-    """A comment on a pull request, identified by a hidden marker at its start, whoever wrote it.
+    """A comment on a pull request, identified by a hidden marker at its start, no matter who wrote it.
 
     :param repository: `OWNER/NAME`.
     :param number: of the pull request.

@@ -149,7 +149,7 @@ class Registry:
             return answer.headers
         if "BLOB_UNKNOWN" in codes(answer):
             raise BlobUnknown(
-                f"`{self.name}` lacks blobs that it has said it has",
+                f"`{self.name}` lacks blobs that it reported as present",
                 detail=message(answer),
                 remedy="Run it again; if it stays so, ask those who run the registry",
             )

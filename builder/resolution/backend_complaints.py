@@ -1,4 +1,4 @@
-"""What build backends complain of in the user's own package: with the file to make or the line to write."""
+"""Complaints of build backends about the user's own package, with the file to create or the line to write."""
 
 from __future__ import annotations
 

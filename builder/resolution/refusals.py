@@ -1,4 +1,4 @@
-"""What it means that uv cannot resolve: an error for each kind of refusal, with its own remedy."""
+"""Errors for the reasons why uv cannot resolve requirements, each with its own remedy."""
 
 from __future__ import annotations
 
@@ -239,7 +239,7 @@ def _conflict(said: Explanation) -> ResolutionError:
     lines = said.required()
     if len(lines) < 2:
         itself = re.search(r"^you require \S+ and \S+, which are incompatible", said.text)
-        reason = "no version is all that it asks for" if itself else "what it needs is not to be had together"
+        reason = "no version is all that it asks for" if itself else "its requirements contradict each other"
         remedy = f"Change {said.place(lines[0])}: {reason}" if lines else None
         return _error(said, "the requirements cannot be resolved", remedy)
     places = [said.place(line) for line in lines[:4]]

@@ -80,7 +80,7 @@ def resolve(requirements: Requirements, target: Target) -> Resolution:
 def _with_dagster_cloud(resolution: Resolution, requirements: Requirements, target: Target) -> Resolution:
     if requirements.lock is None:
         return _resolve(asking_for_dagster_cloud(requirements), target)
-    return replace(resolution, lock=_uv_answers().locked_with_dagster_cloud(resolution.lock, requirements, target))
+    return replace(resolution, lock=_uv_resolve().locked_with_dagster_cloud(resolution.lock, requirements, target))
 
 
 def local_packages(requirements: Requirements, target: Target) -> tuple[Path, ...]:
@@ -101,7 +101,7 @@ def _resolve(requirements: Requirements, target: Target) -> Resolution:
     indexes = read_indexes(requirements.directory, requirements.options)
     place = resolution_cache.entry_path(requirements, target, indexes)
     known = resolution_cache.load(place) if place else None
-    text, age = known or (_with_notices(*_uv_answers().resolve_anew(requirements, target, indexes)), None)
+    text, age = known or (_with_notices(*_uv_resolve().resolve_anew(requirements, target, indexes)), None)
     origin = requirements.lines[0].origin if requirements.lines else Origin(requirements.directory)
     hashes = allowed_hashes(requirements.lines)
     places = {required_name(line.text): line.origin for line in requirements.lines}
@@ -159,15 +159,15 @@ def _export(requirements: Requirements, lock: Path, mode: str, variables: Mappin
         arguments += ["--no-python-downloads", "--quiet", "--python", _any_python(requirements.directory)]
         return uv.run(arguments, cwd=requirements.directory, extra_env=variables).stdout
     except process.ProcessFailed as error:
-        raise _uv_answers().lock_refused(error.stderr, lock) from error
+        raise _uv_resolve().lock_refused(error.stderr, lock) from error
 
 
-def _uv_answers() -> ModuleType:
+def _uv_resolve() -> ModuleType:
     """The module that resolves with uv and explains its refusals."""
     # 10 ms to import, and not needed where a resolution is kept.
-    from builder.resolution import uv_answers  # noqa: PLC0415
+    from builder.resolution import uv_resolve  # noqa: PLC0415
 
-    return uv_answers
+    return uv_resolve
 
 
 _OLDEST: Final = ">=3.8"
@@ -193,5 +193,5 @@ def _check_versions(resolution: Resolution, requirements: Requirements) -> None:
         f"dagster {dagster} and dagster-cloud {cloud} cannot work together",
         where=where or Origin(requirements.lock or requirements.directory),
         detail="\n".join(notice.text for notice in resolution.notices) or None,
-        remedy=f"Require one version that both have: {_uv_answers().of_both(resolution.lock, requirements)}",
+        remedy=f"Require one version that both have: {_uv_resolve().of_both(resolution.lock, requirements)}",
     )

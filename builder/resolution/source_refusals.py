@@ -1,4 +1,4 @@
-"""What it means that uv cannot get or build a requirement that is no wheel of an index: git, a URL, an sdist."""
+"""Errors for requirements from git, a URL or an sdist that uv cannot fetch or build."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def archive_refusal(said: Explanation) -> BuilderError | None:
         f"`{broken[1]}` is damaged: it is no whole archive",
         where=said.origin(_line(said)),
         detail=said.shown,
-        remedy="Replace the file by a whole one" if local else "Have whoever serves it replace it by a whole one",
+        remedy="Replace the file by an intact one" if local else "Have its publisher replace it by an intact one",
     )
 
 

@@ -1,4 +1,4 @@
-"""Hosts that do not answer: the error for an index, and which one a build or git asked in vain."""
+"""Hosts that do not answer: the error for a package index, and the host that a build or git could not reach."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which environment variable an error is about: one that the code reads although it is not set."""
+"""Finding the unset environment variable that an error of the user's code is about."""
 
 from __future__ import annotations
 

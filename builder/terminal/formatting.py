@@ -1,4 +1,4 @@
-"""Numbers and lists as people read them."""
+"""Formatting sizes, counts and lists for people."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Foreign text in Markdown as GitHub shows it: rows of tables, code, blocks."""
+"""Escaping text for GitHub's Markdown: table rows, inline code, code blocks."""
 
 from __future__ import annotations
 

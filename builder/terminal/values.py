@@ -1,4 +1,4 @@
-"""What the values of common options mean: variables to pass, a project's directory, an output directory."""
+"""Converting the values of common options: variables to pass, the project's directory, the output directory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A code source that names no module: what to say of it."""
+"""Explaining that a location's code source names a module that does not exist."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known of a failure to load, and how it is explained to users."""
+"""A failure to load: what is known about it, and its explanation for users."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def stage(
     own = _own_packages(wheelhouse, package, locked)
     names = {built.name for built in wheelhouse.packages}
     foreign = [entry for entry in locked if required_name(entry.text) not in names]
-    # What lacks a wheel for one of the platforms is told before anything is fetched.
+    # Missing wheels for a platform are reported before anything is fetched.
     packages = [_own_wheels(wheelhouse, own, platform, python_version) for platform in platforms]
     return tuple(
         Staged(platform, _fetch(foreign, platform, python_version, wheelhouse.directory), here)

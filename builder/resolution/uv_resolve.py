@@ -1,11 +1,11 @@
-"""What uv answers where no resolution is kept: a new lock with the warnings about it, or a refusal."""
+"""Resolving requirements with uv: a new lock with warnings about it, or an error that explains uv's refusal."""
 
 from __future__ import annotations
 
 import contextlib
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,18 +15,39 @@ from builder.errors import BuilderError, FetchError, Notice, Origin, ResolutionE
 from builder.project.names import required_name
 from builder.project.requirements import Requirements
 from builder.project.requirements_txt import RequirementLine
-from builder.resolution.compiling import compile_requirements
+from builder.resolution.availability import Availability
 from builder.resolution.dagster_cloud import NAME, how_to_add
-from builder.resolution.explanation import shorten
+from builder.resolution.explanation import read_explanation, shorten
 from builder.resolution.indexes import Indexes, read_indexes
 from builder.resolution.known_constraints import perhaps_acting
 from builder.resolution.lock import Lock, read_lock
 from builder.resolution.lock_warnings import lock_warnings
+from builder.resolution.refusals import explain as refusal_error
 from builder.resolution.series import apart, dagster_first
 from builder.resolution.target import Target
 from builder.resolution.unreachable import NETWORK, unreachable
+from builder.resolution.uv_compile import run_compile
 from builder.system import process
 from builder.terminal.formatting import quoted
+
+
+def compile_requirements(
+    requirements: Requirements,
+    target: Target,
+    indexes: Indexes,
+    constraints: Sequence[str] = (),
+    *,
+    with_dependencies: bool = True,
+) -> process.Finished:
+    """Resolve with uv; the result's stdout is a `pylock.toml`, its stderr has warnings.
+
+    Raises ResolutionError, FetchError or SdistBuildError, with the line of the requirement that caused it.
+    """
+    more = ["--no-annotate", "--format", "pylock.toml", *([] if with_dependencies else ["--no-deps"])]
+    try:
+        return run_compile(requirements, target, indexes, constraints, more=more)
+    except process.ProcessFailed as error:
+        raise refusal_error(read_explanation(error.stderr, Availability(requirements, target, indexes))) from error
 
 
 def resolve_anew(requirements: Requirements, target: Target, indexes: Indexes) -> tuple[str, list[Notice]]:
