@@ -75,6 +75,17 @@ def pushed(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
             yield made
 
 
+@pytest.fixture(scope="module")
+def rootfs(pushed: Pushed) -> Iterator[Path]:
+    """The files of the image, as umoci unpacks them."""
+    bundle = pushed.root / "bundle"
+    words = ("unpack", "--image", f"{pushed.layout}:latest", bundle)
+    subprocess.run(["umoci", *words], check=True, capture_output=True)
+    yield bundle / "rootfs"
+    # Seventeen thousand files, for which pytest takes several times longer.
+    subprocess.run(["rm", "-rf", bundle], check=True)
+
+
 def build(made: Pushed, project: str = "project", out: str = "out") -> Ran:
     """Build, verify and push it, logged in as `docker login` does it."""
     login = ("--username", USER, "--password", PASSWORD, made.registry.host)
@@ -142,7 +153,7 @@ def test_code_that_does_not_load_is_explained_and_not_pushed(pushed: Pushed) -> 
     assert not pushed.registry.tags("own/broken")
 
 
-def test_other_programs_read_every_layer(pushed: Pushed, tmp_path: Path) -> None:
+def test_other_programs_read_every_layer(pushed: Pushed, rootfs: Path, tmp_path: Path) -> None:
     layout = read_layout(pushed.layout)
     diff_ids = json.loads(layout.read(layout.document(layout.image)["config"]["digest"]))["rootfs"]["diff_ids"]
     archive = tmp_path / "image.tar"
@@ -153,24 +164,16 @@ def test_other_programs_read_every_layer(pushed: Pushed, tmp_path: Path) -> None
     )
     # skopeo decompressed the layers: each is undamaged if its digest equals its diff id.
     assert json.loads(inspected.stdout)["Layers"] == diff_ids
-    bundle = tmp_path / "bundle"
-    subprocess.run(
-        ["umoci", "unpack", "--image", f"{pushed.layout}:latest", bundle], check=True, capture_output=True
-    )
-    assert (bundle / f"rootfs{SITE}/dagster/__init__.py").is_file()
-    assert (bundle / "rootfs/opt/dagster/app/data/orders.csv").is_file()
+    assert (rootfs / SITE[1:] / "dagster/__init__.py").is_file()
+    assert (rootfs / "opt/dagster/app/data/orders.csv").is_file()
 
 
-def test_the_files_are_those_that_uv_installs_into_the_base(pushed: Pushed, tmp_path: Path) -> None:
-    bundle = tmp_path / "bundle"
-    subprocess.run(
-        ["umoci", "unpack", "--image", f"{pushed.layout}:latest", bundle], check=True, capture_output=True
-    )
-    image = bundle / "rootfs" / SITE[1:]
+def test_the_files_are_those_that_uv_installs_into_the_base(pushed: Pushed, rootfs: Path, tmp_path: Path) -> None:
+    image = rootfs / SITE[1:]
     (lock,) = (pushed.root / "out").glob("deps-*.pylock.toml")
     target = tmp_path / "pylock.toml"
     shutil.copy(lock, target)
-    words = ("pip", "install", "--target", tmp_path / "uv", "--python", sys.executable, "--link-mode=copy")
+    words = ("pip", "install", "--target", tmp_path / "uv", "--python", sys.executable)
     options = ("--requirement", target, "--no-config", "--quiet", "--preview-features", "pylock")
     process.run([uv.executable(), *words, *options], env=process.clean_environment())
     expected = {

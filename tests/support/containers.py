@@ -35,8 +35,12 @@ runpy.run_module("pip", run_name="__main__")
 P"""
 _BASE = (
     "--mode=root",
-    "--variant=minbase",
-    "--include=python3,python3-venv",
+    # Each image that is built, pushed or run unpacks it: nothing that no test needs, of which perl is half.
+    "--variant=essential",
+    "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr",
+    "--include=usr-is-merged,passwd,python3,python3-venv,libstdc++6",
+    "--dpkgopt=path-exclude=/usr/lib/*/gconv/*",
+    "--dpkgopt=path-exclude=/usr/share/zoneinfo/*",
     "--dpkgopt=path-exclude=/usr/share/man/*",
     "--dpkgopt=path-exclude=/usr/share/locale/*",
     "--dpkgopt=path-exclude=/usr/share/doc/*",
