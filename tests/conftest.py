@@ -142,12 +142,13 @@ def server_storage() -> Iterator[CloudServer]:
 
 
 @pytest.fixture(scope="session")
-def code_server(server_storage: CloudServer) -> Iterator[CodeServer]:
+def code_server(server_storage: CloudServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[CodeServer]:
     """The real receiving server, one for all tests: it unpacks a deps PEX once, which takes ten seconds.
 
     Each location that a test creates has a name of its own.
     """
-    with CodeServer(storage=server_storage.storage_environ(), source_pip=False) as server:
+    storage, states = server_storage.storage_environ(), tmp_path_factory.mktemp("states")
+    with CodeServer(storage=storage, states=states, source_pip=False) as server:
         yield server
 
 

@@ -7,7 +7,6 @@ import io
 import json
 import tarfile
 import zipfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +22,6 @@ from tests.support.state_backed import KEY, TABLES, state_backed_project
 
 pytestmark = [pytest.mark.slow, pytest.mark.network]
 
-served = pytest.mark.xdist_group("server with states")
 CODE_SOURCE = {"module_name": "app.definitions"}
 
 
@@ -55,13 +53,6 @@ class Desk:
             return pex.namelist()
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CodeServer]:
-    """The real server, one for all tests: they have one deps PEX, and it takes ten seconds to unpack that."""
-    with CodeServer(states=tmp_path_factory.mktemp("states"), source_pip=False) as server:
-        yield server
-
-
 @pytest.fixture
 def desk(tmp_path: Path, cloud: CloudServer) -> Desk:
     return Desk(tmp_path, cloud)
@@ -70,8 +61,7 @@ def desk(tmp_path: Path, cloud: CloudServer) -> Desk:
 LOCAL = "working_directory/root/src/app/defs/.local_defs_state/Tables__sales__/state"
 
 
-@served
-def test_missing_local_state_stops_a_deploy_and_refreshing_ships_it(desk: Desk, server: CodeServer) -> None:
+def test_missing_local_state_stops_a_deploy_and_refreshing_ships_it(desk: Desk, code_server: CodeServer) -> None:
     project = state_backed_project(desk.root / "app")
     error = desk.deploy().failed()
     assert f"the build lacks the state of `{KEY}`" in error
@@ -92,8 +82,8 @@ def test_missing_local_state_stops_a_deploy_and_refreshing_ships_it(desk: Desk, 
     assert desk.document()["defs_state_info"] == {
         "info_mapping": {KEY: {"version": "__local__", "create_timestamp": 1.0}}
     }
-    server.add(desk.out)
-    location = server.create_location("local", pex_tag=pex_tag(desk), code_source=CODE_SOURCE)
+    code_server.add(desk.out)
+    location = code_server.create_location("local", pex_tag=pex_tag(desk), code_source=CODE_SOURCE)
     assert location.assets == ("invoices", "orders")
 
 
@@ -137,8 +127,7 @@ def test_in_ci_missing_state_is_refreshed_and_a_layer_above_the_code_of_an_image
             assert file.read() == b'["orders"]'
 
 
-@served
-def test_state_that_the_deployment_keeps_is_uploaded_by_the_builder(desk: Desk, server: CodeServer) -> None:
+def test_state_that_the_deployment_keeps_is_uploaded_by_the_builder(desk: Desk, code_server: CodeServer) -> None:
     """The real server loads it with the version in the document.
 
     What the deployment keeps is a directory there (`UPathDefsStateStorage`, laid out alike): dagster-cloud's own
@@ -160,13 +149,13 @@ def test_state_that_the_deployment_keeps_is_uploaded_by_the_builder(desk: Desk, 
     assert states == {f"__state__/Tables__sales__/{version}": b'["orders"]'}
     info = desk.document()["defs_state_info"]
     assert info["info_mapping"][KEY]["version"] == version  # type: ignore[index]
-    assert server.states
+    assert code_server.states
     for name, content in states.items():
-        path = server.states / name.removeprefix("__state__/")
+        path = code_server.states / name.removeprefix("__state__/")
         path.parent.mkdir(parents=True)
         path.write_bytes(content)
-    server.add(desk.out)
-    location = server.create_location("kept", pex_tag=pex_tag(desk), code_source=CODE_SOURCE, states=info)
+    code_server.add(desk.out)
+    location = code_server.create_location("kept", pex_tag=pex_tag(desk), code_source=CODE_SOURCE, states=info)
     assert location.assets == ("orders",)
 
 
