@@ -60,12 +60,9 @@ import working_directory
 assert Path(working_directory.__file__).with_name("root").is_dir()
 print(*(f"{name}=={version(name)}" for name in sys.argv[1:]))
 """
-LOADED_BY_THE_SERVER = (
-    *("backend-flit", "backend-hatchling", "backend-poetry-core", "local-name-asked-by-others", "poetry-path"),
-    *("requirements-paths", "uv-workspace"),
-)
-"""Projects of each backend, and with several local packages. Those in whose code there is something to find are
-loaded by `tests/verification/test_projects_server.py`, all others are unpacked as the server does."""
+LOADED_BY_THE_SERVER = ("local-name-asked-by-others", "poetry-path", "uv-workspace")
+"""With several local packages. Projects in whose code there is something to find are loaded by
+`tests/verification/test_projects_server.py`; all are unpacked as the server does."""
 REFUSED_WHILE_PACKED = ("reported-hatchling-finds-no-package",)
 """Their requirements are known without their backend, so that their deps PEX, which is right, may be there."""
 SERVERLESS = {f"dagster=={DAGSTER}", f"dagster-cloud=={DAGSTER}"}
@@ -345,7 +342,7 @@ def test_the_index_would_have_served_a_decoy(shop: Shop, tmp_path: Path) -> None
     shop.place.index.requests[:] = [path for path in shop.place.index.requests if path not in asked]
 
 
-def test_the_real_server_and_verify_load_what_each_backend_installs(
+def test_the_real_server_and_verify_load_what_is_installed_of_several_packages(
     shop: Shop, code_server: CodeServer, tmp_path: Path
 ) -> None:
     """Each source PEX beside one deps PEX of the real dagster; what the projects need besides are empty wheels."""
