@@ -30,8 +30,10 @@ check() {
 check "format" ruff format --check --diff --quiet .
 check "lint" ruff check --quiet .
 check "types" mypy
+# One worker more than there are processors, as a test often waits: for the network, a server, a container.
+workers=$(($(getconf _NPROCESSORS_ONLN) + 1))
 # Unbuffered: whoever reads through a pipe sees each test too.
-check "tests" python -u -m pytest -n 2 "${selection[@]}" "$@"
+check "tests" python -u -m pytest -n "$workers" "${selection[@]}" "$@"
 
 if [ ${#failed[@]} -gt 0 ]; then
     echo "FAILED: ${failed[*]}" >&2
