@@ -87,8 +87,11 @@ def edit(project: Path, count: int) -> None:
 def markdown(rows: Sequence[Sequence[str]]) -> str:
     """A table whose first row is its head; all columns but the first are numbers."""
     head, *others = rows
-    lines = [head, ["---"] + ["---:"] * (len(head) - 1), *others]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return "\n".join(map(_line, [head, ["---"] + ["---:"] * (len(head) - 1), *others]))
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "|" + "|".join(f" {cell} " if cell else " " for cell in cells) + "|"
 
 
 def machine(load_before: float) -> str:
@@ -122,7 +125,7 @@ def repeat_in_readme(table: str) -> None:
         name, *cells = _cells(line)
         known = rows.get(name.partition(":")[0], [])
         if line.startswith("| ") and known and any(re.match(r"[\d.]+ s\b", cell) for cell in cells):
-            lines[number] = "| " + " | ".join([name, *known[: len(cells)]]) + " |"
+            lines[number] = _line([name, *known[: len(cells)]])
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

@@ -10,6 +10,7 @@ Unpacked deps PEX files are kept in the cache, in `verify/deps`:
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import importlib.util
@@ -197,10 +198,36 @@ def _last_use(place: Path) -> float:
 
 
 def _is_whole(place: Path) -> bool:
+    if place in _whole:
+        return True
     try:
-        return (place / "stamp").read_text(encoding="utf-8") == _contents(place / "venv")
+        whole = (place / "stamp").read_text(encoding="utf-8") == _contents(place / "venv")
     except OSError:
         return False
+    if whole and _lasting:
+        _whole.add(place)
+    return whole
+
+
+_whole: set[Path] = set()
+_lasting: list[object] = []
+"""What was found whole, and the runs during which that is remembered."""
+
+
+@contextlib.contextmanager
+def remembering() -> Iterator[None]:
+    """During this, an environment of the cache that was found whole is not looked through again until `forget`."""
+    _lasting.append(None)
+    try:
+        yield
+    finally:
+        _lasting.pop()
+        forget()
+
+
+def forget() -> None:
+    """Look again from now on, because code of a project has run, which may have written anywhere."""
+    _whole.clear()
 
 
 def _contents(venv: Path) -> str:

@@ -30,7 +30,7 @@ from builder.verification.load import (
     RefreshedState,
     State,
 )
-from builder.verification.unpack import Unpacked, kept_deps, prune, skeleton, unpack_both
+from builder.verification.unpack import Unpacked, forget, kept_deps, prune, remembering, skeleton, unpack_both
 from builder.verification.unpack_image import other_platforms, read_image_files, unpack_image, unpacked_image_deps
 from builder.verification.venv import copy_skeleton
 
@@ -174,6 +174,7 @@ class Verifier:
         self._prepared: dict[str, Future[_Prepared | None]] = {}
 
     def __enter__(self) -> Self:
+        self._scratch.enter_context(remembering())
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -242,6 +243,7 @@ class Verifier:
                 prepared = None
             loading = prepared.loading if prepared else self._start(item.name, source, deps, scratch)
             result = loading.finish(item.code, self._timeout)
+            forget()
             return self._outcome(item, result, source, deps)
 
     def _outcome(

@@ -17,7 +17,7 @@ from builder.project.location import CodeSource
 from builder.system import process, storage
 from builder.verification import compatibility
 from builder.verification.compatibility import NotVerified
-from builder.verification.unpack import kept_deps, prune, unpack, unpacked_deps
+from builder.verification.unpack import forget, kept_deps, prune, remembering, unpack, unpacked_deps
 from builder.verification.verify import ToVerify, verify_locations
 from tests.support.programs import REPOSITORY
 from tests.support.wheels import make_wheel
@@ -67,6 +67,18 @@ def test_a_deps_pex_is_unpacked_once_and_again_when_it_is_damaged(deps: Path) ->
         assert kept_deps(sha256, PYTHON) is None
         assert unpacked_deps(deps, sha256, PYTHON) == unpacked
         assert module.read_text() == "VERSION = '1.0'\n"
+
+    with remembering():
+        assert kept_deps(sha256, PYTHON) == unpacked.venv
+        module.unlink()
+        # Nothing ran that could have done that.
+        assert kept_deps(sha256, PYTHON) == unpacked.venv
+        forget()
+        assert kept_deps(sha256, PYTHON) is None
+        assert unpacked_deps(deps, sha256, PYTHON) == unpacked
+        assert kept_deps(sha256, PYTHON) == unpacked.venv
+        module.unlink()
+    assert kept_deps(sha256, PYTHON) is None
 
 
 def test_what_cannot_be_unpacked_leaves_nothing(deps: Path, tmp_path: Path) -> None:
