@@ -449,18 +449,26 @@ def test_a_pull_request_has_what_it_changes_checked_and_nothing_is_published(hos
     runner = hosted.runner(PULL_REQUEST, {"inputs.packages": "all", since: "main"})
     workspace = hosted.workspace("pull-request")
     made = make_monorepo(workspace / "packages", "pyproject")
+    add_special_packages(made)
     made.git("checkout", "-q", "-b", "change")
-    changed = workspace / "packages" / directory_of("dagster-cloud-cli") / "dagster_cloud_cli" / "new.py"
-    changed.write_text("answer = 42\n", encoding="utf-8")
+    places = {
+        name: workspace / "packages" / directory_of(name) for name in ("dagster-broken", "dagster-cloud-cli")
+    }
+    (places["dagster-cloud-cli"] / "dagster_cloud_cli" / "new.py").write_text("answer = 42\n", encoding="utf-8")
+    # What is known to fail may do so in the build, too.
+    manifest = places["dagster-broken"] / "pyproject.toml"
+    manifest.write_text(manifest.read_text().replace("hatchling.build", "hatchling.nothing"), encoding="utf-8")
     made.git("add", "--all")
-    made.git("commit", "-q", "-m", "Change a package")
-    runner.values["steps.discover.outputs.changed"] = "dagster-cloud-cli"
+    made.git("commit", "-q", "-m", "Change packages")
+    runner.values["steps.discover.outputs.changed"] = ",".join(places)
 
     runner.job("check", workspace, {})
 
-    assert runner.outputs["check"] == {"changed": "dagster-cloud-cli"}
+    assert runner.outputs["check"] == {"changed": ",".join(places)}
     report = json.loads((workspace / "result.json").read_text(encoding="utf-8"))["packages"]
     assert [each["name"] for each in report if "check" in each["steps"]] == ["dagster-cloud-cli"]
+    (broken,) = (each for each in report if each["name"] == "dagster-broken")
+    assert broken["state"] == "excused"
     assert "<code>dagster-cloud-cli</code>" in runner.summary()
 
 
