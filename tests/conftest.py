@@ -142,13 +142,20 @@ def server_storage() -> Iterator[CloudServer]:
 
 
 @pytest.fixture(scope="session")
-def code_server(server_storage: CloudServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[CodeServer]:
+def one_code_server(server_storage: CloudServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[CodeServer]:
+    """The receiving server of `code_server`."""
+    storage, states = server_storage.storage_environ(), tmp_path_factory.mktemp("states")
+    with CodeServer(storage=storage, states=states, source_pip=False) as server:
+        yield server
+
+
+@pytest.fixture
+def code_server(one_code_server: CodeServer) -> Iterator[CodeServer]:
     """The real receiving server, one for all tests: it unpacks a deps PEX once, which takes ten seconds.
 
     Each location that a test creates has a name of its own.
     """
-    storage, states = server_storage.storage_environ(), tmp_path_factory.mktemp("states")
-    with CodeServer(storage=storage, states=states, source_pip=False) as server:
+    with one_code_server.awake() as server:
         yield server
 
 
