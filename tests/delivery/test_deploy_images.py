@@ -32,6 +32,7 @@ from tests.support.faulty_registry import (
     Status,
     serving_faulty_registry,
 )
+from tests.support.repositories import Repository
 from tests.support.wheels import make_wheel
 
 SITE = "usr/local/lib/python3.11/site-packages"
@@ -512,12 +513,21 @@ def test_builder_image_pushes_to_ones_own_registry_without_dagster_cloud(images:
     path = place.root / "dagster_cloud.yaml"
     own = f"directory: project sales\n      registry: {images.registry.host}/own/sales"
     path.write_text(path.read_text().replace("directory: project sales", own))
+    repository = Repository(place.root)
+    repository.git("init", "-q", "-b", "main")
+    repository.git("remote", "add", "origin", "git@github.com:acme/etl.git")
+    repository.git("add", "-A")
+    repository.git("commit", "-qm", "first")
     ran = place.run("image", path, place.out).succeeded()
     assert "own/sales" not in images.registry.blobs
     assert "image-sales" in ran.stdout
     (place.out / "image-sales" / "index.json").read_text()
     place.run("image", path, place.out, "--upload", "--no-verify").succeeded()
     assert images.registry.tags("own/sales")
+    digest = images.here.built()["image"]["digest"]
+    labels = images.config(f"{images.registry.host}/own/sales@{digest}")["config"]["Labels"]
+    assert labels["org.opencontainers.image.source"] == "https://github.com/acme/etl"
+    assert labels["org.opencontainers.image.revision"] == repository.git("rev-parse", "HEAD").strip()
 
 
 def test_the_same_sources_are_the_same_image_on_another_machine(images: Images, tmp_path: Path) -> None:
