@@ -241,7 +241,7 @@ def _check_python_file(value: str, directory: Path, name: str, where: Origin) ->
         return
     kind = "lies outside the build directory" if path.is_file() else "does not exist"
     remedy = f"Correct `python_file: {value}`"
-    if path.with_name(f"{path.name}.py").is_file():
+    if Path(f"{path}.py").is_file():
         remedy = f"Write `python_file: {value}.py`"
     raise ProjectError(
         f"the `python_file` of location `{name}`, `{path}`, {kind}",

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 import tomli_w
@@ -33,18 +34,20 @@ from builder.building.steps import select_source
 from builder.errors import BuilderError, Origin, SdistBuildError
 from builder.project.files import select_files
 from builder.project.location import SourceTree
-from builder.project.locks import locked_versions
+from builder.project.locks import find_lock, holds_all, locked_versions
 from builder.project.metadata import Metadata
+from builder.project.not_read import not_read
 from builder.project.python_version import choose_python
 from builder.project.requirements import RequestedExtras, read_requirements
 from builder.project.settings import read_settings
 from builder.project.workspace import read_workspace
 from builder.publishing.records import InvalidRecordError, parse_record
 from builder.publishing.remote_zip import central_directory, distribution_sizes
+from builder.resolution.backend_complaints import read_complaint
 from builder.resolution.build_inputs import inputs_of
 from builder.resolution.indexes import read_indexes
 from builder.resolution.lock import read_lock
-from builder.resolution.lock_diff import parse_lock_entries
+from builder.resolution.lock_diff import parse_lock_entries, read_lock_entries
 from builder.resolution.pinned_locks import pinned_requirements
 from builder.resolution.sdists import unpack_sdist
 from builder.resolution.target import read_target, serverless_target
@@ -95,10 +98,20 @@ def _pinned(name: str) -> Callable[[Path], object]:
     return read
 
 
+def _locked(name: str) -> Callable[[Path], object]:
+    def read(directory: Path) -> object:
+        lock = directory / name
+        return find_lock(directory), locked_versions(lock), holds_all(lock, ("a",)), read_lock_entries(lock)
+
+    return read
+
+
 def _project(directory: Path) -> object:
     """What is asked of a pyproject.toml besides its requirements."""
     tree = SourceTree(directory, directory)
     choose_python([tree], ["3.11", "3.12"], "3.11")
+    not_read(directory, find_lock(directory))
+    read_complaint("ValueError: Unable to determine which files to ship inside the wheel", directory)
     return inputs_of(directory), read_indexes(directory), select_source(tree, directory / "out", ())
 
 
@@ -206,6 +219,220 @@ name = "s"
 url = "https://host/simple"
 priority = "explicit"
 """
+HATCH = b"""
+[build-system]
+requires = ["hatchling", "hatch-vcs"]
+build-backend = "hatchling.build"
+[project]
+name = "x"
+dynamic = ["version", "readme"]
+requires-python = ">=3.10"
+dependencies = ["lib @ {root:uri}/lib"]
+scripts.x = "x:main"
+entry-points.y = {z = "x:z"}
+[tool.hatch.version]
+path = "x/__init__.py"
+source = "vcs"
+pattern = "x"
+[tool.hatch.metadata]
+allow-direct-references = true
+hooks.custom.path = "hatch_build.py"
+[tool.hatch.build]
+exclude = ["a"]
+dev-mode-dirs = ["src"]
+hooks.vcs.version-file = "x/v.py"
+[tool.hatch.build.targets.wheel]
+packages = ["src/x"]
+only-include = ["x"]
+sources = ["src"]
+force-include = {"../a" = "x/a"}
+shared-data = {"a" = "b"}
+[tool.hatch.envs.default]
+dependencies = ["a"]
+"""
+FLIT = b"""
+[build-system]
+requires = ["flit_core >=3.2,<4"]
+build-backend = "flit_core.buildapi"
+[project]
+name = "x"
+authors = [{name = "a", email = "a@b"}]
+license = {file = "LICENSE"}
+readme = "README.md"
+dynamic = ["version", "description"]
+optional-dependencies = {test = ["pytest"]}
+[tool.flit.module]
+name = "x"
+[tool.flit.sdist]
+include = ["doc/"]
+[tool.flit.external-data]
+directory = "data"
+"""
+PDM = b"""
+[build-system]
+requires = ["pdm-backend"]
+build-backend = "pdm.backend"
+[project]
+name = "x"
+dynamic = ["version"]
+dependencies = ["a"]
+[tool.pdm]
+distribution = true
+dev-dependencies = {test = ["pytest", "-e file:///${PROJECT_ROOT}/sub#egg=x"]}
+resolution = {respect-source-order = true, overrides = {a = "1"}}
+[[tool.pdm.source]]
+name = "s"
+url = "https://host/simple"
+verify_ssl = true
+include_packages = ["a"]
+[tool.pdm.version]
+source = "scm"
+getter = "x:version"
+write_to = "x/v"
+[tool.pdm.build]
+includes = ["x"]
+source-includes = ["tests"]
+package-dir = "src"
+custom-hook = "hook.py"
+run-setuptools = false
+[tool.pdm.options]
+lock = ["-v"]
+"""
+UV_BUILD = b"""
+[build-system]
+requires = ["uv_build>=0.9,<0.14"]
+build-backend = "uv_build"
+[project]
+name = "x"
+version = "1"
+dependencies = ["a"]
+license-files = ["LICENSE"]
+[tool.uv]
+package = true
+default-groups = ["dev"]
+dev-dependencies = ["b"]
+constraint-dependencies = ["a<3"]
+override-dependencies = ["c"]
+exclude-dependencies = ["d"]
+conflicts = [[{extra = "a"}, {group = "b"}]]
+environments = ["sys_platform == 'linux'"]
+no-binary-package = ["a"]
+prerelease = "allow"
+resolution = "lowest"
+index-strategy = "first-index"
+exclude-newer = "2026-01-01"
+keyring-provider = "disabled"
+extra-index-url = ["https://host/more"]
+find-links = ["links"]
+config-settings = {a = "b"}
+extra-build-dependencies = {a = ["setuptools"]}
+extra-build-variables = {a = {X = "y"}}
+dependency-metadata = [{name = "a", version = "1", requires-dist = ["b"]}]
+[tool.uv.build-backend]
+module-name = "x"
+module-root = "src"
+namespace = false
+source-include = ["a"]
+wheel-exclude = ["b"]
+data = {scripts = "bin"}
+[tool.uv.workspace]
+members = ["p/*"]
+exclude = ["p/x"]
+"""
+SETUPTOOLS = b"""
+[build-system]
+requires = ["setuptools>=61", "setuptools-scm"]
+build-backend = "setuptools.build_meta"
+backend-path = ["."]
+[project]
+name = "x"
+dynamic = ["version", "dependencies"]
+[tool.setuptools]
+py-modules = ["y"]
+package-dir = {"" = "src"}
+package-data = {x = ["*.txt"]}
+data-files = {a = ["b"]}
+script-files = ["s"]
+include-package-data = true
+dynamic = {version = {attr = "x.v"}, dependencies = {file = ["requirements.txt"]}}
+ext-modules = [{name = "e", sources = ["e.c"]}]
+cmdclass = {build = "x.y"}
+[tool.setuptools.packages.find]
+where = ["src"]
+namespaces = true
+[tool.setuptools_scm]
+write_to = "x"
+version_scheme = "a:b"
+[tool.dg]
+directory_type = "project"
+project = {root_module = "x", code_location_name = "y", registry_modules = ["z"], autoload_defs = true}
+[[tool.dagster.modules]]
+type = "module"
+name = "x.y"
+"""
+HATCH_TOML = b"""
+[version]
+path = "x.py"
+[build.targets.wheel]
+packages = ["x"]
+sources = {src = ""}
+[build.hooks.custom]
+path = "b.py"
+[envs.a]
+dependencies = ["b"]
+"""
+UV_LOCK = b"""
+version = 1
+revision = 3
+requires-python = ">=3.10"
+resolution-markers = ["python_version < '3'"]
+[options]
+exclude-newer = "2026-01-01T00:00:00Z"
+[manifest]
+members = ["x", "y"]
+constraints = [{name = "a", specifier = "<3"}]
+[[package]]
+name = "x"
+version = "1"
+source = {editable = "."}
+dependencies = [{name = "a", extra = ["b"], marker = "sys_platform == 'linux'"}]
+[package.optional-dependencies]
+test = [{name = "p"}]
+[package.dev-dependencies]
+dev = [{name = "r"}]
+[package.metadata]
+requires-dist = [{name = "a", specifier = ">=1"}]
+[[package]]
+name = "a"
+version = "2"
+source = {registry = "https://host/simple"}
+sdist = {url = "https://host/a.tar.gz", hash = "sha256:00", size = 10}
+wheels = [{url = "https://host/a-2-py3-none-any.whl", hash = "sha256:00", size = 10}]
+[[package]]
+name = "g"
+version = "1"
+source = {git = "https://host/g.git?rev=main#00"}
+"""
+POETRY_LOCK = b"""
+[[package]]
+name = "a"
+version = "2"
+optional = false
+python-versions = ">=3.8"
+groups = ["main"]
+files = [{file = "a-2-py3-none-any.whl", hash = "sha256:00"}]
+dependencies = {b = ">=1"}
+[package.source]
+type = "git"
+url = "https://host/a.git"
+reference = "main"
+resolved_reference = "00"
+[metadata]
+lock-version = "2.1"
+python-versions = ">=3.11"
+content-hash = "00"
+"""
+SEEDS_OF_PROJECTS = (PYPROJECT, POETRY, HATCH, FLIT, PDM, UV_BUILD, SETUPTOOLS)
 REQUIREMENTS = b"""
 --index-url https://user:pass@host/simple
 -r more.txt
@@ -307,11 +534,16 @@ READERS = {
     "dg": Reader(
         "dg.toml", read_workspace, (b'directory_type = "workspace"\n[workspace]\nprojects = [{path = "a"}]\n',)
     ),
-    "pyproject": Reader("pyproject.toml", _requirements, (PYPROJECT, POETRY)),
-    "project": Reader("pyproject.toml", _project, (PYPROJECT, POETRY)),
+    "pyproject": Reader("pyproject.toml", _requirements, SEEDS_OF_PROJECTS),
+    "project": Reader("pyproject.toml", _project, SEEDS_OF_PROJECTS),
+    "hatch.toml": Reader("hatch.toml", _project, (HATCH_TOML,), beside={"pyproject.toml": HATCH.decode()}),
+    "uv.lock": Reader("uv.lock", _locked("uv.lock"), (UV_LOCK,), beside={"pyproject.toml": _DAGSTER}),
+    "poetry.lock": Reader(
+        "poetry.lock", _locked("poetry.lock"), (POETRY_LOCK,), beside={"pyproject.toml": POETRY.decode()}
+    ),
     "pdm.lock": Reader("pdm.lock", _pinned("pdm.lock"), (PDM_LOCK,), beside={"pyproject.toml": _DAGSTER}),
     "Pipfile.lock": Reader("Pipfile.lock", _pinned("Pipfile.lock"), (PIPFILE_LOCK,), beside={"Pipfile": ""}),
-    "settings": Reader("pyproject.toml", read_settings, (PYPROJECT,)),
+    "settings": Reader("pyproject.toml", read_settings, (PYPROJECT, SETUPTOOLS)),
     "uv.toml": Reader("uv.toml", read_uv_configuration, (b'index-url = "x"\n[[index]]\nname = "i"\nurl = "u"\n',)),
     "setup.cfg": Reader(
         "setup.cfg",
@@ -490,6 +722,55 @@ def test_what_once_went_wrong(path: Path) -> None:
     _read(READERS[path.parent.name], path.read_bytes())
 
 
+def _paths(value: object, path: tuple[object, ...] = ()) -> Iterator[tuple[object, ...]]:
+    """The way to each part of a value; of a long list only to the first two."""
+    yield path
+    pairs = value.items() if isinstance(value, dict) else enumerate(value[:2]) if isinstance(value, list) else ()
+    for key, part in pairs:
+        yield from _paths(part, (*path, key))
+
+
+def _replaced(value: Any, path: tuple[Any, ...], other: object) -> object:  # noqa: ANN401
+    if not path:
+        return other
+    copy = value.copy()
+    copy[path[0]] = _replaced(value[path[0]], path[1:], other)
+    return copy
+
+
+@pytest.mark.parametrize("name", [name for name in READERS if any(map(_parsed, READERS[name].seeds))])
+def test_a_value_of_another_type_at_any_key_gives_a_value_or_an_error(name: str) -> None:
+    """With `EXAMPLES` in the environment it tries every type at every key."""
+    reader = READERS[name]
+    number = 0
+    for seed in reader.seeds:
+        parsed = _parsed(seed)
+        assert parsed
+        value, write = parsed
+        for path in list(_paths(value))[1:]:
+            number += 1
+            tried = (
+                (number % len(_OF_OTHER_TYPES),) if "EXAMPLES" not in os.environ else range(len(_OF_OTHER_TYPES))
+            )
+            for index in tried:
+                try:
+                    content = write(_replaced(value, path, _OF_OTHER_TYPES[index])).encode()
+                except TypeError:
+                    # TOML has no null.
+                    continue
+                _try(name, content)
+
+
+def _try(name: str, content: bytes) -> None:
+    try:
+        _read(READERS[name], content)
+    except Exception:
+        found = CORPUS / name / hashlib.sha256(content).hexdigest()[:8]
+        found.parent.mkdir(parents=True, exist_ok=True)
+        found.write_bytes(content)
+        raise
+
+
 @pytest.mark.parametrize("name", READERS)
 def test_any_input_gives_a_value_or_an_error(name: str) -> None:
     reader = READERS[name]
@@ -508,13 +789,6 @@ def test_any_input_gives_a_value_or_an_error(name: str) -> None:
     @given(st.data())
     def try_it(data: st.DataObject) -> None:
         # Not as an argument: hypothesis would show it.
-        content = _inputs(data, reader.seeds)
-        try:
-            _read(reader, content)
-        except Exception:
-            found = CORPUS / name / hashlib.sha256(content).hexdigest()[:8]
-            found.parent.mkdir(parents=True, exist_ok=True)
-            found.write_bytes(content)
-            raise
+        _try(name, _inputs(data, reader.seeds))
 
     try_it()

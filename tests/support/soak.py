@@ -97,7 +97,9 @@ class Soak:
             name = self.random.choice(self.locations)
             self._change(name)
             stop = self.random.choice(_STOPS)
-            self._deploy(f"deploy {number}", name, stop)
+            ran = self._deploy(f"deploy {number}", name, stop)
+            if ran.code == 0:
+                self._check_runs(f"deploy {number}", name, ran)
             self._check(f"deploy {number}")
             if stop is signal.SIGKILL:
                 self._deploy_well(f"deploy {number} again", name)
@@ -174,8 +176,14 @@ class Soak:
         """Deploy with nobody else about and nothing that goes wrong."""
         self.here.cloud.heal()
         ran = self._deploy(what, name, None, index)
+        if ran.code:
+            self.violations.append(f"{what}: {ran}")
+        self._check_runs(what, name, ran, index)
+
+    def _check_runs(self, what: str, name: str, ran: Ran, index: int = 0) -> None:
+        """A location runs what was built."""
         (built,) = json.loads((self.here.place.root / "out" / str(index) / "build.json").read_text())["locations"]
-        if ran.code or self.here.runs(name) != built.get("pex_tag"):
+        if self.here.runs(name) != built.get("pex_tag"):
             self.violations.append(f"{what}: `{name}` runs {self.here.runs(name)}: {ran}")
 
     @contextlib.contextmanager
