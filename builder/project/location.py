@@ -17,6 +17,9 @@ _MOST_LOCATIONS: Final = 1000
 _NOT_IN_NAMES: Final = frozenset({"Cc", "Zl", "Zp"})
 """The categories of Unicode of control characters and of line and paragraph separators."""
 
+_TURNING: Final = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
+"""The bidirectional classes of characters that have others shown in another order than they are."""
+
 
 class SourceTree(NamedTuple):
     """What one source PEX is made from; locations of equal trees are built once.
@@ -141,7 +144,7 @@ def distinct(locations: Iterable[Location]) -> tuple[Location, ...]:
                 where=location.origin,
                 remedy="Write several workspace files, and deploy one after the other",
             )
-        if any(unicodedata.category(character) in _NOT_IN_NAMES for character in location.name):
+        if any(map(_is_control, location.name)):
             raise ProjectError(
                 "the name of a location has a control character or a line break in it",
                 where=location.origin,
@@ -157,3 +160,7 @@ def distinct(locations: Iterable[Location]) -> tuple[Location, ...]:
                 remedy="Give each location a name of its own",
             )
     return tuple(seen.values())
+
+
+def _is_control(character: str) -> bool:
+    return unicodedata.category(character) in _NOT_IN_NAMES or unicodedata.bidirectional(character) in _TURNING

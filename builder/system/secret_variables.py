@@ -29,7 +29,7 @@ _BUILD_SETTINGS: Final = re.compile(r"(SETUPTOOLS_SCM|PDM_BUILD)_|SOURCE_DATE_EP
 _SECRET_NAME: Final = re.compile(
     r"TOKEN|SECRET|PASSW(OR)?D|PASSPHRASE|PASSFILE|CREDENTIAL|WEBHOOK|ASKPASS|CONNECTION_?STRING|CONN_STR"
     r"|(API|ACCESS|PRIVATE|ACCOUNT|SIGNING|ENCRYPTION|LICENSE)_?KEY"
-    r"|(^|_)(KEY|PAT|AUTH|JWT|DSN|COOKIE|SAS)S?(_|$)|_(PWD|PW|PASS)(_|$)",
+    r"|(^|_)(KEY|PAT|AUTH|JWT|DSN|COOKIE|SAS|BEARER)S?(_|$)|_(PWD|PW|PASS)(_|$)",
     re.IGNORECASE,
 )
 
@@ -45,6 +45,7 @@ _SECRET_VALUE: Final = re.compile(
     r"""
       ://[^/\s:@]*:[^/\s@]+@                                        # URL with a password
     | ://[^/\s:@]{20,}@                                             # URL with a token
+    | ^[^/\s:@]+:[^/\s@]+@(?!sha\d+:)[\w(]                          # user:password@host
     | (?:^|[\s;,&?{"'_-])(?:password|passwd|pwd|secret|client_secret|token|account_?key|access_?key|api_?key
         |shared_?access_?key|private_?key|identitytoken|auth)["']?\s*[=:]\s*["']?[^\s"';,]
     | "auths"\s*:
@@ -62,6 +63,8 @@ _SECRET_VALUE: Final = re.compile(
     | \bdckr_pat_ | \bnpm_\w{30,} | \bpypi-\w{16,} | \bhf_\w{30,}   # Docker, npm, PyPI, Hugging Face
     | \bsk-[\w-]{20,} | \b[rs]k_(?:live|test)_ | \bSG\.[\w-]{16,}\. # OpenAI and others, Stripe, SendGrid
     | \bxox[abeoprs]-\w | \bxapp-\w | \bhv[bsr]\.\w{20,}            # Slack, Vault
+    | \bshp(?:at|ca|pa|ss)_[0-9a-f]{32} | \bkey-[0-9a-f]{32}        # Shopify, Mailgun
+    | \b\d{8,10}:[\w-]{35}\b                                        # Telegram
     | \bdp\.(?:pt|st|ct|sa)\. | \bdo[opr]_v1_ | \bATATT3x           # Doppler, DigitalOcean, Atlassian
     """,
     re.IGNORECASE | re.VERBOSE | re.MULTILINE,

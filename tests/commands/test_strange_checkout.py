@@ -485,7 +485,7 @@ class TestPrograms:
                 ".venv/pyvenv.cfg": f"home = {Path(sys.executable).parent}\nversion_info = {RUNNING}.0\n",
                 ".gitattributes": "* filter=evil diff=evil merge=evil\n",
                 "poetry.toml": "[virtualenvs]\nin-project = true\n",
-                "uv.toml": 'python-preference = "system"\n',
+                "uv.toml": 'python-preference = "system"\n[pip]\npython = ".venv/bin/python"\n',
                 f"{plugin}/entry_points.txt": "[poetry.application.plugin]\nevil = evil:X\n",
                 f"{plugin}/METADATA": "Name: evil\nVersion: 1\n",
                 "pip.conf": "[global]\nindex-url = http://127.0.0.1:1/\n",

@@ -64,7 +64,7 @@ def test_yaml_without_measure_is_refused(tmp_path: Path, text: str, problem: str
         YamlFile.load(path)
 
 
-@pytest.mark.parametrize("name", ["a\\0b", "a\\nb", "a\\u2028b", "a\\u001bb"])
+@pytest.mark.parametrize("name", ["a\\0b", "a\\nb", "a\\u2028b", "a\\u001bb", "a\\u202eb"])
 def test_a_location_name_is_a_line_of_text(tmp_path: Path, name: str) -> None:
     path = tmp_path / "dagster_cloud.yaml"
     path.write_text(f'locations:\n- location_name: "{name}"\n  code_source: {{module_name: m}}\n')

@@ -79,7 +79,14 @@ SECRET_BY_NAME = {
         "GIT_ASKPASS",
         "NETRC",
     ),
-    *("npm_config__authToken", "PGPASSWORD", "OPENAI_API_KEY", "GH_PAT", "GOOGLE_APPLICATION_CREDENTIALS"),
+    *(
+        "npm_config__authToken",
+        "PGPASSWORD",
+        "OPENAI_API_KEY",
+        "GH_PAT",
+        "API_BEARER",
+        "GOOGLE_APPLICATION_CREDENTIALS",
+    ),
     *("UV_INDEX_PRIV_PASSWORD", "UV_PUBLISH_TOKEN", "TWINE_PASSWORD", "SYSTEM_ACCESSTOKEN", "HATCH_INDEX_AUTH"),
     *("CIRCLE_OIDC_TOKEN_V2", "SSH_PRIVATE_KEY", "DOCKER_CONFIG", "STRIPE_KEYS", "MY_APIKEY", "VAULT_PASSPHRASE"),
 }
@@ -113,6 +120,13 @@ SECRET_BY_VALUE = [
         "machine host login me password x",
         "db.example:5432:*:me:p4ss",
         "Accept: */*\nAuthorization: Bearer abcdefghijkl",
+    ),
+    *(
+        "user:p4ss@host/db",
+        "user:p4ss@tcp(host)/db",
+        f"key-{'0a' * 16}",
+        f"shpat_{'0a' * 16}",
+        f"1234567890:{'aB' * 17}x",
     ),
     *("prefix npm_abcdefghijklmnopqrstuvwxyz0123456789", "pypi-AgEIcHlwaS5vcmcCJDEyMw", "dckr_pat_abc"),
 ]
