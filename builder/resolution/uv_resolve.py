@@ -15,6 +15,7 @@ from builder.errors import BuilderError, FetchError, Notice, Origin, ResolutionE
 from builder.project.names import required_name
 from builder.project.requirements import Requirements
 from builder.project.requirements_txt import RequirementLine
+from builder.project.toml_file import TomlFile
 from builder.resolution.availability import Availability
 from builder.resolution.dagster_cloud import NAME, how_to_add
 from builder.resolution.explanation import read_explanation, shorten
@@ -165,6 +166,13 @@ def lock_refused(said: str, lock: Path) -> BuilderError:
     words = shorten(said)
     if NETWORK.search(words):
         return unreachable(words, lock.parent)
+    if together := re.search(r"(\S.*) are incompatible with the (?:declared )?conflicts", words):
+        return ResolutionError(
+            f"{together[1]} are not to be installed together, as `conflicts` in pyproject.toml says",
+            where=TomlFile.pyproject(lock.parent).origin("tool", "uv", "conflicts"),
+            detail=words,
+            remedy="Leave out one of them: an --extra, a --group, or one of `default-groups` under `[tool.uv]`",
+        )
     outdated = "needs to be updated" in words
     what = "uv.lock does not fit pyproject.toml any more" if outdated else "uv.lock cannot be used"
     return ResolutionError(what, where=Origin(lock), detail=words, remedy="Run `uv lock` and commit uv.lock")

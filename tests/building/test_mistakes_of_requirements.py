@@ -201,6 +201,21 @@ def test_what_a_lock_has_and_cannot_be_built_is_told_with_its_line(shop: Worksho
         assert f"\n  where: {directory}/{where}{line}\n" in error, error
 
 
+def test_extras_that_conflict_are_named_with_the_line_that_says_so(shop: Workshop) -> None:
+    extras = "[project.optional-dependencies]\nold = ['numpy==1.21.0']\nnew = ['numpy==1.26.0']\n"
+    settings = "[tool.uv]\npackage = false\nconflicts = [[{ extra = 'old' }, { extra = 'new' }]]\n"
+    head = "[project]\nname = 'mine'\nversion = '1'\nrequires-python = '>=3.11'\n"
+    text = f"{head}dependencies = ['dagster', 'dagster-cloud']\n{extras}{settings}"
+    project = shop.project({"requirements.txt": "", "pyproject.toml": text}, name="conflicting")
+    environment = {**shop.environment, "PATH": os.environ["PATH"]}
+    subprocess.run([uv.executable(), "lock", "--quiet"], cwd=project, env=environment, check=True)
+    error = shop.build(project, "--extra", "old", "--extra", "new").failed()
+    assert "error: Extras `new` and `old` are not to be installed together" in error
+    assert "\n  where: conflicting/pyproject.toml:11\n" in error
+    assert "hint: Leave out one of them" in error
+    shop.build(project, "--extra", "old").succeeded()
+
+
 @pytest.mark.parametrize("damage", ["cut off", "not a zip", "bad CRC"])
 def test_a_damaged_archive_is_named(shop: Workshop, tmp_path: Path, damage: str) -> None:
     wheel = make_wheel(tmp_path, {"x.py": "x = 1\n"}, name="broken", version="1.0").path
