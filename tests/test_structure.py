@@ -80,6 +80,19 @@ def test_few_imports_are_deferred_and_few_rules_are_waived() -> None:
     assert sum(path.read_text().count("noqa") for path in PACKAGE.rglob("*.py")) <= 60
 
 
+def test_values_of_large_dataclasses_are_named() -> None:
+    positional = [
+        f"{module}.{node.name}"
+        for module, tree in modules().items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef) and sum(isinstance(part, ast.AnnAssign) for part in node.body) > 4
+        if any(
+            "dataclass(" in (text := ast.unparse(mark)) and "kw_only" not in text for mark in node.decorator_list
+        )
+    ]
+    assert positional == []
+
+
 def loaded(statement: str) -> set[str]:
     """The modules that are there after a statement."""
     environment = process.clean_environment({"PYTHONPATH": str(REPOSITORY)})
