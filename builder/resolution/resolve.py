@@ -8,6 +8,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
@@ -87,11 +88,14 @@ def local_packages(requirements: Requirements, target: Target) -> tuple[Path, ..
     """The directories of the user's own packages for a target, the project's first. Works without network."""
     if requirements.lock is None or KINDS[requirements.lock.name].pins:
         return requirements.local_packages
-    text = _export(requirements, requirements.lock, "--frozen")
+    document = tomllib.loads(_export(requirements, requirements.lock, "--frozen"))
+    environment: dict[str, str | AbstractSet[str]] = dict(target.markers)
+    environment["extras"] = {*requirements.wanted.extras}
+    environment["dependency_groups"] = {*document.get("default-groups", ()), *requirements.wanted.groups}
     paths = (
         package.get("directory", {}).get("path")
-        for package in tomllib.loads(text).get("packages", [])
-        if "marker" not in package or Marker(package["marker"]).evaluate(dict(target.markers))
+        for package in document.get("packages", [])
+        if "marker" not in package or Marker(package["marker"]).evaluate(environment, "lock_file")
     )
     directories = (Path(os.path.normpath(requirements.directory / path)) for path in paths if path)
     return tuple(sorted(directories, key=lambda path: path != requirements.directory))
