@@ -25,7 +25,6 @@ from builder.building.steps import (
 from builder.cache.entries import prune_when_due
 from builder.errors import BuilderError
 from builder.project.location import Location, SourceTree, Workspace
-from builder.project.metadata import is_package
 from builder.project.requirements import RequestedExtras, Requirements
 from builder.resolution.backend import LocalPackages
 from builder.resolution.lock import Lock
@@ -240,7 +239,7 @@ def build_workspace(
         )
         # Every assembly needs it, so load it while the requirements are resolved.
         warming = pool.submit(packing.warm_up)
-        own.build_together(filter(is_package, {tree.project for tree in names}), pool)
+        own.build_together({tree.project for tree in names}, pool)
         futures = {tree: pool.submit(work.outcome, tree, name) for tree, name in names.items()}
         try:
             results = {tree: future.result() for tree, future in futures.items()}

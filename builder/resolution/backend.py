@@ -27,7 +27,7 @@ from typing import Final
 from builder.errors import BuilderError, Origin, SdistBuildError, TargetError
 from builder.project.external_files import split_include
 from builder.project.files import Selection, content_key, select_files
-from builder.project.metadata import Metadata
+from builder.project.metadata import Metadata, is_package
 from builder.project.settings import read_settings
 from builder.project.toml_file import TomlFile
 from builder.resolution import pythons, uv
@@ -75,7 +75,7 @@ class LocalPackages:
         groups: list[tuple[BuildSystem, Indexes, list[Path]]] = []
         for directory in directories:
             with contextlib.suppress(BuilderError):
-                if system := shared_system(directory):
+                if is_package(directory) and (system := shared_system(directory)):
                     indexes = read_indexes(directory)
                     same = (group[2] for group in groups if group[:2] == (system, indexes))
                     if (members := next(same, None)) is None:

@@ -250,9 +250,14 @@ def test_a_failing_location_does_not_hide_the_others(place: Workshop) -> None:
     place.project(name="one")
     place.project({"requirements.txt": "dagster\ndagster-cloud\ntool<2\n"}, name="two")
     place.project(name="three")
-    error = place.run("deploy", several(place, good="one", bad="two", fine="three"), place.out).failed()
-    assert error.startswith("error: location `bad`: there is no `tool<2`\n  where: two/requirements")
-    good, bad, fine = report(place)
+    place.project({"pyproject.toml": "[project\n"}, name="torn")
+    workspace = several(place, good="one", bad="two", fine="three", torn="torn")
+    ran = place.run("deploy", workspace, place.out)
+    assert ran.code == 1
+    assert "error: location `bad`: there is no `tool<2`\n  where: two/requirements" in ran.stderr
+    assert "error: location `torn`: pyproject.toml is not valid TOML" in ran.stderr
+    good, bad, fine, torn = report(place)
+    assert torn["error"]["where"] == str(place.root / "torn/pyproject.toml:1")
     assert {good["deps"]["file"], good["source"]["file"], fine["source"]["file"]} <= set(place.artefacts())
     assert bad["name"] == "bad"
     assert bad["error"]["what"] == "there is no `tool<2`"
