@@ -23,10 +23,11 @@ _CORE: Final = (
     *("dagster-graphql", "dagster-pipes", "dagster-shared", "dagster-webserver"),
 )
 _LIBRARIES: Final = (
-    *("dagster-airbyte", "dagster-aws", "dagster-celery", "dagster-celery-docker", "dagster-celery-k8s"),
-    *("dagster-docker", "dagster-fivetran", "dagster-k8s", "dagster-managed-elements", "dagster-msteams"),
-    *("dagster-pagerduty", "dagster-postgres", "dagster-rest-resources", "dagster-slack", "dagster-ssh"),
+    *("dagster-airbyte", "dagster-celery", "dagster-celery-docker", "dagster-docker", "dagster-managed-elements"),
+    *("dagster-postgres", "dagster-rest-resources", "dagster-slack"),
 )
+"""Of more than sixty, those with siblings in their requirements or extras, with programs, and plain ones."""
+
 # Those that lie beside `libraries/`.
 _TOP: Final = frozenset({"dagit", "dagster", "dagster-graphql", "dagster-pipes", "dagster-webserver"})
 
