@@ -157,7 +157,8 @@ def state_layer(files: Mapping[str, bytes], path: Path, owner: Owner) -> Layer:
     members = [deflated(f"{APP[1:]}/{name}", content) for name, content in files.items()]
     with storage.atomic_write(path) as stream:
         writer = LayerWriter(stream)
-        for member in sorted([*directories(members, APP), *members]):
+        # With that of the code, or container engines would make it anew, as root's.
+        for member in sorted([directory(APP[1:]), *directories(members, APP), *members]):
             writer.add(member, owner)
         content = writer.finish()
     return Layer(path, content, STATE)

@@ -12,6 +12,7 @@ from builder.assembly.image_files import Scheme
 from builder.assembly.image_layer import LayerWriter
 from builder.assembly.image_source import ImageUser, plain_user, removals, user_of_base
 from builder.assembly.layer import Layer
+from builder.errors import Notice
 from builder.oci.base_image import MACHINES, BaseImage, fetch_base_image, fit
 from builder.oci.image import ImageLayer
 from builder.oci.reference import read_reference
@@ -63,7 +64,11 @@ def lay_foundation(
             arrived=progress.update,
         )
         python = fit(image, target)
-    named = (image.config.get("config") or {}).get("User") or ""
+    settings = image.config.get("config") or {}
+    if entry := settings.get("Entrypoint"):
+        words = entry if isinstance(entry, str) else " ".join(map(str, entry))
+        console.notices([Notice(f"the entry point of `{reference}` is left out: `{words}` is not run")])
+    named = settings.get("User") or ""
     return Foundation(
         target=target,
         base=image,

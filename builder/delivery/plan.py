@@ -79,8 +79,8 @@ class Plan:
     errors: dict[str, BuilderError]
 
 
-ImageSteps = Callable[[Location, "Lock"], Step]
-"""The step for the dependencies of a location that becomes an image."""
+ImageSteps = Callable[[Location, "Lock"], Sequence[Step]]
+"""The steps for what is below the code of a location that becomes an image."""
 
 
 def plan(
@@ -93,7 +93,7 @@ def plan(
 ) -> Plan:
     """Find out what a run would do, and show it unless it is to be JSON.
 
-    :param images: by the names of the locations that become images, what plans their dependencies.
+    :param images: by the names of the locations that become images, what plans that which is below their code.
     """
     planned = _projects(job, images)
     outcomes = {location.name: location.problem or planned[location.tree] for location in job.workspace.locations}
@@ -107,9 +107,11 @@ def plan(
     there = uploader.sizes(names) if uploader and names else {}
     steps = {
         name: [
-            images[name](location, project.lock)
-            if name in images
-            else _deps_step(project, job.out_dir, there, uploader),
+            *(
+                images[name](location, project.lock)
+                if name in images
+                else [_deps_step(project, job.out_dir, there, uploader)]
+            ),
             *_source_steps(project, image=name in images, uploads=uploader is not None),
             *([Step("location", None, updater.intention(name))] if updater else []),
         ]

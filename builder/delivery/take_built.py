@@ -15,7 +15,7 @@ from builder.building.steps import DepsBuild, SourceBuild
 from builder.building.workspace import ProjectBuild
 from builder.delivery.job import Job
 from builder.delivery.location_run import Format, LocationRun
-from builder.errors import BuilderError, LoadError, Origin, ProjectError, UsageError
+from builder.errors import BuilderError, ImageError, LoadError, Origin, ProjectError, UsageError
 from builder.oci.image import ImageLayer
 from builder.oci.layout import read_layout
 from builder.project.limited_text import read_limited
@@ -27,6 +27,9 @@ _FILE: Final = re.compile(r"(deps|source)-[0-9a-f]+\.pex")
 
 _MOST_BYTES: Final = 20_000_000
 """Of build.json; a location has two thousand."""
+
+
+_AGAIN: Final = "Transfer the output directory again, or build anew"
 
 
 def take_built(job: Job, runs: Sequence[LocationRun]) -> None:
@@ -88,18 +91,23 @@ def _entry_of(entry: Mapping[str, Any] | None, wanted: Format, path: Path) -> Ma
 def _image_of(name: str, entry: Mapping[str, Any], path: Path) -> BuiltImage:
     """The image of a location, every byte of which is what its digest says."""
     place = path.parent / f"image-{image_name(name)}"
-    layout = read_layout(place)
-    if place.is_symlink() or layout.image.digest != entry["digest"]:
+    if place.is_symlink() or not place.is_dir():
+        raise _not_there(place.name, path)
+    try:
+        layout = read_layout(place)
+        for manifest in layout.manifests():
+            document = layout.document(manifest)
+            for blob in (*document["layers"], document["config"]):
+                layout.whole_blob(blob["digest"])
+    except ImageError as error:
+        raise LoadError(error.what, where=Origin(path), remedy=_AGAIN) from error
+    if layout.image.digest != entry["digest"]:
         raise LoadError(
             f"`{place}` is not the image that was built",
             where=Origin(path),
             detail=f"its digest is {layout.image.digest}, that of build.json {entry['digest']}",
-            remedy="Transfer the output directory again, or build anew",
+            remedy=_AGAIN,
         )
-    for manifest in layout.manifests():
-        document = layout.document(manifest)
-        for blob in (*document["layers"], document["config"]):
-            layout.whole_blob(blob["digest"])
     layers = [
         ImageLayer(
             path=layout.whole_blob(layer["digest"]),
@@ -122,6 +130,8 @@ def _build_of(entry: Mapping[str, Any], image: BuiltImage | None, path: Path) ->
     else:
         deps, source = _artefact(entry["deps"], path), _artefact(entry["source"], path)
     lock = path.parent / f"{deps_name.removesuffix('.pex')}.pylock.toml"
+    if not lock.is_file():
+        raise _not_there(lock.name, path)
     packages = TomlFile.load(lock).data.get("packages")
     versions = {
         str(table(package)["name"]): str(table(package).get("version", ""))
@@ -152,18 +162,14 @@ def _artefact(entry: Mapping[str, Any], path: Path) -> Artefact:
     name = str(entry["file"])
     file = path.parent / name
     if not _FILE.fullmatch(name) or file.is_symlink() or not file.is_file():
-        raise LoadError(
-            f"`{name}` of build.json is not in `{path.parent}`",
-            where=Origin(path),
-            remedy="Transfer the whole output directory",
-        )
+        raise _not_there(name, path)
     sha256 = sha256_of(file)
     if sha256 != entry["sha256"]:
         raise LoadError(
             f"`{file}` is not the file that was built",
             where=Origin(path),
             detail=f"its sha256 is {sha256}, that of build.json {entry['sha256']}",
-            remedy="Transfer the output directory again, or build anew",
+            remedy=_AGAIN,
         )
     named = file.with_name(f"{name.partition('-')[0]}-{sha256[:40]}.pex")
     if named != file:
@@ -174,3 +180,11 @@ def _artefact(entry: Mapping[str, Any], path: Path) -> Artefact:
             # A file system without links.
             shutil.copyfile(file, named)
     return Artefact(named, named.stat().st_size, sha256, sha256)
+
+
+def _not_there(name: str, path: Path) -> LoadError:
+    return LoadError(
+        f"`{name}` of build.json is not in `{path.parent}`",
+        where=Origin(path),
+        remedy="Transfer the whole output directory",
+    )

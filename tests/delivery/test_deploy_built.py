@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.base_images import runs_only_images
 from tests.support.deploying import Deploying, deploying
+from tests.support.faulty_registry import serving_faulty_registry
 
 pytestmark = [pytest.mark.slow, pytest.mark.network]
 
@@ -109,3 +112,71 @@ def test_without_a_build_it_is_an_error(built: Deploying) -> None:
         assert "not what builder.deploy writes" in built.deploy("--built").failed(2)
     path.write_text(json.dumps({"python_version": "3.9", "locations": []}))
     assert "is for Python 3.9" in built.deploy("--built").failed(2)
+
+
+def _damage(out: Path) -> None:
+    (path,) = [path for path in (out / "image-sales" / "blobs" / "sha256").iterdir() if path.stat().st_size > 3000]
+    content = path.read_bytes()
+    path.unlink()
+    path.write_bytes(content[:-1] + b"x")
+
+
+def _another_digest(out: Path) -> None:
+    report = json.loads((out / "build.json").read_text())
+    report["locations"][0]["image"]["digest"] = f"sha256:{'0' * 64}"
+    (out / "build.json").write_text(json.dumps(report))
+
+
+MISTAKES: dict[str, tuple[Callable[[Path], object], str, str]] = {
+    "nothing transferred": (
+        lambda out: (out / "build.json").unlink(),
+        *(
+            "is not there, or not what builder.deploy writes",
+            "Build first, with `builder.deploy WORKSPACE OUT_DIR`",
+        ),
+    ),
+    "only build.json transferred": (
+        lambda out: shutil.rmtree(out / "image-sales"),
+        *("`image-sales` of build.json is not in", "Transfer the whole output directory"),
+    ),
+    "index without blobs": (
+        lambda out: shutil.rmtree(out / "image-sales" / "blobs"),
+        *("is damaged: `sha256:", "Transfer the output directory again, or build anew"),
+    ),
+    "damaged blob": (_damage, "has other bytes than its name says", "Transfer the output directory again"),
+    "image of another build": (
+        _another_digest,
+        "is not the image that was built",
+        "Transfer the output directory",
+    ),
+    "lock not transferred": (
+        lambda out: next(out.glob("deps-*.pylock.toml")).unlink(),
+        *(".pylock.toml` of build.json is not in", "Transfer the whole output directory"),
+    ),
+}
+"""What can go wrong between the job that builds an image and the one that delivers it: words of error and hint."""
+
+
+def test_what_another_job_built_is_delivered_without_building_if_no_byte_differs(tmp_path: Path) -> None:
+    with deploying(tmp_path) as here, serving_faulty_registry() as registry:
+        workspace = here.locations("sales")
+        here.place.environment |= runs_only_images(here.cloud, registry, here.place.root / ".docker")
+        here.place.run("deploy", workspace, here.place.out, "--format=image").succeeded()
+        here.run_before("sales")
+        (here.place.root / "project sales" / "requirements.txt").write_text("no-such-thing\n")
+        whole = shutil.copytree(here.place.out, tmp_path / "whole")
+        for name, (spoil, what, remedy) in MISTAKES.items():
+            spoil(here.place.out)
+            ran = here.deploy("--built")
+            error = ran.failed(ran.code or 1)
+            assert what in error.splitlines()[0], name
+            assert remedy in error.partition("\nhint: ")[2], name
+            here.assert_untouched("sales")
+            shutil.rmtree(here.place.out)
+            shutil.copytree(whole, here.place.out)
+        here.cloud.api.registry_is_harbor = False
+        assert "it was built as an image" in here.deploy("--built").failed()
+        here.cloud.api.registry_is_harbor = True
+        assert not registry.blobs.get("acme/prefix/sales")
+        here.deploy("--built").succeeded()
+        assert here.cloud.locations("prod")["sales"]["image"].endswith(here.built()["image"]["digest"])

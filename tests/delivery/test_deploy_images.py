@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import random
+import re
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -256,6 +257,30 @@ def test_pex_files_are_refused_where_only_images_run(images: Images) -> None:
     assert "--format pex" in error
 
 
+def test_a_base_with_an_entry_point_a_user_and_an_environment_keeps_the_last_two(images: Images) -> None:
+    """As images of a company have it: a wrapper that is run first, a user without privileges, and /opt/venv."""
+    files: dict[str, bytes | str] = {
+        "etc/passwd": SLIM["etc/passwd"] + b"app:x:1001:1002::/home/app:/bin/sh\n",  # type: ignore[operator]
+        "opt/venv/bin/python": "/usr/local/bin/python3.11",
+        "opt/venv/pyvenv.cfg": b"home = /usr/local/bin\n",
+    }
+    config = {
+        "Env": ["PATH=/opt/venv/bin:/usr/local/bin"],
+        "Entrypoint": ["/wrapper.sh", "--"],
+        "User": "app",
+        "WorkingDir": "/srv",
+    }
+    put(images.registry, layer(SLIM), layer(files), config=config)
+    ran = images.deploy().succeeded()
+    assert "3.11-slim` is left out: `/wrapper.sh --` is not run" in ran.stderr
+    run = images.config(images.document()["image"])["config"]
+    assert "Entrypoint" not in run
+    assert (run["User"], run["WorkingDir"]) == ("app", "/opt/dagster/app")
+    found = images.files()
+    assert (found[f"{APP}/answer.py"].uid, found[f"{APP}/answer.py"].gid) == (1001, 1002)
+    assert "opt/venv/lib/python3.11/site-packages/dagster/__init__.py" in found
+
+
 def test_a_base_image_of_ones_own_is_refused_where_it_is_not_allowed(images: Images) -> None:
     images.here.cloud.api.registry_allows_custom_base = False
     error = images.deploy().failed()
@@ -282,13 +307,15 @@ def test_a_base_without_the_python_is_an_error_before_anything_is_built(
         ("PUT", "/manifests/", Damage(), "which was pushed as"),
         ("POST", "/blobs/uploads/", Status(405, "UNSUPPORTED"), "read-only"),
         ("POST", "/blobs/uploads/", Status(403, "DENIED"), "refuses to let"),
+        ("GET", "/token", Status(401, "UNAUTHORIZED"), "refuses to let"),
     ],
 )
 def test_what_cannot_be_pushed_leaves_the_location_as_it_was(
     images: Images, method: str, part: str, fault: Status | Corrupt | Forget | Damage, words: str
 ) -> None:
     images.here.run_before("sales")
-    images.registry.inject(method, part, fault)
+    # The first login is that for the base image.
+    images.registry.inject(method, part, fault, after=int(part == "/token"))
     ran = images.deploy()
     error = ran.failed()
     assert words in error
@@ -355,7 +382,8 @@ def test_a_plan_says_which_layers_are_there_and_does_nothing(images: Images) -> 
     images.deploy().succeeded()
     received = images.registry.received
     again = " ".join(images.deploy("--plan").succeeded().stdout.split())
-    assert "2 distributions: 1 layer there" in again
+    assert re.search(r"base image [\d.]+ \w+ 1 layer there", again), again
+    assert re.search(r"1 dependency layer [\d.]+ kB 2 distributions: 1 layer there", again), again
     assert "source layer" in again
     assert "location updated" in again
     make_wheel(images.here.place.index.directory, {"other/__init__.py": ""}, name="other")
@@ -365,6 +393,13 @@ def test_a_plan_says_which_layers_are_there_and_does_nothing(images: Images) -> 
     ).succeeded()
     planned = " ".join(images.deploy("--plan").succeeded().stdout.split())
     assert "3 distributions: 1 layer there, 1 layer sent (" in planned
+    # In a registry of its own nothing is there yet.
+    workspace = images.here.place.root / "dagster_cloud.yaml"
+    own = f"directory: project sales\n      registry: {images.registry.host}/own/sales"
+    workspace.write_text(workspace.read_text().replace("directory: project sales", own))
+    base = f"--base-image={images.registry.host}/library/python:3.11-slim"
+    elsewhere = " ".join(images.deploy("--plan", base).succeeded().stdout.split())
+    assert re.search(r"base image (\S+ \w+) 1 layer sent \(\1\)", elsewhere), elsewhere
     assert images.registry.received - received < 1000
 
 
@@ -409,30 +444,6 @@ def test_a_location_with_a_registry_gets_an_image_there_and_the_others_pex_files
     assert (
         "the deployment has no container registry yet" in images.deploy("--location", "sales", *options).failed()
     )
-
-
-def test_what_another_job_built_is_delivered_without_building_if_no_byte_differs(images: Images) -> None:
-    here = images.here
-    workspace = here.place.root / "dagster_cloud.yaml"
-    here.place.run("deploy", workspace, here.place.out, "--format=image").succeeded()
-    here.run_before("sales")
-    (here.place.root / "project sales" / "requirements.txt").write_text("no-such-thing\n")
-    here.cloud.api.registry_is_harbor = False
-    assert "it was built as an image" in images.deploy("--built").failed()
-    here.cloud.api.registry_is_harbor = True
-    blob = here.built()["image"]["layers"][-1]["digest"].removeprefix("sha256:")
-    path = here.place.out / "image-sales" / "blobs" / "sha256" / blob
-    content = path.read_bytes()
-    path.unlink()
-    path.write_bytes(content[:-1] + b"x")
-    assert "has other bytes than its name says" in images.deploy("--built").failed()
-    here.assert_untouched("sales")
-    path.write_bytes(content)
-    images.deploy("--built").succeeded()
-    assert images.document()["image"].endswith(here.built()["image"]["digest"])
-    report = here.place.out / "build.json"
-    report.write_text(report.read_text().replace(here.built()["image"]["digest"], f"sha256:{'0' * 64}"))
-    assert "is not the image that was built" in images.deploy("--built").failed()
 
 
 def test_of_two_architectures_the_location_gets_one_index(images: Images) -> None:
@@ -491,7 +502,7 @@ def _assert_both_get_a_state(images: Images) -> None:
         assert config["architecture"] == new.platform.removeprefix("linux/")
         assert len(config["rootfs"]["diff_ids"]) == len(config["history"]) == len(document["layers"])
         with open_layer(changed.layout.whole_blob(document["layers"][-1]["digest"])) as archive:
-            # The state belongs to whom the code belongs.
+            # The state belongs to whom the code belongs, whose directory stays theirs.
             assert [(member.name, member.uid) for member in archive] == [
                 (f"{APP}/defs", 10001),
                 (f"{APP}/defs/state", 10001),

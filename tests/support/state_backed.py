@@ -74,3 +74,16 @@ def state_backed_project(directory: Path, *, kind: str = "LOCAL_FILESYSTEM") -> 
     """Write the project into a directory, without any state, as a fresh clone has it."""
     write_tree(directory, {name: text.replace("{kind}", kind) for name, text in _FILES.items()})
     return directory
+
+
+def add_state(directory: Path) -> None:
+    """Add such a component to a copy of examples/quickstart."""
+    code, entry = (text for name, text in _FILES.items() if name.endswith(("tables.py", "defs.yaml")))
+    entry = entry.replace("app.tables", "quickstart.tables").replace("{kind}", "LOCAL_FILESYSTEM")
+    write_tree(directory / "quickstart", {"tables.py": code, "defs/tables/defs.yaml": entry})
+    with (directory / "pyproject.toml").open("a") as stream:
+        stream.write('\n[tool.dg]\ndirectory_type = "project"\n[tool.dg.project]\nroot_module = "quickstart"\n')
+    with (directory / "quickstart" / "definitions.py").open("a") as stream:
+        stream.write("from pathlib import Path\n")
+        tables = "dg.load_from_defs_folder(path_within_project=Path(__file__).parent)"
+        stream.write(f"defs = dg.Definitions.merge(defs, {tables})\n")
