@@ -67,7 +67,8 @@ def lay_foundation(
     settings = image.config.get("config") or {}
     if entry := settings.get("Entrypoint"):
         words = entry if isinstance(entry, str) else " ".join(map(str, entry))
-        console.notices([Notice(f"the entry point of `{reference}` is left out: `{words}` is not run")])
+        said = f"the entry point of `{reference}` is left out: `{words}` is not run; do what it does in the code"
+        console.notices([Notice(said)])
     named = settings.get("User") or ""
     return Foundation(
         target=target,

@@ -504,6 +504,7 @@ def _assert_both_get_a_state(images: Images) -> None:
         with open_layer(changed.layout.whole_blob(document["layers"][-1]["digest"])) as archive:
             # The state belongs to whom the code belongs, whose directory stays theirs.
             assert [(member.name, member.uid) for member in archive] == [
+                (APP, 10001),
                 (f"{APP}/defs", 10001),
                 (f"{APP}/defs/state", 10001),
             ]
