@@ -207,12 +207,12 @@ def main() -> None:
             place.buildah("ordered", ORDERED, count),
         ]
         for side in sides:
-            side.measure("cold", leave)
+            side.measure("the first image", leave)
         for side in sides:
-            side.measure("one source file changed", change, RUNS)
+            side.measure("an image after one source file changed", change, RUNS)
         pushed = re.findall(r"pushed \S+: (.*) sent +([\d.]+)s", place.said[-1])
         for side in sides:
-            side.measure("one dependency added", require)
+            side.measure("an image after one dependency was added", require)
         for side in sides:
             side.measure(f"{count} locations with one lock", differ, count=count)
     print("| | this project | buildah, dagster-cloud's Dockerfile | buildah, requirements first |")
