@@ -280,7 +280,7 @@ def test_packages_with_one_build_system_are_built_by_one_process_each_for_itself
     ran = place.run("deploy", several(place, **{name: name for name in names}), place.out, "--verbose")
 
     assert ran.code == 1
-    assert re.search(r"error: location `bad`: building `.*/bad` failed", ran.stderr)
+    assert re.search(r"error: location `bad`: building `.*bad` failed", ran.stderr)
     assert "package directory 'missing' does not exist" in ran.stderr
     assert (ran.stderr.count("/uv run "), ran.stderr.count("/uv build ")) == (1, 1)
     built = {location["name"]: location["source"]["file"] for location in report(place) if "source" in location}
