@@ -172,12 +172,13 @@ def _no_requirement(output: str, directory: Path) -> Complaint | None:
     if match is None:
         return None
     where = line_of_text(match[1], directory / "pyproject.toml")
-    near = nearest_names(canonicalize_name(match[1]))
+    name = canonicalize_name(match[1])
+    near = [] if is_known(name) else nearest_names(name)
     what = f"no index has a package `{match[1]}`, which the build requires"
     meant = (
         f"Did you mean `{near[0]}`? Write that"
         if near
-        else "Correct the name, or name its index (docs/indexes.md)"
+        else "Correct the name, or the index that should have it (docs/indexes.md)"
     )
     return Complaint(what, where, f"{meant}: `requires` under `[build-system]`")
 
