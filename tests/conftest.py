@@ -71,6 +71,11 @@ def pytest_itemcollected(item: pytest.Item) -> None:
                 item.add_marker(mark)
 
 
+def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:  # noqa: ARG001
+    """Name bytes by their argument: a test with the bytes of an archive made now has another id in each worker."""
+    return argname if isinstance(val, bytes) else None
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """With several workers, run the slow tests first: none of them is then the last that the others wait for."""
