@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-import platformdirs
-
 from builder.errors import StorageError
 from builder.system import temporaries
 
@@ -58,6 +56,9 @@ def cache_directory() -> Path:
     configured = os.environ.get("BUILDER_CACHE_DIR")
     if configured:
         return Path(configured).absolute()
+    # build-builder.sh imports this module with a Python that has nothing but the standard library.
+    import platformdirs  # noqa: PLC0415
+
     return Path(platformdirs.user_cache_dir("dagster-builder"))
 
 

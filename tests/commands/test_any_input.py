@@ -47,7 +47,7 @@ from builder.resolution.backend_complaints import read_complaint
 from builder.resolution.build_inputs import inputs_of
 from builder.resolution.indexes import read_indexes
 from builder.resolution.lock import read_lock
-from builder.resolution.lock_diff import parse_lock_entries, read_lock_entries
+from builder.resolution.lock_diff import parse_lock_entries
 from builder.resolution.pinned_locks import pinned_requirements
 from builder.resolution.sdists import unpack_sdist
 from builder.resolution.target import read_target, serverless_target
@@ -101,7 +101,7 @@ def _pinned(name: str) -> Callable[[Path], object]:
 def _locked(name: str) -> Callable[[Path], object]:
     def read(directory: Path) -> object:
         lock = directory / name
-        return find_lock(directory), locked_versions(lock), holds_all(lock, ("a",)), read_lock_entries(lock)
+        return find_lock(directory), locked_versions(lock), holds_all(lock, ("a",))
 
     return read
 

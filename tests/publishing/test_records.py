@@ -51,9 +51,10 @@ def refusal(found: tuple[CachedDeps | None, tuple[Notice, ...]]) -> str:
     deps, [notice] = found
     assert deps is None
     assert "\n" not in notice.text
-    start = f"the record of cached dependencies `{RECORD}` is not used: "
+    start, end = f"the record of cached dependencies `{RECORD}` is not used: ", "; they are built"
     assert notice.text.startswith(start)
-    return notice.text.removeprefix(start)
+    assert notice.text.endswith(end)
+    return notice.text.removeprefix(start).removesuffix(end)
 
 
 def test_what_is_recorded_is_found(cloud: CloudServer, registry: PexRegistry, deps: CachedDeps) -> None:
