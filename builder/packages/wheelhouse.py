@@ -21,6 +21,9 @@ INDEX_FILE: Final = "wheelhouse.json"
 SUMS_FILE: Final = "SHA256SUMS"
 LOCKS: Final = "locks"
 
+_LIKE: Final = 0.75
+"""Names that are less like the one given are not suggested."""
+
 
 @dataclass(frozen=True, slots=True)
 class WheelFile:
@@ -114,13 +117,26 @@ def unknown_names(names: Iterable[str], known: Sequence[str], where: str) -> Usa
     """Make the error for unknown names, with the nearest known ones."""
     lines = []
     for name in names:
-        nearest = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-        lines.append(f"`{name}`" + (f": perhaps {', '.join(nearest)}" if nearest else ""))
+        likeness = {other: _likeness(canonicalize_name(name), other) for other in known}
+        near = sorted((other for other in known if likeness[other] >= _LIKE), key=lambda other: -likeness[other])
+        lines.append(f"`{name}`" + (f": perhaps {', '.join(near[:3])}" if near else ""))
     return UsageError(
         f"there is no such package in {where}",
         detail="\n".join(lines),
         remedy="Correct the name; `builder.packages discover` lists all",
     )
+
+
+def _likeness(name: str, known: str) -> float:
+    """How like two names are, from 0 to 1. A first word that they share tells nothing: `dagster-` begins most."""
+    (first, _, rest), (known_first, _, known_rest) = name.partition("-"), known.partition("-")
+    if rest:
+        return _ratio(rest, known_rest) if first == known_first else _ratio(name, known)
+    return max(_ratio(name, known), 0.9 * _ratio(name, known_rest))
+
+
+def _ratio(one: str, other: str) -> float:
+    return difflib.SequenceMatcher(None, one, other).ratio()
 
 
 def write_wheelhouse(wheelhouse: Wheelhouse) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from builder.errors import PackagesError, UsageError
-from builder.packages.wheelhouse import BuiltPackage, Wheelhouse, read_wheelhouse, write_wheelhouse
+from builder.packages.wheelhouse import BuiltPackage, Wheelhouse, read_wheelhouse, unknown_names, write_wheelhouse
 
 _WHEEL = b"a wheel"
 
@@ -61,6 +61,26 @@ def test_an_unknown_name_comes_with_the_nearest(wheelhouse: Wheelhouse) -> None:
     with pytest.raises(UsageError) as caught:
         wheelhouse.package("dagster-webservice")
     assert caught.value.detail == "`dagster-webservice`: perhaps dagster-webserver"
+
+
+@pytest.mark.parametrize(
+    "name, nearest",
+    [
+        ("dagster-airflow", ""),
+        ("dagster-web", ""),
+        ("dagster-postgress", "dagster-postgres"),
+        ("Dagster_Postgress", "dagster-postgres"),
+        ("postgres", "dagster-postgres"),
+        ("dagstr", "dagster, create-dagster"),
+        ("dagstr-cron", "dagster-cron"),
+        ("create-dagstr", "create-dagster"),
+        ("al", "all"),
+    ],
+)
+def test_what_all_names_begin_with_makes_none_the_nearest(name: str, nearest: str) -> None:
+    known = ["all", "create-dagster", "dagit", "dagster", "dagster-cron", "dagster-k8s", "dagster-postgres"]
+    detail = unknown_names([name], [*known, "dagster-webserver"], "x").detail
+    assert detail == f"`{name}`" + (f": perhaps {nearest}" if nearest else "")
 
 
 def test_a_wheel_that_changed_or_went_is_noticed(wheelhouse: Wheelhouse) -> None:
