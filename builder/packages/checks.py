@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import queue
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from importlib import resources
 from pathlib import Path
 from typing import Final
 
@@ -19,8 +21,6 @@ from builder.system import process, storage
 
 _TIMEOUT_SECONDS: Final = 180.0
 """Time limit in seconds for an import or a script, whose first start may compile thousands of modules."""
-
-_IMPORT: Final = "import importlib, sys\nfor name in sys.argv[1:]:\n    importlib.import_module(name)"
 
 
 class BrokenPackageError(PackagesError):
@@ -178,14 +178,34 @@ def _problems(package: BuiltPackage, venv: Path) -> Iterator[tuple[str, str]]:
 
     # Isolated, so that neither the working directory nor the user's site-packages can hide a missing package.
     python: list[str | Path] = [venv / "bin" / "python", "-I", "-X", f"pycache_prefix={cached}"]
-    if error := run(*python, "-c", _IMPORT, *package.import_names):
+    programs = {script: venv / "bin" / script for script in package.console_scripts}
+    # Not written for a package that cannot be imported.
+    passed = venv.parent / "passed"
+    passed.unlink(missing_ok=True)
+    forked = [program for program in programs.values() if _begins_with_import(program, package.import_names)]
+    if error := run(*python, "-c", _trial(), passed, ",".join(package.import_names), *forked):
         yield f"import {', '.join(package.import_names)}", error.tail()
-    for script in package.console_scripts:
-        program = venv / "bin" / script
+    helped = passed.read_text(encoding="utf-8").splitlines() if passed.exists() else []
+    for script, program in programs.items():
         # Most have no --version.
-        if (error := run(program, "--help")) and run(program, "--version"):
+        if str(program) not in helped and (error := run(program, "--help")) and run(program, "--version"):
             yield f"{script} --help", error.tail()
     try:
         uv.run(["pip", "check", "--python", venv / "bin" / "python"], cwd=home)
     except process.ProcessFailed as error:
         yield "pip check", error.tail()
+
+
+def _trial() -> str:
+    return (resources.files("builder.packages") / "try_package.py").read_text(encoding="utf-8")
+
+
+def _begins_with_import(program: Path, import_names: Sequence[str]) -> bool:
+    """Whether a program begins with importing its package, which is all that its distribution installs."""
+    if len(import_names) != 1:
+        return False
+    try:
+        text = program.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return False
+    return re.search(rf"^from {re.escape(import_names[0])}(\.\S+)? import ", text, re.MULTILINE) is not None

@@ -248,6 +248,22 @@ def test_packages_that_do_not_work_are_named_with_what_they_said(house: House) -
     assert said["acme-script"] == "acme-script --help: out of order"
 
 
+def test_a_program_is_tried_after_the_import_and_by_itself_where_it_fails_there(
+    house: House, tmp_path: Path
+) -> None:
+    starts = tmp_path / "starts"
+    code = f"import sys\n\nwith open({str(starts)!r}, 'a') as stream:\n    stream.write(__name__ + '\\n')\n"
+    helps = "\n\ndef main():\n    main = sys.modules['__main__']\n"
+    helps += "    assert (main.__file__, main.__name__, '--help') == (sys.argv[0], '__main__', sys.argv[1])\n"
+    house.add("acme-forked", code=code + helps, script=True)
+    house.add("acme-alone", code=f"{code}{helps}    assert not sys.flags.isolated\n", script=True)
+
+    _passed, failures = house.check()
+
+    assert [failure.error.detail for failure in failures] == []
+    assert sorted(starts.read_text().split()) == ["acme_alone", "acme_alone", "acme_forked"]
+
+
 def test_another_file_than_the_one_that_was_built_is_not_installed(house: House) -> None:
     house.lock("acme-tool")
     wheel = house.directory / house.packages[0].wheel
