@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import re
@@ -14,6 +15,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 QUICKSTART = REPOSITORY / "examples" / "quickstart"
@@ -36,19 +38,31 @@ class Usage:
     memory: int
 
 
-def run(argv: Argv, directory: Path, env: Mapping[str, str]) -> Usage:
-    """Run a program to its end; exits with its output if it fails."""
-    started = time.perf_counter()
+def run(argv: Argv, directory: Path, env: Mapping[str, str], *, timeout: int = 0) -> Usage:
+    """Run a program to its end; exits with its output if it fails, or takes more than `timeout` seconds."""
     with tempfile.TemporaryFile() as output:
-        child = subprocess.Popen(argv, env=env, cwd=directory, stdout=output, stderr=output)
-        _, status, usage = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
-        if child.returncode:
+        code, usage = measure(argv, directory, env, output, timeout=timeout)
+        if code:
             output.seek(0)
-            sys.exit(f"{argv}: exit code {child.returncode}\n{output.read().decode(errors='replace')}")
-    # Linux counts memory in KiB, macOS in bytes.
-    unit = 1 if sys.platform == "darwin" else 1024
-    return Usage(time.perf_counter() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit)
+            sys.exit(f"{argv}: exit code {code}\n{output.read().decode(errors='replace')}")
+    return usage
+
+
+def measure(
+    argv: Argv, directory: Path, env: Mapping[str, str], output: IO[bytes], *, timeout: int = 0
+) -> tuple[int, Usage]:
+    """Run a program to its end: its exit code, and what it took.
+
+    :param output: for what it writes to stdout and stderr.
+    :param timeout: seconds after which it is killed; 0 for never.
+    """
+    with tempfile.NamedTemporaryFile() as file:
+        helper: list[str | Path] = [sys.executable, "-I", "-S", Path(__file__).with_name("usage_of.py"), file.name]
+        subprocess.run(
+            [*helper, str(timeout), *argv], env=env, cwd=directory, stdout=output, stderr=output, check=True
+        )
+        code, seconds, cpu, memory = json.load(file)
+    return code, Usage(seconds, cpu, memory)
 
 
 def environment(root: Path) -> dict[str, str]:

@@ -5,25 +5,26 @@
 The earlier workflow has a job for each package, in a clone of its own, which builds the core packages and then its
 own: 25 packages are 150 builds, each in an environment of its own. Two run at once here, as on a machine with two
 cores; on GitHub each job is a machine of its own, which takes time too. Prints a table in Markdown, with the time
-that processors were at work; what is done goes to stderr. All caches are warm.
+that processors were at work and the peak memory of the largest process; what is done goes to stderr. All caches
+are warm.
 """
 
 from __future__ import annotations
 
 import os
-import resource
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 BENCHED = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(BENCHED))
 
+from bench.measuring import Usage, machine, markdown, run  # noqa: E402  (found by the line above)
 from builder.packages.discover import Package, discover  # noqa: E402  (found by the line above)
 from builder.packages.wheelhouse import read_wheelhouse  # noqa: E402
 from tests.support.real_packages import PYPROJECT_ERA, fetch, lay_out  # noqa: E402
@@ -36,29 +37,22 @@ CORE = ("dagster", "dagster-webserver", "dagster-graphql", "dagster-pipes", "dag
 """The list of the earlier workflow, without dagster-test, which is not published."""
 
 
-def build_once(repository: Path, out: Path, environment: dict[str, str]) -> tuple[float, float, int]:
-    """Build each package once: seconds, processor time, and how many wheels were built."""
-    started, busy = time.perf_counter(), _busy()
+def build_once(repository: Path, out: Path, environment: dict[str, str]) -> tuple[Usage, int]:
+    """Build each package once; returns how many wheels that were, too."""
     argv: list[str | Path] = [sys.executable, "-m", "builder.packages", "build", repository, "--out", out]
-    subprocess.run(argv, env=environment, check=True, capture_output=True)
-    return time.perf_counter() - started, _busy() - busy, len(read_wheelhouse(out).packages)
+    return run(argv, repository, environment), len(read_wheelhouse(out).packages)
 
 
-def build_with_pip(
-    packages: tuple[Package, ...], root: Path, environment: dict[str, str]
-) -> tuple[float, float, int]:
+def build_with_pip(packages: tuple[Package, ...], root: Path, environment: dict[str, str]) -> tuple[Usage, int]:
     """Build each package once with `pip wheel`, and the same is told of it."""
-    started, busy = time.perf_counter(), _busy()
-    with ThreadPoolExecutor(JOBS) as pool:
-        paths = [package.directory for package in packages]
-        for number, _ in enumerate(pool.map(lambda path: _pip_wheel(path, root / "dist", environment), paths), 1):
-            _progress("pip wheel of each", number, len(packages))
-    return time.perf_counter() - started, _busy() - busy, len(packages)
+
+    def job(package: Package) -> list[Usage]:
+        return [_pip_wheel(package.directory, root / "dist", environment)]
+
+    return _two_at_once("pip wheel of each", packages, job)
 
 
-def build_in_each_job(
-    packages: tuple[Package, ...], root: Path, environment: dict[str, str]
-) -> tuple[float, float, int]:
+def build_in_each_job(packages: tuple[Package, ...], root: Path, environment: dict[str, str]) -> tuple[Usage, int]:
     """Build as the earlier workflow did, and the same is told of it."""
     paths = {package.name: package.path for package in packages}
     core = [paths[name] for name in CORE if name in paths]
@@ -66,35 +60,36 @@ def build_in_each_job(
     while not (repository / ".git").exists():
         repository = repository.parent
 
-    def job(package: Package) -> int:
+    def job(package: Package) -> list[Usage]:
         clone = root / "jobs" / package.name
         subprocess.run(["git", "clone", "--quiet", repository, clone], check=True)
         webapp = Path("python_modules/dagster-webserver/dagster_webserver/webapp")
         if (repository / webapp).is_dir():
             shutil.copytree(repository / webapp, clone / webapp, dirs_exist_ok=True)
-        wanted = [*core, package.path]
-        for path in wanted:
-            _pip_wheel(clone / path, clone / "dist", environment)
+        usages = [_pip_wheel(clone / path, clone / "dist", environment) for path in [*core, package.path]]
         shutil.rmtree(clone)
-        return len(wanted)
+        return usages
 
-    started, busy, built = time.perf_counter(), _busy(), 0
+    return _two_at_once("core packages again in each job", packages, job)
+
+
+def _two_at_once(
+    name: str, packages: tuple[Package, ...], job: Callable[[Package], list[Usage]]
+) -> tuple[Usage, int]:
+    """Run a job for each package: what all took, and the number of builds."""
+    started = time.perf_counter()
+    usages: list[Usage] = []
     with ThreadPoolExecutor(JOBS) as pool:
-        for number, count in enumerate(pool.map(job, packages), 1):
-            built += count
-            _progress("core packages again in each job", number, len(packages))
-    return time.perf_counter() - started, _busy() - busy, built
+        for number, taken in enumerate(pool.map(job, packages), 1):
+            usages += taken
+            _progress(name, number, len(packages))
+    cpu, memory = sum(usage.cpu for usage in usages), max(usage.memory for usage in usages)
+    return Usage(time.perf_counter() - started, cpu, memory), len(usages)
 
 
-def _pip_wheel(directory: Path, out: Path, environment: dict[str, str]) -> None:
+def _pip_wheel(directory: Path, out: Path, environment: dict[str, str]) -> Usage:
     argv: list[str | Path] = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", out]
-    subprocess.run([*argv, directory], env=environment, check=True, capture_output=True, timeout=TIMEOUT)
-
-
-def _busy() -> float:
-    """The processor time of all programs that were started and have ended, in seconds."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+    return run([*argv, directory], directory, environment, timeout=TIMEOUT)
 
 
 def _progress(what: str, number: int, count: int) -> None:
@@ -120,17 +115,18 @@ def main() -> None:
         for number in range(RUNS + 1):
             runs.append(build_once(repository, root / "house", environment))
             _progress("this project", number, RUNS)
-        own = statistics.median_low(runs[1:])
+        own = sorted(runs[1:], key=lambda taken: taken[0].seconds)[(RUNS - 1) // 2]
         rows = {
             "this project": own,
             "`pip wheel` of each": build_with_pip(packages, root, environment),
             "core packages again in each job": build_in_each_job(packages, root, environment),
         }
-    print(f"load before: {load:.1f}, packages: {len(names)}\n")
-    print("| | wheels built | time | processor time |\n| --- | ---: | ---: | ---: |")
-    for name, (seconds, busy, count) in rows.items():
-        times, busy_times = seconds / own[0], busy / own[1]
-        print(f"| {name} | {count} | {seconds:.1f} s ({times:.1f}) | {busy:.1f} s ({busy_times:.1f}) |")
+    table = [["", "wheels built", "time", "processor time", "peak memory"]]
+    for name, (taken, count) in rows.items():
+        times, busy = taken.seconds / own[0].seconds, taken.cpu / own[0].cpu
+        cells = [f"{taken.seconds:.1f} s ({times:.1f})", f"{taken.cpu:.1f} s ({busy:.1f})"]
+        table.append([name, str(count), *cells, f"{taken.memory / 1e6:.0f} MB"])
+    print(f"{machine(load)}; packages: {len(names)}\n\n{markdown(table)}")
 
 
 if __name__ == "__main__":

@@ -1,19 +1,16 @@
 """Take all packages of a real release of dagster from discovery to images, by the commands: bench/README.md.
 
-    python bench/release.py [DIRECTORY]
+    python bench/release.py [NUMBER_OF_PACKAGES]    (default: all)
 
-DIRECTORY, which must not exist, keeps the repository and the wheelhouse. Prints a table in Markdown: seconds, and
-the peak memory of the largest process. As root, two images are built and pushed too, put together and by buildah;
-the log says how many bytes each sends.
+Prints a table in Markdown: seconds, processor time, and the peak memory of the largest process. As root, two
+images are built and pushed too, put together and by buildah; the log says how many bytes each sends.
 """
 
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -21,7 +18,8 @@ from typing import Final
 BENCHED = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(BENCHED))
 
-from tests.support.container_registry import PASSWORD, USER, serving_containers  # noqa: E402  (found by the line above)
+from bench.measuring import measure  # noqa: E402  (found by the line above)
+from tests.support.container_registry import PASSWORD, USER, serving_containers  # noqa: E402
 from tests.support.containers import container_settings, push_base  # noqa: E402
 from tests.support.real_packages import PYPROJECT_ERA, Release, fetch, lay_out  # noqa: E402
 
@@ -56,15 +54,11 @@ class Run:
     def __call__(self, shown: str, *arguments: str | Path) -> None:
         """Run one command; its output goes to the log."""
         argv = [sys.executable, "-m", "builder.packages", *arguments]
-        started = time.perf_counter()
-        with self.log.open("a", encoding="utf-8") as stream:
-            process = subprocess.Popen(argv, env=self.environment, stdout=stream, stderr=subprocess.STDOUT)
-            _pid, status, usage = os.wait4(process.pid, 0)
-        seconds, busy = time.perf_counter() - started, usage.ru_utime + usage.ru_stime
-        process.returncode = os.waitstatus_to_exitcode(status)
-        print(f"| {shown} | {seconds:.1f} s | {busy:.1f} s | {usage.ru_maxrss / 1024:.0f} MB |", flush=True)
-        if process.returncode:
-            sys.exit(f"`{shown}` failed with {process.returncode}: {self.log}")
+        with self.log.open("ab") as stream:
+            code, usage = measure(argv, self.log.parent, self.environment, stream)
+        print(f"| {shown} | {usage.seconds:.1f} s | {usage.cpu:.1f} s | {usage.memory / 1e6:.0f} MB |", flush=True)
+        if code:
+            sys.exit(f"`{shown}` failed with {code}: {self.log}")
 
 
 def main() -> None:
