@@ -36,6 +36,11 @@ class KnownConstraint:
         """As a line of a constraints file."""
         return f"{self.name}{self.specifier}"
 
+    @property
+    def excluded(self) -> tuple[str, ...]:
+        """A requirement for each version that it excludes, with which a yanked one is still not chosen."""
+        return tuple(f"{self.name}>={clause.version},<={clause.version}" for clause in self.specifier)
+
 
 @cache
 def _all() -> tuple[KnownConstraint, ...]:

@@ -85,6 +85,8 @@ def _acting_constraints(
     """What the known constraints changed in a resolution with this result."""
     chosen = _versions(text)
     for known in perhaps_acting(requirements, chosen):
+        if not any(_on_offer(version, requirements, target, indexes) for version in known.excluded):
+            continue
         # What is required by its name is not constrained.
         named = RequirementLine(text=known.name, origin=Origin(requirements.directory))
         otherwise = replace(requirements, lines=(*requirements.lines, named))
@@ -92,6 +94,20 @@ def _acting_constraints(
         if version and not known.specifier.contains(version, prereleases=True):
             text = f"`{known.name}=={chosen[known.name]}` instead of {version}: {known.reason}"
             yield Notice(text, is_note=True)
+
+
+def _on_offer(requirement: str, requirements: Requirements, target: Target, indexes: Indexes) -> bool:
+    """Whether the indexes have anything for a requirement: a resolution cannot choose what they have not, or yanked.
+
+    That is one page to read, where a whole resolution may read hundreds.
+    """
+    line = RequirementLine(text=requirement, origin=Origin(requirements.directory))
+    try:
+        run_compile(replace(requirements, lines=(line,)), target, indexes, more=["--no-deps"])
+    except process.ProcessFailed as error:
+        # Any other failure is for the whole resolution to explain.
+        return "No solution found" not in error.stderr
+    return True
 
 
 def _versions(text: str) -> dict[str, str]:
