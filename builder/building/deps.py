@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from builder.building.contents_table import show_contents
-from builder.building.steps import build_deps, read_project, resolve_project
+from builder.building.steps import build_deps, fetch_uv, read_project, resolve_project
 from builder.building.target import projects_target
 from builder.cache.entries import prune_when_due
 from builder.project.location import SourceTree
@@ -31,6 +31,7 @@ def build_deps_pex(
     project = values.project_directory(project_dir)
     out = values.output_directory(out_dir)
     target = chosen_target(python_version, platform) or projects_target([SourceTree(project, project)])
+    fetch_uv([project])
     requirements = read_project(
         project,
         target,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from builder.assembly.size_warnings import cuda_libraries, large_files, own_test
 from builder.assembly.source_pex import assemble_source_pex
 from builder.assembly.source_tree import ROOT, source_entries
 from builder.assembly.wheels import WheelFile
-from builder.errors import Notice
+from builder.errors import BuilderError, Notice
 from builder.project.bounds import check_includes
 from builder.project.dbt_manifest import missing_manifests
 from builder.project.dg_name import named_config
@@ -24,11 +25,13 @@ from builder.project.files import Selection, select_files
 from builder.project.incomplete_checkout import history_notices, pointer_notices, submodule_notices
 from builder.project.lifecycle import lifecycle_notices
 from builder.project.location import SourceTree
+from builder.project.locks import find_lock
 from builder.project.metadata import MetadataBuilder
 from builder.project.names import required_name
 from builder.project.requirements import RequestedExtras, Requirements, read_requirements
 from builder.project.settings import read_settings
 from builder.project.toml_file import TomlFile
+from builder.resolution import uv
 from builder.resolution.backend import LocalPackages
 from builder.resolution.build_inputs import Inputs, inputs_of
 from builder.resolution.lock import Lock
@@ -103,6 +106,25 @@ class SourceBuild:
     def unpacked_size(self) -> int:
         """Bytes that it takes on the server's disk."""
         return sum(file.unpacked for file in self.contents)
+
+
+def fetch_uv(projects: Iterable[Path]) -> None:
+    """Fetch uv where it is not here yet and one of the projects is to be resolved, showing the step.
+
+    A failure is left to what needs uv, which tells it with what it was for.
+    """
+    with contextlib.suppress(BuilderError):
+        if uv.is_here() or not any(map(_needs_uv, projects)):
+            return
+        with console.step("") as step, console.progress("fetching uv", None):
+            if uv.fetch():
+                step.title = f"fetched uv {uv.pinned_version()}"
+
+
+def _needs_uv(project: Path) -> bool:
+    """Whether a project's dependencies are known only to uv: a pylock.toml is read without it."""
+    lock = find_lock(project)
+    return lock is None or lock.name != "pylock.toml"
 
 
 def read_project(

@@ -19,6 +19,7 @@ from builder.building.steps import (
     SourceBuild,
     build_deps,
     build_source,
+    fetch_uv,
     read_project,
     resolve_project,
 )
@@ -237,6 +238,8 @@ def build_workspace(
             ready=ready,
             resolutions=SharedResolutions(packing.target),
         )
+        # Nothing waits for uv before the project and its Python are known.
+        pool.submit(fetch_uv, [tree.project for tree in names])
         # Every assembly needs it, so load it while the requirements are resolved.
         warming = pool.submit(packing.warm_up)
         own.build_together({tree.project for tree in names}, pool)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import threading
 import zipfile
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
@@ -21,6 +23,9 @@ _STAMP = ".stamp"
 
 _RUNNING_CODE = frozenset({"build", "run"})
 """Commands of uv that may run project code."""
+
+_fetching: dict[Path, Future[bool]] = {}
+_fetching_lock = threading.Lock()
 
 
 def pinned_version() -> str:
@@ -52,15 +57,46 @@ def executable() -> Path:
     return program
 
 
+def fetch() -> bool:
+    """Have uv before it is needed; returns whether it was downloaded now. Raises ToolError, StorageError."""
+    return not os.environ.get("BUILDER_UV") and _have_whole(_kept_program(), compare_content=False)
+
+
+def is_here() -> bool:
+    """Whether uv need not be downloaded."""
+    return bool(os.environ.get("BUILDER_UV")) or _is_whole(_kept_program(), compare_content=False)
+
+
 def _kept_program() -> Path:
     """The path of the pinned version in the builder's tool cache, whether or not it exists yet."""
     return storage.cache_directory() / "tools" / f"uv-{pinned_version()}" / "uv"
 
 
 def _have_whole(program: Path, *, compare_content: bool) -> bool:
-    """Install uv unless it is there undamaged; returns whether it was installed. Raises ToolError."""
+    """Install uv unless it is there undamaged; returns whether it was installed. Raises ToolError.
+
+    Threads that ask meanwhile share the outcome: where there is no network, each try takes long to fail.
+    """
     if _is_whole(program, compare_content=compare_content):
         return False
+    with _fetching_lock:
+        known = _fetching.get(program)
+        future = _fetching.setdefault(program, Future())
+    if known:
+        return known.result()
+    try:
+        future.set_result(_installed(program, compare_content=compare_content))
+    except BaseException as error:
+        future.set_exception(error)
+        raise
+    finally:
+        with _fetching_lock:
+            del _fetching[program]
+    return future.result()
+
+
+def _installed(program: Path, *, compare_content: bool) -> bool:
+    """Install uv unless another process has done so; returns whether it was installed."""
     with storage.exclusive(program.parent.parent / ".lock"):
         if _is_whole(program, compare_content=compare_content):
             return False

@@ -97,7 +97,7 @@ def _acting_constraints(
 
 
 def _on_offer(requirement: str, requirements: Requirements, target: Target, indexes: Indexes) -> bool:
-    """Whether the indexes have anything for a requirement: a resolution cannot choose what they have not, or yanked.
+    """Whether the indexes have anything for a requirement that is not yanked, so that it could be chosen.
 
     That is one page to read, where a whole resolution may read hundreds.
     """

@@ -61,7 +61,7 @@ def test_a_known_constraint_acts_only_where_it_must(index: Index, tmp_path: Path
     assert not said(newer)
 
 
-def test_nothing_is_resolved_twice_where_the_index_offers_no_excluded_version(index: Index, tmp_path: Path) -> None:
+def test_nothing_is_resolved_twice_where_the_excluded_version_is_yanked(index: Index, tmp_path: Path) -> None:
     index.yanked.add("grpcio_health_checking-1.82.0-py3-none-any.whl")
     resolution = resolved(tmp_path / "project", "dagster", "dagster-cloud")
     assert resolution.lock.version_of("grpcio-health-checking") == "1.81.0"
