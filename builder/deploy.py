@@ -21,10 +21,12 @@ from builder.terminal.running import run_command, verbosity_options
         "builder.deploy . out --location etl --python-version 3.12",
         "builder.deploy . out --upload-pex --update-code-location",
         "builder.deploy . out --upload --update-code-location --plan",
+        "builder.deploy out --built --upload --update-code-location",
     ),
 )
-@click.argument("workspace", type=click.Path(path_type=Path))
-@options.out_argument
+# Both are looked for by `builder.delivery.deploy`: with --built the only one is OUT_DIR.
+@click.argument("workspace", type=click.Path(path_type=Path), required=False, metavar="WORKSPACE")
+@click.argument("out_dir", type=click.Path(path_type=Path), required=False, metavar="OUT_DIR")
 @options.location_option(options.WHAT_TO_BUILD, "Only this location.")
 @options.include_option
 @options.wanted_options
@@ -48,8 +50,8 @@ def main() -> None:
 
     WORKSPACE is a dagster_cloud.yaml, or a project or workspace of `dg`, or its directory. A location becomes two
     PEX files, or an image if it has a `registry`, or if the deployment takes no PEX files. OUT_DIR/build.json says
-    what was built. Dagster Cloud is found by DAGSTER_CLOUD_URL (or DAGSTER_CLOUD_ORGANIZATION) and
-    DAGSTER_CLOUD_API_TOKEN.
+    what was built: with --built, WORKSPACE can be left out. Dagster Cloud is found by DAGSTER_CLOUD_URL (or
+    DAGSTER_CLOUD_ORGANIZATION) and DAGSTER_CLOUD_API_TOKEN.
     """
 
 

@@ -58,6 +58,8 @@ def _location_report(
         "project": str(project),
         "code_source": dict([location.code_source]),
         **{key: location.settings[key] for key in _LOADING if location.settings.get(key) is not None},
+        "settings": dict(location.settings),
+        **({} if location.registry is None else {"registry": location.registry}),
     }
     if isinstance(result, BuilderError):
         return {**head, "error": described_error(result)}

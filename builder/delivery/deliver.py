@@ -79,7 +79,7 @@ def _update(job: Job, delivery: DeliveryOptions) -> Update | None:
         return None
     given = delivery.code_location_details
     choice = find_destination(
-        job.workspace.path.parent,
+        job.checkout,
         os.environ,
         deployment=delivery.deployment,
         details=None if given is None else parse_details(given),

@@ -15,6 +15,7 @@ import click
 
 from builder.building.image_settings import ImageSettings
 from builder.building.target import projects_target
+from builder.delivery.built_report import read_built
 from builder.delivery.job import Asked, Job, build_locations, show_built, show_errors
 from builder.delivery.location_run import LocationRun
 from builder.delivery.options import DeliveryOptions, refuse_useless
@@ -32,10 +33,23 @@ from builder.terminal.github_log import in_actions
 
 def deploy(**given: Any) -> int:  # noqa: ANN401  (what click has read, each as `_deploy` and DeliveryOptions have it)
     """Build the locations of a workspace, and deliver them if the options say so; returns the exit code."""
-    refuse_useless(click.get_current_context())
+    context = click.get_current_context()
+    refuse_useless(context)
+    workspace, out_dir = _arguments(context, given.pop("workspace"), given.pop("out_dir"))
     names = [field.name for field in fields(DeliveryOptions)]
     delivery = DeliveryOptions(**{name: given.pop(name) for name in names})
-    return _deploy(delivery, **given)
+    return _deploy(delivery, workspace=workspace, out_dir=out_dir, **given)
+
+
+def _arguments(context: click.Context, first: Path | None, second: Path | None) -> tuple[Path | None, Path]:
+    """WORKSPACE, if there is one, and OUT_DIR; raises MissingParameter for one that is needed."""
+    if second is None and context.params["built"]:
+        first, second = None, first
+    if first is None and not context.params["built"]:
+        raise click.MissingParameter(ctx=context, param_hint="'WORKSPACE'", param_type="argument")
+    if second is None:
+        raise click.MissingParameter(ctx=context, param_hint="'OUT_DIR'", param_type="argument")
+    return first, second
 
 
 def build_images(*, upload: bool, verify: bool, upload_timeout: float, **given: Any) -> int:  # noqa: ANN401  (the same)
@@ -47,7 +61,7 @@ def build_images(*, upload: bool, verify: bool, upload_timeout: float, **given: 
 def _deploy(
     delivery: DeliveryOptions,
     *,
-    workspace: Path,
+    workspace: Path | None,
     out_dir: Path,
     names: Sequence[str],
     include: Sequence[str],
@@ -62,6 +76,7 @@ def _deploy(
 ) -> int:
     """Build the locations of a workspace, and deliver them.
 
+    :param workspace: None for that of what `out_dir` holds.
     :param names: of the locations; all that are built by default if there are none.
     :param base_image: what images are built upon; None for the default.
     :param asked: what the locations are to become.
@@ -71,8 +86,14 @@ def _deploy(
     process.allow(values.read_variables(delivery.variables))
     names_of_platforms, file = named_platforms(platforms)
     target = chosen_target(python_version, file)
-    with _failure_announced(workspace, deploys=delivery.update_code_location and not only_plan):
-        chosen = _choose(workspace, names, asked)
+    report_of_build = out / "build.json"
+    with _failure_announced(workspace or report_of_build, deploys=delivery.update_code_location and not only_plan):
+        if workspace is None:
+            built = read_built(report_of_build)
+            chosen = built.workspace().select(names, images=asked != "pex")
+            target = target or chosen_target(built.python_version, None)
+        else:
+            chosen = _choose(workspace, names, asked)
         target = target or projects_target(location.tree for location in chosen.locations)
     targets = [platform_target(name, target.python_version) for name in names_of_platforms] or [target]
     job = Job(

@@ -69,6 +69,12 @@ class Job:
         return "pex" if takes_pex and location.registry is None else "image"
 
     @property
+    def checkout(self) -> Path:
+        """A directory in the checkout that is deployed: of what another run built, the current one."""
+        path = self.workspace.path
+        return Path.cwd() if path == self.build_json else path.parent
+
+    @property
     def build_json(self) -> Path:
         """Where the report goes."""
         return self.out_dir / "build.json"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections.abc import Mapping, Sequence
@@ -13,21 +12,17 @@ from builder.assembly.image_source import CODE
 from builder.building.image import BuiltImage, image_name
 from builder.building.steps import DepsBuild, SourceBuild
 from builder.building.workspace import ProjectBuild
+from builder.delivery.built_report import read_built
 from builder.delivery.job import Job
 from builder.delivery.location_run import Format, LocationRun
-from builder.errors import BuilderError, ImageError, LoadError, Origin, ProjectError, UsageError
+from builder.errors import BuilderError, ImageError, LoadError, Origin, UsageError
 from builder.oci.image import ImageLayer
 from builder.oci.layout import read_layout
-from builder.project.limited_text import read_limited
 from builder.project.toml_file import TomlFile, table
 from builder.system.storage import Artefact, sha256_of
 
 _FILE: Final = re.compile(r"(deps|source)-[0-9a-f]+\.pex")
 """What may be delivered: nothing outside the output directory, whatever its build.json says."""
-
-_MOST_BYTES: Final = 20_000_000
-"""Of build.json; a location has two thousand."""
-
 
 _AGAIN: Final = "Transfer the output directory again, or build anew"
 
@@ -38,24 +33,16 @@ def take_built(job: Job, runs: Sequence[LocationRun]) -> None:
     Sizes and hashes of the files have to be those of build.json. Raises UsageError if there is no such build.
     """
     path = job.build_json
-    try:
-        report = json.loads(read_limited(path, _MOST_BYTES))
-        entries = {str(entry["name"]): entry for entry in report["locations"]}
-        version = report["python_version"]
-    except (ProjectError, ValueError, KeyError, TypeError, RecursionError) as error:
+    report = read_built(path)
+    if report.python_version != job.target.python_version:
         raise UsageError(
-            f"`{path}` is not there, or not what builder.deploy writes",
-            detail=str(error),
-            remedy="Build first, with `builder.deploy WORKSPACE OUT_DIR`, or leave out --built",
-        ) from error
-    if version != job.target.python_version:
-        raise UsageError(
-            f"`{path}` is for Python {version}, and what is to be delivered for {job.target.python_version}",
+            f"`{path}` is for Python {report.python_version}, and what is to be delivered for"
+            f" {job.target.python_version}",
             remedy="Give both runs the same --python-version or --platform",
         )
     for run in runs:
         try:
-            entry = _entry_of(entries.get(run.name), run.format, path)
+            entry = _entry_of(report.entries.get(run.name), run.format, path)
             if run.format == "image":
                 run.image = _image_of(run.name, entry["image"], path)
             run.build = _build_of(entry, run.image, path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +23,29 @@ _DEEPEST: Final = 200
 
 _MOST_VALUES: Final = 100_000
 """With all aliases followed; a workspace of a thousand locations has fewer."""
+
+
+_NOT_OF_JSON: Final = frozenset(
+    f"tag:yaml.org,2002:{name}" for name in ("timestamp", "binary", "set", "omap", "pairs")
+)
+
+
+@functools.cache
+def _loader_class() -> type[yaml.SafeLoader]:
+    """A loader without the types that cannot be sent to Dagster Cloud; a date is a text, as for its own client."""
+    import yaml  # noqa: PLC0415  (as below)
+
+    class Loader(yaml.SafeLoader):
+        pass
+
+    Loader.yaml_implicit_resolvers = {
+        first: [known for known in resolvers if known[0] not in _NOT_OF_JSON]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    Loader.yaml_constructors = {
+        tag: make for tag, make in yaml.SafeLoader.yaml_constructors.items() if tag not in _NOT_OF_JSON
+    }
+    return Loader
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +69,7 @@ class YamlFile:
         _check_depth(text, path)
         try:
             # PyYAML takes a byte order mark at the beginning.
-            loader = yaml.SafeLoader(text)
+            loader = _loader_class()(text)
             node = loader.get_single_node()
             if node is not None:
                 _check_aliases(node, path)
@@ -118,6 +142,8 @@ def _remedy(text: str, mark: yaml.Mark | None, problem: str) -> str:
     line = text.splitlines()[mark.line].strip() if mark and mark.line < len(text.splitlines()) else ""
     if "'\\t'" in problem:
         return "Indent that line with spaces; YAML takes no tabs"
+    if "constructor for the tag" in problem and (tag := re.search(r"!\S+", line)):
+        return f"Write the value without `{tag[0]}`"
     if "block end" in problem and line:
         return f"Indent `{line[:60]}` as far as the lines that it belongs to"
     return "Correct that line"

@@ -28,6 +28,12 @@ MISTAKES = {
     "tab": workspace(
         "locations:\n\t- location_name: shop\n", 2, "not valid YAML", "with spaces; YAML takes no tabs"
     ),
+    "type of YAML alone": workspace(
+        f"{_FINE}    attribute: !!binary ZGVmcw==\n",
+        5,
+        "tag:yaml.org,2002:binary",
+        "Write the value without `!!binary`",
+    ),
     "misspelt key": workspace(f"{_LOCATION}modul_name: answer\n", 4, "`modul_name` is not a key", "`module_name`"),
     "misspelt first key": workspace(
         "location:\n  - location_name: x\n", 1, "`location` is not a key", "`locations`"

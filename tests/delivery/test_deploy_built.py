@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from tests.support.base_images import runs_only_images
-from tests.support.deploying import Deploying, deploying
+from tests.support.commands import Ran, Workshop
+from tests.support.deploying import DETAILS, Deploying, deploying
 from tests.support.faulty_registry import serving_faulty_registry
 
 pytestmark = [pytest.mark.slow, pytest.mark.network]
@@ -78,6 +79,58 @@ def test_what_was_built_is_delivered_and_nothing_is_built(built: Deploying) -> N
     assert "uv" not in ran.stderr
     for name in ("sales", "stock"):
         assert_delivered(built, name)
+
+
+def deliver_alone(made: Deploying, *arguments: str | Path) -> Ran:
+    """Run `builder.deploy OUT_DIR --built` where nothing of the project is."""
+    elsewhere = made.place.root / "elsewhere"
+    elsewhere.mkdir(exist_ok=True)
+    options = ("--built", "--upload-pex", "--update-code-location", DETAILS)
+    return made.place.run("deploy", *arguments, *options, env=made.cloud.environ(), cwd=elsewhere)
+
+
+def test_the_output_directory_is_all_that_is_needed_to_deliver_it(built: Deploying) -> None:
+    deliver_with = {}
+    for alone in (False, True):
+        ran = deliver_alone(built, built.place.out) if alone else built.deploy("--built")
+        ran.succeeded()
+        assert_delivered(built, "sales")
+        deliver_with[alone] = built.cloud.locations("prod")
+        built.run_before("sales", "stock")
+        if not alone:
+            for name in ("dagster_cloud.yaml", "project sales", "project stock"):
+                (built.place.root / name).rename(built.place.root / f"{name} gone")
+    assert deliver_with[True] == deliver_with[False]
+    deliver_alone(built, built.place.out, "--location", "sales").succeeded()
+    assert_delivered(built, "sales")
+    built.assert_untouched("stock")
+    error = deliver_alone(built, built.place.out, "--location", "nope").failed(2)
+    assert "there is no location `nope` in" in error
+
+
+@pytest.mark.parametrize(
+    "words, missing", [([], "WORKSPACE"), (["out"], "OUT_DIR"), (["--built", "--upload-pex"], "OUT_DIR")], ids=str
+)
+def test_the_argument_that_is_missing_is_named(place: Workshop, words: list[str], missing: str) -> None:
+    ran = place.run("deploy", *words)
+    assert ran.code == 2
+    assert ran.stderr.startswith("Usage: builder.pex -m builder.deploy [OPTIONS] WORKSPACE OUT_DIR")
+    assert f"Missing argument '{missing}'" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"name": "a\nb"}, {"settings": []}, {"registry": 3}, {"code_source": {"a": "b"}}, {"directory": 1}],
+    ids=str,
+)
+def test_a_declaration_that_is_none_is_delivered_nowhere(built: Deploying, change: dict[str, Any]) -> None:
+    path = built.place.out / "build.json"
+    report = json.loads(path.read_text())
+    report["locations"][0] |= change
+    path.write_text(json.dumps(report))
+    ran = deliver_alone(built, built.place.out)
+    assert "build.json" in ran.failed(ran.code or 1)
+    built.assert_untouched("sales")
 
 
 def test_a_file_that_is_not_what_was_built_is_not_delivered(built: Deploying) -> None:

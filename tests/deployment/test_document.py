@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,8 @@ SETTINGS: list[dict[str, Any]] = [
     {"agent_queue": "large", "image": "mine:2"},
     {"container_context": {"k8s": {"env_vars": ["A=1"], "namespace": None}, "ecs": {"server_resources": {}}}},
     {"git": {"defs_base_path": "src/defs", "commit_hash": "older"}},
+    # Written without quotes: YAML's own dates, which dagster's loader does not have.
+    {"container_context": {"k8s": {"labels": {"since": dt.date(2026, 1, 31)}}}},
     {"build": {"directory": "."}, "something_new": {"key": [1, 2]}},
 ]
 
@@ -106,7 +109,7 @@ def test_what_is_null_counts_as_not_given(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("source", CODE_SOURCES, ids=lambda source: next(iter(source)))
-@pytest.mark.parametrize("settings", SETTINGS[:-2], ids=lambda settings: next(iter(settings), "nothing"))
+@pytest.mark.parametrize("settings", SETTINGS[:-3], ids=lambda settings: next(iter(settings), "nothing"))
 @pytest.mark.parametrize(
     "states", [None, {"info_mapping": {"k": {"version": "1", "create_timestamp": 2.0}, "l": None}}]
 )
