@@ -12,7 +12,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from builder.errors import ProjectError
 from builder.project.lines import line_of_text
-from builder.project.requirement_lines import likely
+from builder.project.meant_requirements import remedy_for
 from builder.project.toml_file import TomlFile
 
 
@@ -141,9 +141,7 @@ def check_requirements(texts: Iterable[str], key: str, path: Path) -> None:
             text = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"  # noqa: PLW2901
             problem = str(error).splitlines()[0]
             what = f"`{text}` in `{key}` is not a valid requirement: {problem}"
-            raise ProjectError(
-                what, where=where, remedy=f"Write it as PEP 508 says, such as `{likely(text) or 'pandas>=2'}`"
-            ) from error
+            raise ProjectError(what, where=where, remedy=remedy_for(text)) from error
 
 
 def with_extra(text: str, extra: str) -> str:

@@ -29,6 +29,7 @@ from builder.errors import Origin, ProjectError
 from builder.project.bounds import check_requirements_file
 from builder.project.limited_text import read_limited_bytes
 from builder.project.lines import line_of_text, line_where
+from builder.project.meant_requirements import likely, remedy_for
 from builder.project.requirements_txt import RequirementLine, RequirementsFile
 from builder.project.variables import expand
 from builder.system.git import find_repository
@@ -109,6 +110,9 @@ def _parse_line(line: str) -> tuple[str, Values]:
     Pip's lets optparse write its usage to stderr. To catch that by replacing `sys.stderr` would swallow what other
     threads say meanwhile, and for good where two of them do it at once.
     """
+    if line.startswith("- "):
+        # Pip takes no notice of what follows.
+        raise OptionParsingError("a list's hyphen")
     requirement, options = break_args_options(line)
     if not options:
         return requirement, _no_options()
@@ -196,6 +200,9 @@ def _refusal(path: Path, error: Exception) -> ProjectError:
         where = Origin(Path(place[2]), int(place[1]))
     else:
         where = line_of_text(refused[1].strip(), path) if refused else Origin(path)
+    if refused and likely(refused[1]):
+        what = f"`{refused[1].strip()}` is not a valid requirement: it has options in it"
+        return ProjectError(what, where=where, remedy=remedy_for(refused[1]))
     what = f"the requirements file cannot be read: {problem.strip()}"
     return ProjectError(what, where=where, remedy="Write it as pip's requirements file format says")
 

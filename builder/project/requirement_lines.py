@@ -11,6 +11,7 @@ from typing import Final
 from packaging.requirements import InvalidRequirement, Requirement
 
 from builder.errors import Origin, ProjectError
+from builder.project.meant_requirements import remedy_for
 from builder.project.requirements_txt import RequirementLine
 
 # A path as pip takes it: `./x[extra] ; marker`. Brackets in a path would be ambiguous to pip too.
@@ -45,6 +46,12 @@ def local_part(line: RequirementLine) -> str | None:
 
 def check_syntax(line: RequirementLine) -> None:
     """Raise ProjectError, with the line, for what is neither a URL nor a requirement (PEP 508)."""
+    if re.match(r"python\s*([<>=!~;]|$)", line.text, re.IGNORECASE):
+        raise ProjectError(
+            f"`{line.text}` means Python itself, which is no package",
+            where=line.origin,
+            remedy="Remove that line: --python-version says for which Python is built",
+        )
     try:
         url = line.text if _URL.match(line.text) else Requirement(line.text).url
     except InvalidRequirement as error:
@@ -52,7 +59,7 @@ def check_syntax(line: RequirementLine) -> None:
         raise ProjectError(
             f"`{line.text}` is not a valid requirement: {problem}",
             where=line.origin,
-            remedy=f"Write it as PEP 508 says, such as `{likely(line.text) or 'pandas>=2'}`",
+            remedy=remedy_for(line.text),
         ) from error
     if url:
         _check_git(url, line.origin)
@@ -60,6 +67,12 @@ def check_syntax(line: RequirementLine) -> None:
 
 def _check_git(url: str, where: Origin) -> None:
     """Raise ProjectError for the address of a git repository that lacks `git+`, or is as git itself takes it."""
+    if re.match(r"[\d^~<>=]|latest$", url):
+        raise ProjectError(
+            f"`{url}` behind `@` is no URL",
+            where=where,
+            remedy="Write `==` in place of `@`; of the newest, nothing",
+        )
     if re.fullmatch(r"https://git(?:hub|lab)\.com/[\w.-]+/[\w.-]+/?(?:#.*)?", url):
         raise ProjectError(
             f"`{url}` is a git repository, and no archive", where=where, remedy=f"Write `git+{url}`"
@@ -68,15 +81,6 @@ def _check_git(url: str, where: Origin) -> None:
         what = f"`{url}` is an address as `git clone` takes it, and no URL"
         remedy = f"Begin it with `git+ssh://`, and write `/` in place of the colon behind `{found[1]}`"
         raise ProjectError(what, where=where, remedy=remedy)
-
-
-def likely(text: str) -> str | None:
-    """What a requirement was meant to be that has `=>`, `=<` or `=`; None if that is no requirement either."""
-    meant = re.sub(r"(?<![=<>!~])=(?!=)", "==", re.sub(r"=([<>])", r"\1=", text))
-    try:
-        return str(Requirement(meant))
-    except InvalidRequirement:
-        return None
 
 
 def path_of_url(url: str, base: Path) -> Path:

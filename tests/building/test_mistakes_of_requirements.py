@@ -172,7 +172,38 @@ MISTAKES = {
         "as `git clone` takes it",
         "write `/` in place of the colon behind `github.com`",
     ),
-    "syntax": requiring("numpy=>1", "3", "`numpy=>1` is not a valid requirement", "such as `numpy>=1`"),
+    "Python itself": requiring(
+        "python>=3.11", "3", "means Python itself, which is no package", "Remove that line"
+    ),
+    "version for a URL": requiring("numpy@1.26", "3", "`1.26` behind `@` is no URL", "Write `==` in place of `@`"),
+    **{
+        f"not PEP 508, {text[:30]}": requiring(text, "3", "is not a valid requirement", f"{remedy}\n")
+        for text, remedy in {
+            "numpy=>1": "Write `numpy>=1`",
+            "pandas==latest": "Write `pandas`",
+            "\u201cpandas\u201d": "Write `pandas`",
+            "pandas \u2265 2": "Write `pandas>=2`",
+            "pandas ; python_version > \u201c3.9\u201d": 'Write `pandas; python_version > "3.9"`',
+            "pip install pandas": "Write `pandas`",
+            "!pip install -U pandas numpy<2": "Write each by itself: `pandas`, then `numpy<2`",
+            'pandas = "^2.0"': "Write `pandas<3.0,>=2.0`",
+            'pandas = { version = "2.0" }': "Write `pandas==2.0`",
+            'pandas = "*"': "Write `pandas`",
+            "pandas~2.0": "Write `pandas<2.1,>=2.0`",
+            "pandas=2.1": "Write `pandas==2.1.*`",
+            "conda-forge::pandas=2.1.4=py311_0": "Write `pandas==2.1.4`",
+            "pandas 2.0": "Write `pandas==2.0`",
+            "pandas==2.x": "Write `pandas==2.*`",
+            "pandas>2.*": "Write `pandas>2`",
+            '"pandas>=2",': "Write `pandas>=2`",
+            "- pandas": "Write `pandas`",
+            "pandas, numpy": "Write each by itself: `pandas`, then `numpy`",
+            "import pandas": "such as `pandas>=2`, or remove it if it is no requirement",
+        }.items()
+    },
+    "not PEP 508, in pyproject": declaring(
+        "pandas = 2.1", "4", "is not a valid requirement", "Write `pandas==2.1.*`"
+    ),
 }
 
 
@@ -180,7 +211,7 @@ MISTAKES = {
 def test_a_mistake_is_told_with_its_line_and_what_to_type_next(shop: Workshop, name: str) -> None:
     mistake = MISTAKES[name]
     index = shop.index.url.removesuffix("/simple/")
-    directory = "p-" + name.replace(" ", "-").replace(",", "")
+    directory = f"p-{list(MISTAKES).index(name)}"
     files = {file: text.replace("INDEX", index) for file, text in mistake.files.items()}
     ran = shop.build(shop.project(files, name=directory), *mistake.options)
     check(mistake, ran, directory)

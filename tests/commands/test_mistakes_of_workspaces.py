@@ -31,7 +31,7 @@ MISTAKES = {
     "type of YAML alone": workspace(
         f"{_FINE}    attribute: !!binary ZGVmcw==\n",
         5,
-        "tag:yaml.org,2002:binary",
+        "not valid YAML",
         "Write the value without `!!binary`",
     ),
     "misspelt key": workspace(f"{_LOCATION}modul_name: answer\n", 4, "`modul_name` is not a key", "`module_name`"),
