@@ -165,7 +165,8 @@ class _PendingLocation:
             do = f"Set `{name}` in Dagster+ under Deployment, Environment variables; then run this again"
         return LoadError(
             f"the location `{self.name}` was updated in {self.deployment}, but does not load there: {why}",
-            detail="\n".join(cut.lines),
+            # Of one line, it is in the words above.
+            detail=None if cut.lines == (why,) else "\n".join(cut.lines),
             remedy=f"{do}; {self.page}",
         )
 

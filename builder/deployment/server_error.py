@@ -32,11 +32,19 @@ _CALL: Final = re.compile(
 _OF_CODE_SERVER: Final = re.compile("(?:Code server failed|Exception calling application): ")
 """Before what the code server has said (`dagster_cloud/pex/grpc/server/server.py`, and gRPC itself)."""
 
+_IS_CALL: Final = re.compile(r"(?:[\w.]+: )?<\w+ of RPC that ")
+
+_LOGGED: Final = re.compile(r"Traceback \(most recent call last\):\n(?P<stack>(?:[ \t].*\n)+)(?P<message>\w.*)")
+"""What Python prints of an error, in the log that an agent quotes."""
+
 _JOINT: Final = re.compile(
     r"\s*\nThe above exception (?:was caused by|occurred during handling of) the following exception:\n"
 )
 _ENTRY: Final = re.compile(r'(?m)^(?=  File ")')
 _QUOTED: Final = re.compile(r"\b(?:\w+\.)*(\w*(?:Error|Exception|Exit))(?=: )")
+_PLACE: Final = re.compile(r"(?:^|\n|: )(?P<place>  File \"[^\"]*\", line \d+\n)")
+"""Before the words of a SyntaxError."""
+
 _KIND: Final = re.compile(r"(?:\w+\.)*(\w+)(?=: |:?$)")
 _SITE_PACKAGES: Final = re.compile(r"(?P<site>.*/site-packages)/(?P<package>[^/]+)")
 
@@ -79,11 +87,15 @@ def _parts(error: ServerError) -> list[RaisedError]:
     """An error and those that its message tells of with their tracebacks, each without its cause."""
     message = error.message.strip("\n")
     frames = parse_stack(error.stack)
-    if call := _CALL.search(message):
-        kind, details = _kind(message), call["details"]
-        said = f"{kind}: {call['status']}: {details.partition(chr(10))[0]}"
-        failed = _OF_CODE_SERVER.match(details)
-        return [RaisedError(kind=kind, message=said), *(_rendered(details[failed.end() :]) if failed else ())]
+    kind = _kind(message)
+    if kind == "Exception" and (logged := list(_LOGGED.finditer(message))):
+        # An agent's, of a process that ended, or did not answer in time.
+        return [_logged(match) for match in reversed(logged)]
+    call = _CALL.search(message)
+    failed = _OF_CODE_SERVER.match(call["details"]) if call else None
+    if call and (failed or _IS_CALL.match(message)):
+        rest = _rendered(call["details"][failed.end() :]) if failed else ()
+        return [RaisedError(kind=kind, message=_short(kind, call)), *rest]
     first, *others = _rendered(message)
     return [replace(first, frames=(*frames, *first.frames)), *others]
 
@@ -93,14 +105,32 @@ def _rendered(text: str) -> Iterator[RaisedError]:
     for piece in _JOINT.split(text):
         message, _, stack = piece.partition("Stack Trace:\n")
         message = message.strip("\n")
-        yield RaisedError(kind=_kind(message), message=message, frames=parse_stack(_ENTRY.split(stack)[1:]))
+        kind = _kind(message)
+        if _IS_CALL.match(message) and (call := _CALL.search(message)):
+            message = _short(kind, call)
+        yield RaisedError(kind=kind, message=message, frames=parse_stack(_ENTRY.split(stack)[1:]))
+
+
+def _short(kind: str, call: re.Match[str]) -> str:
+    return f"{kind}: {call['status']}: {call['details'].partition(chr(10))[0]}"
+
+
+def _logged(match: re.Match[str]) -> RaisedError:
+    entries = _ENTRY.split(match["stack"])[1:]
+    message = match["message"]
+    if _kind(message) == "SyntaxError" and entries:
+        # The place of a SyntaxError looks like one more call.
+        message = entries.pop() + message
+    return RaisedError(kind=_kind(message), message=message, frames=parse_stack(entries))
 
 
 def _carried(error: RaisedError) -> RaisedError:
     """The error that another one's message quotes; the other one itself if it quotes none."""
     quoted = (match for match in _QUOTED.finditer(error.message) if match[1] not in _CARRIERS)
     if match := next(quoted, None):
-        return replace(error, kind=match[1], message=error.message[match.start() :])
+        place = _PLACE.search(error.message, 0, match.start())
+        start = place.start("place") if place else match.start()
+        return replace(error, kind=match[1], message=error.message[start:])
     return error
 
 
