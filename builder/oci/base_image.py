@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Any, Final
 from builder.errors import ImageError, TargetError
 from builder.oci.credentials import stored_credentials
 from builder.oci.filesystem import Filesystem
-from builder.oci.layout import Descriptor, Document, digest_of, read_descriptor
+from builder.oci.layout import INVALID, Descriptor, Document, digest_of, read_descriptor
 from builder.oci.python import DEFAULT_PATH, ImagePython, find_python, wanted
 from builder.oci.reference import Reference
 from builder.oci.registry import Registry
@@ -60,7 +60,7 @@ class BaseImage:
     @property
     def variables(self) -> dict[str, str]:
         """The environment variables that the image sets."""
-        given = self.config.get("config", {}).get("Env") or ()
+        given = (self.config.get("config") or {}).get("Env") or ()
         return dict(entry.partition("=")[::2] for entry in given)
 
 
@@ -89,9 +89,11 @@ def fetch_base_image(
     known = credentials or stored_credentials(reference.host, reference.repository)
     with Registry(reference.host, reference.repository, known, push=False) as registry:
         manifest, digest = _manifest(registry, reference, platform)
-        config = json.loads(_small_blob(registry, read_descriptor(manifest["config"])))
+        with _valid(reference):
+            config_blob = read_descriptor(manifest["config"])
+            layers = [read_descriptor(entry) for entry in manifest["layers"]]
+        config = _read_document(reference, _small_blob(registry, config_blob))
         _check_platform(reference, platform, config)
-        layers = [read_descriptor(entry) for entry in manifest["layers"]]
         for layer in layers:
             if (
                 "zstd" in layer.media_type
@@ -145,22 +147,41 @@ def fit(base: BaseImage, target: Target) -> ImagePython:
 def _manifest(registry: Registry, reference: Reference, platform: str) -> tuple[Document, str]:
     """Get the manifest for a platform, and its digest."""
     content = _named(registry, reference, reference.version)
-    document: Document = json.loads(content)
+    document = _read_document(reference, content)
     if "manifests" not in document:
         return document, digest_of(content)
-    system, _, architecture = platform.partition("/")
-    platforms = [entry.get("platform") or {} for entry in document["manifests"]]
-    for entry, found in zip(document["manifests"], platforms, strict=True):
-        if (found.get("os"), found.get("architecture")) == (system, architecture):
-            return json.loads(_named(registry, reference, entry["digest"])), entry["digest"]
-    others = sorted(
-        {f"{found['os']}/{found['architecture']}" for found in platforms if found.get("os") != "unknown"}
-    )
+    with _valid(reference):
+        entries = [(entry.get("platform") or {}, read_descriptor(entry).digest) for entry in document["manifests"]]
+    digests = {f"{found.get('os')}/{found.get('architecture')}": digest for found, digest in reversed(entries)}
+    if digest := digests.get(platform):
+        return _read_document(reference, _named(registry, reference, digest)), digest
+    others = ", ".join(sorted(name for name in digests if not name.startswith(("unknown/", "None/"))))
     raise ImageError(
         f"the base image `{reference}` is not there for {platform}",
-        detail=f"it is for {', '.join(others)}",
+        detail=f"it is for {others}" if others else None,
         remedy="Choose another base image with --base-image",
     )
+
+
+def _read_document(reference: Reference, content: bytes) -> Document:
+    with _valid(reference):
+        document = json.loads(content)
+        if not isinstance(document, dict):
+            raise TypeError(f"{type(document).__name__} instead of an object")
+    return document
+
+
+@contextlib.contextmanager
+def _valid(reference: Reference) -> Iterator[None]:
+    """Raise ImageError for what is invalid in a manifest, an index or a config."""
+    try:
+        yield
+    except INVALID as error:
+        raise ImageError(
+            f"the base image `{reference}` is not valid",
+            detail=f"{type(error).__name__}: {error}",
+            remedy="Choose another base image with --base-image, or have this one built and pushed again",
+        ) from error
 
 
 def _named(registry: Registry, reference: Reference, version: str) -> bytes:
@@ -234,7 +255,7 @@ def _python(reference: Reference, digest: str, config: Document, layers: list[Pa
     files = Filesystem()
     for layer in layers:
         files.add_layer(layer, wanted, str(reference))
-    given = [entry for entry in config.get("config", {}).get("Env") or () if entry.startswith("PATH=")]
+    given = [entry for entry in (config.get("config") or {}).get("Env") or () if entry.startswith("PATH=")]
     python = find_python(files, given[-1].removeprefix("PATH=") if given else DEFAULT_PATH)
     storage.write_checked(path, json.dumps(asdict(python) if python else None))
     return python

@@ -102,7 +102,7 @@ class Filesystem:
         try:
             with open_layer(path) as archive:
                 for member in archive:
-                    name = posixpath.normpath(f"/{member.name}")
+                    name = _absolute(member.name)
                     directory, base = posixpath.split(name)
                     if base == _OPAQUE:
                         self._remove(directory, itself=False)
@@ -127,6 +127,11 @@ class Filesystem:
             del self.entries[name]
 
 
+def _absolute(name: str) -> str:
+    """The path of a tar file's member. Two slashes at the beginning, which `normpath` keeps, are one."""
+    return posixpath.normpath(f"/{name.lstrip('/')}")
+
+
 def _entry(
     archive: tarfile.TarFile,
     member: tarfile.TarInfo,
@@ -137,7 +142,7 @@ def _entry(
     if member.issym():
         return Entry(link=member.linkname)
     if member.islnk():
-        target = posixpath.normpath(f"/{member.linkname}")
+        target = _absolute(member.linkname)
         return next((entries[target] for entries in known if target in entries), Entry())
     stream = archive.extractfile(member) if member.isfile() and wanted else None
     return Entry(is_directory=member.isdir(), content=stream.read() if stream else None)

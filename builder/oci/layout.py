@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,11 @@ DOCKER_INDEX: Final = "application/vnd.docker.distribution.manifest.list.v2+json
 
 TITLE: Final = "org.opencontainers.image.title"
 _TAG: Final = "org.opencontainers.image.ref.name"
+
+INVALID: Final = (ValueError, KeyError, TypeError, AttributeError)
+"""The exceptions that reading an invalid manifest or index raises."""
+
+_DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
 
 Document = dict[str, Any]
 
@@ -203,7 +209,7 @@ def read_layout(path: Path) -> Layout:
         index = json.loads((path / "index.json").read_text(encoding="utf-8"))
         entries = [read_descriptor(entry) for entry in index["manifests"]]
         title = index["annotations"][TITLE]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, *INVALID) as error:
         raise ImageError(
             f"`{path}` is not an OCI image layout of one package's image",
             where=Origin(path / "index.json"),
@@ -223,8 +229,11 @@ def read_layout(path: Path) -> Layout:
 
 
 def read_descriptor(entry: Mapping[str, Any]) -> Descriptor:
-    """Parse a descriptor from a manifest or an index; raises KeyError if it is invalid."""
+    """Parse a descriptor from a manifest or an index; raises one of `INVALID` if it is invalid."""
     platform = entry.get("platform")
+    # It becomes part of a path.
+    if not _DIGEST.fullmatch(entry["digest"]):
+        raise ValueError(f"`{entry['digest']}` is no sha256 digest")
     return Descriptor(
         media_type=entry["mediaType"],
         digest=entry["digest"],

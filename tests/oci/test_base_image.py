@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import os
+import random
+import re
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,13 +15,16 @@ import pytest
 from builder.cache import entries as cache
 from builder.errors import ImageError, TargetError, UsageError
 from builder.oci.base_image import BaseImage, fetch_base_image, fit
-from builder.oci.layout import DOCKER_INDEX, INDEX, digest_of
+from builder.oci.layout import DOCKER_INDEX, INDEX, MANIFEST, canonical, digest_of
 from builder.oci.reference import Reference, read_reference
 from builder.resolution.target import serverless_target
 from builder.resolution.transport import Credentials
 from builder.system import http
 from tests.support.base_images import GLIBC, SLIM, layer, put, put_index
 from tests.support.faulty_registry import PASSWORD, USER, Corrupt, FaultyRegistry, serving_faulty_registry
+
+# Compressed, it is longer than what is read at once.
+_LARGE = layer({**SLIM, "etc/passwd": bytes(random.Random(0).choices(b"abcdefgh", k=60000))})  # noqa: S311  (no secret)
 
 
 @pytest.fixture
@@ -115,12 +120,13 @@ def test_what_a_base_image_left_in_the_cache_is_removed_when_it_is_not_used_any_
 
 
 def test_what_is_damaged_in_the_cache_is_fetched_again(registry: FaultyRegistry, empty_cache: Path) -> None:
-    put(registry, layer(SLIM))
-    (_, path) = fetch(registry).layers[0]
-    path.write_bytes(b"damaged")
-    for description in empty_cache.glob("base-images/python/*.json"):
-        description.write_text("{")
-    assert fetch(registry).python is not None
+    digest = put(registry, layer(SLIM))
+    first = fetch(registry)
+    (_, path) = first.layers[0]
+    for kept in empty_cache.glob("base-images/*/*"):
+        kept.write_bytes(b"{}")
+    assert fetch(registry, digest).config == first.config
+    assert fetch(registry).python == first.python
     assert path.read_bytes() == layer(SLIM)
 
 
@@ -150,10 +156,18 @@ def test_of_an_index_the_platform_is_taken(registry: FaultyRegistry, media_type:
 
 def test_an_index_without_the_platform_is_told_with_what_it_has(registry: FaultyRegistry) -> None:
     other = put(registry, layer(SLIM), architecture="arm64", tag="arm")
-    put_index(registry, {"linux/arm64": other, "unknown/unknown": digest_of(b"")})
+    put_index(registry, {"linux/arm64": other, "windows/amd64": digest_of(b""), "unknown/unknown": digest_of(b"")})
     with pytest.raises(ImageError, match="is not there for linux/amd64") as caught:
         fetch(registry)
-    assert caught.value.detail == "it is for linux/arm64"
+    assert caught.value.detail == "it is for linux/arm64, windows/amd64"
+
+
+def test_an_index_of_nothing_but_attestations_is_told(registry: FaultyRegistry) -> None:
+    put(registry, layer(SLIM))
+    put_index(registry, {"unknown/unknown": digest_of(b"")})
+    with pytest.raises(ImageError, match="is not there for linux/amd64") as caught:
+        fetch(registry)
+    assert caught.value.detail is None
 
 
 def test_an_image_of_another_architecture_is_told(registry: FaultyRegistry) -> None:
@@ -170,8 +184,22 @@ def test_a_name_that_means_nothing_is_told(registry: FaultyRegistry) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"not a layer", layer(SLIM)[:-40], layer(SLIM)[:60], gzip.compress(b"x" * 2000, mtime=0)],
-    ids=["no gzip", "cut at the end", "cut at the start", "no tar"],
+    [
+        b"not a layer",
+        layer(SLIM)[:-40],
+        layer(SLIM)[:60],
+        gzip.compress(b"x" * 2000, mtime=0),
+        _LARGE[:9000] + b"\xff" * 40 + _LARGE[9040:],
+        gzip.compress(layer(SLIM, compressed=False)[:1000], mtime=0) + b"no member",
+    ],
+    ids=[
+        "no gzip",
+        "cut at the end",
+        "cut at the start",
+        "no tar",
+        "damaged in a file",
+        "no gzip after the first member",
+    ],
 )
 def test_a_layer_that_cannot_be_read_is_told(registry: FaultyRegistry, content: bytes) -> None:
     put(registry, layer({"x": b""}), content)
@@ -179,9 +207,59 @@ def test_a_layer_that_cannot_be_read_is_told(registry: FaultyRegistry, content: 
         fetch(registry)
 
 
-def test_a_layer_compressed_by_zstd_is_told(registry: FaultyRegistry) -> None:
-    put(registry, b"\x28\xb5\x2f\xfd", media_type="application/vnd.oci.image.layer.v1.tar+zstd")
-    with pytest.raises(ImageError, match="tar\\+zstd"):
+@pytest.mark.parametrize(
+    "media_type",
+    [
+        "application/vnd.oci.image.layer.v1.tar+zstd",
+        "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
+        "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+    ],
+)
+def test_a_layer_of_a_type_that_is_not_read_is_told_before_it_is_fetched(
+    registry: FaultyRegistry, media_type: str
+) -> None:
+    put(registry, layer(SLIM), media_type=media_type)
+    with pytest.raises(ImageError, match=re.escape(f"a layer of the type `{media_type}`")):
+        fetch(registry)
+    assert registry.count("GET", f"/blobs/{digest_of(layer(SLIM))}") == 0
+
+
+_BLOB = {"mediaType": "x", "digest": digest_of(b""), "size": 0}
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        b"<html>",
+        b"\xff",
+        b"[]",
+        b'{"schemaVersion": 1, "fsLayers": []}',
+        canonical({"config": _BLOB}),
+        canonical({"config": _BLOB, "layers": None}),
+        canonical({"config": _BLOB, "layers": [{"digest": digest_of(b"")}]}),
+        canonical({"config": _BLOB, "layers": [{**_BLOB, "digest": "sha256:../../escaped/x"}]}),
+        canonical({"config": _BLOB, "layers": [{**_BLOB, "digest": f"sha512:{'0' * 128}"}]}),
+        canonical({"config": "x", "layers": []}),
+        canonical({"manifests": None}),
+        canonical({"manifests": ["x"]}),
+        canonical({"manifests": [{"platform": {"os": "linux", "architecture": "amd64"}}]}),
+    ],
+    ids=str,
+)
+def test_a_manifest_that_is_none_is_told(registry: FaultyRegistry, empty_cache: Path, manifest: bytes) -> None:
+    put(registry, layer(SLIM))
+    registry.manifests["library/python"]["3.11-slim"] = (manifest, INDEX)
+    with pytest.raises(ImageError, match=r"the base image .* is not valid"):
+        fetch(registry)
+    assert not (empty_cache / "escaped").exists()
+
+
+@pytest.mark.parametrize("config", [b"", b"[]", b"\x00"])
+def test_a_config_that_is_none_is_told(registry: FaultyRegistry, config: bytes) -> None:
+    registry.blobs["library/python"] = {digest_of(config): config}
+    manifest = canonical({"config": {**_BLOB, "digest": digest_of(config)}, "layers": []})
+    registry.manifests["library/python"] = {"3.11-slim": (manifest, MANIFEST)}
+    with pytest.raises(ImageError, match=r"the base image .* is not valid"):
         fetch(registry)
 
 
