@@ -45,6 +45,9 @@ def check_keys(
         where = document.origin(*key, name)
         what = f"`{name}` is not a key that Dagster Cloud knows"
         place = next((place for place, keys in _PLACES.items() if name in keys), None)
+        if name == "location_name" and not key:
+            remedy = f"Write `locations:` above it, and `- location_name: {values[name]}` below that"
+            raise ProjectError(f"{what} here", where=where, remedy=remedy)
         if place and values[name] is not None:
             raise ProjectError(f"{what} here", where=where, remedy=f"Move it: it belongs into {place}")
         near = difflib.get_close_matches(name, known, n=1, cutoff=_NEAR)

@@ -53,7 +53,7 @@ def check_syntax(line: RequirementLine) -> None:
             remedy="Remove that line: --python-version says for which Python is built",
         )
     try:
-        url = line.text if _URL.match(line.text) else Requirement(line.text).url
+        required = None if _URL.match(line.text) else Requirement(line.text)
     except InvalidRequirement as error:
         problem = str(error).splitlines()[0]
         raise ProjectError(
@@ -61,18 +61,17 @@ def check_syntax(line: RequirementLine) -> None:
             where=line.origin,
             remedy=remedy_for(line.text),
         ) from error
+    url = required.url if required else line.text
+    if required and url and re.match(r"[\d^~<>=]|latest$", url):
+        name, version = line.text.partition("@")[0].strip(), url.lstrip("^~<>=")
+        meant = f"{name}=={version}" if version != "latest" else name
+        raise ProjectError(f"`{url}` behind `@` is no URL", where=line.origin, remedy=f"Write `{meant}`")
     if url:
         _check_git(url, line.origin)
 
 
 def _check_git(url: str, where: Origin) -> None:
     """Raise ProjectError for the address of a git repository that lacks `git+`, or is as git itself takes it."""
-    if re.match(r"[\d^~<>=]|latest$", url):
-        raise ProjectError(
-            f"`{url}` behind `@` is no URL",
-            where=where,
-            remedy="Write `==` in place of `@`; of the newest, nothing",
-        )
     if re.fullmatch(r"https://git(?:hub|lab)\.com/[\w.-]+/[\w.-]+/?(?:#.*)?", url):
         raise ProjectError(
             f"`{url}` is a git repository, and no archive", where=where, remedy=f"Write `git+{url}`"

@@ -16,6 +16,7 @@ from builder.project.location import CODE_SOURCES, Location, Workspace, distinct
 from builder.project.manifest import source_tree
 from builder.project.templates import load_rendered
 from builder.project.yaml_file import YamlFile
+from builder.terminal.formatting import quoted
 
 EXAMPLE: Final = """Write at least:
 locations:
@@ -191,6 +192,8 @@ def _code_source(document: YamlFile, key: _Key, name: str, value: object) -> tup
     if not isinstance(value, dict):
         raise ProjectError(f"location `{name}` has no `code_source`", where=where, remedy=remedy)
     sources = [(source, value[source]) for source in CODE_SOURCES if value.get(source)]
+    if len(sources) > 1:
+        remedy = f"Keep one of {quoted(source for source, _ in sources)}, and remove the others"
     if len(sources) != 1 or not isinstance(sources[0][1], str):
         what = (
             " and ".join(f"`{source}`" for source, _ in sources) if len(sources) > 1 else "none that can be used"

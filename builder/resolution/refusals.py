@@ -93,6 +93,9 @@ def _not_found(said: Explanation) -> ResolutionError | None:
         named = (naming(address.partition("://")[2], said.directory) for address in addresses)
         error.where = next(filter(None, named), error.where)
         return error
+    if by:
+        remedy = f"Require another version of `{by}`; {own}"
+        return _error(said, what, remedy, line, more=looked)
     return _error(said, what, f"Correct the name if it is misspelt; {own}", line, more=looked)
 
 
@@ -239,7 +242,10 @@ def _conflict(said: Explanation) -> ResolutionError:
     lines = said.required()
     if len(lines) < 2:
         itself = re.search(r"^you require \S+ and \S+, which are incompatible", said.text)
+        missing = re.search(r"there is no version of (\S+)", said.text)
         reason = "no version is all that it asks for" if itself else "its requirements contradict each other"
+        if missing:
+            reason = f"it needs `{missing[1]}`, which no index has; require another version of it"
         remedy = f"Change {said.place(lines[0])}: {reason}" if lines else None
         return _error(said, "the requirements cannot be resolved", remedy)
     places = [said.place(line) for line in lines[:4]]

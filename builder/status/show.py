@@ -98,9 +98,8 @@ def _print_table(shown: Mapping[str, Sequence[Entry]]) -> None:
                     f"Correct the code and deploy it, or run `builder.rollback {entry.name} --deployment {name}`"
                 )
                 console.note("")
-                console.error(
-                    LoadError(what, detail="\n".join(error.lines), remedy=remedy), about=f"location `{entry.name}`"
-                )
+                detail = None if error.lines == (error.what,) else "\n".join(error.lines)
+                console.error(LoadError(what, detail=detail, remedy=remedy), about=f"location `{entry.name}`")
 
 
 def _state(entry: Entry) -> str:

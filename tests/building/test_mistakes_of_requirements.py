@@ -80,7 +80,9 @@ MISTAKES = {
         "acme-utils", "3", "no index has a package `acme-utils`", "`--extra-index-url URL` in `req"
     ),
     "private in pyproject": declaring("acme-utils", "4", "no index has", "`[[tool.uv.index]]` with `url`"),
-    "missing, of another": requiring("needy", "3", "`nowhere-to-be-found`, which `needy` needs", "name its index"),
+    "missing, of another": requiring(
+        "needy", "3", "`nowhere-to-be-found`, which `needy` needs", "another version of `needy`; if"
+    ),
     "no such version": requiring("pandas==9.9", "3", "there is no `pandas==9.9`", "is `pandas==2.2.0`"),
     "no such version, nearest": requiring("many==1.5", "3", "there is no `many==1.5`", "nearest is `many==1.6`"),
     "too new": requiring("numpy>=99", "3", "there is no `numpy>=99`", "is `numpy==1.26.0`"),
@@ -114,7 +116,9 @@ MISTAKES = {
     "conflict with oneself": requiring(
         "numpy==1.26.0\nnumpy==1.21.0", "3", "contradict", "`numpy==1.21.0` (requirements.txt:4)"
     ),
-    "other's version": requiring("choosy", "3", "cannot be resolved", "Change `choosy` (requirements.txt:3)"),
+    "other's version": requiring(
+        "choosy", "3", "cannot be resolved", "(requirements.txt:3): it needs `numpy==9.9`, which no index has"
+    ),
     "only wheels": requiring(
         "--only-binary :all:\nblessed", "4", "`blessed` has no wheel", "`--no-binary blessed`"
     ),
@@ -175,7 +179,7 @@ MISTAKES = {
     "Python itself": requiring(
         "python>=3.11", "3", "means Python itself, which is no package", "Remove that line"
     ),
-    "version for a URL": requiring("numpy@1.26", "3", "`1.26` behind `@` is no URL", "Write `==` in place of `@`"),
+    "version for a URL": requiring("numpy@1.26", "3", "`1.26` behind `@` is no URL", "Write `numpy==1.26`\n"),
     **{
         f"not PEP 508, {text[:30]}": requiring(text, "3", "is not a valid requirement", f"{remedy}\n")
         for text, remedy in {

@@ -45,7 +45,10 @@ MISTAKES = {
         "Move it: it belongs into an entry of `loc",
     ),
     "location without a list": workspace(
-        "location_name: shop\n", 1, "`location_name` is not a key", "an entry of `locations`"
+        "location_name: shop\n",
+        1,
+        "`location_name` is not a key",
+        "Write `locations:` above it, and `- location_name: shop` below that",
     ),
     "two of one name": workspace(
         f"{_FINE}  - location_name: shop\n    code_source:\n      module_name: answer\n",
@@ -69,7 +72,7 @@ MISTAKES = {
         f"{_LOCATION}module_name: a\n      python_file: b.py\n",
         3,
         "exactly one code source",
-        "Write one of module_name",
+        "Keep one of `module_name`, `python_file`, and remove the others",
     ),
     "TOML": project(
         "pyproject.toml",
