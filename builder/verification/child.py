@@ -23,6 +23,7 @@ import asyncio
 import contextlib
 import errno
 import faulthandler
+import gc
 import glob
 import importlib
 import inspect
@@ -99,7 +100,13 @@ def _preload() -> bool:
 
 def _dagster() -> Any:
     """Dagster, with its server imported."""
-    import dagster._grpc.server
+    # The collector looks again and again at what an import makes, which is never garbage: a seventh of the time.
+    gc.disable()
+    try:
+        import dagster._grpc.server
+    finally:
+        gc.freeze()
+        gc.enable()
 
     return dagster
 
