@@ -128,6 +128,11 @@ def _plan(job: Job, upload: Upload | None, update: Update | None, *, as_json: bo
         return show_plans(plans, as_json=as_json)
 
 
+def announced_build(runs: Sequence[LocationRun], job: Job) -> contextlib.AbstractContextManager[None]:
+    """Report to GitHub Actions a build of which nothing is sent."""
+    return announced(Announcement(os.environ), runs, job.build_json)
+
+
 def _is_refreshed(run: LocationRun, delivery: DeliveryOptions) -> bool:
     """Whether the state of components is refreshed: if asked for, and in CI where they need it."""
     if run.build is None or not (run.error is None or run.needs_state):

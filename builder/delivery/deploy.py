@@ -116,7 +116,7 @@ def _deploy(
 
 
 def _deliver() -> ModuleType:
-    """The module that talks to Dagster Cloud, which a build alone does not need."""
+    """The module that talks to Dagster Cloud and GitHub, which a build alone does not need."""
     # With httpx, 150 ms to import.
     from builder.delivery import deliver  # noqa: PLC0415
 
@@ -140,19 +140,12 @@ def _failure_announced(workspace: Path, *, deploys: bool) -> Iterator[None]:
 def _build(job: Job) -> int:
     started = time.monotonic()
     runs = [LocationRun(location=location) for location in job.workspace.locations]
-    with _announced(runs, job.build_json) if in_actions() else contextlib.nullcontext():
+    with _deliver().announced_build(runs, job) if in_actions() else contextlib.nullcontext():
         build_locations(job, runs)
         for run in runs:
             run.seconds = time.monotonic() - started
         show_built(runs, report=job.report)
     return show_errors({run.name: run.error for run in runs if run.error})
-
-
-def _announced(runs: Sequence[LocationRun], build_json: Path) -> contextlib.AbstractContextManager[None]:
-    # What writes summaries, and knows of commits and pull requests: 15 ms to import.
-    from builder.delivery.announcement import Announcement, announced  # noqa: PLC0415
-
-    return announced(Announcement(os.environ), runs, build_json)
 
 
 def _choose(path: Path, names: Sequence[str], asked: Asked) -> Workspace:

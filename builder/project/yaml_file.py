@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,29 +24,6 @@ _MOST_VALUES: Final = 100_000
 """With all aliases followed; a workspace of a thousand locations has fewer."""
 
 
-_NOT_OF_JSON: Final = frozenset(
-    f"tag:yaml.org,2002:{name}" for name in ("timestamp", "binary", "set", "omap", "pairs")
-)
-
-
-@functools.cache
-def _loader_class() -> type[yaml.SafeLoader]:
-    """A loader without the types that cannot be sent to Dagster Cloud; a date is a text, as for its own client."""
-    import yaml  # noqa: PLC0415  (as below)
-
-    class Loader(yaml.SafeLoader):
-        pass
-
-    Loader.yaml_implicit_resolvers = {
-        first: [known for known in resolvers if known[0] not in _NOT_OF_JSON]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-    Loader.yaml_constructors = {
-        tag: make for tag, make in yaml.SafeLoader.yaml_constructors.items() if tag not in _NOT_OF_JSON
-    }
-    return Loader
-
-
 @dataclass(frozen=True, slots=True)
 class YamlFile:
     """A YAML file that was read.
@@ -62,14 +38,14 @@ class YamlFile:
     @classmethod
     def load(cls, path: Path) -> YamlFile:
         """Read a file; raises ProjectError, with the line, for one that is unreadable, no YAML, or harmful."""
-        # It takes 15 ms to import, and a project of `dg` has no YAML file to read.
-        import yaml  # noqa: PLC0415
+        # PyYAML takes 15 ms to import, and a project of `dg` has no YAML file to read.
+        from builder.project.yaml_loader import Loader, yaml  # noqa: PLC0415
 
         text = read_limited(path, _MOST_BYTES, missing="Give the path of your dagster_cloud.yaml")
         _check_depth(text, path)
         try:
             # PyYAML takes a byte order mark at the beginning.
-            loader = _loader_class()(text)
+            loader = Loader(text)
             node = loader.get_single_node()
             if node is not None:
                 _check_aliases(node, path)

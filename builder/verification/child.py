@@ -146,7 +146,7 @@ def _act(request: Answer, trace: int) -> Answer:
             if request["refresh"]:
                 answer["refreshed"] = _refresh()
             else:
-                answer["found"] = _load(dagster._grpc.server, request)
+                answer["found"] = _load(dagster, request)
     except BaseException as error:
         answer = {"step": "load", "error": _describe(error), "modules": _modules()}
         answer["loadable"] = _loadable(dagster, request)
@@ -158,11 +158,10 @@ def _act(request: Answer, trace: int) -> Answer:
     return answer
 
 
-def _load(server: Any, request: Answer) -> dict[str, list[str]]:
+def _load(dagster: Any, request: Answer) -> dict[str, list[str]]:
     """Load the location as `dagster api grpc` does (dagster/_cli/api.py); returns the names of its definitions."""
-    from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
-
-    origin = LoadableTargetOrigin(
+    server = dagster._grpc.server
+    origin = server.LoadableTargetOrigin(
         executable_path=sys.executable,
         attribute=request["attribute"],
         # Relative, as the receiving server passes it (dagster_cloud/pex/grpc/server/manager.py).
@@ -255,15 +254,14 @@ def _refresh() -> list[tuple[str, str, str]]:
 
 def _snapshot(repository: Any) -> None:
     """Serialise the definitions as the server does, which finds further errors in them."""
-    try:
-        from dagster._core.remote_representation.external_data import RepositorySnap
-    except ImportError:
+    snapshot = getattr(sys.modules["dagster._grpc.server"], "RepositorySnap", None)
+    if snapshot is None:
         # dagster before 1.9
         return
     with warnings.catch_warnings():
         # Dagster itself reads deprecated attributes here, such as a schedule's `environment_vars`.
         warnings.simplefilter("ignore", DeprecationWarning)
-        RepositorySnap.from_def(repository)
+        snapshot.from_def(repository)
 
 
 def _assets(repository: Any) -> list[str]:

@@ -1,0 +1,25 @@
+"""A loader of YAML files that makes what JSON can say, as Dagster Cloud is sent it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import yaml
+
+__all__ = ["Loader", "yaml"]
+
+_NOT_OF_JSON: Final = frozenset(
+    f"tag:yaml.org,2002:{name}" for name in ("timestamp", "binary", "set", "omap", "pairs")
+)
+
+
+class Loader(yaml.SafeLoader):
+    """A loader without the types that cannot be sent to Dagster Cloud; a date is a text, as for its own client."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012  (as PyYAML declares it)
+        first: [known for known in resolvers if known[0] not in _NOT_OF_JSON]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    yaml_constructors = {  # noqa: RUF012
+        tag: make for tag, make in yaml.SafeLoader.yaml_constructors.items() if tag not in _NOT_OF_JSON
+    }
