@@ -9,6 +9,9 @@ is no failure yet: a program may work by itself that does not in a fork.
 The package must not work by what this module has imported, so that it imports as little as it can.
 """
 
+# Neither pathlib nor signal is imported at the top, and the text of a program is executed.
+# ruff: noqa: PLC0415, PTH120, PTH123, S102
+
 import importlib
 import os
 import sys
@@ -21,7 +24,7 @@ def main(passed: str, names: str, *programs: str) -> None:
     """Import modules, which fails as the import does, and try programs."""
     for name in filter(None, names.split(",")):
         importlib.import_module(name)
-    with open(passed, "w", encoding="utf-8") as stream:  # noqa: PTH123  (pathlib is one more import)
+    with open(passed, "w", encoding="utf-8") as stream:
         for program in programs:
             if not _shows_help(program):
                 break
@@ -45,7 +48,7 @@ def _shows_help(program: str) -> bool:
 
 def _run(program: str) -> None:
     """Run a program as Python runs a script, with its output thrown away."""
-    import signal  # noqa: PLC0415  (see the top)
+    import signal
 
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.alarm(_SECONDS)
@@ -53,13 +56,13 @@ def _run(program: str) -> None:
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)
     sys.argv = [program, "--help"]
-    sys.path.insert(0, os.path.dirname(program))  # noqa: PTH120  (see above)
-    with open(program, encoding="utf-8") as stream:  # noqa: PTH123
+    sys.path.insert(0, os.path.dirname(program))
+    with open(program, encoding="utf-8") as stream:
         code = compile(stream.read(), program, "exec")
     module = type(sys)("__main__")
     module.__file__ = program
     sys.modules["__main__"] = module
-    exec(code, module.__dict__)  # noqa: S102  (it is the program)
+    exec(code, module.__dict__)
 
 
 if __name__ == "__main__":

@@ -16,10 +16,11 @@ _NOT_OF_JSON: Final = frozenset(
 class Loader(yaml.SafeLoader):
     """A loader without the types that cannot be sent to Dagster Cloud; a date is a text, as for its own client."""
 
-    yaml_implicit_resolvers = {  # noqa: RUF012  (as PyYAML declares it)
-        first: [known for known in resolvers if known[0] not in _NOT_OF_JSON]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-    yaml_constructors = {  # noqa: RUF012
-        tag: make for tag, make in yaml.SafeLoader.yaml_constructors.items() if tag not in _NOT_OF_JSON
-    }
+
+Loader.yaml_implicit_resolvers = {
+    first: [known for known in resolvers if known[0] not in _NOT_OF_JSON]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+Loader.yaml_constructors = {
+    tag: make for tag, make in yaml.SafeLoader.yaml_constructors.items() if tag not in _NOT_OF_JSON
+}
