@@ -208,6 +208,8 @@ class _Delivery:
 def _send_ahead(run: LocationRun, registries: Registries) -> None:
     if run.format == "image" and registries.images:
         registries.images.send_ahead(run)
+    elif run.format == "pex" and registries.pex:
+        registries.pex.look(run)
 
 
 def _publish(run: LocationRun, registries: Registries) -> None:

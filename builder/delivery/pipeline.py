@@ -2,8 +2,9 @@
 
 As soon as it is built a location is verified, and its deps PEX or the layers of its dependencies, whose names are
 their content, are sent meanwhile; its source PEX, or the layer of its code and the manifest, are sent once it is
-verified. Locations that are ready together are updated in one request. Locations do not wait for each other; what
-is said of them is shown in the order of the phases (`console.during`).
+verified, if it was found meanwhile that the registry lacks them. Locations that are ready together are updated in
+one request. Locations do not wait for each other; what is said of them is shown in the order of the phases
+(`console.during`).
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ class Pipeline:
 
     :param verifier: None if nothing is to be verified.
     :param refresh: refreshes the state of a location's components if that is wanted; returns whether it has.
-    :param send_ahead: sends what of an image may be sent before the location is verified.
+    :param send_ahead: sends what of an image may be sent before the location is verified, or looks whether the
+        source PEX is there.
     :param publish: has the files of a location in the registry, or else gives it an error.
     :param uploader: sends PEX files; None if there are none.
     :param updater: None if nothing is to be updated.

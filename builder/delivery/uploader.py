@@ -18,7 +18,7 @@ from builder.delivery.request import Upload
 from builder.deployment.cloud import DagsterCloudClient
 from builder.errors import BuilderError, CloudError, Notice, PublishError
 from builder.publishing.comparison import ReadBack
-from builder.publishing.pex_registry import FILES_AT_ONCE, CachedDeps, PexRegistry, Published
+from builder.publishing.pex_registry import FILES_AT_ONCE, Absent, CachedDeps, PexRegistry, Published
 from builder.publishing.remote_zip import DistributionSize
 from builder.resolution.lock import Lock
 from builder.system.storage import Artefact
@@ -38,6 +38,7 @@ class Uploader:
         self._pool = ThreadPoolExecutor(FILES_AT_ONCE)
         self._lock = threading.Lock()
         self._sent: dict[str, Future[Published | PublishError]] = {}
+        self._looked: dict[str, Published | Absent] = {}
         self._sizes: dict[str, int] = {}
         self._progress: Progress | None = None
         self._active = 0
@@ -83,6 +84,14 @@ class Uploader:
         ):
             return self._registry.fetch(content, directory, progress.update)
 
+    def look(self, run: LocationRun) -> None:
+        """Find out whether the registry has a location's code, while it is not known yet whether that loads."""
+        if run.build is None:
+            return
+        source = run.build.source.artefact
+        if looked := self._registry.look(source):
+            self._looked[source.name] = looked
+
     def begin(self, artefact: Artefact) -> Future[Published | PublishError]:
         """Have a file in the registry, checked; it is sent once, however often this is asked for."""
         with self._lock:
@@ -93,7 +102,8 @@ class Uploader:
 
     def _send(self, artefact: Artefact) -> Published | PublishError:
         with self._busy():
-            return self._registry.publish([artefact], self._note_progress)[artefact.name]
+            looked = self._looked.get(artefact.name)
+            return self._registry.publish([artefact], self._note_progress, looked=looked)[artefact.name]
 
     @contextlib.contextmanager
     def _busy(self) -> Iterator[None]:

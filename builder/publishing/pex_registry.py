@@ -107,14 +107,35 @@ class PexRegistry:
     def __exit__(self, *_: object) -> None:
         self._transfers.__exit__()
 
+    def look(self, file: Artefact) -> Published | Absent | None:
+        """Find out whether a file is there, before it may be sent; None if that fails: `publish` says why."""
+        deadline = Deadline(min(self._timeout, _OPTIONAL_SECONDS))
+        try:
+            [source] = self._links([file.name], "GET").values()
+            state = self._ask(file, source, self._check, deadline)
+            if isinstance(state, Published):
+                return state
+            if isinstance(state, _Missing):
+                [target] = self._links([file.name], "PUT").values()
+                return Absent(state, source, target)
+        except CloudError:
+            pass
+        return None
+
     def publish(
-        self, artefacts: Sequence[Artefact], progress: Callable[[str, int], None], *, check: ReadBack | None = None
+        self,
+        artefacts: Sequence[Artefact],
+        progress: Callable[[str, int], None],
+        *,
+        check: ReadBack | None = None,
+        looked: Published | Absent | None = None,
     ) -> dict[str, Published | PublishError]:
         """Upload these files, several at once; returns the result of each by name.
 
         A file that is there whole already is not sent. Raises CloudError if no URLs are available.
 
         :param check: how what is there is compared, if not as otherwise.
+        :param looked: what `look` found of the only file.
         :param progress: gets a file's name and the number of its bytes that were sent; begins anew at 0 with each
             try; is called from several threads.
         """
@@ -122,11 +143,14 @@ class PexRegistry:
         files = sorted({file.name: file for file in artefacts}.values(), key=lambda file: -file.size)
         if not files:
             return {}
+        if looked:
+            [file] = files
+            return {file.name: self._as_looked(looked, progress)}
         with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
             links, failed = self._known([file.name for file in files], "GET")
             asked = _each(
                 pool,
-                lambda file: self._ask(file, links[file.name], check or self._check),
+                lambda file: self._ask(file, links[file.name], check or self._check, Deadline(self._timeout)),
                 [file for file in files if file.name in links],
             )
             done = {state.name: state for state in asked if isinstance(state, Published)}
@@ -150,6 +174,16 @@ class PexRegistry:
             else:
                 failed[state.file.name] = state.error
         return {file.name: done.get(file.name) or failed[file.name] for file in artefacts}
+
+    def _as_looked(
+        self, looked: Published | Absent, progress: Callable[[str, int], None]
+    ) -> Published | PublishError:
+        if isinstance(looked, Published):
+            return looked
+        if process.stopping.is_set():
+            return _error(looked.missing.file.name, "it was stopped")
+        sent = self._send(looked.missing, looked.source, looked.target, progress)
+        return sent if isinstance(sent, Published) else sent.error
 
     def _known(
         self, names: Sequence[str], method: Method
@@ -288,11 +322,13 @@ class PexRegistry:
         with self._urls_lock:
             return self._urls(names, method)
 
-    def _ask(self, file: Artefact, link: PresignedUrl, check: ReadBack) -> Published | _Missing | _Failed:
+    def _ask(
+        self, file: Artefact, link: PresignedUrl, check: ReadBack, deadline: Deadline
+    ) -> Published | _Missing | _Failed:
         """Check whether it is there whole."""
         started = time.monotonic()
         try:
-            difference = certain_difference(self._transfers, file, link, Deadline(self._timeout), check)
+            difference = certain_difference(self._transfers, file, link, deadline, check)
         except CloudError as error:
             return _Failed(file, _error(file.name, error.what, remedy=error.remedy))
         except HttpError as error:
@@ -366,6 +402,19 @@ class _Missing:
 
     file: Artefact
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """A file that is not in the registry whole, and may be sent later.
+
+    :param source: where it can be read.
+    :param target: where it can be sent.
+    """
+
+    missing: _Missing
+    source: PresignedUrl
+    target: PresignedUrl
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ import pytest
 from builder.errors import CloudError, PublishError
 from builder.publishing import comparison
 from builder.publishing.comparison import ReadBack
-from builder.publishing.pex_registry import PexRegistry, Published
+from builder.publishing.pex_registry import Absent, PexRegistry, Published
 from builder.system import process
 from builder.system.http import ATTEMPTS
 from builder.system.storage import Artefact
@@ -445,3 +445,35 @@ def test_urls_are_not_logged(
         assert sent(urls, pex)
     ours = [record.getMessage() for record in caplog.records if record.name.startswith("http")]
     assert cloud.leaks(ours) == []
+
+
+def test_what_was_looked_for_before_is_not_asked_for_again(cloud: CloudServer, urls: Urls, pex: Artefact) -> None:
+    with PexRegistry(urls) as registry:
+        absent = registry.look(pex)
+        assert isinstance(absent, Absent)
+        assert cloud.objects() == {}
+        cloud.requests.clear()
+        outcome = registry.publish([pex], lambda _name, _sent: None, looked=absent)[pex.name]
+        assert isinstance(outcome, Published)
+        assert outcome.sent
+        assert cloud.objects()[pex.name] == pex.path.read_bytes()
+        # Sent, and read back.
+        assert [request.method for request in cloud.requests] == ["PUT", "GET"]
+        there = registry.look(pex)
+        assert isinstance(there, Published)
+        cloud.requests.clear()
+        again = registry.publish([pex], lambda _name, _sent: None, looked=there)[pex.name]
+        assert again == there
+        assert not there.sent
+        assert not cloud.requests
+
+
+def test_a_look_that_fails_leaves_it_to_the_publishing_to_say_why(
+    cloud: CloudServer, urls: Urls, pex: Artefact
+) -> None:
+    with PexRegistry(urls) as registry:
+        cloud.inject("GET", faults.Status(400))
+        assert registry.look(pex) is None
+        cloud.heal()
+        urls.failing["PUT"] = 0
+        assert registry.look(pex) is None
