@@ -17,6 +17,7 @@ SUPPORTED = ["3.11", "3.12"]
 def test_says_what_a_python_without_lzma_lacks(builder_pex: Path, empty_cache: Path) -> None:
     lacking = "import runpy, sys; sys.modules['_lzma'] = None; sys.argv = ['x', '-m', {!r}, '--help']"
     lacking += f"; runpy.run_path({str(builder_pex)!r}, run_name='__main__')"
+    said(run([any_python("3.12"), builder_pex, "--version"]))
     line = refused(run([any_python("3.12"), "-c", lacking.format("dagster")]))
     assert "needs the module lzma" in line
     assert "OUT_DIR" in said(run([any_python("3.12"), "-c", lacking.format("builder.deploy")]))
