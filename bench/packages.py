@@ -1,9 +1,9 @@
-"""Build 25 real packages of dagster's repository, once each and as the earlier workflow did: bench/README.md.
+"""Build 18 real packages of dagster's repository, once each and as the earlier workflow did: bench/README.md.
 
     python bench/packages.py [NUMBER_OF_PACKAGES]    (default: all 25)
 
 The earlier workflow has a job for each package, in a clone of its own, which builds the core packages and then its
-own: 25 packages are 150 builds, each in an environment of its own. Two run at once here, as on a machine with two
+own: 18 packages are 108 builds, each in an environment of its own. Two run at once here, as on a machine with two
 cores; on GitHub each job is a machine of its own, which takes time too. Prints a table in Markdown, with the time
 that processors were at work and the peak memory of the largest process; what is done goes to stderr. All caches
 are warm.
