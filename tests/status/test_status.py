@@ -75,7 +75,7 @@ def test_machines_are_told_all_of_it(here: Deploying) -> None:
     assert sales["error"] is None
     assert (stock["state"], stock["error"]) == ("failed", {"what": missing, "lines": [missing]})
     ran = status(here)
-    assert f"location `stock`: it does not load in `prod`: {missing}" in ran.failed()
+    assert f"location `stock`: it does not load in `prod`: {missing}\n\nhint: " in ran.failed()
     assert "builder.rollback stock" in ran.error
     here.cloud.organization.polls_to_load = None
     here.run_before("sales")
