@@ -18,9 +18,8 @@ from builder.terminal.running import run_command, verbosity_options
     short_help="Build the locations of a workspace, and deploy them.",
     examples=(
         "builder.deploy dagster_cloud.yaml out",
-        "builder.deploy . out --location etl --python-version 3.12",
+        "builder.deploy . out --location etl --python-version 3.12 --plan",
         "builder.deploy . out --upload-pex --update-code-location",
-        "builder.deploy . out --upload --update-code-location --plan",
         "builder.deploy out --built --upload --update-code-location",
     ),
 )
@@ -49,9 +48,9 @@ def main() -> None:
     """Build every location in WORKSPACE into OUT_DIR, and deploy them if asked.
 
     WORKSPACE is a dagster_cloud.yaml, or a project or workspace of `dg`, or its directory. A location becomes two
-    PEX files, or an image if it has a `registry`, or if the deployment takes no PEX files. OUT_DIR/build.json says
-    what was built: with --built, WORKSPACE can be left out. Dagster Cloud is found by DAGSTER_CLOUD_URL (or
-    DAGSTER_CLOUD_ORGANIZATION) and DAGSTER_CLOUD_API_TOKEN.
+    PEX files, or an image if it has a `registry` or the deployment takes no PEX files. With --built, OUT_DIR alone
+    is enough. Dagster Cloud is found by DAGSTER_CLOUD_URL (or DAGSTER_CLOUD_ORGANIZATION) and
+    DAGSTER_CLOUD_API_TOKEN.
     """
 
 

@@ -207,7 +207,8 @@ def _started(
     pass_fds: Sequence[int] = (),
 ) -> subprocess.Popen[str]:
     if trace := _trace:
-        trace(shlex.join(words))
+        # Of a program given as text (`python -c TEXT`) the first line is enough to know it.
+        trace(shlex.join(f"{word.splitlines()[0]} …" if "\n" in word else word for word in words))
     outcome: list[subprocess.Popen[str] | Exception] = []
 
     def begin() -> None:

@@ -35,6 +35,7 @@ class RepositoryDefinition: pass
     "dagster/_grpc/__init__.py": "",
     "dagster/_grpc/server.py": """
 import importlib
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 class LoadedRepositories:
     def __init__(self, loadable_target_origin):
         importlib.import_module(loadable_target_origin.module_name)
