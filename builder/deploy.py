@@ -18,7 +18,7 @@ from builder.terminal.running import run_command, verbosity_options
     short_help="Build the locations of a workspace, and deploy them.",
     examples=(
         "builder.deploy dagster_cloud.yaml out",
-        "builder.deploy . out --location etl --python-version 3.12 --plan",
+        "builder.deploy . out --location etl --python-version 3.12",
         "builder.deploy . out --upload-pex --update-code-location",
         "builder.deploy out --built --upload --update-code-location",
     ),

@@ -41,6 +41,7 @@ _KINDS: Final = {
     "built": ("wheels built from sdists", "*/*"),
     "boot": ("unpacked builders", "*"),
     "verify": ("unpacked dependencies", "*/*"),
+    "loads": ("locations that loaded", "*"),
     "preview": ("web servers", "*"),
     "tools": ("uv", "*"),
     "uv": ("uv's own cache", "."),

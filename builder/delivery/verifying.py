@@ -29,10 +29,12 @@ class Verification:
 
     :param timeout: seconds that the code of each location may take.
     :param environment: variables that it gets besides those of this process that are no secrets.
+    :param use_records: whether files that loaded within a day are not loaded again; see `Verifier`.
     """
 
     timeout: float
     environment: Mapping[str, str]
+    use_records: bool
 
 
 class LocationVerifier:
@@ -48,7 +50,9 @@ class LocationVerifier:
     """
 
     def __init__(self, count: int, how: Verification, python_version: str) -> None:
-        self._verifier = Verifier(count, timeout=how.timeout, environment=how.environment)
+        self._verifier = Verifier(
+            count, timeout=how.timeout, environment=how.environment, use_records=how.use_records
+        )
         self._python_version = python_version
         self.uploader: Uploader | None = None
         self._stack = contextlib.ExitStack()

@@ -7,6 +7,7 @@ from typing import Final
 
 from builder.errors import LoadError, Notice
 from builder.terminal.console import console
+from builder.terminal.formatting import duration
 from builder.verification.load import VERSIONED_STATE, Definitions
 from builder.verification.verify import Verified, VerifyResult
 
@@ -27,6 +28,8 @@ def show_outcome(name: str, outcome: VerifyResult, *, as_result: bool = False) -
             console.result(f"✓ {loads} (dagster {outcome.dagster_version}, {outcome.seconds:.1f} s)")
             for line in _names(outcome.definitions):
                 console.result(f"  {line}")
+        elif outcome.age is not None:
+            console.done(f"{loads} (as the same files did {duration(outcome.age)} ago)", 0.0)
         else:
             console.done(loads, outcome.seconds)
         console.notices(

@@ -30,8 +30,15 @@ from builder.verification.load import (
     RefreshedState,
     State,
 )
+from builder.verification.load_record import read_record, record_name, write_record
 from builder.verification.unpack import Unpacked, forget, kept_deps, prune, remembering, skeleton, unpack_both
-from builder.verification.unpack_image import other_platforms, read_image_files, unpack_image, unpacked_image_deps
+from builder.verification.unpack_image import (
+    ImageFiles,
+    other_platforms,
+    read_image_files,
+    unpack_image,
+    unpacked_image_deps,
+)
 from builder.verification.venv import copy_skeleton
 
 DEFAULT_TIMEOUT: Final = 120.0
@@ -85,6 +92,7 @@ class Verified:
     :param warnings: dagster's warnings, with the origin in the user's own files if it is known.
     :param seconds: the time that the location's code took to load.
     :param states: the states that its state-backed components requested.
+    :param age: seconds since the same files were loaded, if they were not loaded again.
     """
 
     definitions: Definitions
@@ -92,6 +100,7 @@ class Verified:
     dagster_version: str
     seconds: float
     states: tuple[State, ...] = ()
+    age: float | None = None
 
 
 class StateMissingError(LoadError):
@@ -153,6 +162,8 @@ class Verifier:
     """Loads locations in parallel, as many at once as processors and memory allow; a context manager.
 
     :param count: the number of locations at most.
+    :param use_records: whether a location whose files loaded here within a day need not be loaded again. Then the
+        values in `environment` must not be secrets, as their hash is part of the record's name.
 
     The other parameters are those of `verify_locations`.
     """
@@ -164,7 +175,9 @@ class Verifier:
         timeout: float = DEFAULT_TIMEOUT,
         environment: Mapping[str, str] | None = None,
         when_done: Callable[[ToVerify, VerifyResult], None] = lambda _item, _outcome: None,
+        use_records: bool = False,
     ) -> None:
+        self._use_records = use_records
         self._timeout = timeout
         self._environment = dict(environment or {})
         self._when_done = when_done
@@ -182,8 +195,7 @@ class Verifier:
             self._pool.shutdown(wait=False, cancel_futures=True)
         self._pool.shutdown()
         for future in self._prepared.values():
-            if not future.cancelled() and not future.exception() and (prepared := future.result()):
-                prepared.loading.discard()
+            _discard(future)
         self._scratch.close()
         if kind is None:
             prune()
@@ -226,9 +238,38 @@ class Verifier:
         return outcome
 
     def _verify(self, item: ToVerify) -> VerifyResult:
-        python = _fit_python(item)
+        files = read_image_files(item.source) if item.is_image else None
+        python = _fit_python(item, files)
         if isinstance(python, NotVerified):
             return python
+        record = self._record_name(item, files, python)
+        if record and (known := read_record(record, item.directory)):
+            if future := self._prepared.pop(item.name, None):
+                _discard(future)
+            loaded, age = known
+            return _verified(loaded, loaded.warnings, age)
+        outcome = self._load(item, files, python)
+        if record and isinstance(outcome, Verified) and not outcome.states:
+            loaded = Loaded(
+                definitions=outcome.definitions,
+                warnings=outcome.warnings,
+                dagster_version=outcome.dagster_version,
+                seconds=outcome.seconds,
+            )
+            write_record(record, loaded, item.directory)
+        return outcome
+
+    def _record_name(self, item: ToVerify, files: ImageFiles | None, python: Path) -> str | None:
+        """The name of the record that these files load; None if there is to be none."""
+        if not self._use_records:
+            return None
+        if files:
+            source, deps = [file.name for file in files.source], files.identity
+        else:
+            source, deps = [storage.sha256_of(item.source)], item.deps_sha256 or storage.sha256_of(item.deps)
+        return record_name(item.name, source, deps, python, item.code, self._environment)
+
+    def _load(self, item: ToVerify, files: ImageFiles | None, python: Path) -> VerifyResult:
         future = self._prepared.pop(item.name, None)
         prepared = future.result() if future else None
         if prepared and item.is_image:
@@ -237,7 +278,7 @@ class Verifier:
             prepared = None
         with storage.scratch_directory() as scratch:
             directory = prepared.source.venv if prepared else scratch / "source"
-            source, deps = unpack_item(item, directory, python)
+            source, deps = unpack_item(item, directory, python, files)
             if prepared and prepared.deps != deps.venv:
                 prepared.loading.discard()
                 prepared = None
@@ -258,13 +299,7 @@ class Verifier:
         if item.is_image and (others := other_platforms(item.source)):
             text = f"its image for {', '.join(others)} was not loaded; verify it on such a machine"
             warnings += (Notice(text),)
-        return Verified(
-            definitions=result.definitions,
-            warnings=warnings,
-            dagster_version=result.dagster_version,
-            seconds=result.seconds,
-            states=result.states,
-        )
+        return _verified(result, warnings)
 
 
 def refresh_states(
@@ -296,6 +331,23 @@ def refresh_states(
             if path.is_file()
         }
     return result.refreshed, local
+
+
+def _discard(future: Future[_Prepared | None]) -> None:
+    """End a process that was prepared, if it was started."""
+    if not future.cancelled() and not future.exception() and (prepared := future.result()):
+        prepared.loading.discard()
+
+
+def _verified(loaded: Loaded, warnings: tuple[Notice, ...], age: float | None = None) -> Verified:
+    return Verified(
+        definitions=loaded.definitions,
+        warnings=warnings,
+        dagster_version=loaded.dagster_version,
+        seconds=loaded.seconds,
+        states=loaded.states,
+        age=age,
+    )
 
 
 def _state_missing(keys: Sequence[str], item: ToVerify) -> StateMissingError:
@@ -333,24 +385,28 @@ class _Prepared:
     loading: Loading
 
 
-def unpack_item(item: ToVerify, directory: Path, python: Path) -> tuple[Unpacked, Unpacked]:
+def unpack_item(
+    item: ToVerify, directory: Path, python: Path, files: ImageFiles | None = None
+) -> tuple[Unpacked, Unpacked]:
     """Unpack the code of a built location into a new directory, and get its unpacked dependencies.
+
+    :param files: what `read_image_files` has read, if it has.
 
     Raises LoadError if they cannot be unpacked.
     """
     if item.is_image:
-        return unpack_image(read_image_files(item.source), directory, python)
+        return unpack_image(files or read_image_files(item.source), directory, python)
     sha256 = item.deps_sha256 or storage.sha256_of(item.deps)
     return unpack_both(item.source, directory, item.deps, sha256, python)
 
 
-def _fit_python(item: ToVerify) -> Path | NotVerified:
+def _fit_python(item: ToVerify, files: ImageFiles | None = None) -> Path | NotVerified:
     """The interpreter to load a location with, or why it cannot be loaded on this machine."""
     python = interpreter(item.python_version)
     if isinstance(python, NotVerified):
         return python
     if item.is_image:
-        deps = unpacked_image_deps(read_image_files(item.source), python)
+        deps = unpacked_image_deps(files or read_image_files(item.source), python)
         return unfit(deps.venv, item.python_version) or python
     present = item.deps.is_file()
     sha256 = item.deps_sha256 or (storage.sha256_of(item.deps) if present else "")

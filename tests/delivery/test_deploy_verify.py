@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
 import shutil
-from dataclasses import dataclass
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -35,6 +39,8 @@ os.environ["WAREHOUSE_PASSWORD"]
 class Desk:
     root: Path
     cloud: CloudServer
+    asset: str = field(default_factory=lambda: f"invoices_{os.getpid()}_{time.time_ns()}")
+    """The name of an asset that no other test has."""
 
     def deploy(self, *options: str, **environment: str) -> Ran:
         """Deploy with the machine's index and the cache that tests share: real dagster takes a while to fetch."""
@@ -113,3 +119,85 @@ def test_a_deps_pex_that_only_the_registry_has_is_fetched_to_verify_with_it(
     assert "location `sales` loads: 1 asset" in ran.stderr
     assert [name.partition("-")[0] for name, _ in desk.cloud.uploads()] == ["source"]
     assert not list((desk.root / "out").glob("deps-*.pex"))
+
+
+@pytest.fixture
+def noted(desk: Desk) -> Callable[..., Ran]:
+    """Deploys code that notes each time it is loaded in the file `loads`."""
+    note = f"with open({str(desk.root / 'loads')!r}, 'a') as loads:\n    loads.write('loaded\\n')\n"
+    desk.write(sales=GOOD.replace("invoices", desk.asset) + note)
+
+    def deploy(*options: str, **environment: str) -> Ran:
+        (desk.root / "loads").unlink(missing_ok=True)
+        return desk.deploy(*options, **environment).succeeded()
+
+    return deploy
+
+
+def test_the_same_files_are_loaded_once_a_day(desk: Desk, noted: Callable[..., Ran]) -> None:
+    def loads() -> int:
+        return (desk.root / "loads").read_text().count("\n") if (desk.root / "loads").exists() else 0
+
+    noted()
+    assert loads() == 1
+    # In another commit too, if it changes no file of the location.
+    again = noted("--code-location-details=deployment=prod,commit_hash=" + "b" * 40)
+    assert loads() == 0
+    assert re.search(r"✓ location `sales` loads: 1 asset \(as the same files did \d+ s ago\)", again.stderr)
+    assert desk.cloud.locations("prod")["sales"]["git"]["commit_hash"] == "b" * 40
+    # What is given to the code by hand, another variable, and another deployment may make a difference.
+    noted("--env=PASSWORD=open sesame")
+    assert loads() == 1
+    noted(SHOP_REGION="north")
+    assert loads() == 1
+    desk.cloud.organization.add_deployment("staging")
+    noted("--code-location-details=deployment=staging,commit_hash=" + "b" * 40)
+    assert loads() == 1
+    # `builder.verify` always loads.
+    run_command("verify", "out", directory=desk.root).succeeded()
+    assert loads() == 2
+    desk.write(sales=(desk.root / "sales" / "definitions.py").read_text() + "# changed\n")
+    noted()
+    assert loads() == 1
+
+
+def _rewrite(record: Path, when: float) -> None:
+    facts = json.loads(record.read_text().partition("\n")[2])
+    text = json.dumps({**facts, "time": when})
+    record.write_text(f"{hashlib.sha256(text.encode()).hexdigest()}\n{text}")
+
+
+def _make_old(record: Path) -> None:
+    _rewrite(record, time.time() - 86_401)
+
+
+def _set_clock_back(record: Path) -> None:
+    _rewrite(record, time.time() + 3600)
+
+
+def _damage(record: Path) -> None:
+    record.write_text(record.read_text().replace("assets", "aszets"))
+
+
+@pytest.mark.parametrize("harm", [_make_old, _damage, _set_clock_back])
+def test_a_record_that_is_old_or_damaged_is_not_used(
+    desk: Desk, noted: Callable[..., Ran], harm: Callable[[Path], None]
+) -> None:
+    noted()
+    # Tests that run beside this one write records too.
+    records = (Path(os.environ["BUILDER_CACHE_DIR"]) / "loads").iterdir()
+    (record,) = (path for path in records if desk.asset in path.read_text())
+
+    harm(record)
+
+    assert "same files did" not in noted().stderr
+    assert (desk.root / "loads").exists()
+    assert "same files did" in noted().stderr
+
+
+def test_what_did_not_load_is_loaded_again(desk: Desk) -> None:
+    desk.write(stock=f"import os\nassert os.path.exists({str(desk.root / 'there')!r})\n{GOOD}")
+    desk.deploy().failed()
+    desk.deploy().failed()
+    (desk.root / "there").touch()
+    assert "same files did" not in desk.deploy().succeeded().stderr
