@@ -97,18 +97,18 @@ def _default_branch(root: Path) -> str:
     with git.open_repository(root) as repository:
         for reference in ("refs/remotes/origin/HEAD", "HEAD"):
             try:
-                found = repository.run("symbolic-ref", "--quiet", reference, also=1).stdout.strip()
+                reference_name = repository.run("symbolic-ref", "--quiet", reference, also=1).stdout.strip()
             except process.ProcessFailed:
                 continue
-            if found:
-                branch = found.removeprefix("refs/remotes/origin/").removeprefix("refs/heads/")
+            if reference_name:
+                branch = reference_name.removeprefix("refs/remotes/origin/").removeprefix("refs/heads/")
                 return branch if _PLAIN.fullmatch(branch) else "main"
     return "main"
 
 
 def _dbt_projects(root: Path, locations: tuple[Location, ...]) -> list[DbtProject]:
     """The dbt projects whose manifest CI has to make; those of components are prepared by the deploy itself."""
-    found = {}
+    projects = {}
     for location in locations:
         directory = location.tree.directory
         if location.problem is not None or not directory.is_relative_to(root):
@@ -119,18 +119,18 @@ def _dbt_projects(root: Path, locations: tuple[Location, ...]) -> list[DbtProjec
             dbt = path.parent
             names = [dbt.relative_to(root).as_posix(), location.tree.project.relative_to(root).as_posix()]
             if all(_PLAIN.fullmatch(name) for name in names):
-                found[names[0]] = DbtProject(*names)
-    return [found[name] for name in sorted(found)]
+                projects[names[0]] = DbtProject(*names)
+    return [projects[name] for name in sorted(projects)]
 
 
-def _files(directory: Path, name: str) -> list[Path]:
+def _files(directory: Path, wanted: str) -> list[Path]:
     """The files of this name, but for those in hidden directories and in packages that dbt installed."""
     paths = []
     for parent, directories, names in os.walk(directory):
         depth = len(Path(parent).relative_to(directory).parts)
-        directories[:] = [each for each in directories if not each.startswith(".") and each != "dbt_packages"]
+        directories[:] = [name for name in directories if not name.startswith(".") and name != "dbt_packages"]
         if depth >= _DBT_DEPTH * 2:
             directories.clear()
-        if name in names:
-            paths.append(Path(parent) / name)
+        if wanted in names:
+            paths.append(Path(parent) / wanted)
     return paths

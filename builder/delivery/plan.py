@@ -128,15 +128,17 @@ def plan(
         "python_version": job.target.python_version,
         "locations": [_described(name, outcome, steps.get(name, ())) for name, outcome in outcomes.items()],
     }
-    return Plan(document, {name: each for name, each in outcomes.items() if isinstance(each, BuilderError)})
+    return Plan(
+        document, {name: outcome for name, outcome in outcomes.items() if isinstance(outcome, BuilderError)}
+    )
 
 
 def show_plans(plans: Sequence[Plan], *, as_json: bool) -> int:
-    """Print plans, one for each target, as JSON if that is asked for, and their errors; returns the exit code."""
+    """Print plans, one for plan_ target, as JSON if that is asked for, and their errors; returns the exit code."""
     if as_json:
-        document = {"builder_version": __version__, "plans": [each.document for each in plans]}
+        document = {"builder_version": __version__, "plans": [plan_.document for plan_ in plans]}
         console.result(json.dumps(document, indent=2, ensure_ascii=False))
-    return show_errors({name: error for each in plans for name, error in each.errors.items()})
+    return show_errors({name: error for plan_ in plans for name, error in plan_.errors.items()})
 
 
 def _show(job: Job, updater: Updater | None, steps: Mapping[str, Sequence[Step]]) -> None:
@@ -145,8 +147,8 @@ def _show(job: Job, updater: Updater | None, steps: Mapping[str, Sequence[Step]]
     console.result(f"target: {job.target.description}")
     rows = [
         ["" if index else name, step.what, _about(step), step.does]
-        for name, each in steps.items()
-        for index, step in enumerate(each)
+        for name, planned in steps.items()
+        for index, step in enumerate(planned)
     ]
     if rows:
         console.result("")

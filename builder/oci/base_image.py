@@ -152,7 +152,9 @@ def _manifest(registry: Registry, reference: Reference, platform: str) -> tuple[
         return document, digest_of(content)
     with _valid(reference):
         entries = [(entry.get("platform") or {}, read_descriptor(entry).digest) for entry in document["manifests"]]
-    digests = {f"{found.get('os')}/{found.get('architecture')}": digest for found, digest in reversed(entries)}
+    digests = {
+        f"{described.get('os')}/{described.get('architecture')}": digest for described, digest in reversed(entries)
+    }
     if digest := digests.get(platform):
         return _read_document(reference, _named(registry, reference, digest)), digest
     others = ", ".join(sorted(name for name in digests if not name.startswith(("unknown/", "None/"))))
@@ -236,10 +238,10 @@ def _blob_path(digest: str) -> Path:
 
 
 def _check_platform(reference: Reference, platform: str, config: Document) -> None:
-    found = f"{config.get('os')}/{config.get('architecture')}"
-    if found != platform:
+    actual = f"{config.get('os')}/{config.get('architecture')}"
+    if actual != platform:
         raise ImageError(
-            f"the base image `{reference}` is for {found}, not for {platform}",
+            f"the base image `{reference}` is for {actual}, not for {platform}",
             remedy="Choose another base image with --base-image",
         )
 

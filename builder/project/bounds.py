@@ -1,7 +1,7 @@
 """The boundary of a project: paths must not lead out of its git repository.
 
-A pull request can write the project's files, but not choose what else lies on the machine that builds it. What the
-command line names, and a workspace file that is in no repository, are the user's own word.
+A pull request can write the project's files, but not choose what else lies on the machine that builds it. Paths on
+the command line, and in a workspace file outside any repository, come from the user and are not checked.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from builder.system.git import find_repository
 
 
 def check_build_directory(directory: Path, base: Path, name: str, where: Origin) -> None:
-    """Raise ProjectError for a build directory outside the repository, also one that is a symlink to there.
+    """Raise ProjectError for a build directory outside the repository, also if a symlink leads there.
 
     :param base: the directory of the file that declares it.
     :param name: of the location.
@@ -73,5 +73,5 @@ def check_requirements_file(path: Path, repository: Path | None, where: Origin) 
 
 
 def _within(path: Path, repository: Path) -> bool:
-    # First by its text, as it is packed: `..` of a symlink's name is the directory that the symlink is in.
+    # First by its text, as it is packed: `..` after a symlink's name is the directory that contains the symlink.
     return Path(os.path.realpath(os.path.normpath(path))).is_relative_to(repository)

@@ -1,7 +1,7 @@
-"""What the names in a Python file are bound to where they are read, as far as its syntax tree makes it certain.
+"""Resolving names in a Python file: the expression that a name is bound to, if the syntax tree makes it certain.
 
-Certain is a name that statements of one block bind, each by a plain `=`: where it is read in that block it is what
-was bound last. In a function it is certain if it is not bound again after the function is defined.
+A name is certain if only plain assignments in one block bind it: read in that block, it has its last value. A
+function that reads it gets that value too, if the name is not bound again after the function is defined.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ class Names:
     """The names that a file reads.
 
     :param nodes: all of the file.
-    :param known: top-level modules; what is imported from them does not count as bound.
+    :param known: top-level modules; imports from them are not bindings.
     :ivar values: the expression that a name is bound to.
     :ivar defined: names of functions and classes of the file that have no decorators.
-    :ivar unknown: names that are bound to something else; as text, if functions bind them for others.
+    :ivar unknown: names with any other binding; as text, if a function binds them for an outer scope.
     """
 
     def __init__(self, tree: ast.Module, nodes: Iterable[ast.AST], known: Collection[str]) -> None:
@@ -47,7 +47,7 @@ class Names:
     def _block(self, body: list[ast.stmt], outer: _Bound, arguments: _Bound, *, is_class: bool = False) -> None:
         """Read the names in the body of a module, a class or a function.
 
-        :param outer: what names are bound to around it.
+        :param outer: the bindings of the enclosing scope.
         """
         times = Counter(name for statement in body for name in self._binds(statement)) + Counter(list(arguments))
         plain: dict[str, list[ast.AST]] = defaultdict(list)
@@ -75,7 +75,7 @@ class Names:
     def _read(self, node: ast.AST, now: _Bound, inner: _Bound) -> None:
         """Read the names in a node.
 
-        :param inner: what names are bound to in the functions in it.
+        :param inner: the bindings that functions in it see.
         """
         if isinstance(node, ast.Name) and node.id in now and node.id not in self.unknown:
             value = now[node.id]
@@ -110,7 +110,7 @@ class Names:
             yield parameter.arg, None if parameter.arg in self._passed else default
 
     def _binds(self, statement: ast.stmt) -> Iterator[str]:
-        """The names that a statement binds in its own block, each as often as it does."""
+        """The names that a statement binds in its own block, once for each binding."""
         pending: list[ast.AST] = [statement]
         while pending:
             node = pending.pop()

@@ -1,13 +1,12 @@
-"""The paths that a Python file names, as far as its syntax tree makes them certain; nothing of it is run.
+"""Finding the paths that a Python file uses, from its syntax tree, without running it.
 
-Certain is what is built of constants, `__file__`, the working directory and names whose value is certain where
-they are read (`code_names`), by the operations of `pathlib`, `os.path` and strings. All else is unknown, and so is
-what is built of it.
+A path is known if it is computed by operations of `pathlib`, `os.path` and strings from constants, `__file__`, the
+working directory, and names with a certain value (`code_names`). Every other value is unknown.
 """
 
 from __future__ import annotations
 
-# The code that is read may use `os.path`, which is what it is read by.
+# The code that is read may use `os.path`, so its functions are evaluated here.
 # ruff: noqa: PTH118, PTH120
 import ast
 import os.path
@@ -35,15 +34,15 @@ _CONSTANTS: Final = {
 _RESOURCES: Final = ("importlib.resources", "import resources", "importlib_resources")
 _LONGEST: Final = 80
 _LONGEST_PATH: Final = 4096
-"""What Linux takes. Code that makes longer texts of short ones by doubling them is not followed."""
+"""The limit of Linux. It also stops code that doubles a string again and again."""
 
 
 @dataclass(frozen=True, slots=True)
 class NamedPath:
     """A path in the code of a file.
 
-    :param text: how the code names it.
-    :param path: what it is; a relative one may be relative to anything.
+    :param text: its expression in the code.
+    :param path: its value; it is unknown what a relative path is relative to.
     """
 
     line: int
@@ -52,21 +51,21 @@ class NamedPath:
 
 
 def named_paths(code: str, file: Path, working_directory: Path) -> Iterator[NamedPath]:
-    """The paths that code names: those that start from where it lies or works, and those that climb (`../x`).
+    """The paths in code that start from its file or its working directory, or lead upwards (`../x`).
 
-    :param file: where the code lies.
+    :param file: the file of the code.
     :param working_directory: of the code at run time.
 
-    Code that does not parse names none, and neither does what only runs as a script (`if __name__ == "__main__"`).
+    Empty for code that does not parse. Blocks that only run in a script (`if __name__ == "__main__"`) are skipped.
     """
     if not _may_climb(code):
         return
     try:
         with warnings.catch_warnings():
-            # Of invalid escapes in strings, which are the project's own affair.
+            # Warnings about invalid escapes in strings.
             warnings.simplefilter("ignore")
             tree = ast.parse(code)
-        yield from _found(tree, _Folding(tree, file, working_directory))
+        yield from _paths_in(tree, _Folding(tree, file, working_directory))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return
 
@@ -74,10 +73,10 @@ def named_paths(code: str, file: Path, working_directory: Path) -> Iterator[Name
 def paths_given_to(
     function: str, parameters: Sequence[str], code: str, file: Path, working_directory: Path
 ) -> Iterator[tuple[int, dict[str, PurePath | None]]]:
-    """The line of each call of a function, and the paths or texts that it is given; None for what is not certain.
+    """The line of each call of a function, and its arguments: paths or texts, None for an unknown value.
 
     :param function: its dotted name, in one of the modules of _KNOWN.
-    :param parameters: the names of those that are given by position.
+    :param parameters: the names of its positional parameters.
     """
     try:
         tree = ast.parse(code)
@@ -92,7 +91,7 @@ def paths_given_to(
 
 
 def _may_climb(code: str) -> bool:
-    """Whether code has any of the words without which no path in it leads upwards: parsing takes far longer."""
+    """Whether a path in the code may lead upwards, by a search for words; it is much faster than parsing."""
     return any(text in code for text in ("../", '".."', "'..'", "pardir")) or (
         any(
             text in code
@@ -111,8 +110,8 @@ def _may_climb(code: str) -> bool:
     )
 
 
-def _found(node: ast.AST, folding: _Folding) -> Iterator[NamedPath]:
-    """The largest expressions that are paths, from the outside in."""
+def _paths_in(node: ast.AST, folding: _Folding) -> Iterator[NamedPath]:
+    """The largest expressions that are paths, outermost first."""
     if isinstance(node, ast.expr) and not isinstance(node, ast.Constant | ast.Name):
         value = folding.path(node)
         if value is not None:
@@ -128,7 +127,7 @@ def _found(node: ast.AST, folding: _Folding) -> Iterator[NamedPath]:
     if isinstance(node, ast.If) and re.fullmatch(r"__name__ == '__main__'", ast.unparse(node.test)):
         inside = node.orelse
     for child in inside:
-        yield from _found(child, folding)
+        yield from _paths_in(child, folding)
 
 
 def _joined(arguments: Sequence[ast.expr]) -> str | None:
@@ -147,7 +146,7 @@ class _UncertainError(Exception):
 
 
 _THIS_FILE: Final = object()
-"""A frame, function or class whose code is in the file that is read, or the name of its module or package."""
+"""Stands for a frame, function or class of the file, or the name of its module or package."""
 
 
 class _Folding:
@@ -181,20 +180,20 @@ class _Folding:
             ast.Slice: self._slice,
             ast.UnaryOp: self._negative,
             ast.Call: self._call,
-            **dict.fromkeys((ast.List, ast.Tuple), lambda node: [self._fold(each) for each in node.elts]),
+            **dict.fromkeys((ast.List, ast.Tuple), lambda node: [self._fold(element) for element in node.elts]),
         }
 
     def plain_path(self, node: ast.expr) -> PurePath | None:
-        """The path that an expression is, whatever it starts from."""
+        """The path that is the value of an expression; None if it is unknown."""
         try:
             value = self._fold(node)
-        # Code may well be wrong: no such method, too few arguments, an index out of range.
+        # The code may be wrong: no such method, too few arguments, an index out of range.
         except (_UncertainError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
             return None
         return PurePath(value) if isinstance(value, str | PurePath) else None
 
     def path(self, node: ast.expr) -> PurePath | None:
-        """The path that an expression is, if it starts from `__file__` or the working directory, or climbs."""
+        """The value of an expression, if it is a path from `__file__` or the working directory, or upwards."""
         self._anchored = False
         path = self.plain_path(node)
         if path is None:
@@ -227,10 +226,10 @@ class _Folding:
         return str(self._file)
 
     def _value(self, expression: ast.expr) -> object:
-        """The value of what a name is bound to."""
+        """The value of the expression that a name is bound to."""
         if expression not in self._values:
             before = self._anchored
-            # Unknown while it is looked at: it may refer to itself.
+            # Unknown during its evaluation: it may refer to itself.
             self._values[expression] = None, False
             self._anchored = False
             value = self._fold(expression)
@@ -274,7 +273,7 @@ class _Folding:
         value, index = self._fold(node.value), self._fold(node.slice)
         if isinstance(value, list | tuple) and isinstance(index, int | slice):
             return value[index]
-        # A parent that is counted from the root of the file system is another one on the server.
+        # A parent counted from the root of the file system is a different one on the server.
         if isinstance(value, Sequence) and not isinstance(value, str) and isinstance(index, int) and index >= 0:
             return value[index]
         raise _UncertainError
@@ -307,11 +306,11 @@ class _Folding:
         raise _UncertainError
 
     def name_of(self, node: ast.expr) -> str | None:
-        """What a function is called where it is defined."""
+        """The dotted name of a function where it is defined."""
         return self._dotted(node)
 
     def _dotted(self, node: ast.expr) -> str | None:
-        """What a function is called where it is defined; None for a method of a value."""
+        """The dotted name of a called function where it is defined; None for a method of a value."""
         if isinstance(node, ast.Name):
             shadowed = node in self._bound.values or not self._bound.unknown.isdisjoint((node, node.id))
             return None if shadowed else self._imported.get(node.id, "str" if node.id == "str" else None)
@@ -331,21 +330,21 @@ class _Folding:
         return self._own_file()
 
     def _package(self, package: object = _THIS_FILE) -> PurePath:
-        """The directory of this file's package, or of one around it."""
-        here = PurePath(self._own_file()).parent
+        """The directory of this file's package, or of a parent package."""
+        own_directory = PurePath(self._own_file()).parent
         if package is _THIS_FILE:
-            return here
+            return own_directory
         parts = tuple(str(package).split("."))
-        around = [here, *here.parents]
-        (found,) = (
+        directories = [own_directory, *own_directory.parents]
+        (directory,) = (
             path
-            for path in around
+            for path in directories
             if path.parts[-len(parts) :] == parts and path.parent.is_relative_to(self._working_directory)
         )
-        return found
+        return directory
 
     def _all_functions(self) -> dict[str, Callable[..., object]]:
-        """Functions by the names that they have where they are defined; wrong arguments raise TypeError."""
+        """Functions by their dotted names; wrong arguments raise TypeError."""
         paths = dict.fromkeys(("Path", "PurePath", "PosixPath", "PurePosixPath"), PurePath)
         return {
             **{f"pathlib.{name}": function for name, function in paths.items()},
@@ -386,14 +385,14 @@ class _Folding:
 
 
 def _formatted_text(text: object, *arguments: object) -> str:
-    """`str.format` of a text whose fields say nothing of their width, which might be without measure."""
+    """`str.format` for fields without a width, which could be huge."""
     if not isinstance(text, str) or not re.fullmatch(r"(?:[^{}]|\{\d*\})*", text):
         raise _UncertainError
     return text.format(*arguments)
 
 
 def _imported(nodes: Iterable[ast.AST]) -> Iterator[tuple[str, str]]:
-    """What a file calls the modules that are known here and their functions, with their dotted names."""
+    """The names in a file of known modules and their functions, with their dotted names."""
     for node in nodes:
         if isinstance(node, ast.Import):
             for alias in node.names:
@@ -407,9 +406,9 @@ def _imported(nodes: Iterable[ast.AST]) -> Iterator[tuple[str, str]]:
 
 
 def _bound_once(nodes: Iterable[ast.AST]) -> dict[str, ast.expr]:
-    """The expression of each name that is bound by one `=` in the file, and in no other way.
+    """The expression of each name that the file binds once, by a plain assignment.
 
-    What `self.NAME` is counts as NAME: it is bound there, or in the body of the class.
+    `self.NAME` counts as NAME: it is bound there, or in the body of the class.
     """
     bound: dict[str, ast.expr] = {}
     times: Counter[str] = Counter()

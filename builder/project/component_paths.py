@@ -17,7 +17,7 @@ _CLIMBING: Final = re.compile(
 
 
 def component_paths(text: str, project_root: Path) -> Iterator[NamedPath]:
-    """The paths in a component file that climb: `../../x`, relative to the file, and `{{ project_root }}/../x`."""
+    """The paths in a component file that lead upwards: `../../x`, and `{{ project_root }}/../x`."""
     for number, line in enumerate(text.splitlines() if "../" in text else (), 1):
         for match in _CLIMBING.finditer(re.sub(r"(^|\s)#.*", "", line)):
             path = project_root / match["rest"] if match["root"] else PurePath(match["rest"])

@@ -13,8 +13,8 @@ from builder.project.toml_file import TomlFile
 def read_dagster_table(path: Path) -> Workspace | None:
     """The locations of a pyproject.toml with `module_name` or `modules` in `[tool.dagster]`; None without them.
 
-    A location is called as `code_location_name` says, else like its module. Raises ProjectError, with the line,
-    for a value that cannot be right.
+    The name of a location is `code_location_name`, else its module. Raises ProjectError, with the line, for a
+    value that cannot be right.
     """
     if not path.is_file():
         return None

@@ -1,4 +1,4 @@
-"""A workspace.yaml, by which `dagster dev` finds the code (`dagster._core.workspace`), as a dagster_cloud.yaml."""
+"""Converting a workspace.yaml of `dagster dev` (`dagster._core.workspace`) to a dagster_cloud.yaml."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from builder.errors import Origin, ProjectError
 from builder.project.workspace_file import EXAMPLE
 from builder.project.yaml_file import YamlFile
 
-# The key in workspace.yaml, the one in dagster_cloud.yaml, and what the value is in the long form.
+# The key in workspace.yaml, the one in dagster_cloud.yaml, and the key of the value in the long form.
 _KINDS: Final = {
     "python_file": ("python_file", "relative_path"),
     "python_module": ("module_name", "module_name"),
@@ -23,12 +23,12 @@ _KINDS: Final = {
 def refuse_dagster_workspace(path: Path) -> None:
     """Raise ProjectError with the dagster_cloud.yaml to write, if a path is a workspace.yaml of `dagster dev`.
 
-    Dagster Cloud knows no such file, and nothing in it says what is built from which directory.
+    Dagster Cloud does not read such a file, and it does not have the build directories.
     """
     try:
         document = YamlFile.load(path) if path.is_file() else None
     except ProjectError:
-        # Whoever reads it says what is wrong with it: it may be a template that is no YAML yet.
+        # Its reader reports the error: the file may be a template that is not YAML yet.
         return
     if document is None or not isinstance(document.data, Mapping) or "load_from" not in document.data:
         return
@@ -43,7 +43,7 @@ def refuse_dagster_workspace(path: Path) -> None:
 
 
 def _location(entry: object) -> Iterator[str]:
-    """The lines of a location; none for what is no code, such as the address of a server."""
+    """The lines of a location; none for an entry without code, such as the address of a server."""
     if not isinstance(entry, Mapping):
         return
     kind = next((name for name in _KINDS if name in entry), None)

@@ -1,7 +1,7 @@
-"""Finding dbt projects whose manifest is missing: without it their assets do not load, and no server makes it.
+"""Finding dbt projects without a manifest: their assets do not load, and the server does not create it.
 
 See dagster-dbt, `DbtProject` and `DbtProjectComponent`:
-`prepare_if_dev` does something under `dagster dev` only.
+`prepare_if_dev` creates it under `dagster dev` only.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _USES_MANIFEST: Final = re.compile(rb"\bmanifest_path\b")
 _PREPARES: Final = re.compile(
     rb"\.prepare\(|\bprepare_and_package\b|[\"']parse[\"']|DAGSTER_DBT_PARSE_PROJECT_ON_LOAD"
 )
-"""Of code that may make the manifest itself, wherever it runs."""
+"""Calls in code that may create the manifest itself."""
 
 _NO_PART: Final = re.compile(r"(.*/)?(setup|noxfile|conftest|test_[^/]*|[^/]*_test)\.py|(.*/)?tests?/.*")
 _OF_COMPONENT: Final = re.compile(
@@ -36,9 +36,9 @@ _OF_COMPONENT: Final = re.compile(
 
 
 def missing_manifests(directory: Path, files: Iterable[ProjectFile]) -> Iterator[Notice]:
-    """A warning for each dbt project that a build directory's code declares and that has no manifest.
+    """A warning for each dbt project without a manifest that the code in a build directory declares.
 
-    None where that is not certain: where the code may make the manifest, or where none of it reads one.
+    Empty if it is not certain: the code may create the manifest, or none of it reads one.
     """
     texts = {
         file: file.path.read_bytes()
@@ -62,7 +62,7 @@ def missing_manifests(directory: Path, files: Iterable[ProjectFile]) -> Iterator
 
 def _of_code(directory: Path, file: Path, text: str) -> Iterator[Notice]:
     for line, given in paths_given_to("dagster_dbt.DbtProject", ("project_dir",), text, file, directory):
-        # A path that is not certain is in none of these.
+        # An unknown path is in none of these.
         unsure = {"**"} | {name for name, path in given.items() if path is None}
         if "project_dir" not in given or not unsure.isdisjoint(given):
             continue
@@ -86,7 +86,7 @@ def _of_component(directory: Path, file: Path, text: bytes) -> Iterator[Notice]:
 
 
 def _missing(project: Path, target: str) -> Path | None:
-    """The manifest of a dbt project that is there itself, if it has none."""
+    """The path of the missing manifest of an existing dbt project; None otherwise."""
     manifest = project / target / "manifest.json"
     there = (project / "dbt_project.yml").is_file()
     return Path(os.path.normpath(manifest)) if there and not manifest.exists() else None

@@ -28,8 +28,8 @@ from builder.terminal.formatting import quoted
 def read_metadata(directory: Path, build: MetadataBuilder) -> Metadata | None:
     """The metadata of the package or dependency list in a directory; None where nothing is declared.
 
-    In this order: poetry's, where poetry is the project's tool; `[project]` without dynamic dependencies, as it
-    stands, unless the backend may change it; setup.cfg without a setup.py, as it stands; what the backend says.
+    In this order: `[tool.poetry]`, if the project uses poetry; a static `[project]`, unless the backend may change
+    it; a static setup.cfg without a setup.py; otherwise the build backend is run.
     """
     if uses_poetry(directory):
         return read_poetry(directory)
@@ -45,13 +45,13 @@ def read_metadata(directory: Path, build: MetadataBuilder) -> Metadata | None:
 
 
 def _left_to_the_backend(pyproject: TomlFile) -> bool:
-    """Whether a backend may make something else of a static `[project]`, whatever PEP 621 says of it."""
+    """Whether a backend may change a static `[project]`, although PEP 621 does not allow it."""
     system = pyproject.table("build-system")
     backend = str(system.get("build-backend", ""))
     if system.get("backend-path"):
         return True
     if backend.startswith("hatchling"):
-        # It formats direct references: `{root:uri}`, `{root:parent:uri}`, `{env:NAME}`.
+        # hatchling expands variables in direct references: `{root:uri}`, `{root:parent:uri}`, `{env:NAME}`.
         project = pyproject.table("project")
         lists = [project.get("dependencies"), *pyproject.table("project", "optional-dependencies").values()]
         return any("{" in str(text) for texts in lists if isinstance(texts, list) for text in texts)
@@ -63,7 +63,7 @@ def _left_to_the_backend(pyproject: TomlFile) -> bool:
 
 
 def read_groups(directory: Path, names: Iterable[str]) -> tuple[str, ...]:
-    """The requirements of dependency groups: of PEP 735, or in the older words of poetry, pdm and uv.
+    """The requirements of dependency groups: of PEP 735, or of the older tables of poetry, pdm and uv.
 
     Raises ProjectError for an unknown group.
     """
@@ -102,12 +102,12 @@ _MOST_REQUIREMENTS: Final = 10_000
 
 
 def _check_size(groups: Mapping[str, object], pyproject: TomlFile) -> None:
-    """Refuse groups that include others so often that they would have requirements without number."""
+    """Refuse groups whose includes multiply to a huge number of requirements."""
     sizes: dict[str, int] = {}
 
     def size(name: str) -> int:
         if name not in sizes:
-            # What includes itself is refused later.
+            # A group that includes itself is refused later.
             sizes[name] = 0
             entries = groups.get(name)
             for entry in entries if isinstance(entries, list) else []:

@@ -1,7 +1,7 @@
-"""Merging `defaults` into a location's entry, as Dagster Cloud's own tools do it.
+"""Merging `defaults` into a location's entry, as Dagster Cloud's own tools do.
 
-They merge mappings key by key and join lists, without duplicates; some lists hold things with a name, of which the
-entry's replace the default's (`dagster_cloud_cli.config.merger`). Tests hold this against them.
+They merge mappings key by key, and join lists without duplicates; in lists of named items, the entry's items
+replace the default's (`dagster_cloud_cli.config.merger`). Tests compare both.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _NAMED: Final = {
 
 
 def merge(defaults: Mapping[str, object], entry: Mapping[str, object], at: str = "") -> dict[str, object]:
-    """`entry` over `defaults`; a null in the entry does not hide a default.
+    """Merge `entry` over `defaults`; a null in the entry does not hide a default.
 
     :param at: the dotted key of both in an entry of the workspace file.
     """
@@ -63,7 +63,7 @@ def _variable(value: object) -> object:
 
 
 def _value_of(value: object, key: str) -> object:
-    """The value that identifies a mapping, under `key`; other values identify themselves."""
+    """The value that identifies a mapping: that of `key`; other values identify themselves."""
     return _frozen(value.get(key, value) if isinstance(value, dict) else value)
 
 

@@ -1,8 +1,8 @@
 """The layout of `dg`: dg.toml, or `[tool.dg]` in pyproject.toml; build.yaml and container_context.yaml beside it.
 
-Locations are what `dg plus deploy` makes of it (`dagster_dg_cli.cli.utils`, `dagster_dg_core.context`), but that
-without a `directory` in build.yaml a location is built from the project's own directory, never from the root of
-the uv workspace that it is a member of.
+The locations are those of `dg plus deploy` (`dagster_dg_cli.cli.utils`, `dagster_dg_core.context`), with one
+difference: without a `directory` in build.yaml, a location is built from the project's own directory, never from
+the root of its uv workspace.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ root_module = "my_project\""""
 
 
 def _example(path: Path) -> str:
-    """What a project has to declare, in the dialect of its file."""
+    """An example of what a project must declare, in the syntax of its file."""
     if path.name == "dg.toml":
         return _EXAMPLE.format(table="", prefix="")
     return _EXAMPLE.format(table="[tool.dg]\n", prefix="tool.dg.")
 
 
 def find_dg_config(directory: Path) -> Origin | None:
-    """Where a directory is declared to be a project or workspace of `dg`; dg.toml hides pyproject.toml."""
+    """The file that declares a directory as a project or workspace of `dg`; dg.toml hides pyproject.toml."""
     for name in ("dg.toml", "pyproject.toml"):
         if (directory / name).is_file():
             config = _Config.load(directory / name)
@@ -74,7 +74,7 @@ def read_dg_workspace(path: Path) -> Workspace:
 
 @dataclass(frozen=True, slots=True)
 class _Config:
-    """What `dg` reads of a TOML file.
+    """The part of a TOML file that `dg` reads.
 
     :param prefix: the keys of its table.
     """
@@ -134,7 +134,7 @@ def _locations(workspace: _Config) -> Iterator[Location]:
 
 
 def _repeated(workspace: _Config) -> Iterator[Notice]:
-    """A notice for each project that a workspace lists more than once; `dg` would build it as often."""
+    """A notice for each project that a workspace lists more than once; `dg` would build it each time."""
     entries = workspace.file.table(*workspace.prefix, "workspace").get("projects")
     paths = (
         [str(entry.get("path")) for entry in entries if isinstance(entry, dict)]
@@ -171,13 +171,13 @@ def _project(workspace: _Config, path: str, where: Origin) -> _Config:
 
 
 def _listing(path: str, nearest: Origin) -> Origin:
-    """The first line that has a path in quotes: entries of a list have no keys to look for."""
+    """The first line with a path in quotes: entries of a list have no keys to search for."""
     origin = line_where(nearest.path, lambda line: f'"{path}"' in line or f"'{path}'" in line)
     return origin if origin.line else nearest
 
 
 def _location(project: _Config, workspace: Path | None) -> Location:
-    """The location of a project; of one that is deployed by itself, the workspace's settings do not matter."""
+    """The location of a project; without `workspace` it is deployed by itself."""
     name = project.text("code_location_name") or project.directory.name
     builds = [_read_build(directory, name) for directory in (workspace, project.directory) if directory]
     build = {key: value for below in builds for key, (value, _) in below.items()}
@@ -208,7 +208,7 @@ def _location(project: _Config, workspace: Path | None) -> Location:
 
 
 def _defs_path(project: _Config) -> str | None:
-    """Where components made in Dagster's web page are committed, relative to the repository, as `dg` has it.
+    """Where components made in Dagster's web page are committed, relative to the repository, as in `dg`.
 
     Source: `dagster_dg_cli.cli.plus.deploy.deploy_session._repo_relative_defs_path`.
     """
@@ -226,7 +226,7 @@ def _defs_path(project: _Config) -> str | None:
 
 
 def _code_source(project: _Config) -> tuple[tuple[str, str], Origin]:
-    """What is loaded, and where that is declared."""
+    """The code source, and where it is declared."""
     root = project.text("root_module")
     if root is None:
         raise ProjectError(
@@ -235,7 +235,7 @@ def _code_source(project: _Config) -> tuple[tuple[str, str], Origin]:
             remedy=_example(project.file.path),
         )
     target = project.text("code_location_target_module")
-    # Earlier releases of dg knew it; the later ones refuse it.
+    # Earlier releases of dg accept it; later ones refuse it.
     autoload = project.file.table(*project.prefix, "project").get("autoload_defs")
     if autoload is True and target is None:
         given = project.text("defs_module")

@@ -1,4 +1,4 @@
-"""The name of a `dg` project that is derived from its directory, which is different on the server."""
+"""Writing the name of a `dg` project into its configuration: its directory has another name on the server."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from builder.project.toml_file import TomlFile
 def named_config(directory: Path) -> tuple[str, bytes] | None:
     """The configuration of the `dg` project in a directory, with the directory's name written into it.
 
-    On the server each project's directory is called `root`, and dagster would warn, again and again, that this is
-    not the name of the location. Returns the file's name and what it is to hold; None if there is nothing to add.
+    On the server each project's directory is called `root`, and dagster would warn repeatedly that this is not the
+    name of the location. Returns the file's name and its new content; None if nothing has to be added.
     """
     for name, keys in (("dg.toml", ("project",)), ("pyproject.toml", ("tool", "dg", "project"))):
         path = directory / name

@@ -1,7 +1,8 @@
 """Default exclusions of a source PEX: temporary files and secrets, unless included by name.
 
-Leftovers are left out silently; a secret is left out and named. Nothing here knows about patterns or walking: each
-function judges one file or directory. The rule as a user reads it is `docs/what-is-packed.md`; keep both the same.
+Leftovers are excluded silently; secrets are excluded and reported. Patterns and the walk are elsewhere: each
+function here looks at one file or directory. `docs/what-is-packed.md` describes the rules for users; keep both the
+same.
 """
 
 # Names are strings here: a Path per entry would double the time of the walk.
@@ -20,7 +21,7 @@ from builder.system.storage import TEMPORARY_PREFIX
 
 
 class Reason(Enum):
-    """Why something is left out."""
+    """Why a file or directory is excluded."""
 
     LEFTOVER = "leftover"
     SECRET = "secret"  # noqa: S105  (not a password)
@@ -28,10 +29,10 @@ class Reason(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ParentInfo:
-    """What the parent of a directory says about it.
+    """Facts about a directory that affect its subdirectories.
 
-    :param python_project: a `pyproject.toml`, `setup.py` or `setup.cfg` lies beside the directory.
-    :param dagster_home: the parent is a used `DAGSTER_HOME`: run history was written into it.
+    :param python_project: it contains a `pyproject.toml`, `setup.py` or `setup.cfg`.
+    :param dagster_home: it is a used `DAGSTER_HOME`: run history was written into it.
     """
 
     python_project: bool = False
@@ -100,7 +101,7 @@ _SECRET_SUFFIXES = (
     ".tfstate",
     ".tfstate.backup",
 )
-# Secrets only in the directory that gives the name its meaning: (directory, name).
+# Secrets only in a certain directory: (directory, name).
 _SECRET_PLACES = {
     (".config", "gcloud"),
     (".config", "gh"),
@@ -110,7 +111,7 @@ _SECRET_PLACES = {
 }
 # `google-github-actions/auth` writes gha-creds-….json into the checkout; the other comes from Google's console.
 _SECRET_JSON_PREFIXES = ("gha-creds-", "client_secret")
-# `.env.example` and its like are committed to be read: they hold names, not values.
+# `.env.example` and similar files are committed as documentation: they hold names, not values.
 _ENV_TEMPLATE = re.compile(r"\.env.*[._-](example|sample|template|tmpl|dist)")
 
 # Files of these kinds cannot begin as a private key does, so they need not be opened.
@@ -131,7 +132,7 @@ _DAGSTER_STORAGE = {"history", "schedules", "storage", ".nux", ".telemetry", ".l
 
 
 def directory_reason(name: str, parent: str) -> Reason | None:
-    """Judge a directory by its name and its parent's name."""
+    """The reason to exclude a directory, by its name and its parent's name."""
     if name in _LEFTOVER_DIRECTORIES or name.endswith(".egg-info"):
         return Reason.LEFTOVER
     if name.startswith(_LEFTOVER_DIRECTORY_PREFIXES):
@@ -142,7 +143,7 @@ def directory_reason(name: str, parent: str) -> Reason | None:
 
 
 def file_reason(name: str, parent: str) -> Reason | None:
-    """Judge a file by its name and its parent's name."""
+    """The reason to exclude a file, by its name and its parent's name."""
     if name in _LEFTOVER_FILES or name.endswith(_LEFTOVER_SUFFIXES) or name.startswith(_LEFTOVER_FILE_PREFIXES):
         return Reason.LEFTOVER
     lower = name.lower()
@@ -160,16 +161,16 @@ def file_reason(name: str, parent: str) -> Reason | None:
 
 
 def contents_reason(name: str, entries: Collection[str], around: ParentInfo) -> Reason | None:
-    """Judge a directory by the names in it.
+    """The reason to exclude a directory, by the names in it.
 
-    A directory called `build` or `dist` may well be code or data: it counts as a leftover only beside a Python
-    project's own files, and only if nothing is in it but what setuptools and build front ends put there.
+    A directory called `build` or `dist` may be code or data: it counts as a leftover only in a Python project, and
+    only if it contains nothing but the output of setuptools and build front ends.
     """
     if is_environment(entries):
         return Reason.LEFTOVER
     if around.python_project and name in {"build", "dist"} and _is_build_leftover(name, entries):
         return Reason.LEFTOVER
-    # DAGSTER_HOME may be the project itself, whose package may be called `schedules`.
+    # DAGSTER_HOME may be the project itself, with a package called `schedules`.
     if around.dagster_home and name in _DAGSTER_STORAGE and not any(entry.endswith(".py") for entry in entries):
         return Reason.LEFTOVER
     return None
@@ -181,7 +182,7 @@ def is_environment(entries: Collection[str]) -> bool:
 
 
 def parent_info(directory: str, entries: Collection[str]) -> ParentInfo:
-    """What `directory`, which holds `entries`, says about the directories in it."""
+    """The facts about `directory`, which contains `entries`, for its subdirectories."""
     return ParentInfo(
         python_project="pyproject.toml" in entries or "setup.py" in entries or "setup.cfg" in entries,
         dagster_home="history" in entries and os.path.isfile(f"{directory}/history/runs.db"),
@@ -191,8 +192,8 @@ def parent_info(directory: str, entries: Collection[str]) -> ParentInfo:
 def holds_secret(path: str, name: str, size: int) -> bool:
     """Whether a file's content is a private key (PEM, PuTTY) or a Google credential (JSON), whatever its name.
 
-    Only small files that begin as such a file does count: source code or configuration that mentions a key's
-    header, or has one in it, is part of the project. Raises OSError as `open` does.
+    Only small files that begin like one count: source code or configuration that merely contains a key is part of
+    the project. Raises OSError as `open` does.
     """
     if not 0 < size <= _SNIFFED_BYTES:
         return False

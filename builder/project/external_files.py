@@ -27,8 +27,8 @@ _NOT_RUN: Final = re.compile(r"(.*/)?(setup|noxfile|conftest|test_[^/]*|[^/]*_te
 class ExternalPath:
     """A directory or file outside the build directory that is packed as well.
 
-    :param name: where it is, relative to the build directory, such as `../dbt_project`; the unpacked source PEX
-        has it in the same place relative to the project's files.
+    :param name: its path relative to the build directory, such as `../dbt_project`; it has the same relative path
+        in the unpacked source PEX.
     """
 
     name: str
@@ -65,9 +65,9 @@ def select_outside(
 
 
 def paths_named_outside(directory: Path, selection: Selection, included: Sequence[str]) -> Iterator[Notice]:
-    """A notice for each path in the project's code that leads out of the build directory to something that exists.
+    """A notice for each path in the project's code to an existing file or directory outside the build directory.
 
-    It will not be there at run time unless it is included.
+    At run time it is missing unless it is included.
     """
     directory = Path(os.path.realpath(directory))
     taken = {Path(os.path.normpath(directory / name)) for name in included}
@@ -97,10 +97,10 @@ def _named_paths(file: Path, directory: Path) -> Iterator[NamedPath]:
 
 
 def _place_outside(named: NamedPath, file: Path, directory: Path) -> Path | None:
-    """What a named path is, where it exists, and is neither in the build directory nor around it.
+    """The file or directory of a path, if it exists and neither is in the build directory nor contains it.
 
-    A relative one is relative to the file, as `Path(__file__).parent` has it (or one more, without `.parent`), or
-    to the working directory.
+    A relative path may be relative to the file's directory, to the file itself (`Path(__file__) / "../x"`), or to
+    the working directory.
     """
     for base in (file.parent, file, directory):
         path = Path(os.path.normpath(base / named.path))

@@ -1,18 +1,18 @@
 """Selecting the files of a project for its source PEX.
 
-The rule, in full in `docs/what-is-packed.md`: everything in the build directory, hidden files and empty
-directories included, except
+The rules (in full in `docs/what-is-packed.md`): everything in the build directory is packed, including hidden
+files and empty directories, except
 
-- leftovers: version control, virtual environments, caches, `node_modules`, what builds left behind, the output
-  directory and earlier output (`builder.project.exclusions`);
-- secrets, each of which is reported by name (there too);
-- what `.builderignore` files name, at any level of the tree (`builder.project.patterns`);
-- with `respect_gitignore`, what git ignores.
+- leftovers: version control, virtual environments, caches, `node_modules`, build output, the output directory and
+earlier output (`builder.project.exclusions`);
+- secrets, each of which is reported by name (same module);
+- files that match a `.builderignore`, at any level of the tree (`builder.project.patterns`);
+- with `respect_gitignore`, files that git ignores.
 
-Include patterns override all of these; a secret needs a pattern that names it. A symlink to
-something in the build directory stays one, unless its target was left out; one to elsewhere in the git repository
-is replaced by what it points to; one that leaves the repository is an error. Dangling symlinks, sockets, pipes and
-devices are left out with a notice.
+Include patterns override all of these; a secret needs a pattern that names it. A symlink within the build
+directory is kept, unless its target is excluded; one to elsewhere in the git repository is replaced by its target;
+one that leaves the repository is an error. Dangling symlinks, sockets, pipes and devices are left out with a
+notice.
 """
 
 from __future__ import annotations
@@ -41,10 +41,9 @@ class ProjectFile:
     """One selected file, symlink or empty directory.
 
     :param name: posix path relative to the build directory.
-    :param path: the file whose bytes to take (for a symlink that stays one: the symlink itself); None for an empty
-        directory.
+    :param path: the file to read (for a symlink that is kept: the symlink itself); None for an empty directory.
     :param mode: 0o644 or 0o755; 0o755 for a directory, 0o644 for a symlink.
-    :param link: for a symlink that stays one, its target relative to the directory that it lies in.
+    :param link: for a symlink that is kept, its target relative to its directory.
     """
 
     name: str
@@ -58,7 +57,7 @@ class Selection:
     """The selected files, and warnings about the others.
 
     :param files: sorted by name, in the order of code points, whatever the machine and the locale.
-    :param left_out: what a rule left out, by name, as `Walked` has it.
+    :param left_out: the rule that excludes each name, as in `Walked`.
     :param git_ignored: how many of `files` git ignores.
     """
 
@@ -76,13 +75,13 @@ class Selection:
 def select_files(
     directory: Path, *, include: Sequence[str], respect_gitignore: bool, out_dir: Path | None
 ) -> Selection:
-    """Apply the rule (see the module) to a build directory.
+    """Select the files of a build directory by the rules above.
 
     :param include: patterns in gitignore syntax, relative to `directory`.
-    :param out_dir: where artefacts are written; left out where it lies inside.
+    :param out_dir: the output directory for artefacts; excluded if it is in the build directory.
 
-    Raises ProjectError for a pattern or symlink that leaves its bounds, a file that cannot be read, a name that is
-    not UTF-8, and with `respect_gitignore` when git cannot answer.
+    Raises ProjectError for a pattern or symlink that leads out of bounds, a file that cannot be read, a name that
+    is not UTF-8, and with `respect_gitignore` if git fails.
     """
     root = os.path.realpath(directory)
     if not os.path.isdir(root):  # noqa: PTH112
@@ -114,8 +113,8 @@ def select_files(
 def content_key(selection: Selection) -> str:
     """The sha256 over names, modes, links and contents of the selected files, hexadecimal.
 
-    Equal keys promise equal trees; where the files lie and when they were written does not matter. Raises
-    ProjectError for a file that cannot be read.
+    Equal keys mean equal trees; the location and the times of the files do not matter. Raises ProjectError for a
+    file that cannot be read.
     """
     key = hashlib.sha256()
     for file in selection.files:
@@ -132,11 +131,10 @@ def content_key(selection: Selection) -> str:
 
 
 def copy_tree(selection: Selection, destination: Path) -> None:
-    """Copy the selected files to `destination`, for builds that write into the tree that they build.
+    """Copy the selected files to `destination`, for builds that write into their source tree.
 
-    `destination` is made if need be and holds none of the files yet. Copies share nothing with the originals; the
-    files' modes do not depend on the umask. Raises ProjectError for a file that
-    cannot be read, StorageError for one that cannot be written.
+    `destination` is created if necessary and has none of the files yet. The files' modes do not depend on the
+    umask. Raises ProjectError for a file that cannot be read, StorageError for one that cannot be written.
     """
     made = {make_directory(destination)}
     for file in selection.files:
@@ -149,7 +147,7 @@ def copy_tree(selection: Selection, destination: Path) -> None:
                 target.symlink_to(file.link)
             elif file.path is not None:
                 with _open(file.path) as source, target.open("xb") as sink:
-                    # A buffer larger than the file costs more than the copy.
+                    # Allocating a buffer larger than the file would take longer than the copy.
                     shutil.copyfileobj(source, sink, min(_CHUNK, os.fstat(source.fileno()).st_size + 1))
                     os.fchmod(sink.fileno(), file.mode)
         except OSError as error:
@@ -157,9 +155,9 @@ def copy_tree(selection: Selection, destination: Path) -> None:
 
 
 def _ignored(walked: Walked, *, demanded: bool) -> dict[str, Line]:
-    """The paths of what the walk found that git ignores, and why; of directories only where obedience is demanded.
+    """The paths of walked entries that git ignores, and the deciding lines; directories only if `demanded`.
 
-    Only for counting, a build must not fail: without git, or if git fails, nothing is ignored.
+    Without `demanded` the result is only for a count: if git is missing or fails, nothing is ignored.
     """
     if demanded and walked.repository is None:
         raise ProjectError(
@@ -168,7 +166,7 @@ def _ignored(walked: Walked, *, demanded: bool) -> dict[str, Line]:
         )
     by_repository: dict[str, list[str]] = {}
     directories = walked.directories if demanded else []
-    for entry in (*walked.files, *(link.found for link in walked.links), *directories):
+    for entry in (*walked.files, *(link.entry for link in walked.links), *directories):
         if entry.repository:
             by_repository.setdefault(entry.repository, []).append(entry.path)
     ignored: dict[str, Line] = {}
@@ -191,13 +189,13 @@ def _obey(walked: Walked, ignored: Mapping[str, Line]) -> None:
     trees = tuple(f"{directory.path}/" for directory in walked.directories if directory.path in ignored)
 
     def belongs(entry: WalkedEntry, end: str = "") -> bool:
-        if entry.path in ignored and not entry.asked:
+        if entry.path in ignored and not entry.included:
             walked.left_out[f"{entry.name}{end}"] = ignored[entry.path]
             return False
-        return entry.asked or not entry.path.startswith(trees)
+        return entry.included or not entry.path.startswith(trees)
 
     walked.files = [file for file in walked.files if belongs(file)]
-    walked.links = [link for link in walked.links if belongs(link.found)]
+    walked.links = [link for link in walked.links if belongs(link.entry)]
     walked.directories = [directory for directory in walked.directories if belongs(directory, "/")]
 
 
@@ -205,13 +203,13 @@ def _kept_links(walked: Walked) -> list[ProjectFile]:
     """The symlinks whose target is selected; one that is included by name stays even if its target is not."""
     names = {file.name for file in walked.files} | {directory.name for directory in walked.directories} | {""}
     names |= _parents(names)
-    targets = {link.found.name: link.target for link in walked.links}
+    targets = {link.entry.name: link.target for link in walked.links}
     kept: list[ProjectFile] = []
     for link in walked.links:
-        entry = link.found
+        entry = link.entry
         if link.target in names:
             kept.append(ProjectFile(entry.name, Path(entry.path), entry.mode, _link_text(link, targets)))
-        elif entry.asked and os.path.isfile(entry.path):  # noqa: PTH113
+        elif entry.included and os.path.isfile(entry.path):  # noqa: PTH113
             mode = 0o755 if os.access(entry.path, os.X_OK) else 0o644
             kept.append(ProjectFile(entry.name, Path(os.path.realpath(entry.path)), mode))
         elif Reason.SECRET in map(walked.left_out.get, (link.target, *directories_of(link.target))):
@@ -222,15 +220,15 @@ def _kept_links(walked: Walked) -> list[ProjectFile]:
 
 
 def _link_text(link: WalkedLink, targets: dict[str, str]) -> str:
-    """The link's own text where it leads to its target in any copy of the tree, else a plain relative path."""
-    at = posixpath.dirname(link.found.name)
+    """The link's own text if it leads to its target in any copy of the tree, else a plain relative path."""
+    at = posixpath.dirname(link.entry.name)
     if not link.text.startswith("/") and _follow(at, link.text, targets) == link.target:
         return link.text
     return posixpath.relpath(f"/{link.target}", f"/{at}")
 
 
 def _follow(at: str, text: str, targets: dict[str, str]) -> str | None:
-    """Where a relative link text leads from directory `at`, through the links that stay; None: out of the tree."""
+    """The target of a relative link in directory `at`, through kept links; None if it is outside the tree."""
     here = at.split("/") if at else []
     for part in text.split("/"):
         if part == "..":

@@ -1,4 +1,4 @@
-"""The files that git ignores, with the rule that ignores each."""
+"""Finding files that git ignores, with the line of the deciding rule."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from builder.system import git
 
 
 def ignored_by_git(repository: str, paths: Collection[str]) -> dict[str, Line]:
-    """Those of `paths` (real ones, below `repository`) that git ignores, each with the line that says so.
+    """The `paths` (real paths below `repository`) that git ignores, each with the deciding line.
 
     A file that is in the index is not ignored, whatever the ignore files say. Raises ToolError if git is missing
     or cannot answer.
@@ -28,6 +28,6 @@ def ignored_by_git(repository: str, paths: Collection[str]) -> dict[str, Line]:
     return {
         f"{repository.rstrip('/')}/{name}": Line(file, int(number))
         for file, number, pattern, name in zip(fields, fields, fields, fields, strict=False)
-        # It prints the deciding pattern, even if that is one that re-includes.
+        # git prints the deciding pattern, even if it re-includes the file.
         if not pattern.startswith("!")
     }

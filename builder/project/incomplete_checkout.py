@@ -29,7 +29,7 @@ _HISTORY: Final = ("fetch-depth: 0", "git fetch --unshallow --tags")
 
 
 def pointer_notices(directory: Path, files: Iterable[ProjectFile]) -> Iterator[Notice]:
-    """A notice if files are packed as git-lfs pointers, instead of their content."""
+    """A notice if files are packed as git-lfs pointers instead of their content."""
     pointers = [file.name for file in files if file.path is not None and _is_pointer(file.path)]
     if pointers:
         more = f" and {len(pointers) - _SHOWN} more" if len(pointers) > _SHOWN else ""
@@ -48,14 +48,14 @@ def submodule_notices(directory: Path) -> Iterator[Notice]:
 
 
 def submodule_remedy(directory: Path) -> str | None:
-    """What to do about a directory in, or of, a submodule that is not checked out; None if it is in none."""
+    """The remedy for a directory that is, or is in, a submodule that is not checked out; None for others."""
     if any(directory.is_relative_to(path) for path in empty_submodules(directory)):
         return f"It is a submodule that is not checked out: {_what_to_do(directory, _SUBMODULES)[0]}"
     return None
 
 
 def history_notices(packages: Iterable[Path]) -> Iterator[Notice]:
-    """A notice for packages that take their version from a clone without history and tags."""
+    """A notice for packages whose version comes from git, in a clone without history and tags."""
     for package in packages:
         if find_repository(package) is None:
             continue
@@ -71,7 +71,7 @@ def history_notices(packages: Iterable[Path]) -> Iterator[Notice]:
 
 
 def empty_submodules(directory: Path) -> list[Path]:
-    """The submodules of a directory's repository that are declared and have no files."""
+    """The declared submodules of a directory's repository that have no files."""
     root = find_repository(directory)
     declared = root / ".gitmodules" if root else None
     if root is None or declared is None or not declared.is_file():
@@ -105,7 +105,7 @@ def _notice(text: str, directory: Path, what: tuple[str, str]) -> Notice:
 
 
 def _what_to_do(directory: Path, what: tuple[str, str]) -> tuple[str, Origin | None]:
-    """How to make the checkout complete, and the line of the workflow that made it."""
+    """The remedy for an incomplete checkout, and the line of the workflow that made it."""
     setting, command = what
     root = find_repository(directory)
     where = _checkout_step(root, os.environ) if root else None
@@ -115,7 +115,7 @@ def _what_to_do(directory: Path, what: tuple[str, str]) -> tuple[str, Origin | N
 
 
 def _checkout_step(root: Path, environ: Mapping[str, str]) -> Origin | None:
-    """The line of `actions/checkout` in the workflow that runs, or else in the first that has one."""
+    """The line of `actions/checkout` in the running workflow, else in the first workflow that has one."""
     # OWNER/REPOSITORY/.github/workflows/deploy.yml@refs/heads/main
     running = re.search(r"\.github/workflows/[^@/]+", environ.get("GITHUB_WORKFLOW_REF", ""))
     paths = [root / running[0]] if running else []

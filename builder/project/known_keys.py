@@ -1,6 +1,6 @@
-"""The keys that `dagster_cloud.yaml` can have, as the newest dagster-cloud-cli declares them.
+"""The keys of `dagster_cloud.yaml` that the newest dagster-cloud-cli declares.
 
-Source: `dagster_cloud_cli.config.models`, which a test compares. The server takes a misspelt key in silence.
+Source: `dagster_cloud_cli.config.models`; a test compares both. The server silently accepts misspelt keys.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ _DEFAULTS: Final = frozenset(
 
 WORKSPACE: Final = frozenset({"defaults", "locations"})
 LOCATION: Final = _DEFAULTS | {"location_name", "code_source", "attribute"}
-# Of `defaults`, builder.project.defaults merges more than dagster-cloud-cli declares.
+# builder.project.defaults merges more keys of `defaults` than dagster-cloud-cli declares.
 DEFAULTS: Final = _DEFAULTS | {"code_source", "attribute"}
 CODE_SOURCE: Final = frozenset({"package_name", "module_name", "python_file", "autoload_defs_module_name"})
 
-# What a location's document has besides, which dagster-cloud-cli writes itself.
+# Further keys of a location's document, which dagster-cloud-cli writes itself.
 _OF_DOCUMENTS: Final = frozenset({"git", "pex_metadata", "defs_state_info"})
 _NEAR: Final = 0.7
 _PLACES: Final = {
@@ -35,11 +35,11 @@ _PLACES: Final = {
 def check_keys(
     document: YamlFile, key: tuple[str | int, ...], values: Mapping[str, object], known: frozenset[str]
 ) -> Iterator[Notice]:
-    """Yield a notice of each key that is not known; it goes to Dagster Cloud as it is.
+    """Yield a notice for each unknown key, which is sent to Dagster Cloud unchanged.
 
     :param key: where `values` stand in the document.
 
-    Raises ProjectError for one that belongs elsewhere, or is nearly a known one: it is misspelt.
+    Raises ProjectError for a key that belongs elsewhere, or is close to a known one and so probably misspelt.
     """
     for name in sorted(values.keys() - known - _OF_DOCUMENTS):
         where = document.origin(*key, name)

@@ -1,4 +1,4 @@
-"""What Docker builds of Dagster's tools run or read and the builder does not: scripts, a Dockerfile."""
+"""Scripts and Dockerfiles that the Docker builds of Dagster's tools use, and the builder does not."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _SCRIPTS: Final = ("dagster_cloud_pre_install.sh", "dagster_cloud_post_install.s
 
 
 def lifecycle_scripts(directories: Iterable[Path]) -> tuple[Path, ...]:
-    """The scripts in these directories; each directory is looked at once."""
+    """The scripts in these directories."""
     paths = (directory / name for directory in dict.fromkeys(directories) for name in _SCRIPTS)
     return tuple(path for path in paths if path.is_file())
 
 
 def lifecycle_notices(directories: Iterable[Path]) -> tuple[Notice, ...]:
-    """What to say of the scripts in these directories, of which PEX files are built."""
+    """Notices about the scripts in these directories, for a build of PEX files."""
     text = (
         "this script is not run, as PEX files run no scripts on the server: declare what it installs as a"
         " requirement, or do what it does in a base image of your own"
@@ -27,7 +27,7 @@ def lifecycle_notices(directories: Iterable[Path]) -> tuple[Notice, ...]:
 
 
 def refuse_scripts(directories: Iterable[Path]) -> None:
-    """Raise ProjectError for scripts in these directories, of which an image is to be built."""
+    """Raise ProjectError for scripts in these directories, for a build of an image."""
     if scripts := lifecycle_scripts(directories):
         names = " and ".join(f"`{script.name}`" for script in scripts)
         raise ProjectError(
@@ -39,7 +39,7 @@ def refuse_scripts(directories: Iterable[Path]) -> None:
 
 
 def dockerfile_notices(directories: Iterable[Path]) -> tuple[Notice, ...]:
-    """A warning for each Dockerfile in these directories, of which an image is built."""
+    """A warning for each Dockerfile in these directories, for a build of an image."""
     text = (
         "this Dockerfile is not read: the image is the base image with the dependencies and the code; what it does"
         " besides belongs into a base image of your own, given with --base-image"

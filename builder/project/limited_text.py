@@ -9,9 +9,9 @@ from builder.terminal.formatting import size
 
 
 def read_limited(path: Path, limit: int, *, missing: str = "Correct the path") -> str:
-    """The text of a file, as it is.
+    """Read the text of a file.
 
-    :param limit: bytes that such a file has at most; parsing a larger one could take minutes.
+    :param limit: the maximum size in bytes; parsing a larger file could take minutes.
     :param missing: the remedy where there is no such file.
 
     Raises ProjectError for a file that is missing, unreadable, not UTF-8, no regular file, or too large.
@@ -24,9 +24,9 @@ def read_limited(path: Path, limit: int, *, missing: str = "Correct the path") -
 
 
 def read_limited_bytes(path: Path, limit: int, *, missing: str = "Correct the path") -> bytes:
-    """The bytes of a file that is text in whatever encoding; see `read_limited`."""
+    """Read the bytes of a text file in any encoding; see `read_limited`."""
     try:
-        # To open a named pipe would wait for ever.
+        # Opening a named pipe would wait forever.
         if path.exists() and not path.is_file():
             raise _unreadable(path, "it is not a file")
         with path.open("rb") as stream:
@@ -34,7 +34,7 @@ def read_limited_bytes(path: Path, limit: int, *, missing: str = "Correct the pa
     except FileNotFoundError:
         raise ProjectError(f"there is no `{path.name}` in `{path.parent}`", remedy=missing) from None
     except (OSError, ValueError) as error:
-        # A ValueError of a path with a null character.
+        # ValueError: a path with a null character.
         reason = error.strerror if isinstance(error, OSError) else error
         raise _unreadable(path, str(reason)) from error
     if len(content) > limit:

@@ -1,4 +1,4 @@
-"""The line of a text file that an error or a notice is about."""
+"""Finding the line of a text file that an error or a notice is about."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from packaging.utils import canonicalize_name
 from builder.errors import Origin
 
 _PARTS: Final = 5
-"""Dots in the longest names of distributions, and one more."""
+"""The maximum number of dotted parts in a name."""
 
 
 def line_where(path: Path, holds: Callable[[str], object]) -> Origin:
@@ -31,9 +31,9 @@ def line_of_name(name: str, path: Path) -> Origin:
 
 
 class NamedLines:
-    """Where a file names distributions, however it spells them; read once, for any number of names.
+    """The lines of a file that name distributions, in any spelling; the file is read once for all names.
 
-    A line that pins or lists a name says more than a comment, or the name of the project itself.
+    Lines that pin or list a name are preferred to comments and to the name of the project itself.
     """
 
     def __init__(self, path: Path) -> None:
@@ -43,7 +43,7 @@ class NamedLines:
         for number, line in enumerate(_lines(path), 1):
             lines = self._own if re.match(r"\s*name\s*=", line) else self._listed
             for word in re.findall(r"[\w.-]+", line.partition("#")[0]):
-                # What begins the word up to a dot may be meant too, as in `pandas.io`.
+                # The part before a dot may also be the name, as in `pandas.io`.
                 parts = word.split(".")
                 for count in range(1, min(len(parts), _PARTS) + 1):
                     lines.setdefault(canonicalize_name(".".join(parts[:count])), number)
@@ -55,9 +55,9 @@ class NamedLines:
 
 
 def _lines(path: Path) -> list[str]:
-    """The lines of a file; none where it cannot be read."""
+    """The lines of a file; none if it cannot be read."""
     try:
-        # To open a named pipe would wait for ever.
+        # Opening a named pipe would wait forever.
         return path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
     except OSError:
         return []

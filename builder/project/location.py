@@ -18,15 +18,15 @@ _NOT_IN_NAMES: Final = frozenset({"Cc", "Zl", "Zp"})
 """The categories of Unicode of control characters and of line and paragraph separators."""
 
 _TURNING: Final = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
-"""The bidirectional classes of characters that have others shown in another order than they are."""
+"""The bidirectional classes of characters that change the order in which others are displayed."""
 
 
 class SourceTree(NamedTuple):
-    """What one source PEX is made from; locations of equal trees are built once.
+    """The source of one source PEX; locations with equal trees are built once.
 
     :param directory: the build directory, absolute: its files are the working directory of the code on the server.
-    :param project: the directory of the manifest, absolute: its requirements are the dependencies, its package is
-        installed. It is the build directory, unless that declares nothing.
+    :param project: the directory of the manifest, absolute: its requirements become the deps PEX, its package is
+        installed. It is the build directory, unless that has no manifest.
     """
 
     directory: Path
@@ -53,14 +53,14 @@ class Location:
     """One code location.
 
     :param name: as Dagster Cloud shows it; any text.
-    :param tree: what it is built from.
+    :param tree: its source.
     :param code_source: one of CODE_SOURCES and its value.
     :param settings: the entry with `defaults` merged in, without `build`; keys are passed through untouched.
     :param origin: where it is declared.
-    :param lines: where its `code_source`, `attribute` and `working_directory` are, as far as they are declared.
+    :param lines: the lines of its `code_source`, `attribute` and `working_directory`, if they are declared.
     :param registry: of the Docker image that it runs from; None for a location that runs from PEX files.
     :param notices: warnings to show if it is built.
-    :param problem: why it cannot be built as declared; then nothing else but its name and origin is known.
+    :param problem: why it cannot be built; then only its name and origin are known.
     """
 
     name: str
@@ -104,9 +104,9 @@ class Workspace:
     def select(self, names: Sequence[str], *, images: bool = False) -> Workspace:
         """Only the locations of these names; without names, all that run from PEX files.
 
-        :param images: those that run from images of their own registry are built too.
+        :param images: whether to include locations that run from images of their own registry.
 
-        Raises UsageError for an unknown name, ProjectError if nothing is left to build, or nothing that can be.
+        Raises UsageError for an unknown name, ProjectError if no location can be built.
         """
         known = {location.name for location in self.locations}
         for name in names:
@@ -135,7 +135,7 @@ class Workspace:
 
 
 def distinct(locations: Iterable[Location]) -> tuple[Location, ...]:
-    """These locations; raises ProjectError if two have the same name, or one a name that is no line of text."""
+    """Check names: raises ProjectError if two locations have the same name, or a name is not one line of text."""
     seen: dict[str, Location] = {}
     for location in locations:
         if len(seen) == _MOST_LOCATIONS:

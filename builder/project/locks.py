@@ -1,4 +1,4 @@
-"""Finding the lock file of a project, whichever tool made it, and reading its pinned versions."""
+"""Finding the lock file of a project, of any tool, and reading its pinned versions."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from builder.project.toml_file import TomlFile, table
 from builder.terminal.formatting import quoted
 
 _MOST_BYTES: Final = 20_000_000
-"""The largest public uv.lock has a quarter of it."""
+"""Four times the size of the largest public uv.lock."""
 
 
 @dataclass(frozen=True, slots=True)
 class LockKind:
     """A kind of lock.
 
-    :param manifest: the file that it is made from.
-    :param lock: the command that makes it again.
-    :param add: the command that takes another distribution in, without its name.
-    :param pins: it is read as requirements that leave no choice, and these are resolved.
+    :param manifest: the file that the lock is made from.
+    :param lock: the command that updates the lock.
+    :param add: the command that adds a distribution, without its name.
+    :param pins: whether it is read as pinned requirements, which are then resolved.
     """
 
     manifest: str
@@ -49,9 +49,9 @@ KINDS: Final[Mapping[str, LockKind]] = {
 
 
 def find_lock(directory: Path) -> Path | None:
-    """The lock that a project brings: its own, or that of the uv workspace that it is a member of.
+    """The lock of a project: its own, or that of its uv workspace.
 
-    A Pipfile.lock is one where nothing else says what is required.
+    A Pipfile.lock counts only if no other file declares requirements.
     """
     pyproject = TomlFile.pyproject(directory)
     if pyproject.path.is_file():
@@ -69,14 +69,14 @@ def find_lock(directory: Path) -> Path | None:
 
 
 def declares_by_pipfile(directory: Path) -> bool:
-    """Whether nothing but a Pipfile could say what the project requires."""
+    """Whether no file other than a Pipfile could declare the project's requirements."""
     others = any((directory / name).is_file() for name in ("requirements.txt", "setup.py"))
     has_project = bool(TomlFile.pyproject(directory).table("project"))
     return not (others or has_project or uses_poetry(directory) or read_setup_cfg(directory))
 
 
 def holds_all(lock: Path, names: Iterable[str]) -> bool:
-    """Whether a lock names all of these in quotes: parsing a large one takes far longer than looking."""
+    """Whether a lock has all of these names in quotes: a search is much faster than parsing a large lock."""
     text = read_lock_text(lock)
     return all(f'"{name}"' in text for name in names)
 
@@ -101,7 +101,7 @@ def pipfile_entries(lock: Path, groups: Iterable[str] = ()) -> dict[str, Mapping
 
     Raises ProjectError for a category that it does not have.
     """
-    # The lock has another name for the Pipfile's `dev-packages`.
+    # The Pipfile's `dev-packages` are called `develop` in the lock.
     document = {"dev-packages" if name == "develop" else name: value for name, value in load_lock(lock).items()}
     known = sorted(document.keys() - {"_meta", "default"})
     entries: dict[str, Mapping[str, Any]] = {}
@@ -130,7 +130,7 @@ def read_lock_text(lock: Path) -> str:
 
 
 def load_lock(lock: Path) -> Mapping[str, Any]:
-    """A lock as a document of TOML or, for Pipfile.lock, JSON; raises ProjectError if it is none."""
+    """Parse a lock as TOML or, for Pipfile.lock, JSON; raises ProjectError if it is invalid."""
     text = read_lock_text(lock)
     try:
         document = json.loads(text) if lock.name == "Pipfile.lock" else tomllib.loads(text)
@@ -142,7 +142,7 @@ def load_lock(lock: Path) -> Mapping[str, Any]:
 
 
 def _entries(lock: Path) -> list[Mapping[str, object]]:
-    """What a lock holds, each with its name."""
+    """The entries of a lock, with their names."""
     if lock.name == "Pipfile.lock":
         return [{"name": name, **entry} for name, entry in pipfile_entries(lock).items()]
     document = load_lock(lock)

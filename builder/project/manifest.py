@@ -29,10 +29,10 @@ def find_manifest(directory: Path) -> Path | None:
 
 
 def source_tree(name: str, directory: Path, workspace: Path) -> tuple[SourceTree, tuple[Notice, ...]]:
-    """The tree of a location, with its project: the build directory, or the nearest above that has a manifest.
+    """The tree of a location, with its project: the build directory, or the nearest parent with a manifest.
 
-    It is looked for no higher than the directory of the workspace file, or, where the build directory lies outside
-    that, the root of the git repository. Where there is none, the build directory is the project.
+    The search ends at the directory of the workspace file or, for a build directory outside it, at the root of the
+    git repository. Without a manifest, the build directory is the project.
 
     :param name: of the location.
     :param directory: the build directory, absolute.
@@ -49,7 +49,7 @@ def source_tree(name: str, directory: Path, workspace: Path) -> tuple[SourceTree
 
 
 def _from(directory: Path, workspace: Path) -> tuple[Path, ...]:
-    """The directory and those above it, as far as a manifest may lie."""
+    """The directory and those above it in which a manifest is searched."""
     ways = (directory, *directory.parents)
     if workspace in ways:
         last = workspace

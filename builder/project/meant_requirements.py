@@ -1,4 +1,4 @@
-"""What someone meant who wrote a requirement as for a shell, for conda, for poetry, or in a word processor."""
+"""Guessing the requirement that a text in the syntax of a shell, conda, poetry or a word processor stands for."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TYPED: Final = str.maketrans(
         "\uff0c": ",",
     }
 )
-"""Quotes, hyphens and signs that word processors put in place of those on a keyboard."""
+"""Typographic quotes, hyphens and signs of word processors."""
 
 _COMMAND: Final = re.compile(
     r"[!%$]?\s*(?:sudo\s+)?(?:python[\d.]*\s+-m\s+)?(?:uv\s+)?"
@@ -38,18 +38,18 @@ _POETRY: Final = re.compile(
 
 _LATEST: Final = re.compile(rf"{_NAME}\s*(?:={{1,3}}|@|:|\s)\s*[\"']?(?:latest|newest|\*)[\"']?", re.IGNORECASE)
 _CONDA: Final = re.compile(rf"(?:[\w.-]+::)?{_NAME}\s*=\s*{_VERSION}(?:=\S+)?")
-"""`pandas=2.1=py311_0`, in which 2.1 stands for all of 2.1."""
+"""`pandas=2.1=py311_0`, in which 2.1 means 2.1.*."""
 
 _PLAIN: Final = re.compile(rf"{_NAME}(?:\s+|\s*[@:]\s*){_VERSION}")
 """`pandas 2.0`, `pandas@2.0`."""
 
 _PARTS_OF_A_PREFIX: Final = 2
 _MOST: Final = 10
-"""Requirements that one line is taken to name."""
+"""Maximum number of requirements on one line."""
 
 
 def remedy_for(text: str) -> str:
-    """What to write in place of a text that is no requirement (PEP 508)."""
+    """The remedy for a text that is not a requirement (PEP 508): what to write instead."""
     meant = likely(text)
     if len(meant) > 1:
         return f"Write each by itself: {', then '.join(f'`{one}`' for one in meant)}"
@@ -59,14 +59,14 @@ def remedy_for(text: str) -> str:
 
 
 def likely(text: str) -> tuple[str, ...]:
-    """The requirements that a text was meant to be; none if that is not clear."""
+    """The requirements that a text probably stands for; none if that is not clear."""
     typed = re.sub(r"^-\s*", "", text.translate(_TYPED).strip())
     command = _COMMAND.match(typed)
     typed = _OPTION.sub(" ", typed[command.end() :]).strip() if command else typed
     whole = _one(typed)
     if whole:
         return (whole,)
-    # Commas and blanks within brackets, and behind operators, are none between requirements.
+    # Commas and blanks within brackets, and after operators, do not separate requirements.
     words = (
         [] if typed.startswith(("import ", "from ")) else re.split(r"(?<![<>=~!,])[,\s]+(?=[\"']?[A-Za-z])", typed)
     )
@@ -84,19 +84,19 @@ def _one(text: str) -> str | None:
 
 
 def _candidates(text: str) -> Iterator[str]:
-    """What one requirement may have been meant to be, the likeliest first."""
+    """The requirements that a text may stand for, the most likely first."""
     yield text
     if (quoted := re.fullmatch(r"([\"'])(.*)\1", text)) and text[0] not in quoted[2]:
         yield from _candidates(quoted[2].strip())
-    if found := _LATEST.fullmatch(text):
-        yield found["name"]
-    if found := _POETRY.fullmatch(text):
-        constraint = found["constraint"] or found["inline"] or found["bare"]
-        yield f"{found['name']}{_of_poetry(constraint)}"
-    if found := _CONDA.fullmatch(text):
-        yield f"{found['name']}=={_prefix(found['version'])}"
-    if found := _PLAIN.fullmatch(text):
-        yield f"{found['name']}=={found['version']}"
+    if match := _LATEST.fullmatch(text):
+        yield match["name"]
+    if match := _POETRY.fullmatch(text):
+        constraint = match["constraint"] or match["inline"] or match["bare"]
+        yield f"{match['name']}{_of_poetry(constraint)}"
+    if match := _CONDA.fullmatch(text):
+        yield f"{match['name']}=={_prefix(match['version'])}"
+    if match := _PLAIN.fullmatch(text):
+        yield f"{match['name']}=={match['version']}"
     operators = re.sub(r"={1,2}([<>])=?", r"\1=", re.sub(r"(?<==)\s*[\"'](.*?)[\"']", r"\1", text))
     operators = re.sub(r"(?<![=<>!~])=(?!=)", "==", operators)
     yield operators
@@ -106,13 +106,13 @@ def _candidates(text: str) -> Iterator[str]:
 
 
 def _prefix(version: str) -> str:
-    """A version of conda's `=`: a short one stands for all that begin with it."""
+    """A version of conda's `=`: a short one means all versions that begin with it."""
     short = re.fullmatch(r"[\d.]+", version) and version.count(".") < _PARTS_OF_A_PREFIX
     return f"{version}.*" if short else version
 
 
 def _of_poetry(constraint: str) -> str:
-    # As long to import as all else together.
+    # Its import takes as long as all others together.
     from poetry.core.constraints.version import exceptions, parse_constraint  # noqa: PLC0415
 
     if constraint.lstrip()[:1] not in {"^", "~"}:

@@ -21,7 +21,7 @@ class Metadata:
     """The part of a package's core metadata that building needs.
 
     :param name: as declared, not normalised.
-    :param requires: `Requires-Dist` as PEP 508 texts; those of extras have `extra == "…"` in their marker.
+    :param requires: `Requires-Dist` as PEP 508 strings; those of extras have `extra == "…"` in their marker.
     :param requires_python: a version specifier, or empty.
     :param manifest: the file that declares them.
     :param extras: the names of its extras.
@@ -44,12 +44,12 @@ class MetadataBuilder(Protocol):
 def is_package(directory: Path, *, required: bool = False) -> bool:
     """Whether a directory holds an installable package.
 
-    It does with a `setup.py`, or with a `[build-system]` in pyproject.toml; `package` in `[tool.uv]` and
-    `package-mode` in `[tool.poetry]` decide where they are set. A pyproject.toml that only configures tools or
-    lists dependencies is not a package, as uv sees it.
+    That is a `setup.py`, or a `[build-system]` in pyproject.toml; `package` in `[tool.uv]` and `package-mode` in
+    `[tool.poetry]` take precedence. As for uv, a pyproject.toml that only configures tools or lists dependencies
+    is not a package.
 
-    :param required: something requires it by its path, which pip and uv install without a `[build-system]` too,
-        and whatever `[tool.uv]` says.
+    :param required: whether it is required by its path: pip and uv then install it even without a
+        `[build-system]`, and whatever `[tool.uv]` says.
     """
     pyproject = TomlFile.pyproject(directory)
     settings = (*(() if required else (("uv", "package"),)), ("poetry", "package-mode"))
@@ -61,7 +61,7 @@ def is_package(directory: Path, *, required: bool = False) -> bool:
 
 
 def applicable(texts: Iterable[str], markers: Mapping[str, str], extras: Iterable[str]) -> list[Requirement]:
-    """Those requirements whose marker holds for the target, with or without the extras; markers dropped."""
+    """The requirements whose marker holds for the target, with or without the extras, without their markers."""
     lines = []
     wanted = ["", *extras]
     for text in texts:
@@ -79,13 +79,13 @@ def applicable(texts: Iterable[str], markers: Mapping[str, str], extras: Iterabl
 
 
 _MOST_EXTRAS: Final = 200
-"""Each may ask for the next one; then they take five seconds."""
+"""Extras may require each other; this many take five seconds."""
 
 _NEEDED: Final = ("dependencies", "optional-dependencies", "name")
 
 
 def static_metadata(pyproject: TomlFile) -> Metadata | None:
-    """The metadata in `[project]` (PEP 621); None if what the builder needs of it is dynamic."""
+    """The metadata in `[project]` (PEP 621); None if a field that the builder needs is dynamic."""
     project = pyproject.table("project")
     dynamic = project.get("dynamic")
     if isinstance(dynamic, list) and any(key in dynamic for key in _NEEDED):
@@ -145,7 +145,7 @@ def check_requirements(texts: Iterable[str], key: str, path: Path) -> None:
 
 
 def with_extra(text: str, extra: str) -> str:
-    """The requirement as `Requires-Dist` would have it, with the extra in its marker."""
+    """The requirement of an extra as in `Requires-Dist`, with the extra in its marker."""
     requirement = Requirement(text)
     condition = f'extra == "{extra}"'
     marker = f"({requirement.marker}) and {condition}" if requirement.marker else condition

@@ -1,4 +1,4 @@
-"""Names of the modules that files are, and the one that a misspelt name may mean."""
+"""The module names of files, and the nearest one to a misspelt name."""
 
 from __future__ import annotations
 
@@ -25,6 +25,6 @@ def module_names(files: Iterable[str], directory: str) -> Iterator[str]:
 
 
 def nearest_module(name: str, known: Iterable[str]) -> str | None:
-    """The known module that a name is nearly; None if there is none."""
+    """The known module with the most similar name; None if none is similar."""
     near = difflib.get_close_matches(name, sorted(set(known)), n=1, cutoff=_NEAR)
     return near[0] if near else None

@@ -1,4 +1,4 @@
-"""The names of distributions: in a requirement, and in the name of a wheel or sdist."""
+"""The name of a distribution in a requirement, and in the file name of a wheel or sdist."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ _REQUIREMENT: Final = re.compile(r"\s*([A-Z0-9](?:[A-Z0-9._-]*[A-Z0-9])?)\s*(?=$
 
 
 def required_name(requirement: str) -> str:
-    """The normalised name that a requirement (PEP 508) begins with; empty for a URL, a path or anything else.
+    """The normalised name at the start of a requirement (PEP 508); empty for a URL, a path or anything else.
 
-    The rest may be what `packaging` refuses, such as `six (>=1.*)` in the metadata of an old wheel.
+    The rest may be invalid for `packaging`, such as `six (>=1.*)` in the metadata of an old wheel.
     """
     match = _REQUIREMENT.match(requirement)
     return canonicalize_name(match[1]) if match else ""
 
 
 def archive_name(filename: str) -> str:
-    """The normalised name in the file name of a wheel or sdist, which may be of the older forms too."""
+    """The normalised name in the file name of a wheel or sdist, also in older forms."""
     if filename.endswith(".whl"):
         return canonicalize_name(filename.partition("-")[0])
     return canonicalize_name(re.sub(r"-[^-]+$", "", filename))

@@ -11,9 +11,9 @@ from builder.project.toml_file import TomlFile
 
 
 def not_read(directory: Path, lock: Path | None) -> tuple[Notice, ...]:
-    """What is not read of a project, with the reason.
+    """Notices about unread files and tables of a project, with the reason.
 
-    :param lock: the project's own lock, which is obeyed.
+    :param lock: the project's own lock, if it has one.
     """
     if lock is not None:
         path = directory / "requirements.txt"

@@ -1,4 +1,4 @@
-"""Patterns in gitignore syntax: what `.builderignore` files leave out and what `include` takes in.
+"""Patterns in gitignore syntax: those of `.builderignore` files, which exclude, and those of `include`.
 
 The syntax is git's (https://git-scm.com/docs/gitignore#_pattern_format), read by `pathspec`.
 """
@@ -23,32 +23,32 @@ IGNORE_FILE = ".builderignore"
 _MOST_BYTES = 500_000
 
 _MOST_PATTERNS = 1000
-"""Of one file or list: each is compared with each name."""
+"""Maximum number in one file or list, since each pattern is compared with each name."""
 
-# What pathspec makes of `*` and of an inner `/**/`, which Python's backtracking takes ever longer to match.
+# The regular expressions of pathspec for `*` and an inner `/**/`, which backtrack exponentially.
 _STARS = re.compile(r"(?:\[\^/\]\*)+")
 _BETWEEN_STARS = re.compile(r"\[\^/\]\*((?:\[\^/\](?![*+])|[^/])+?)(?=\[\^/\]\*)")
 _ANY_DIRECTORIES = "(?:/.+)?"
 
-# No file has this name: NUL is the one character, besides the slash, that a name cannot contain.
+# No file has this name: names cannot contain NUL.
 _NO_NAME = "\0"
 
 
 class Line(NamedTuple):
-    """A line of a `.builderignore` (relative to the build directory), or of a file of git, as git names it."""
+    """A line of a `.builderignore` (relative to the build directory), or of an ignore file, as named by git."""
 
     file: str
     number: int
 
 
 class IgnoreRules:
-    """One `.builderignore` file, which speaks for its own directory and everything below.
+    """One `.builderignore` file, which applies to its own directory and everything below.
 
-    :param prefix: the directory's name as a path in the build directory, with a slash at its end, or "".
+    :param prefix: the directory's path in the build directory, with a trailing slash, or "".
     """
 
     def __init__(self, path: str, prefix: str) -> None:
-        """Read the file; raises ProjectError for text that is not UTF-8 and for a pattern that is none."""
+        """Read the file; raises ProjectError for text that is not UTF-8 and for an invalid pattern."""
         where = Path(path)
         try:
             text = read_limited_bytes(where, _MOST_BYTES).decode("utf-8-sig")
@@ -62,7 +62,7 @@ class IgnoreRules:
         self._patterns = [(number, pattern) for number, pattern in reversed(patterns) if pattern.regex is not None]
 
     def rule(self, name: str) -> tuple[Line, bool] | None:
-        """The line that speaks for a name, and whether it leaves it out. Directories end with a slash."""
+        """The line that decides on a name, and whether it excludes it. Directories end with a slash."""
         name = name[len(self.prefix) :]
         for number, pattern in self._patterns:
             if _matches_itself(pattern, name):
@@ -73,12 +73,12 @@ class IgnoreRules:
 class IncludePatterns:
     """The include patterns of the user, relative to the build directory.
 
-    :param patterns: as the user wrote them. Raises ProjectError for one that cannot be right.
+    :param patterns: as written by the user. Raises ProjectError for an invalid one.
     """
 
     def __init__(self, patterns: Iterable[str]) -> None:
         self._texts = [pattern for pattern in patterns if check_include(pattern)]
-        # People write `./data`; git would look for a directory called `.`.
+        # Users write `./data`, for which git would search a directory called `.`.
         self._patterns = [_compile(text.removeprefix("./"), None) for text in self._texts]
         self._reaching = [
             segments
@@ -97,9 +97,9 @@ class IncludePatterns:
         )
 
     def names_explicitly(self, name: str) -> bool:
-        """Whether a pattern names `name` itself, and not just every file in its directory.
+        """Whether a pattern matches `name` specifically, and not just every file in its directory.
 
-        `config/` and `*` do not mean `config/key.pem`; `config/*.pem` does. A secret needs such a pattern.
+        `config/` and `*` do not name `config/key.pem`; `config/*.pem` does. Secrets need such a pattern.
         """
         head, slash, tail = name.rstrip("/").rpartition("/")
         other = f"{head}{slash}{_NO_NAME}{'/' if name.endswith('/') else ''}"
@@ -109,16 +109,16 @@ class IncludePatterns:
         )
 
     def may_match_below(self, name: str, *, inside: bool) -> bool:
-        """Whether something in the excluded directory `name` may be included.
+        """Whether a pattern may match something in the excluded directory `name`.
 
-        A pattern reaches into an excluded directory only if it spells that directory's name out: `dist/*.csv`
-        reaches into `dist`, but neither `*.csv` nor `*/x.csv` or `**/x.csv` does. Once inside, wildcards count.
+        A pattern applies in an excluded directory only if it has that directory's name: `dist/*.csv` applies in
+        `dist`, but `*.csv`, `*/x.csv` and `**/x.csv` do not. In its subdirectories, wildcards apply.
         """
         parts = name.rstrip("/").split("/")
         return any(_may_match_below(segments, parts, spelled_out=not inside) for segments in self._reaching)
 
     def unused(self, names: Sequence[str]) -> list[str]:
-        """The patterns that match none of `names`, as the user wrote them."""
+        """The patterns that match none of `names`, as written by the user."""
         return [
             text
             for text, pattern in zip(self._texts, self._patterns, strict=True)
@@ -152,7 +152,7 @@ def check_include(pattern: str, where: Origin | None = None) -> bool:
 
 
 def check_count(patterns: Sequence[object], what: str, where: Origin) -> None:
-    """Raise ProjectError for more patterns than can be compared with all names in reasonable time."""
+    """Raise ProjectError for too many patterns: each is compared with all names."""
     if len(patterns) > _MOST_PATTERNS:
         raise ProjectError(
             f"{what} has {len(patterns)} patterns, and {_MOST_PATTERNS} is the limit",
@@ -174,7 +174,7 @@ def _compile(text: str, where: Origin | None) -> GitIgnoreSpecPattern:
     # pathspec takes 40 ms to import, and few projects have a pattern.
     from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern  # noqa: PLC0415
 
-    # To git `a/**` is what lies in `a`, to pathspec also `a/` itself, in which nothing could then be re-included.
+    # In git `a/**` matches everything in `a`; in pathspec also `a/` itself, in which nothing could be re-included.
     bare = text.rstrip()
     if bare.endswith(("/**", "/**/")):
         text = f"{bare}/*" if bare.endswith("*") else f"{bare}*/"
@@ -189,9 +189,9 @@ def _compile(text: str, where: Origin | None) -> GitIgnoreSpecPattern:
 
 
 def _without_backtracking(regex: str) -> re.Pattern[str]:
-    """What matches the same names in a time that does not multiply with each wildcard.
+    """An equivalent regular expression whose time does not multiply with each wildcard.
 
-    Between two wildcards the first match of what they enclose is as good as any other, as in `fnmatch`.
+    Between two wildcards, the first match of the enclosed part is enough, as in `fnmatch`.
     """
     first, *inner = _BETWEEN_STARS.sub(r"(?>[^/]*?\1)", _STARS.sub("[^/]*", regex)).split(_ANY_DIRECTORIES)
     if not inner:
@@ -204,24 +204,24 @@ def _without_backtracking(regex: str) -> re.Pattern[str]:
 
 
 def _matches_itself(pattern: GitIgnoreSpecPattern, name: str) -> bool:
-    """Whether a pattern matches `name`, not only a directory that it lies in.
+    """Whether a pattern matches `name` itself, not only one of its parent directories.
 
-    pathspec's patterns match all that lies in a directory as well as the directory. git's do not, and the
-    difference shows where something is re-included: `!kept/` after `*` re-includes the directory alone.
+    pathspec's patterns match a directory and everything in it. git's do not, which matters for re-inclusion:
+    `!kept/` after `*` re-includes the directory alone.
     """
     match = pattern.regex.search(name) if pattern.regex else None
     if match is None or "ps_d" not in match.re.groupindex:
         return match is not None
-    # The group `ps_d` is the slash after the directory that the pattern speaks of.
+    # The group `ps_d` is the slash after the directory that the pattern matches.
     if match.re.pattern == "(?P<ps_d>/)":
         return name.endswith("/")
     return match.end("ps_d") in {-1, len(name)}
 
 
 def _segments(text: str) -> list[str]:
-    """The segments of a pattern, of which a pattern without an inner or leading slash has one only."""
+    """The segments of a pattern; a pattern without an inner or leading slash has only one."""
     segments = text.rstrip().removeprefix("./").rstrip("/").split("/")
-    # `/name` and `name/…` are anchored; the leading slash itself is no segment, but makes the pattern reach.
+    # `/name` and `name/…` are anchored; the leading slash is not a segment.
     return ["", *segments[1:]] if segments[0] == "" else segments
 
 

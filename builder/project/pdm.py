@@ -8,10 +8,10 @@ from builder.project.toml_file import TomlFile
 
 
 def pdm_index_options(directory: Path) -> list[str]:
-    """The indexes of a project whose tool is pdm, as index options of pip, the first to ask first.
+    """The indexes of a project that uses pdm, as index options of pip, in order of precedence.
 
-    Its tool is pdm with a pdm.lock, with pdm's build backend, or with a `[tool.pdm]` and no `[build-system]`. The
-    source called `pypi` takes the place of the public index.
+    A project uses pdm if it has a pdm.lock, pdm's build backend, or a `[tool.pdm]` and no `[build-system]`. The
+    source called `pypi` replaces the public index.
     """
     pyproject = TomlFile.pyproject(directory)
     sources = pyproject.table("tool", "pdm").get("source")

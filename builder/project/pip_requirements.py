@@ -35,14 +35,14 @@ from builder.project.variables import expand
 from builder.system.git import find_repository
 
 _MOST_BYTES: Final = 5_000_000
-"""Of a file and all that it includes; a lock of 300 distributions with all hashes has a tenth of it."""
+"""Maximum size of a file with its includes; a lock of 300 distributions with hashes has a tenth of it."""
 
 _MOST_FILES: Final = 200
-"""That are included one after the other or in one another."""
+"""Maximum number of included files."""
 
 
 def parse_requirements_txt(path: Path) -> RequirementsFile:
-    """See `read_requirements_txt`, which calls this."""
+    """Implementation of `read_requirements_txt`."""
     parser = _Parser(path)
     lines: list[RequirementLine] = []
     options: list[str] = []
@@ -51,7 +51,7 @@ def parse_requirements_txt(path: Path) -> RequirementsFile:
     except PipError as error:
         raise _refusal(path, error) from error
     except (OSError, ValueError, LookupError) as error:
-        # A LookupError of an encoding that a comment names.
+        # LookupError: an unknown encoding in a comment.
         remedy = "Make it a readable UTF-8 text file"
         raise ProjectError(f"`{path}` cannot be read: {error}", remedy=remedy) from error
     for parsed in parsed_lines:
@@ -64,9 +64,9 @@ def parse_requirements_txt(path: Path) -> RequirementsFile:
 
 
 class _Parser(RequirementsFileParser):
-    """Pip's parser, but for `${NAME}`, in whose place pip puts any variable, and for what files may be read.
+    """Pip's parser, with restrictions on the variables that `${NAME}` expands to, and on the files that are read.
 
-    :param path: of the first file; what it includes has to be in the same git repository.
+    :param path: of the first file; included files must be in the same git repository.
     """
 
     def __init__(self, path: Path) -> None:
@@ -91,7 +91,7 @@ class _Parser(RequirementsFileParser):
             return get_file_content(filename, self._session, constraint=constraint)[1]
         path = Path(filename)
         check_requirements_file(path, self._repository, _including(self._path, path))
-        # Together: files may include others twice, which include others twice.
+        # The total counts: files may include others twice, which include others twice.
         self._files += 1
         if self._files > _MOST_FILES:
             raise ProjectError(
@@ -105,13 +105,13 @@ class _Parser(RequirementsFileParser):
 
 
 def _parse_line(line: str) -> tuple[str, Values]:
-    """What pip's own line parser does (`get_line_parser` without a finder), but quietly.
+    """Parse a line as pip's own line parser does (`get_line_parser` without a finder), but without output.
 
-    Pip's lets optparse write its usage to stderr. To catch that by replacing `sys.stderr` would swallow what other
-    threads say meanwhile, and for good where two of them do it at once.
+    In pip, optparse writes its usage to stderr. Replacing `sys.stderr` meanwhile would lose the output of other
+    threads.
     """
     if line.startswith("- "):
-        # Pip takes no notice of what follows.
+        # Pip ignores the rest of the line.
         raise OptionParsingError("a list's hyphen")
     requirement, options = break_args_options(line)
     if not options:
@@ -127,12 +127,12 @@ def _parse_line(line: str) -> tuple[str, Values]:
 
 @functools.cache
 def _no_options() -> Values:
-    """Those of a line without any; a parser for each would take longer than all else."""
+    """The options of a line without any; creating a parser for each line would dominate the time."""
     return _defaults(build_parser())
 
 
 def _defaults(parser: optparse.OptionParser) -> Values:
-    # Pip's default is the public index: a line that names none would look as if it had named that.
+    # Pip's default is the public index, so a line without an index would seem to name it.
     defaults = parser.get_default_values()
     defaults.index_url = None
     return defaults
@@ -148,7 +148,7 @@ def _line(parsed: ParsedLine, text: str, origin: Origin) -> RequirementLine:
 
 
 def _options(parsed: ParsedLine, origin: Origin) -> Iterator[str]:
-    """The options of a line that means every requirement."""
+    """The options of a line that apply to all requirements."""
     opts = parsed.opts
     if opts.index_url:
         yield f"--index-url {opts.index_url}"
@@ -169,9 +169,9 @@ def _options(parsed: ParsedLine, origin: Origin) -> Iterator[str]:
 
 
 def _link(link: str, origin: Origin) -> str:
-    """A find-links location; pip looks beside the requirements file first. Raises ProjectError if it is not there.
+    """A find-links location; pip first tries a path next to the file. Raises ProjectError if it is missing.
 
-    pip would go on without, and take from an index what was meant to come from there.
+    pip would ignore it, and install its distributions from an index.
     """
     if "://" in link or link.startswith("file:"):
         return link
@@ -213,7 +213,7 @@ def _including(path: Path, included: Path) -> Origin:
 
 
 class _NoNetwork:
-    """Takes the place of the network session of pip's parser: an included URL is an error."""
+    """Replaces the network session of pip's parser: an included URL is an error."""
 
     def get(self, url: str, **_arguments: object) -> NoReturn:
         raise ProjectError(

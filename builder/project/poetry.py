@@ -20,10 +20,10 @@ _PRIMARY: Final = {"primary", "default"}
 
 
 def uses_poetry(directory: Path) -> bool:
-    """Whether poetry is the tool of the project in a directory.
+    """Whether the project in a directory uses poetry.
 
-    Its build backend says so; without a `[build-system]`, `[tool.poetry]` does, unless there is a setup.py, which
-    is what pip would take. A `[tool.poetry]` beside another backend is not in use.
+    It does with poetry's build backend, or with `[tool.poetry]` and neither a `[build-system]` nor a setup.py,
+    which pip would use. A `[tool.poetry]` beside another backend is not in use.
     """
     pyproject = TomlFile.pyproject(directory)
     system = pyproject.data.get("build-system")
@@ -45,12 +45,12 @@ def read_poetry(directory: Path) -> Metadata:
 
 
 def read_poetry_groups(directory: Path) -> Mapping[str, tuple[str, ...]]:
-    """The dependency groups of a poetry project, optional ones too, less the main one."""
+    """The dependency groups of a poetry project, including optional ones, without the main one."""
     return {name: requires for name, requires in _package(directory).groups.items() if name != "main"}
 
 
 class PoetryIndexes:
-    """The indexes, `[[tool.poetry.source]]`, that dependencies of a project name as their only source."""
+    """The indexes (`[[tool.poetry.source]]`) that dependencies of a project name as their only source."""
 
     def __init__(self, directory: Path) -> None:
         self._pyproject = TomlFile.pyproject(directory)
@@ -79,10 +79,10 @@ class PoetryIndexes:
 
 
 def poetry_index_options(directory: Path) -> list[str]:
-    """The sources of a poetry project that serve every name, as index options of pip, the first to ask first.
+    """The sources of a poetry project for all names, as index options of pip, in order of precedence.
 
-    Primary sources take the place of the public index; supplemental ones come after them. Explicit ones serve only
-    what names them.
+    Primary sources replace the public index; supplemental ones come after them. Explicit ones serve only the
+    dependencies that name them.
     """
     sources = _sources(TomlFile.pyproject(directory).table("tool", "poetry"))
     primary, others = (
@@ -110,7 +110,7 @@ def _tables(values: Iterable[object]) -> list[Mapping[str, object]]:
 
 
 def _package(directory: Path) -> PoetryPackage:
-    # It takes 170 ms to import, and few projects are poetry's.
+    # Its import takes 170 ms, and few projects use poetry.
     from builder.project.poetry_package import read_poetry_package  # noqa: PLC0415
 
     return read_poetry_package(directory)

@@ -1,4 +1,4 @@
-"""What poetry-core makes of a pyproject.toml. It takes 170 ms to import, and few projects are poetry's."""
+"""Reading a pyproject.toml with poetry-core, whose import takes 170 ms."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ class PoetryPackage:
     """A project as poetry-core sees it.
 
     :param requires_python: a version specifier, or empty.
-    :param groups: the requirements (PEP 508) of each group, optional ones too; those of the package are `main`.
+    :param groups: the requirements (PEP 508) of each group, including optional ones; those of the package are
+        `main`.
     """
 
     name: str
@@ -33,7 +34,7 @@ def read_poetry_package(directory: Path) -> PoetryPackage:
     try:
         package = Factory().create_poetry(directory).package
     except (OSError, RuntimeError, ValueError, AttributeError, KeyError, TypeError) as error:
-        # poetry-core's errors have no common base class; the last three are of values of a wrong type.
+        # poetry-core's errors have no common base class; values of a wrong type raise the last three.
         lines = [line for line in str(error).splitlines() if line.strip()]
         raise ProjectError(
             "pyproject.toml is not what poetry expects",
@@ -42,7 +43,7 @@ def read_poetry_package(directory: Path) -> PoetryPackage:
             remedy="Correct it; `poetry check` says more",
         ) from error
     groups: dict[str, tuple[str, ...]] = {
-        # `[tool.poetry.dependencies]` says of what `[project]` names where it comes from: a path, git, a source.
+        # `[tool.poetry.dependencies]` has the sources of requirements in `[project]`: a path, git, an index.
         name: tuple(
             dependency.to_pep_508() for dependency in package.dependency_group(name).dependencies_for_locking
         )
@@ -54,5 +55,5 @@ def read_poetry_package(directory: Path) -> PoetryPackage:
 
 
 def _requires_python(versions: str) -> str:
-    """The Pythons of a project as a specifier: ranges with gaps (`~3.10 || ~3.12`) become exclusions."""
+    """The Python versions of a project as a specifier: gaps (`~3.10 || ~3.12`) become exclusions."""
     return "" if versions == "*" else format_python_constraint(parse_constraint(versions))

@@ -1,6 +1,6 @@
-"""The Python version of a project that no option sets: `.python-version`, `requires-python`, a Pipfile.
+"""Choosing the Python version without an option: by `.python-version`, `requires-python` or a Pipfile.
 
-Only what can be read without running code of the project counts.
+No code of the project is run for this.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _PIN: Final = re.compile(r"(?:cpython|python)?[-@]?(\d+\.\d+)(?:\.\w+)*(?:[-+].*
 
 @dataclass(frozen=True, slots=True)
 class ChosenPython:
-    """A version, and the file that says so; without a file it is the default.
+    """A version, and the file that decided it; without a file it is the default.
 
     :param version: such as "3.12".
     :param notices: warnings about settings that were not used.
@@ -40,13 +40,13 @@ class ChosenPython:
 
 
 def choose_python(trees: Iterable[SourceTree], versions: Sequence[str], default: str) -> ChosenPython:
-    """The Python for all of these source trees.
+    """Choose the Python version for all of these source trees.
 
     The nearest `.python-version`, from the build directory up to the root of the repository, decides. Without one
-    it is the default, or, where `requires-python` or a range in `.python-version` does not allow that, the nearest
-    version that all allow.
+    it is the default or, if `requires-python` or a range in `.python-version` excludes that, the nearest version
+    that all trees allow.
 
-    :param versions: that can be had, in order.
+    :param versions: the supported versions, in order.
 
     Raises ProjectError for trees whose `.python-version` differ.
     """
@@ -69,7 +69,7 @@ def choose_python(trees: Iterable[SourceTree], versions: Sequence[str], default:
         if all(_allows(allowed, version) for allowed, _where in limits):
             because = next((where for allowed, where in limits if not _allows(allowed, default)), None)
             return ChosenPython(version, because, _unusable(pins, versions))
-    # Reading the project says which one cannot be met.
+    # Reading the project reports the requirement that cannot be met.
     return ChosenPython(default, None, _unusable(pins, versions))
 
 
@@ -84,13 +84,13 @@ def _unusable(pins: Iterable[tuple[str, Origin]], versions: Sequence[str]) -> tu
 
 def _pinned(tree: SourceTree) -> tuple[str, Origin] | None:
     text, where = _pin_file(tree)
-    # Other texts name environments of pyenv, or other Pythons.
+    # Other texts are names of pyenv environments, or of other implementations.
     match = _PIN.fullmatch(text)
     return (match[1], where) if match else None
 
 
 def _pinned_range(tree: SourceTree) -> tuple[SpecifierSet, Origin] | None:
-    """What a pin allows that is a range, as uv takes it: `>=3.12,<3.14`."""
+    """The specifier of a pin that is a range, as uv accepts it: `>=3.12,<3.14`."""
     text, where = _pin_file(tree)
     with contextlib.suppress(InvalidSpecifier):
         return (SpecifierSet(text), where) if text else None
@@ -98,7 +98,7 @@ def _pinned_range(tree: SourceTree) -> tuple[SpecifierSet, Origin] | None:
 
 
 def _pin_file(tree: SourceTree) -> tuple[str, Origin]:
-    """The first entry of the nearest `.python-version`, or of uv's `.python-versions` where that is missing."""
+    """The first entry of the nearest `.python-version`, or of uv's `.python-versions` if that is missing."""
     top = find_repository(tree.directory)
     for directory in dict.fromkeys((*_upwards(tree.directory, top), *_upwards(tree.project, top))):
         for path in (directory / ".python-version", directory / ".python-versions"):
@@ -117,12 +117,12 @@ def _upwards(directory: Path, top: Path | None) -> Iterator[Path]:
 
 
 def _limit(project: Path) -> tuple[SpecifierSet, Origin] | None:
-    """The `requires-python` of a project, as far as it stands in a file."""
+    """The `requires-python` of a project, if a file declares it."""
     try:
         text, where = _requires_python(project)
         return (SpecifierSet(text), where) if text else None
     except (InvalidSpecifier, ProjectError):
-        # Reading the project says so, without keeping others from being built.
+        # Reading the project reports the error, without stopping the builds of others.
         return None
 
 

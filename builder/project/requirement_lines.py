@@ -1,4 +1,4 @@
-"""One line of a requirements file: a path, a URL or a name."""
+"""Parsing one line of a requirements file: a path, a URL or a name."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from builder.errors import Origin, ProjectError
 from builder.project.meant_requirements import remedy_for
 from builder.project.requirements_txt import RequirementLine
 
-# A path as pip takes it: `./x[extra] ; marker`. Brackets in a path would be ambiguous to pip too.
+# A path as in pip: `./x[extra] ; marker`. Brackets in a path are ambiguous in pip too.
 LOCAL: Final = re.compile(r"(?P<path>[^;\[]+?)\s*(\[(?P<extras>[^\]]*)\])?\s*(;\s*(?P<marker>.+))?")
 _URL: Final = re.compile(r"[a-z+]+://|[a-z]+\+\S+:|git@")
 ARCHIVES: Final = (".whl", ".tar.gz", ".zip", ".tar.bz2", ".tar.xz", ".tgz")
 
 
 def local_part(line: RequirementLine) -> str | None:
-    """The part of a line that is a local path, with extras and marker; None if the line names no path."""
+    """The local path of a line, with extras and marker; None if the line has no path."""
     text = line.text
     named = re.fullmatch(r"[\w.-]+\s*(\[[^\]]*\])?\s*@\s*(?P<url>.+)", text)
     if named:
@@ -40,12 +40,12 @@ def local_part(line: RequirementLine) -> str | None:
         or path.partition("[")[0].partition(";")[0].strip().endswith(ARCHIVES)
     ):
         return path
-    # `libs/x` has a separator where a name can have none; so has a URL, which is dealt with above.
+    # `libs/x` has a separator, which a name cannot have; URLs, which also have one, are handled above.
     return path if "/" in path.partition(";")[0].partition("[")[0].partition("@")[0] else None
 
 
 def check_syntax(line: RequirementLine) -> None:
-    """Raise ProjectError, with the line, for what is neither a URL nor a requirement (PEP 508)."""
+    """Raise ProjectError, with the line, for a text that is neither a URL nor a requirement (PEP 508)."""
     if re.match(r"python\s*([<>=!~;]|$)", line.text, re.IGNORECASE):
         raise ProjectError(
             f"`{line.text}` means Python itself, which is no package",
@@ -71,25 +71,25 @@ def check_syntax(line: RequirementLine) -> None:
 
 
 def _check_git(url: str, where: Origin) -> None:
-    """Raise ProjectError for the address of a git repository that lacks `git+`, or is as git itself takes it."""
+    """Raise ProjectError for the address of a git repository that lacks `git+`, or is in git's own syntax."""
     if re.fullmatch(r"https://git(?:hub|lab)\.com/[\w.-]+/[\w.-]+/?(?:#.*)?", url):
         raise ProjectError(
             f"`{url}` is a git repository, and no archive", where=where, remedy=f"Write `git+{url}`"
         )
-    if found := re.fullmatch(r"(?:(?:git\+)?ssh://)?git@([\w.-]+):(?!\d+/).+", url):
+    if match := re.fullmatch(r"(?:(?:git\+)?ssh://)?git@([\w.-]+):(?!\d+/).+", url):
         what = f"`{url}` is an address as `git clone` takes it, and no URL"
-        remedy = f"Begin it with `git+ssh://`, and write `/` in place of the colon behind `{found[1]}`"
+        remedy = f"Begin it with `git+ssh://`, and write `/` in place of the colon behind `{match[1]}`"
         raise ProjectError(what, where=where, remedy=remedy)
 
 
 def path_of_url(url: str, base: Path) -> Path:
-    """The path of a `file:` URL, which may be relative to `base`; a fragment such as `#egg=x` is dropped.
+    """The path of a `file:` URL, which may be relative to `base`, without a fragment such as `#egg=x`.
 
-    `${PROJECT_ROOT}` stands for `base`, as pdm and uv have it.
+    `${PROJECT_ROOT}` stands for `base`, as in pdm and uv.
     """
     parsed = urllib.parse.urlsplit(url.replace("${PROJECT_ROOT}", urllib.parse.quote(str(base))))
     path = os.path.normpath(base / urllib.parse.unquote(parsed.path))
-    # POSIX keeps two slashes at the beginning, as in `file:///${PROJECT_ROOT}`.
+    # POSIX preserves two leading slashes, as in `file:///${PROJECT_ROOT}`.
     return Path(f"/{path.lstrip('/')}" if path.startswith("//") else path)
 
 
@@ -100,13 +100,13 @@ def extras_of(text: str) -> list[str]:
 
 
 def same_requirement(one: str, other: str) -> bool:
-    """Whether two requirements of one name ask for the same."""
+    """Whether two requirements of one name are equivalent."""
     first, second = Requirement(one), Requirement(other)
     return (first.specifier, first.extras, first.url) == (second.specifier, second.extras, second.url)
 
 
 def pins(text: str, other: str = "") -> bool:
-    """Whether a requirement allows one version only, which another requirement of the name allows, too."""
+    """Whether a requirement pins one version, which another requirement of the same name also allows."""
     specifiers = list(Requirement(text).specifier)
     if len(specifiers) != 1 or specifiers[0].operator not in {"==", "==="} or specifiers[0].version.endswith(".*"):
         return False

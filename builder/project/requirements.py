@@ -1,8 +1,8 @@
 """The requirements of a project, from all of its files, each with its file and line.
 
-The order: a lock of the project's own (`builder.project.locks`) is obeyed and nothing else is
-read; without one, requirements.txt and the package's metadata (pyproject.toml, setup.py) are taken together, as
-`pip install -r requirements.txt .` would. Local packages that these name are followed, and so is what those name.
+If the project has a lock (`builder.project.locks`), only the lock is used. Otherwise requirements.txt and the
+package's metadata (pyproject.toml, setup.py) are combined, as by `pip install -r requirements.txt .`. Requirements
+on local packages are followed recursively.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class RequestedExtras:
 NO_EXTRAS: Final = RequestedExtras()
 
 SERVERLESS: Final = frozenset({"dagster", "dagster-cloud"})
-"""What the receiving server runs out of the deps PEX."""
+"""The distributions that the receiving server runs from the deps PEX."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,15 +67,15 @@ class Requirements:
     """The requirements of a project.
 
     :param directory: the project.
-    :param lines: requirements that an index, a URL or a repository serves; local files are `file:` URLs.
-    :param constraints: limits that ask for nothing.
+    :param lines: requirements from an index, a URL or a repository; local files are `file:` URLs.
+    :param constraints: version limits that do not require the distribution.
     :param options: index and binary options in pip's syntax.
     :param local_packages: directories of the user's own packages, the project first; absolute.
-    :param local_names: the normalised names of these packages, which no index is ever asked for.
-    :param lock: the project's own lock, which is obeyed instead of the lines.
+    :param local_names: the normalised names of these packages, which are never requested from an index.
+    :param lock: the project's own lock, which is used instead of the lines.
     :param wanted: the extras and groups that were requested.
-    :param overrides: requirements that hold whatever the metadata of distributions say; `excludes` the normalised
-        names that are left out although these ask for them.
+    :param overrides: requirements that replace those in the metadata of distributions; `excludes`: normalised
+        names that are never installed, even if distributions require them.
     """
 
     directory: Path
@@ -91,7 +91,7 @@ class Requirements:
     notices: tuple[Notice, ...] = ()
 
     def origin_of(self, name: str) -> Origin | None:
-        """Where the first requirement of a project is, by its normalised name."""
+        """Where the first requirement on a distribution is, by its normalised name."""
         return next((line.origin for line in self.lines if required_name(line.text) == name), None)
 
 
@@ -100,7 +100,7 @@ def read_requirements(
 ) -> Requirements:
     """Read the requirements of the project in `directory` for a target with these markers.
 
-    Raises ProjectError, with file and line, for what its own tools would refuse.
+    Raises ProjectError, with file and line, for anything that the project's own tools would refuse.
     """
     directory = directory.absolute()
     lock = find_lock(directory)
@@ -133,7 +133,7 @@ def read_requirements(
 
 
 def _limiting_lock(directory: Path, lock: Path | None) -> Path | None:
-    """The lock, if it lacks what Dagster Cloud needs and the requirements.txt beside it has that.
+    """The lock, if it lacks a distribution that Dagster Cloud needs and requirements.txt has it.
 
     Such a project is installed from both: `uv sync`, then `uv pip install -r requirements.txt`.
     """
@@ -144,13 +144,13 @@ def _limiting_lock(directory: Path, lock: Path | None) -> Path | None:
     try:
         asked = {required_name(line.text) for line in read_requirements_txt(path).lines}
     except ProjectError:
-        # A file that is not used need not be valid.
+        # If the file is not used, it need not be valid.
         return None
     return lock if lacking and lacking <= asked else None
 
 
 def _is_buildable(directory: Path) -> bool:
-    """Whether pip and uv would build what is in a directory: a setup.cfg alone is not enough."""
+    """Whether pip and uv would build a directory: a setup.cfg alone is not enough."""
     return any((directory / name).is_file() for name in ("pyproject.toml", "setup.py"))
 
 
@@ -172,7 +172,7 @@ class _Collector:
     notices: list[Notice] = field(default_factory=list)
 
     def follow(self) -> None:
-        """Read local packages until each was read with all of its requested extras."""
+        """Read local packages until each has been read with all of its requested extras."""
         self.pending += self._extras_asked_by_name()
         while self.pending:
             directory, extras, origin = self.pending.pop(0)
@@ -180,7 +180,7 @@ class _Collector:
             self.pending += self._extras_asked_by_name()
 
     def _extras_asked_by_name(self) -> list[tuple[Path, frozenset[str], Origin]]:
-        """Local packages that a requirement asks for by name, with extras that they were not read with."""
+        """Local packages that are required by name, with extras that have not been read yet."""
         names: dict[str, Path] = {}
         names |= {canonicalize_name(known.name): path for path, known in self.metadata.items() if known}
         asked = []
@@ -228,12 +228,12 @@ class _Collector:
                 )
 
     def add_paths(self, paths: Iterable[Path], origin: Origin) -> None:
-        """Local packages and files that a lock names."""
+        """Add the local packages and files of a lock."""
         for path in paths:
             self._add_path(Path(os.path.normpath(path)), frozenset(), origin)
 
     def limit(self, lock: Path) -> None:
-        """The versions of a lock as constraints, for names with exactly one version."""
+        """Add the versions of a lock as constraints, for names with exactly one version."""
         for name, versions in locked_versions(lock).items():
             if len(versions) == 1:
                 text = f"{name}=={next(iter(versions))}"
@@ -263,7 +263,7 @@ class _Collector:
     def _disagreement(
         self, there: Mapping[str, str], path: Path, lines: Iterable[RequirementLine]
     ) -> Iterator[Notice]:
-        """One notice of what requirements.txt and the package's metadata say differently; both are taken."""
+        """One notice of differences between requirements.txt and the package's metadata; both are used."""
         metadata = self.metadata[self.project]
         asked = (line for line in lines if not line.constraint and local_part(line) is None)
         here = {name: line.text for line in asked if (name := required_name(line.text))}
@@ -276,7 +276,7 @@ class _Collector:
             if not same_requirement(here[name], there[name]) and not pins(here[name], there[name])
         ]
         only_there = sorted(there.keys() - here)
-        # What has all versions pinned, such as what `uv export` writes, has the requirements of requirements, too.
+        # A file with all versions pinned, such as that of `uv export`, also has the transitive requirements.
         only_here = [] if all(map(pins, here.values())) else sorted(here.keys() - there)
         parts = [
             f"only in {manifest}: {quoted(only_there)}" if only_there else "",
@@ -290,7 +290,7 @@ class _Collector:
 
     def result(self, wanted: RequestedExtras) -> Requirements:
         names = frozenset(canonicalize_name(metadata.name) for metadata in self.metadata.values() if metadata)
-        # The order counts for the resolver: the first mention of each stays where it is.
+        # The order matters to the resolver: the first mention of each requirement keeps its place.
         lines: dict[tuple[object, ...], RequirementLine] = {}
         for line in self.lines:
             if required_name(line.text) not in names:
@@ -307,7 +307,7 @@ class _Collector:
         )
 
     def _add(self, requirement: Requirement, directory: Path, origin: Origin) -> None:
-        """A requirement of a package's metadata, whose marker is known to hold."""
+        """Add a requirement of a package's metadata, whose marker holds."""
         if directory not in self.sources:
             self.sources[directory] = Sources(directory)
         asked = self.seen.get(directory, ()), self.groups if directory == self.project else ()
@@ -328,13 +328,13 @@ class _Collector:
             case str(url) if url.startswith("file:"):
                 self._add_path(path_of_url(url, directory), frozenset(requirement.extras), origin)
             case str(text) if requirement.url is None:
-                # uv puts no variables into its own tables, but would do so where it reads a requirement.
+                # uv does not expand variables in its own tables, but would do so in a requirement.
                 self.lines.append(RequirementLine(text=text.replace("${", "$%7B"), origin=origin))
             case _:
                 self.lines.append(RequirementLine(text=expand(str(requirement), origin), origin=origin))
 
     def _add_line(self, line: RequirementLine) -> None:
-        """A line of a requirements file: a path is followed, all else is for the resolver."""
+        """Add a line of a requirements file: a path is followed, anything else is for the resolver."""
         local = local_part(line)
         if local is None:
             check_syntax(line)
@@ -360,7 +360,7 @@ class _Collector:
             raise ProjectError(what, where=origin, remedy='Write it as in `; python_version < "3.12"`') from error
 
     def _existing(self, text: str, line: RequirementLine) -> Path:
-        """A relative path is relative to the project, as for `pip install` run there, or else to the file."""
+        """Resolve a relative path: relative to the project, as for `pip install` there, else to the file."""
         candidates = [Path(os.path.normpath(base / text)) for base in (self.project, line.origin.path.parent)]
         return next((candidate for candidate in candidates if candidate.exists()), candidates[0])
 
@@ -389,16 +389,16 @@ class _Collector:
             )
 
     def _known(self, directory: Path) -> Path:
-        """A directory by the path that it was first met by: by way of a symlink it is the same package."""
+        """The first path by which a directory was reached: through a symlink it is the same package."""
         return next((path for path in (*self.seen, *self.required) if path.samefile(directory)), directory)
 
     def _is_package(self, directory: Path) -> bool:
-        """Whether a directory is installed itself; what is required by its path is, unless its source says no."""
+        """Whether a directory itself is installed; a path requirement is, unless its source says otherwise."""
         required = self.required.get(directory)
         return required is not False and is_package(directory, required=required is True)
 
     def _check_name(self, metadata: Metadata, directory: Path, origin: Origin) -> None:
-        """Refuse two local packages of one name: only one of them could be installed."""
+        """Refuse two local packages with the same name: only one of them could be installed."""
         if not self._is_package(directory):
             return
         other, place = self.named.setdefault(canonicalize_name(metadata.name), (directory, origin))
@@ -429,6 +429,6 @@ class _Collector:
 
 
 def _allowed_python(allowed: SpecifierSet) -> str:
-    """The first Python that a package allows, as an option's value; empty if it is none of ours."""
+    """The first supported Python version that a package allows; empty if there is none."""
     minor = next((minor for minor in range(9, 15) if allowed.contains(f"3.{minor}.99", prereleases=True)), None)
     return "" if minor is None else f" 3.{minor}"

@@ -1,4 +1,4 @@
-"""A requirements.txt in pip's syntax: its lines, its options, and all that it includes."""
+"""Reading a requirements.txt in pip's syntax: its lines, its options, and included files."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from builder.errors import Origin
 class RequirementLine:
     """One requirement or constraint of a requirements file.
 
-    :param text: what pip would install: PEP 508, a URL, or a path (relative ones are relative to the project).
-    :param hashes: as `sha256:…`; if there are any in a file, pip demands them of every requirement.
+    :param text: a PEP 508 requirement, a URL, or a path (relative to the project).
+    :param hashes: as `sha256:…`; if any requirement in a file has hashes, pip requires them for all.
     :param editable: written with `-e`.
-    :param constraint: written in a `-c` file: it limits a version, but asks for nothing.
-    :param index: the index that `[tool.uv.sources]` takes it from, as an entry of `[[tool.uv.index]]`.
+    :param constraint: written in a `-c` file: it limits the version, but does not require the distribution.
+    :param index: its index in `[tool.uv.sources]`, as an entry of `[[tool.uv.index]]`.
     """
 
     text: str
@@ -29,16 +29,17 @@ class RequirementLine:
 
     @property
     def written(self) -> str:
-        """The line with its hashes, as pip reads it."""
+        """The line with its hashes, in pip's syntax."""
         return " \\\n    ".join([self.text, *(f"--hash={value}" for value in self.hashes)])
 
 
 @dataclass(frozen=True, slots=True)
 class RequirementsFile:
-    """A requirements file with everything that it includes.
+    """A requirements file with all included files.
 
     :param lines: in the order of the file.
-    :param options: index and binary options, one per text, in the syntax that pip and uv share; paths absolute.
+    :param options: index and binary options, one per string, in the syntax that pip and uv share; paths are
+        absolute.
     """
 
     lines: tuple[RequirementLine, ...]
@@ -46,8 +47,8 @@ class RequirementsFile:
 
 
 def read_requirements_txt(path: Path) -> RequirementsFile:
-    """Read a requirements file; raises ProjectError, with the line, for what pip would refuse."""
-    # Pip's parser takes 160 ms to import, and most projects have a pyproject.toml.
+    """Read a requirements file; raises ProjectError, with the line, if pip would refuse it."""
+    # Importing pip's parser takes 160 ms, and most projects have a pyproject.toml.
     from builder.project.pip_requirements import parse_requirements_txt  # noqa: PLC0415
 
     return parse_requirements_txt(path)

@@ -18,10 +18,10 @@ _KNOWN = ("extras", "groups", "include", "respect-gitignore")
 class Settings:
     """The table `[tool.builder]`.
 
-    :param include: patterns in gitignore syntax, relative to the build directory, of files to take in on purpose.
-    :param respect_gitignore: leave out what git ignores.
-    :param extras: extras of the project to ship.
-    :param groups: dependency groups of the project to ship.
+    :param include: patterns in gitignore syntax, relative to the build directory, of files to include.
+    :param respect_gitignore: exclude files that git ignores.
+    :param extras: extras of the project to install.
+    :param groups: dependency groups of the project to install.
     """
 
     include: tuple[str, ...] = ()
@@ -33,7 +33,7 @@ class Settings:
 def read_settings(project_directory: Path) -> Settings:
     """Read the settings of the project in a directory; without a `pyproject.toml` they are the defaults.
 
-    Raises ProjectError, with file and line, for what is not TOML and for keys and values that cannot be right.
+    Raises ProjectError, with file and line, for invalid TOML, unknown keys and invalid values.
     """
     file = TomlFile.pyproject(project_directory)
     tool = file.table("tool")

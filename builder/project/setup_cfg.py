@@ -11,11 +11,11 @@ from builder.project.limited_text import read_limited
 from builder.project.metadata import Metadata, check_requirements, with_extra
 
 _MOST_BYTES: Final = 500_000
-"""As of pyproject.toml."""
+"""The same limit as for pyproject.toml."""
 
 
 def read_setup_cfg(directory: Path) -> Metadata | None:
-    """The metadata in setup.cfg; None if there is none, or if it refers to files, which setuptools has to read."""
+    """The metadata in setup.cfg; None without one, or if it refers to files, which only setuptools can read."""
     path = directory / "setup.cfg"
     if not path.exists():
         return None
@@ -49,6 +49,6 @@ def parse_setup_cfg(path: Path) -> configparser.ConfigParser:
 
 
 def _listed(value: str) -> list[str]:
-    """A list as setuptools writes it: one item a line, or on one line with semicolons between."""
+    """A list in setuptools' syntax: one item per line, or on one line with semicolons."""
     items = value.splitlines() if "\n" in value else value.split(";")
     return [item.strip() for item in items if item.strip() and not item.strip().startswith("#")]

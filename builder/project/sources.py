@@ -1,4 +1,4 @@
-"""`[tool.uv.sources]`: where the requirements of a pyproject.toml come from, other than by name from an index."""
+"""`[tool.uv.sources]`: requirements that come from somewhere else than the configured indexes."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _GIT_REFERENCES: Final = ("rev", "tag", "branch")
 
 @dataclass(frozen=True, slots=True)
 class LocalSource:
-    """A requirement that is a directory or file of the user's own, never a name for an index to look up.
+    """A requirement that is a local directory or file, and never requested from an index.
 
-    :param package: whether it is installed itself, and not only what it requires.
+    :param package: whether it is installed itself, and not only its requirements.
     """
 
     path: Path
@@ -35,9 +35,9 @@ class LocalSource:
 
 @dataclass(frozen=True, slots=True)
 class IndexSource:
-    """A requirement that comes by name, but from this index only.
+    """A requirement that comes from this index only.
 
-    :param table: its entry of `[[tool.uv.index]]`, the URL perhaps with credentials, which are never to be shown.
+    :param table: its entry of `[[tool.uv.index]]`; the URL may have credentials, never show it.
     """
 
     table: Mapping[str, object] = field(repr=False)
@@ -52,7 +52,7 @@ class Sources:
     def __init__(self, directory: Path) -> None:
         self._poetry = PoetryIndexes(directory) if uses_poetry(directory) else None
         self._root = workspace_root(directory) or directory
-        # What the project says itself stands above what the root of its workspace says.
+        # The project's own sources take precedence over those of its workspace root.
         self._declared = {
             canonicalize_name(name): (value, base)
             for base in (self._root, directory)
@@ -66,10 +66,10 @@ class Sources:
         extras: Iterable[str] = (),
         groups: Iterable[str] = (),
     ) -> Source | None:
-        """Where the project takes a requirement from, with these of its extras and groups installed.
+        """The source of a requirement, with these extras and groups of the project installed.
 
-        A local path; or one index; or a PEP 508 direct reference to use instead; or None, which means by name.
-        Raises ProjectError for a source that cannot be found, or that the builder does not know.
+        A local path, an index, a PEP 508 direct reference to use instead, or None for the configured indexes.
+        Raises ProjectError for a source that does not exist, or that the builder does not support.
         """
         if self._poetry:
             index = self._poetry.of(requirement.name)
@@ -78,13 +78,13 @@ class Sources:
         candidates = [source for source in _tables(value) if _holds(source, markers)]
         source = next((source for source in candidates if _is_asked_for(source, extras, groups)), None)
         if source is None and candidates and not _uv_table(self._root).get("conflicts"):
-            # Without conflicts uv locks one version for all extras and groups, those that are not installed too.
+            # Without conflicts uv locks one version for all extras and groups, including those not installed.
             source = next(iter(candidates), None)
         return _resolve(requirement, source, base, self._root) if source else None
 
 
 def workspace_root(directory: Path) -> Path | None:
-    """The root of the uv workspace that a project is a member of; None if it is in none."""
+    """The root of the uv workspace that a project is a member of; None without a workspace."""
     for candidate in (directory, *directory.parents):
         if _uv_table(candidate, "workspace") and (
             candidate == directory or directory in _member_directories(candidate)
@@ -101,7 +101,7 @@ def _member_directories(root: Path) -> set[Path]:
 
 
 def _matching(root: Path, key: str) -> Iterator[Path]:
-    """What the patterns at a key of `[tool.uv.workspace]` match; raises ProjectError for one without bounds."""
+    """Directories that match patterns of `[tool.uv.workspace]`; raises ProjectError for an unbounded one."""
     patterns = _texts(_uv_table(root, "workspace").get(key))
     where = TomlFile.pyproject(root).origin("tool", "uv", "workspace", key)
     check_count(patterns, f"`tool.uv.workspace.{key}`", where)
@@ -113,13 +113,13 @@ def _matching(root: Path, key: str) -> Iterator[Path]:
                 where=where,
                 remedy="Write a pattern relative to the workspace, without `..`, and with `**` once at most",
             )
-        # Other than `Path.glob`, it takes any text.
+        # Unlike `Path.glob`, it accepts any text.
         paths = glob.iglob(pattern, root_dir=root, recursive=True, include_hidden=True)  # noqa: PTH207
         yield from (Path(os.path.normpath(root / path)) for path in paths)
 
 
 def _tables(value: object) -> list[Mapping[str, object]]:
-    """The sources of a requirement: one, or several with conditions."""
+    """The sources of a requirement: one, or a list with conditions."""
     return [source for source in (value if isinstance(value, list) else [value]) if isinstance(source, dict)]
 
 
@@ -130,7 +130,7 @@ def _holds(source: Mapping[str, object], markers: Mapping[str, str]) -> bool:
 
 
 def _is_asked_for(source: Mapping[str, object], extras: Iterable[str], groups: Iterable[str]) -> bool:
-    """Whether a source holds for all, or for an extra or group among these."""
+    """Whether a source applies to these extras and groups, or has no such condition."""
     for key, asked in (("extra", extras), ("group", groups)):
         name = source.get(key)
         if isinstance(name, str) and canonicalize_name(name) not in map(canonicalize_name, asked):
@@ -162,13 +162,13 @@ def _resolve(requirement: Requirement, source: Mapping[str, object], base: Path,
 
 
 def _local(path: Path, source: Mapping[str, object]) -> LocalSource:
-    """As uv reads it: what is editable is a package; else the source's `package` decides, or its own."""
+    """As in uv: an editable source is a package; else `package` of the source decides, then the directory."""
     own = _uv_table(path).get("package", True) if path.is_dir() else True
     return LocalSource(path, package=source.get("editable") is True or source.get("package", own) is not False)
 
 
 def _index(name: str, requirement: Requirement, base: Path, root: Path) -> Mapping[str, object]:
-    """The index that a project or its workspace declares by this name, with its URL made absolute."""
+    """The index that a project or its workspace declares under this name, with an absolute URL."""
     for directory in dict.fromkeys([base, root]):
         tables = _uv_table(directory).get("index")
         for table in tables if isinstance(tables, list) else []:
@@ -183,7 +183,7 @@ def _index(name: str, requirement: Requirement, base: Path, root: Path) -> Mappi
 
 
 def _member(name: str, root: Path, base: Path) -> Path:
-    """The directory of a workspace member, found by the name that it declares, not by its directory's name."""
+    """The directory of a workspace member, by the name that it declares, not by its directory's name."""
     for directory in sorted(_member_directories(root)):
         declared = TomlFile.pyproject(directory).table("project").get("name")
         if isinstance(declared, str) and canonicalize_name(declared) == canonicalize_name(name):

@@ -1,4 +1,4 @@
-"""Whether a repository or working copy inside a git repository belongs to it, as a submodule does."""
+"""Whether a repository or working copy inside a git repository is part of it, as a submodule is."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _BARE: Final = {"HEAD", "objects", "refs"}
 
 
 def foreign_kind(directory: str, repository: str | None, names: Collection[str]) -> str | None:
-    """What a directory is that has a repository of its own, and is no part of the one around it; None for others.
+    """The kind of a nested repository that is not part of the outer one; None for any other directory.
 
-    :param repository: the one around it; without one there is nothing that it could be foreign to.
-    :param names: of what is in the directory.
+    :param repository: the outer one; without one, nothing is foreign.
+    :param names: of the entries of the directory.
 
-    What `dbt deps` clones into a dbt project is a part: the project does not run without. Where git gives no
-    answer it counts as one too: a file too many does less harm than one too few.
+    Packages that `dbt deps` clones into a dbt project are part of it, since it does not run without them. If git
+    fails, a directory also counts as a part: an additional file does less harm than a missing one.
     """
     kinds = [f"a working copy of {name}" for entry, name in _OTHER_COPIES.items() if entry in names]
     if ".git" in names and _is_repository(Path(directory, ".git")):
@@ -37,13 +37,13 @@ def foreign_kind(directory: str, repository: str | None, names: Collection[str])
             finished = opened.run("ls-files", "--stage", "-z", "--", f":(literal){name}")
     except ToolError:
         return None
-    # The index knows a submodule as a commit, and nothing below it. It may have the files of another kind.
+    # A submodule is in the index as a commit, without its files. The index may have the files of other kinds.
     belongs = finished.stdout.startswith("160000 ") if ".git" in names else bool(finished.stdout)
     return None if belongs else kinds[0]
 
 
 def foreign_notice(name: str, kind: str) -> Notice:
-    """A nested repository that was left out; `name` ends with a slash."""
+    """The notice about an excluded nested repository; `name` ends with a slash."""
     return Notice(
         f"`{name}` was left out: it is {kind}; if the code needs it, write"
         f' include = ["{name}"] under [tool.builder]'

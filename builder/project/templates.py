@@ -1,6 +1,6 @@
 """Finding Jinja's templates in a `dagster_cloud.yaml`: `dagster-cloud ci template` renders them, a build does not.
 
-The settings of an agent, `container_context`, may have such text that is meant for others, such as Vault's agent.
+The settings of an agent, `container_context`, may contain templates for other programs, such as Vault's agent.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ _Key = tuple[str | int, ...]
 
 
 def load_rendered(path: Path) -> YamlFile:
-    """Read a workspace file; raises ProjectError, with the line, for a template that is still to be rendered."""
+    """Read a workspace file; raises ProjectError, with the line, for an unrendered template."""
     try:
         document = YamlFile.load(path)
     except ProjectError as error:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
         for number, line in enumerate(lines, start=1):
-            if found := _TEMPLATE.search(re.sub(r"(^|\s)#.*", "", line)):
-                raise _unrendered(found[0], Origin(path, number)) from error
+            if match := _TEMPLATE.search(re.sub(r"(^|\s)#.*", "", line)):
+                raise _unrendered(match[0], Origin(path, number)) from error
         raise
     for key, text in _texts(document.data, ()):
-        if found := _TEMPLATE.search(text):
-            raise _unrendered(found[0], document.origin(*key))
+        if match := _TEMPLATE.search(text):
+            raise _unrendered(match[0], document.origin(*key))
     return document
 
 

@@ -1,4 +1,4 @@
-"""TOML files together with the line of each of their keys, which tomllib does not tell."""
+"""TOML files with the line of each key, which tomllib does not provide."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from builder.errors import Origin, ProjectError
 from builder.project.limited_text import read_limited
 
 _MOST_BYTES: Final = 500_000
-"""Read in a second; the largest public pyproject.toml has a tenth of it."""
+"""Parsed in a second; ten times the largest public pyproject.toml."""
 
 _LONG_KEY: Final = re.compile(r"(?<![\w-])(?:[\w-]++[ \t]*+\.[ \t]*+){100}")
-"""A dotted key that takes tomllib a time of the square of its length."""
+"""A dotted key that takes tomllib quadratic time."""
 
 _NULL: Final = re.compile(r"(?<!\\)(?:\\\\)*\\(?:u0000|U00000000|x00)")
-"""No path and no name can hold it."""
+"""NUL, which no path and no name can contain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +33,13 @@ class TomlFile:
 
     @classmethod
     def pyproject(cls, directory: Path) -> TomlFile:
-        """The pyproject.toml of a directory; an empty one where there is none."""
+        """The pyproject.toml of a directory; an empty one if there is none."""
         path = directory / "pyproject.toml"
         return cls.load(path) if path.exists() else cls(path, "", {})
 
     @classmethod
     def load(cls, path: Path) -> TomlFile:
-        """Read a file; raises ProjectError, with the line, for one that is missing, unreadable or no TOML."""
+        """Read a file; raises ProjectError, with the line, if it is missing, unreadable or not TOML."""
         return _parse(path, read_limited(path, _MOST_BYTES))
 
     def table(self, *keys: str) -> Mapping[str, object]:
@@ -76,7 +76,7 @@ def table(value: object, *keys: str) -> Mapping[str, object]:
 
 @functools.lru_cache(maxsize=64)
 def _parse(path: Path, text: str) -> TomlFile:
-    """A text is parsed once: a pyproject.toml is asked several things for each requirement in it."""
+    """Parse a text, once: a pyproject.toml is read several times for each requirement in it."""
     if text.startswith("\ufeff"):
         raise ProjectError(
             f"{path.name} is not valid TOML: it begins with a byte order mark",
@@ -94,7 +94,7 @@ def _parse(path: Path, text: str) -> TomlFile:
     except RecursionError as error:
         raise ProjectError(f"{path.name} is nested too deeply", where=Origin(path), remedy="Correct it") from error
     except ValueError as error:
-        # Of a TOMLDecodeError, and of a number with more digits than Python reads.
+        # TOMLDecodeError, or a number with too many digits for Python.
         line = re.search(r"at line (\d+)", str(error))
         number, remedy = _remedy(text, str(error), int(line[1]) if line else None)
         problem = str(error).partition(";")[0]
@@ -104,7 +104,7 @@ def _parse(path: Path, text: str) -> TomlFile:
 
 
 def _remedy(text: str, problem: str, number: int | None) -> tuple[int | None, str]:
-    """The line to change, and how: of an array without a comma, the parser gives the next line."""
+    """The line to change, and how; for a missing comma in an array, the parser reports the next line."""
     lines = text.splitlines()
     if number is None or not 0 < number <= len(lines):
         return number, "Correct it"

@@ -1,8 +1,7 @@
-"""`${NAME}` in the texts of a project: what pip and uv put in its place, less the secrets of this machine.
+"""Expanding `${NAME}` in texts of a project, as pip and uv do, but without the secrets of this machine.
 
-Whoever writes a requirement chooses the host that it goes to. So a secret is put in only if the user named it
-outside the checkout, and only as the user and password of a URL: it is a login at that host, never a part of a
-path, of a query, or of another host's name.
+The author of a requirement chooses the host that it is sent to. So a secret is expanded only if the user named it
+outside the checkout, and only as the user and password of a URL, never in a path, a query or a host name.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from builder.errors import Origin, ProjectError
 from builder.system import git, process
 from builder.system.secret_variables import held_back
 
-# The only form that pip and uv know.
+# The only syntax that pip and uv support.
 _REFERENCE: Final = re.compile(r"\$\{(?P<name>[A-Z0-9_]+)\}")
 _LOGIN_OR_REFERENCE: Final = re.compile(
     rf"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<login>[^/\s@?#]*)@(?P<host>[^/\s?#]*)|{_REFERENCE.pattern}"
@@ -25,10 +24,10 @@ _LOGIN_OR_REFERENCE: Final = re.compile(
 
 
 def expand(text: str, origin: Origin) -> str:
-    """Put the values of variables into a text; unknown and empty ones stay as they are written.
+    """Expand variables in a text; unknown and empty ones stay unchanged.
 
-    The login of a git URL is handed to `git.remember_login` and left out of the text: it would end up on git's
-    command line. Raises ProjectError for a secret that the user did not name, and for one outside a URL's login.
+    The login of a git URL is passed to `git.remember_login` and removed from the text, so that it does not appear
+    on git's command line. Raises ProjectError for a secret that the user did not name, or outside a URL's login.
     """
     if "${" not in text:
         return text
@@ -46,14 +45,14 @@ def expand(text: str, origin: Origin) -> str:
             return plain(match)
         if not process.is_allowed(name):
             raise _not_named(name, origin)
-        # A slash or an at sign would end the login, and the rest would name another host.
+        # A slash or an at sign would end the login, and the rest would be another host.
         return quote(os.environ[name], safe=":%!$&'()*+,;=~")
 
     return _LOGIN_OR_REFERENCE.sub(lambda match: _part(match, plain, in_login), text)
 
 
 def without_references(text: str) -> str:
-    """A text without its `${NAME}`."""
+    """The text without any `${NAME}`."""
     return _REFERENCE.sub("", text)
 
 

@@ -1,7 +1,7 @@
 """Walking the build directory once: its files, directories and links without what is excluded.
 
-The walk decides everything that can be decided entry by entry; what needs the whole picture (symlinks whose target
-was left out, git's opinion, empty directories) is decided on its result, in `builder.project.files`.
+The walk decides what can be decided for one entry at a time. What depends on other entries (symlinks whose target
+is excluded, files that git ignores, empty directories) is decided from its result, in `builder.project.files`.
 """
 
 # Names are strings here: a Path per entry would double the time of the walk.
@@ -35,30 +35,30 @@ from builder.project.submodules import foreign_kind, foreign_notice
 
 
 class WalkedEntry(NamedTuple):
-    """A file or directory that belongs. Not a dataclass: there are thousands.
+    """A selected file or directory. A tuple, because there are many thousands.
 
     :param name: posix path relative to the build directory.
     :param path: where it really lies; no component but possibly the last is a symlink.
     :param mode: 0o644 or 0o755.
-    :param asked: an include pattern took it in.
+    :param included: an include pattern matches it.
     :param repository: the git repository that it lies in, or None.
     """
 
     name: str
     path: str
     mode: int
-    asked: bool
+    included: bool
     repository: str | None
 
 
 class WalkedLink(NamedTuple):
-    """A symlink that may stay one.
+    """A symlink that may be packed as a symlink.
 
-    :param text: its target as it is written.
-    :param target: the name of what it finally points to; "" is the build directory itself.
+    :param text: its target as written in the link.
+    :param target: the name of what it resolves to; "" is the build directory itself.
     """
 
-    found: WalkedEntry
+    entry: WalkedEntry
     text: str
     target: str
 
@@ -67,8 +67,8 @@ class WalkedLink(NamedTuple):
 class Walked:
     """What a walk found.
 
-    :param left_out: what a rule leaves out, by its name, which ends with a slash for a directory. What lies in a
-        directory that is left out has no entry of its own.
+    :param left_out: the rule that excludes each name; directories end with a slash. Files in an excluded directory
+        have no entry.
     """
 
     root: str
@@ -80,13 +80,13 @@ class Walked:
     notices: list[Notice] = field(default_factory=list)
 
 
-_NO_SURROUNDINGS = ParentInfo()
+_NO_PARENT_INFO = ParentInfo()
 
 
 class _Verdict(Enum):
-    BELONGS = "belongs"
-    ASKED = "asked for"
-    LEFT = "left out"
+    PACKED = "packed"
+    INCLUDED = "included"
+    LEFT_OUT = "left out"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,20 +95,20 @@ class _WalkedDirectory:
 
     :param directory: its real path.
     :param prefix: its name in the build directory with a slash at its end; "" for the build directory.
-    :param asked: an include pattern took in the directory itself.
-    :param asked_only: it was left out: only what include patterns take in comes from here.
-    :param secret_meant: it lies in a directory of secrets that was taken in on purpose.
-    :param rules: the `.builderignore` files that speak for it, innermost last.
-    :param mounts: which real directory stands under which prefix; a directory in a symlink's place adds one.
+    :param included: an include pattern matches the directory itself.
+    :param only_included: the directory is excluded: only what include patterns match is taken from it.
+    :param secrets_allowed: an include pattern names the directory of secrets that it is in, or is.
+    :param rules: the `.builderignore` files that apply to it, innermost last.
+    :param mounts: real directories and their prefixes; a symlink that is replaced by its target adds one.
     """
 
     directory: str
     prefix: str
     repository: str | None
     mounts: tuple[tuple[str, str], ...]
-    parent: ParentInfo = _NO_SURROUNDINGS
+    parent: ParentInfo = _NO_PARENT_INFO
     rules: tuple[IgnoreRules, ...] = ()
-    asked: bool = False
+    included: bool = False
     only_included: bool = False
     secrets_allowed: bool = False
 
@@ -160,10 +160,10 @@ class _Walker:
             self._refuse_environment(names)
         elif reason := contents_reason(_last(place.prefix), names, place.parent):
             self.walked.left_out[place.prefix] = reason
-            if not (place.asked or self._include.may_match_below(place.prefix, inside=place.only_included)):
+            if not (place.included or self._include.may_match_below(place.prefix, inside=place.only_included)):
                 return
             place = replace(place, only_included=True)
-        elif not place.asked and (foreign := foreign_kind(place.directory, place.repository, names)):
+        elif not place.included and (foreign := foreign_kind(place.directory, place.repository, names)):
             if not self._include.may_match_below(place.prefix, inside=place.only_included):
                 self.walked.notices.append(foreign_notice(place.prefix, foreign))
                 return
@@ -171,13 +171,13 @@ class _Walker:
         if IGNORE_FILE in names and not place.only_included and os.path.isfile(f"{place.directory}/{IGNORE_FILE}"):
             rules = IgnoreRules(f"{place.directory}/{IGNORE_FILE}", place.prefix)
             place = replace(place, rules=(*place.rules, rules))
-        if place.prefix and (place.asked or not place.only_included):
+        if place.prefix and (place.included or not place.only_included):
             name = place.prefix.rstrip("/")
             self.walked.directories.append(
-                WalkedEntry(name, place.directory, 0o755, place.asked, place.repository)
+                WalkedEntry(name, place.directory, 0o755, place.included, place.repository)
             )
         if ".git" in names:
-            # Nested in another one, whose opinion of this directory, just noted, counts too.
+            # A nested repository: its files belong to it, but the directory itself belongs to the outer one.
             place = replace(place, repository=place.directory)
         self._entries(place, entries, parent_info(place.directory, names))
 
@@ -188,56 +188,59 @@ class _Walker:
                 remedy="Make the virtual environment in a directory of its own, such as `.venv`",
             )
 
-    def _entries(self, place: _WalkedDirectory, entries: list[os.DirEntry[str]], around: ParentInfo) -> None:
+    def _entries(self, place: _WalkedDirectory, entries: list[os.DirEntry[str]], parent: ParentInfo) -> None:
         for entry in entries:
-            if entry.name in VERSION_CONTROL and not self._means(place, entry.name):
+            if entry.name in VERSION_CONTROL and not self._names_repository(place, entry.name):
                 continue
             try:
                 if entry.is_symlink():
                     self._link(place, entry.name)
                 elif entry.is_dir(follow_symlinks=False):
-                    self._subdirectory(place, f"{place.directory}/{entry.name}", entry.name, around)
+                    self._subdirectory(place, f"{place.directory}/{entry.name}", entry.name, parent)
                 else:
                     self._file(place, entry)
             except OSError as error:
                 raise unreadable(error, f"{place.directory}/{entry.name}") from error
 
-    def _means(self, place: _WalkedDirectory, repository: str) -> bool:
-        """Whether a pattern speaks of the `.git` of a directory, and not just of all that lies around it."""
+    def _names_repository(self, place: _WalkedDirectory, repository: str) -> bool:
+        """Whether a pattern names the `.git` of a directory, and not just everything in the directory."""
         name = f"{place.prefix}{repository}/"
         return self._include.names_explicitly(name) or self._include.may_match_below(name, inside=False)
 
-    def _subdirectory(self, place: _WalkedDirectory, directory: str, name: str, around: ParentInfo) -> None:
-        """Queue a directory for the walk, unless its name says that nothing in it belongs."""
+    def _subdirectory(self, place: _WalkedDirectory, directory: str, name: str, parent: ParentInfo) -> None:
+        """Queue a directory for the walk, unless its name excludes everything in it."""
         shown = f"{place.prefix}{name}/"
         reason = directory_reason(name, _last(place.prefix))
         if directory == self._out_dir:
             reason = Reason.LEFTOVER
         verdict = self._verdict(place, shown, reason)
-        if verdict is _Verdict.LEFT and not self._include.may_match_below(shown, inside=place.only_included):
+        if verdict is _Verdict.LEFT_OUT and not self._include.may_match_below(shown, inside=place.only_included):
             return
         self._pending.append(
             replace(
                 place,
                 directory=directory,
                 prefix=shown,
-                parent=around,
-                asked=verdict is _Verdict.ASKED,
-                only_included=place.only_included or verdict is _Verdict.LEFT or reason is not None,
-                secrets_allowed=place.secrets_allowed or (verdict is _Verdict.ASKED and reason is Reason.SECRET),
+                parent=parent,
+                included=verdict is _Verdict.INCLUDED,
+                only_included=place.only_included or verdict is _Verdict.LEFT_OUT or reason is not None,
+                secrets_allowed=place.secrets_allowed
+                or (verdict is _Verdict.INCLUDED and reason is Reason.SECRET),
             ),
         )
 
     def _file(self, place: _WalkedDirectory, entry: os.DirEntry[str]) -> None:
         name = place.prefix + entry.name
         verdict = self._verdict(place, name, file_reason(entry.name, _last(place.prefix)))
-        if verdict is not _Verdict.LEFT:
-            self._take(place, name, f"{place.directory}/{entry.name}", verdict, entry.stat(follow_symlinks=False))
+        if verdict is not _Verdict.LEFT_OUT:
+            self._add_file(
+                place, name, f"{place.directory}/{entry.name}", verdict, entry.stat(follow_symlinks=False)
+            )
 
-    def _take(
+    def _add_file(
         self, place: _WalkedDirectory, name: str, path: str, verdict: _Verdict, status: os.stat_result
     ) -> None:
-        """Take a file that belongs by its name, unless its content is a secret."""
+        """Add a file that its name does not exclude, unless its content is a secret."""
         if not stat.S_ISREG(status.st_mode):
             text = f"`{name}` was left out: sockets, pipes and devices cannot be packed; move it elsewhere"
             self.walked.notices.append(Notice(text))
@@ -246,43 +249,45 @@ class _Walker:
             raise unreadable(PermissionError(errno.EACCES, "Permission denied"), path)
         secret = holds_secret(path, _last(name), status.st_size)
         if secret and not (place.secrets_allowed or self._include.names_explicitly(name)):
-            self._leave(name, Reason.SECRET)
+            self._leave_out(name, Reason.SECRET)
             return
         mode = 0o755 if status.st_mode & stat.S_IXUSR else 0o644
-        self.walked.files.append(WalkedEntry(name, path, mode, verdict is _Verdict.ASKED, place.repository))
+        self.walked.files.append(WalkedEntry(name, path, mode, verdict is _Verdict.INCLUDED, place.repository))
 
     def _verdict(self, place: _WalkedDirectory, name: str, reason: Reason | None) -> _Verdict:
-        """Weigh include patterns, `.builderignore` and the built-in reason; directories end with a slash."""
-        asked = self._include.matches(name)
-        if place.only_included and not asked:
-            return _Verdict.LEFT
-        if not asked:
+        """Apply include patterns, `.builderignore` and the built-in rule to a name."""
+        included = self._include.matches(name)
+        if place.only_included and not included:
+            return _Verdict.LEFT_OUT
+        if not included:
             for rules in reversed(place.rules):
                 if rule := rules.rule(name):
                     line, ignored = rule
                     if ignored:
-                        return self._leave(name, line)
+                        return self._leave_out(name, line)
                     break
-        if reason is Reason.LEFTOVER and not asked:
-            return self._leave(name, reason)
+        if reason is Reason.LEFTOVER and not included:
+            return self._leave_out(name, reason)
         _check_name(place, name)
         if reason is Reason.SECRET and not (
-            place.secrets_allowed or (asked and self._include.names_explicitly(name))
+            place.secrets_allowed or (included and self._include.names_explicitly(name))
         ):
-            return self._leave(name, reason)
-        return _Verdict.ASKED if asked else _Verdict.BELONGS
+            return self._leave_out(name, reason)
+        return _Verdict.INCLUDED if included else _Verdict.PACKED
 
-    def _leave(self, name: str, rule: Reason | Line) -> _Verdict:
+    def _leave_out(self, name: str, rule: Reason | Line) -> _Verdict:
         self.walked.left_out[name] = rule
-        return _Verdict.LEFT
+        return _Verdict.LEFT_OUT
 
     def _link(self, place: _WalkedDirectory, last: str) -> None:
         name, path = place.prefix + last, f"{place.directory}/{last}"
         directory = os.path.isdir(path)
         judge = directory_reason if directory else file_reason
-        # A link to a directory is judged as a directory: who ignores `data/` means the link of that name too.
+        # A link to a directory counts as a directory: the pattern `data/` also matches a link `data`.
         verdict = self._verdict(place, f"{name}/" if directory else name, judge(last, _last(place.prefix)))
-        if verdict is _Verdict.LEFT or (directory and verdict is not _Verdict.ASKED and _is_environment_at(path)):
+        if verdict is _Verdict.LEFT_OUT or (
+            directory and verdict is not _Verdict.INCLUDED and _is_environment_at(path)
+        ):
             return
         if not os.path.exists(path):
             # Emacs marks an open file by `.#name`, a link to `user@host.pid`.
@@ -294,24 +299,24 @@ class _Walker:
         for mount, prefix in reversed(place.mounts):
             if real == mount or real.startswith(f"{mount}/"):
                 target = f"{prefix}{real[len(mount) + 1 :]}".rstrip("/")
-                entry = WalkedEntry(name, path, 0o644, verdict is _Verdict.ASKED, place.repository)
+                entry = WalkedEntry(name, path, 0o644, verdict is _Verdict.INCLUDED, place.repository)
                 self.walked.links.append(WalkedLink(entry, text, target))
                 return
         self._replace(place, name, path, verdict)
 
     def _replace(self, place: _WalkedDirectory, name: str, path: str, verdict: _Verdict) -> None:
-        """Put what a symlink points to, elsewhere in the repository, in the symlink's place."""
+        """Replace a symlink by its target, which is elsewhere in the repository."""
         real = os.path.realpath(path)
         self._refuse_outside(path, real)
         reason = self._reason_of_target(real)
-        asked = verdict is _Verdict.ASKED
-        if reason is Reason.SECRET and not (asked and self._include.names_explicitly(name)):
-            self._leave(name, reason)
+        included = verdict is _Verdict.INCLUDED
+        if reason is Reason.SECRET and not (included and self._include.names_explicitly(name)):
+            self._leave_out(name, reason)
             return
-        if reason is not None and not asked:
+        if reason is not None and not included:
             self.walked.notices.append(left_out_notice(name, real))
             return
-        # A target with a `.git` of its own is noticed when it is walked.
+        # If the target itself has a `.git`, `_directory` sets its repository.
         place = replace(
             place,
             repository=repository_of(os.path.dirname(real)),
@@ -324,13 +329,13 @@ class _Walker:
                     directory=real,
                     prefix=f"{name}/",
                     mounts=(*place.mounts, (real, f"{name}/")),
-                    parent=_NO_SURROUNDINGS,
-                    asked=asked,
+                    parent=_NO_PARENT_INFO,
+                    included=included,
                     only_included=place.only_included or reason is not None,
                 ),
             )
         else:
-            self._take(place, name, real, verdict, os.stat(real))
+            self._add_file(place, name, real, verdict, os.stat(real))
 
     def _refuse_outside(self, path: str, real: str) -> None:
         root, repository = self.walked.root, self.walked.repository
@@ -342,7 +347,7 @@ class _Walker:
             raise _bad_link(path, real, "leaves the git repository")
 
     def _reason_of_target(self, real: str) -> Reason | None:
-        """Judge a symlink's target, elsewhere in the repository, by its own name and those of its directories."""
+        """Apply the built-in rules to a symlink's target in the repository, and to its parent directories."""
         if self._out_dir and (real == self._out_dir or real.startswith(f"{self._out_dir}/")):
             return Reason.LEFTOVER
         here = self.walked.repository or ""

@@ -1,4 +1,4 @@
-"""The workspace: which file declares the code locations, and reading it."""
+"""Finding and reading the file that declares the code locations."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def read_workspace(path: Path) -> Workspace:
     """Read the locations that a path declares.
 
     :param path: a dagster_cloud.yaml; or the pyproject.toml or dg.toml of a project or workspace of `dg`; or a
-        directory. There the first of these holds: its dagster_cloud.yaml, its build.yaml if that has `locations`,
-        its dg.toml, its pyproject.toml with a `[tool.dg]`, that with a `[tool.dagster]`.
+        directory, in which the first of these is used: dagster_cloud.yaml, a build.yaml with `locations`, dg.toml,
+        a pyproject.toml with `[tool.dg]`, one with `[tool.dagster]`.
 
-    Raises ProjectError, with file and line, for anything that cannot be right.
+    Raises ProjectError, with file and line, for invalid content.
     """
     path = Path(os.path.normpath(path.absolute()))
     if path.is_dir():
@@ -62,7 +62,7 @@ def _read_directory(directory: Path) -> Workspace:
 
 
 def _workspace_file(directory: Path) -> Path | None:
-    """The file that lists the locations; a build.yaml without `locations` is a part of dg's layout."""
+    """The file that lists the locations; a build.yaml without `locations` belongs to dg's layout."""
     path = directory / "dagster_cloud.yaml"
     if path.is_file():
         return path

@@ -28,9 +28,9 @@ _Key = tuple[str | int, ...]
 
 
 def read_workspace_file(path: Path) -> Workspace:
-    """Read a `dagster_cloud.yaml`; raises ProjectError, with the line, for anything in it that cannot be right.
+    """Read a `dagster_cloud.yaml`; raises ProjectError, with the line, for invalid content.
 
-    What concerns one location only is that location's `problem`.
+    An error in one location only becomes that location's `problem`.
     """
     document = load_rendered(path)
     if document.node is None:
@@ -112,18 +112,18 @@ def _usable_location(
 
 
 def _lines(document: YamlFile, key: _Key, source: str) -> dict[str, Origin]:
-    """Where the settings of a location are that say what is loaded; in `defaults` if its entry lacks them."""
+    """The lines of the settings that say what is loaded; in `defaults` if the location's entry lacks them."""
     paths = {"code_source": ("code_source", source), "attribute": ("attribute",)}
     paths["working_directory"] = ("working_directory",)
-    found = {
+    keys = {
         name: next((place for place in ((*key, *path), ("defaults", *path)) if document.has(*place)), None)
         for name, path in paths.items()
     }
-    return {name: document.origin(*place) for name, place in found.items() if place}
+    return {name: document.origin(*place) for name, place in keys.items() if place}
 
 
 def build_directory(value: object, base: Path, name: str, where: Origin) -> Path:
-    """The directory that `directory` of a `build` means; raises ProjectError if there is none.
+    """The build directory that `directory` of a `build` names; raises ProjectError if it does not exist.
 
     :param value: as declared; None means `base`, the directory of the file.
     :param name: of the location.
@@ -147,7 +147,7 @@ def build_directory(value: object, base: Path, name: str, where: Origin) -> Path
 
 
 def registry_of(build: Mapping[str, object], name: str, where: Origin) -> str | None:
-    """The `registry` of a `build`; raises ProjectError for one that is no text."""
+    """The `registry` of a `build`; raises ProjectError if it is not a text."""
     registry = build.get("registry")
     if registry is not None and not isinstance(registry, str):
         what = f"`build.registry` of location `{name}` is not a text"
@@ -156,12 +156,12 @@ def registry_of(build: Mapping[str, object], name: str, where: Origin) -> str | 
 
 
 def unknown_keys(build: Mapping[str, object]) -> list[str]:
-    """The keys of a `build` that mean nothing, such as hooks."""
+    """The keys of a `build` that have no effect, such as hooks."""
     return [str(key) for key in build if key not in {"directory", "registry"}]
 
 
 def unknown_key(key: str, name: str, where: Origin) -> Notice:
-    """What to say of one of them."""
+    """The notice about one of them."""
     text = (
         f"`build.{key}` of location `{name}` has no effect: a PEX build runs no scripts; do that before the build"
     )
@@ -169,7 +169,7 @@ def unknown_key(key: str, name: str, where: Origin) -> Notice:
 
 
 def image_notice(name: str, where: Origin) -> Notice:
-    """What to say of an `image` without a registry."""
+    """The notice about an `image` without a registry."""
     text = (
         f"location `{name}` has an `image` of its own, where its PEX files will run: leave it out, unless it is"
         " made for them"
@@ -205,7 +205,7 @@ def _code_source(document: YamlFile, key: _Key, name: str, value: object) -> tup
 
 
 _NO_MODULE: Final = re.compile(r"[/\\\s\0]|^\.|\.$|\.\.")
-"""What no module's name has; hyphens and such are odd, but can be imported by name."""
+"""Not a module name. Hyphens and similar characters are unusual, but can be imported by name."""
 
 
 def _check_loading(
@@ -215,7 +215,7 @@ def _check_loading(
     name: str,
     lines: Mapping[str, Origin],
 ) -> None:
-    """Refuse what the server cannot load, and a working directory that is not in the repository."""
+    """Refuse a code source that the server cannot load, and a working directory outside the repository."""
     for key in ("attribute", "working_directory"):
         value = settings.get(key)
         if value is not None and (not isinstance(value, str) or "\0" in value):
@@ -235,9 +235,10 @@ def _check_loading(
 
 
 def _check_python_file(value: str, directory: Path, name: str, where: Origin) -> None:
-    """Refuse a `python_file` that will not be where the server looks; an absolute path is the server's own affair.
+    """Refuse a `python_file` that the server will not find; absolute paths on the server are not checked.
 
-    It runs the file from the build directory, whatever `working_directory` says (`dagster._core.code_pointer`).
+    The server runs the file from the build directory, whatever the `working_directory`
+    (`dagster._core.code_pointer`).
     """
     path = Path(os.path.normpath(directory / value))
     if Path(value).is_absolute() or (path.is_file() and path.is_relative_to(directory)):

@@ -1,4 +1,4 @@
-"""YAML files together with the line of each of their values, safe to read whatever they hold."""
+"""YAML files with the line of each value, safe to read even if they are hostile."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
     import yaml
 
 _MOST_BYTES: Final = 256_000
-"""Read in two seconds; a workspace of a thousand locations has fewer."""
+"""Maximum size; parsed in two seconds. A workspace of a thousand locations is smaller."""
 
 _DEEPEST: Final = 200
-"""Brackets that may be open at once."""
+"""Maximum nesting of brackets."""
 
 _MOST_VALUES: Final = 100_000
-"""With all aliases followed; a workspace of a thousand locations has fewer."""
+"""Maximum number of values with all aliases expanded; a workspace of a thousand locations has fewer."""
 
 
 @dataclass(frozen=True, slots=True)
 class YamlFile:
     """A YAML file that was read.
 
-    :param node: the parsed text; None where the file is empty.
+    :param node: the parsed text; None if the file is empty.
     """
 
     path: Path
@@ -37,14 +37,14 @@ class YamlFile:
 
     @classmethod
     def load(cls, path: Path) -> YamlFile:
-        """Read a file; raises ProjectError, with the line, for one that is unreadable, no YAML, or harmful."""
-        # PyYAML takes 15 ms to import, and a project of `dg` has no YAML file to read.
+        """Read a file; raises ProjectError, with the line, if it is unreadable, not YAML, or harmful."""
+        # Importing PyYAML takes 15 ms, and a project of `dg` has no YAML file.
         from builder.project.yaml_loader import Loader, yaml  # noqa: PLC0415
 
         text = read_limited(path, _MOST_BYTES, missing="Give the path of your dagster_cloud.yaml")
         _check_depth(text, path)
         try:
-            # PyYAML takes a byte order mark at the beginning.
+            # PyYAML accepts a byte order mark at the beginning.
             loader = Loader(text)
             node = loader.get_single_node()
             if node is not None:
@@ -63,7 +63,7 @@ class YamlFile:
             if isinstance(error, RecursionError):
                 problem = "it is nested too deeply"
             elif isinstance(error, LookupError | AttributeError):
-                # How PyYAML fails at values such as `!!bool x`.
+                # PyYAML raises these for values such as `!!bool x`.
                 problem = "a value does not fit the tag that is written before it"
             raise ProjectError(
                 f"the file is not valid YAML: {problem}", where=Origin(path), remedy="Correct it"
@@ -71,9 +71,9 @@ class YamlFile:
         return cls(path, node, data)
 
     def mapping(self, key: tuple[str | int, ...], what: str, remedy: str) -> Mapping[str, object]:
-        """The mapping at `key`; raises ProjectError if there is something else.
+        """The mapping at `key`; raises ProjectError if the value is something else.
 
-        :param what: to call it in the error.
+        :param what: its name in the error.
         :param remedy: of the error.
         """
         value = self.data
@@ -85,7 +85,7 @@ class YamlFile:
         return value
 
     def has(self, *key: str | int) -> bool:
-        """Whether there is a value at `key`; a null is none."""
+        """Whether there is a value other than null at `key`."""
         value = self.data
         try:
             for part in key:
@@ -95,11 +95,11 @@ class YamlFile:
         return value is not None
 
     def origin(self, *key: str | int) -> Origin:
-        """The line of the node at `key`, or of the deepest one on the way to it that exists."""
+        """The line of the node at `key`, or of its deepest existing parent."""
         node = self.node
         line = node.start_mark.line + 1 if node else None
         for part in key:
-            # Nodes of a sequence, pairs of nodes of a mapping.
+            # The nodes of a sequence, or the pairs of nodes of a mapping.
             children = node.value if node is not None and isinstance(node.value, list) else []
             pairs = [child for child in children if isinstance(child, tuple)]
             if isinstance(part, int) and not pairs and part < len(children):
@@ -114,7 +114,7 @@ class YamlFile:
 
 
 def _remedy(text: str, mark: yaml.Mark | None, problem: str) -> str:
-    """What to do about a line that YAML's parser does not take, in words of people who do not know its grammar."""
+    """The remedy for a syntax error, for readers who do not know YAML's grammar."""
     line = text.splitlines()[mark.line].strip() if mark and mark.line < len(text.splitlines()) else ""
     if "'\\t'" in problem:
         return "Indent that line with spaces; YAML takes no tabs"
@@ -126,7 +126,7 @@ def _remedy(text: str, mark: yaml.Mark | None, problem: str) -> str:
 
 
 def _check_depth(text: str, path: Path) -> None:
-    """Refuse brackets in brackets before they are parsed: PyYAML takes seconds for a few thousand."""
+    """Refuse deeply nested brackets before parsing: PyYAML takes seconds for a few thousand."""
     depth = 0
     for match in re.finditer(r"[\[{\]}]", text):
         depth += 1 if match[0] in "[{" else -1
@@ -140,7 +140,7 @@ def _check_depth(text: str, path: Path) -> None:
 
 
 def _check_aliases(root: yaml.Node, path: Path) -> None:
-    """Refuse aliases that lead round in a circle, or multiply a short file to more than a machine can hold."""
+    """Refuse circular aliases, and aliases that expand a short file to a huge one."""
     sizes: dict[int, int | None] = {}
 
     def size(node: yaml.Node) -> int:
@@ -166,16 +166,16 @@ def _check_aliases(root: yaml.Node, path: Path) -> None:
 
 
 def _check_text(node: yaml.Node, path: Path) -> None:
-    """Refuse half a character, such as `\ud800`: no file and no request can hold it."""
+    """Refuse surrogates, such as `\ud800`, which no file and no request can contain."""
     if not node.value.isascii() and re.search("[\ud800-\udfff]", node.value):
         where = Origin(path, node.start_mark.line + 1)
         raise ProjectError("a text has an unpaired surrogate in it", where=where, remedy="Correct that line")
 
 
 def _check_nodes(root: yaml.Node, path: Path) -> None:
-    """Refuse half characters, and a key that a mapping has twice: PyYAML would take the last one.
+    """Refuse surrogates and duplicate keys of a mapping, of which PyYAML would use the last.
 
-    A merge gone wrong leaves such keys.
+    A failed merge in git leaves such keys.
     """
     pending, seen = [root], set()
     while pending:

@@ -1,4 +1,4 @@
-"""A loader of YAML files that makes what JSON can say, as Dagster Cloud is sent it."""
+"""A loader of YAML files that produces only JSON types, which are sent to Dagster Cloud."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NOT_OF_JSON: Final = frozenset(
 
 
 class Loader(yaml.SafeLoader):
-    """A loader without the types that cannot be sent to Dagster Cloud; a date is a text, as for its own client."""
+    """A loader without types that cannot be sent to Dagster Cloud; dates are texts, as in its own client."""
 
 
 Loader.yaml_implicit_resolvers = {

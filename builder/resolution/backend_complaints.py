@@ -69,12 +69,12 @@ def _no_package(output: str, directory: Path) -> Complaint | None:
         if (directory / place).is_dir() and not (directory / place / "__init__.py").is_file():
             what = f"`{place}/` has no `__init__.py`, so its build does not take it for the package `{wanted}`"
             return Complaint(what, where, f"Make the file `{place}/__init__.py`; it may be empty")
-    found = sorted(_packages(directory))
-    if not found:
+    packages = sorted(_packages(directory))
+    if not packages:
         what = f"there is no package `{wanted}`, which the name of the project promises"
         return Complaint(what, where, f"Make `{wanted}/__init__.py`, and put the code there")
-    what = f"the build does not find the package `{wanted}`; there is `{found[0]}/`"
-    return Complaint(what, where, f"Name it in `pyproject.toml`: {_name_package(directory, found[0])}")
+    what = f"the build does not find the package `{wanted}`; there is `{packages[0]}/`"
+    return Complaint(what, where, f"Name it in `pyproject.toml`: {_name_package(directory, packages[0])}")
 
 
 def _packages(directory: Path) -> Iterator[str]:
@@ -112,12 +112,12 @@ def _flat_layout(output: str, directory: Path) -> Complaint | None:
     match = _FLAT.search(output)
     if match is None:
         return None
-    kind, found = match[1], match[2].replace("'", '"')
+    kind, names = match[1], match[2].replace("'", '"')
     key = "packages" if kind == "packages" else "py-modules"
     what = (
-        f"setuptools does not choose between several {kind} beside each other: {found[1:-1].replace(chr(34), '`')}"
+        f"setuptools does not choose between several {kind} beside each other: {names[1:-1].replace(chr(34), '`')}"
     )
-    remedy = f"Name those to install: `{key} = {found}` under `[tool.setuptools]` in `pyproject.toml`"
+    remedy = f"Name those to install: `{key} = {names}` under `[tool.setuptools]` in `pyproject.toml`"
     inside = (
         "; of packages inside them, `[tool.setuptools.packages.find]` with `include`" if key == "packages" else ""
     )

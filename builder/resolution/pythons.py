@@ -44,8 +44,8 @@ def _probe(python: Path, version: str) -> Path | None:
         finished = process.run([python, "-I", "-c", _PROBE], env=process.clean_environment(), timeout=30)
     except ToolError:
         return None
-    found, _, executable = finished.stdout.partition("\n")
-    return (Path(executable) if executable else python) if found == version else None
+    actual, _, executable = finished.stdout.partition("\n")
+    return (Path(executable) if executable else python) if actual == version else None
 
 
 def _candidates(version: str) -> Iterator[Path]:

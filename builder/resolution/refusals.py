@@ -118,8 +118,8 @@ def _wrong_platform(said: Explanation) -> ResolutionError | None:
         return None
     name, has = canonicalize_name(match[1]), said.availability
     line, by = said.asking(name)
-    if found := has.only_platform(name):
-        marker, called = found
+    if only := has.only_platform(name):
+        marker, called = only
         what = f"`{name}` is for {called} only" + (f", and `{by}` needs it" if by else "")
         return _error(said, what, only_there(line, marker, called), line)
     return _error(said, f"`{name}` has no wheel for {has.target.description}", _with_wheel(said, name, line), line)
@@ -221,7 +221,9 @@ def _no_version(said: Explanation) -> ResolutionError | None:
         return None
     version = _version(line, name)
     newest, nearest = has.newest(name), has.nearest(name, version) if version else None
-    existing = [f"`{name}=={found}`" for found in dict.fromkeys(filter(None, (nearest, newest)))]
+    existing = [
+        f"`{name}=={existing_version}`" for existing_version in dict.fromkeys(filter(None, (nearest, newest)))
+    ]
     if not existing:
         return None
     others = f"the newest with a wheel for {has.target.description} is {existing[-1]}"

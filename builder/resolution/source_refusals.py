@@ -157,8 +157,8 @@ def build_remedy(
         reaching = f"The build of `{name}` downloads from {called}, which does not answer: check network and proxy"
     else:
         reaching = ""
-    if not reaching and (found := availability.only_platform(name)):
-        return only_there(line, *found)
+    if not reaching and (platform := availability.only_platform(name)):
+        return only_there(line, *platform)
     nearest = availability.nearest(name, version) if version else availability.newest(name)
     target = availability.target.description
     other = f"equire `{name}=={nearest}`, the nearest version with a wheel for {target}" if nearest else ""

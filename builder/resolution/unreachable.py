@@ -33,8 +33,8 @@ def unreachable(words: str, directory: Path) -> FetchError:
 
     :param directory: the project, which may name the index.
     """
-    found = re.search(r"https?://[^\s)`'\"]+", words)
-    url = urllib.parse.urlsplit(found[0]) if found else urllib.parse.urlsplit("")
+    match = re.search(r"https?://[^\s)`'\"]+", words)
+    url = urllib.parse.urlsplit(match[0]) if match else urllib.parse.urlsplit("")
     called = f" `{url.hostname}`" if url.hostname else ""
     where = naming(url.netloc, directory)
     address = "the address of the index" if where else "the index settings (UV_DEFAULT_INDEX, pip.conf)"

@@ -42,7 +42,7 @@ def _check_names(entries: Mapping[str, Mapping[str, Entry]], names: Iterable[str
     known = {name for of_deployment in entries.values() for name in of_deployment}
     for name in names:
         if name not in known:
-            raise unknown_location(name, known, " or ".join(f"`{each}`" for each in entries))
+            raise unknown_location(name, known, " or ".join(f"`{deployment}`" for deployment in entries))
 
 
 def _print_json(cloud: DagsterCloudClient, shown: Mapping[str, Sequence[Entry]]) -> None:

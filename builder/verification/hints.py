@@ -119,7 +119,7 @@ def _missing_variable(_raised: Raised, cut: CutTraceback, context: FailureContex
     name = unset_variable(
         cut,
         (text for _, text in context.texts()),
-        is_set=lambda each: each in os.environ.keys() - context.variables,
+        is_set=lambda variable: variable in os.environ.keys() - context.variables,
     )
     if not name:
         return None
