@@ -2,12 +2,16 @@
 
 BuilderError                 exit code 1
 ├── UsageError               exit code 2: the command line itself is wrong
+│   └── UnknownLocationError     a location that was named does not exist
 ├── ProjectError             the project or its workspace file declares something that cannot be right
 ├── ResolutionError          no set of distributions satisfies the requirements, or one is missing
+│   └── InvalidLockError         a lock is not a pylock.toml
 ├── TargetError              the target is unknown, or this machine lacks the Python that it needs
 ├── FetchError               a distribution could not be downloaded, or is not what the lock promises
 ├── SdistBuildError          a source distribution could not be built into a wheel
 ├── AssemblyError            wheels or files that cannot become a PEX file
+│   ├── FileNameError            a file name is not UTF-8
+│   └── PathTakenError           files from inside and outside the build directory have the same path
 ├── ImageError               a container image could not be built, or is damaged
 ├── NetworkError             the proxy or the certificates that this machine names cannot be used
 ├── ToolError                a program that the builder relies on is missing or misbehaves
@@ -27,6 +31,7 @@ turns them into a message and an exit code.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -99,12 +104,36 @@ class UsageError(BuilderError):
     exit_code = 2
 
 
+class UnknownLocationError(UsageError):
+    """A location that was named does not exist.
+
+    :param file: what lists the locations.
+    """
+
+    def __init__(self, name: str, file: Path, known: Iterable[str], *, hint: str = "") -> None:
+        super().__init__(
+            f"there is no location `{name}` in `{file}`", remedy=f"Choose from: {', '.join(known)}{hint}"
+        )
+
+
 class ProjectError(BuilderError):
     """The project or its workspace file declares something that cannot be right."""
 
 
 class ResolutionError(BuilderError):
     """No set of distributions satisfies the requirements, or a necessary one is missing from it."""
+
+
+class InvalidLockError(ResolutionError):
+    """A file is not a pylock.toml (PEP 751).
+
+    :param error: that of the parser.
+    """
+
+    def __init__(
+        self, error: Exception, where: Origin, remedy: str = "Make the lock again with the tool that wrote it"
+    ) -> None:
+        super().__init__(f"the lock is not a valid pylock.toml: {error}", where=where, remedy=remedy)
 
 
 class TargetError(BuilderError):
@@ -121,6 +150,28 @@ class SdistBuildError(BuilderError):
 
 class AssemblyError(BuilderError):
     """Wheels or files that cannot become a PEX file."""
+
+
+class FileNameError(AssemblyError):
+    """A file has a name that is not UTF-8."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"the file name {name!a} is not valid UTF-8", remedy="Rename it, or leave it out of the build"
+        )
+
+
+class PathTakenError(AssemblyError):
+    """Files from inside and outside the build directory have the same path.
+
+    :param archive: what they would be packed into.
+    """
+
+    def __init__(self, path: str, archive: str) -> None:
+        super().__init__(
+            f"two files would be `{path}` in the {archive}",
+            remedy="Take the path that leads there out of `include`",
+        )
 
 
 class ImageError(BuilderError):

@@ -6,7 +6,6 @@ RECORD says: https://packaging.python.org/specifications/recording-installed-pac
 
 from __future__ import annotations
 
-import base64
 import csv
 import hashlib
 import io
@@ -18,7 +17,7 @@ from typing import Final
 
 from builder.assembly.archive import Member, content_of, names_of_both, stored
 from builder.assembly.scripts import read_console_scripts
-from builder.assembly.wheels import Wheel, refuse
+from builder.assembly.wheels import Wheel, record_hash, refuse
 
 INSTALLER: Final = b"dagster-builder\n"
 
@@ -164,7 +163,7 @@ def _recorded(wheel: Wheel) -> Mapping[str, str]:
 def _record(files: Mapping[str, Member], hashes: Mapping[str, str], record: str, scheme: Scheme) -> bytes:
     rows: list[tuple[str, str, str]] = []
     for target, member in files.items():
-        digest = hashes.get(target) or f"sha256={_urlsafe(hashlib.sha256(content_of(member)).digest())}"
+        digest = hashes.get(target) or f"sha256={record_hash(hashlib.sha256(content_of(member)).digest())}"
         rows.append((_relative(target, scheme), digest, str(member.size)))
     rows.append((_relative(record, scheme), "", ""))
     return _csv(sorted(rows))
@@ -180,7 +179,3 @@ def _csv(rows: Iterable[tuple[str, str, str]]) -> bytes:
     stream = io.StringIO(newline="")
     csv.writer(stream, lineterminator="\n").writerows(rows)
     return stream.getvalue().encode(errors="surrogateescape")
-
-
-def _urlsafe(digest: bytes) -> str:
-    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()

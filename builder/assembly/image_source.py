@@ -17,7 +17,7 @@ from builder.assembly.contents import PackedFile, packed_file
 from builder.assembly.image_files import Scheme, installed_files
 from builder.assembly.image_layer import ROOT, LayerWriter, Owner, directories
 from builder.assembly.layer import Layer
-from builder.assembly.source_pex import SourceEntry, compressed_member
+from builder.assembly.source_pex import SourceEntry, check_encoding, compressed_member
 from builder.assembly.source_tree import (
     PATH_LINE,
     PATH_REQUIREMENT,
@@ -27,7 +27,7 @@ from builder.assembly.source_tree import (
     project_entries,
 )
 from builder.assembly.wheels import Wheel, WheelFile, open_wheel
-from builder.errors import AssemblyError, Notice
+from builder.errors import AssemblyError, Notice, PathTakenError
 from builder.project.external_files import ExternalPath
 from builder.project.files import Selection
 from builder.system import storage
@@ -220,20 +220,7 @@ def _project_members(selection: Selection, outside: Sequence[ExternalPath]) -> I
     for place, files in places:
         for entry in project_entries(place, files):
             if entries.setdefault(entry.name, entry) is not entry and entry.content is not None:
-                raise AssemblyError(
-                    f"two files would be `/{entry.name}` in the image",
-                    remedy="Take the path that leads there out of `include`",
-                )
-    _check_names(entries)
+                raise PathTakenError(f"/{entry.name}", "image")
+            check_encoding(entry.name)
     with ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1)) as pool:
         yield from pool.map(compressed_member, entries.values())
-
-
-def _check_names(names: Iterable[str]) -> None:
-    for name in names:
-        try:
-            name.encode()
-        except UnicodeEncodeError:
-            raise AssemblyError(
-                f"the file name {name!a} is not valid UTF-8", remedy="Rename it, or leave it out of the build"
-            ) from None

@@ -31,7 +31,7 @@ from builder.assembly.archive import (
 from builder.assembly.bootstrap import PEX_VERSION, bootstrap
 from builder.assembly.contents import PackedFile, packed_file
 from builder.assembly.pex_file import RESERVED, frame, preamble
-from builder.errors import AssemblyError
+from builder.errors import AssemblyError, FileNameError
 from builder.system import storage
 from builder.system.storage import Artefact
 
@@ -260,6 +260,14 @@ def _changed(path: Path) -> AssemblyError:
     )
 
 
+def check_encoding(name: str) -> None:
+    """Raise FileNameError for a name that is not valid UTF-8."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise FileNameError(name) from None
+
+
 def _check_names(entries: Sequence[SourceEntry]) -> None:
     for entry in entries:
         name = entry.name
@@ -268,12 +276,7 @@ def _check_names(entries: Sequence[SourceEntry]) -> None:
             raise AssemblyError(f"`{name!a}` is not a valid name in a PEX file")
         if parts[0] in RESERVED and not _OF_DISTRIBUTIONS.match(name):
             raise AssemblyError(f"`{name}` is a name that the PEX format reserves", remedy=f"Rename `{parts[0]}`")
-        try:
-            name.encode()
-        except UnicodeEncodeError:
-            raise AssemblyError(
-                f"the file name {name!a} is not valid UTF-8", remedy="Rename it, or leave it out of the build"
-            ) from None
+        check_encoding(name)
     files = {entry.name for entry in entries if entry.content is not None}
     if clashes := names_of_both(files, directories=(entry.name for entry in entries if entry.content is None)):
         raise AssemblyError(f"`{min(clashes)}` is both a file and a directory")

@@ -17,7 +17,7 @@ from builder.assembly.archive import content_of
 from builder.assembly.installation import LAYOUT, STASH, install
 from builder.assembly.source_pex import DEPS, SourceEntry
 from builder.assembly.wheels import WheelFile, open_wheel
-from builder.errors import AssemblyError, Notice, ProjectError
+from builder.errors import AssemblyError, Notice, PathTakenError, ProjectError
 from builder.project.external_files import ExternalPath
 from builder.project.files import ProjectFile, Selection
 
@@ -85,10 +85,7 @@ def source_entries(
     ]:
         for entry in project_entries(place, files):
             if entries.setdefault(entry.name, entry) is not entry and entry.content is not None:
-                raise AssemblyError(
-                    f"two files would be `{entry.name}` in the source PEX",
-                    remedy="Take the path that leads there out of `include`",
-                )
+                raise PathTakenError(entry.name, "source PEX")
     return list(entries.values()), notices
 
 

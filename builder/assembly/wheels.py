@@ -7,6 +7,7 @@ from the file directly.
 
 from __future__ import annotations
 
+import base64
 import io
 import mmap
 import re
@@ -131,6 +132,11 @@ def open_wheel(file: WheelFile) -> Wheel:
         refuse(file, "it has no RECORD")
     _limit_metadata(file, entries[wheel.record])
     return wheel
+
+
+def record_hash(digest: bytes) -> str:
+    """A hash in the form that RECORD has it: base64, safe for URLs, without padding."""
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
 def refuse(file: WheelFile, why: str) -> NoReturn:

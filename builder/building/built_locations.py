@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from builder.errors import LoadError, Origin, ProjectError, UsageError
+from builder.errors import LoadError, Origin, ProjectError, UnknownLocationError, UsageError
 from builder.project.location import CodeSource, Location
 from builder.project.workspace import read_workspace
 from builder.verification.verify import ToVerify, VerifyResult
@@ -28,9 +28,7 @@ def built_locations(out_dir: Path, names: Sequence[str]) -> tuple[list[ToVerify]
         raise _unusable(path, error) from error
     for name in names:
         if name not in entries:
-            raise UsageError(
-                f"there is no location `{name}` in `{path}`", remedy=f"Choose from: {', '.join(entries)}"
-            )
+            raise UnknownLocationError(name, path, entries)
     declared = {location.name: location for location in _locations(workspace)}
     items: list[ToVerify] = []
     failed: dict[str, VerifyResult] = {}

@@ -130,13 +130,6 @@ class Registry:
 
         self._reporting(work, f"the blob `{digest}` could not be pushed to `{self.name}`")
 
-    def push_blob(self, digest: str, content: Content) -> bool:
-        """Ensure that the repository has a blob; returns whether it was uploaded."""
-        if self.has_blob(digest):
-            return False
-        self.upload_blob(digest, content)
-        return True
-
     def push_manifest(self, reference: str, content: bytes, media_type: str) -> Mapping[str, str]:
         """Push a manifest under a digest or a tag; returns the response's headers.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import csv
 import hashlib
 import io
@@ -17,6 +16,7 @@ from packaging.metadata import InvalidMetadata, Metadata
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
 from builder.assembly.scripts import read_entry_points
+from builder.assembly.wheels import record_hash
 from builder.errors import PackagesError
 from builder.packages.pins import not_satisfied
 from builder.resolution.built_wheel import in_dist_info
@@ -132,7 +132,7 @@ def _check_record(path: Path, archive: zipfile.ZipFile, members: Collection[str]
             raise _unsound(path, f"RECORD lists `{name}`, which it has not")
         algorithm, _, expected = digest.partition("=")
         actual = hashlib.new(algorithm, archive.read(name)).digest()
-        if base64.urlsafe_b64encode(actual).rstrip(b"=").decode() != expected:
+        if record_hash(actual) != expected:
             raise _unsound(path, f"`{name}` is not what RECORD says")
         unlisted.discard(name)
     if unlisted:

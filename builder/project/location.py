@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from builder.errors import Notice, Origin, ProjectError, UsageError
+from builder.errors import Notice, Origin, ProjectError, UnknownLocationError
 
 CODE_SOURCES: Final = ("module_name", "package_name", "python_file", "autoload_defs_module_name")
 
@@ -111,10 +111,8 @@ class Workspace:
         known = {location.name for location in self.locations}
         for name in names:
             if name not in known:
-                raise UsageError(
-                    f"there is no location `{name}` in `{self.path}`",
-                    remedy=f"Choose from: {', '.join(sorted(known))}; give each with its own --location",
-                )
+                hint = "; give each with its own --location"
+                raise UnknownLocationError(name, self.path, sorted(known), hint=hint)
         chosen = tuple(
             location
             for location in self.locations

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
 from packaging.requirements import InvalidRequirement, Requirement
@@ -34,11 +34,8 @@ class Metadata:
     extras: tuple[str, ...] = ()
 
 
-class MetadataBuilder(Protocol):
-    """Asks a package's build backend for its metadata, by running it; raises SdistBuildError."""
-
-    def __call__(self, directory: Path) -> Metadata:
-        """Return the metadata of the package in `directory`."""
+MetadataBuilder = Callable[[Path], Metadata]
+"""Gets the metadata of the package in a directory by running its build backend; raises SdistBuildError."""
 
 
 def is_package(directory: Path, *, required: bool = False) -> bool:

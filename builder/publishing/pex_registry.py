@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, Protocol, Self, TypeVar
+from typing import Final, Literal, Self, TypeVar
 
 from builder.errors import CloudError, Notice, PublishError
 from builder.publishing.comparison import ReadBack, certain_difference, compare
@@ -44,11 +44,8 @@ class NoUrl(CloudError):
     """A file got no URL; others may."""
 
 
-class UrlSource(Protocol):
-    """Gives presigned URLs in the order of the names; raises CloudError."""
-
-    def __call__(self, names: Sequence[str], method: Method) -> Sequence[str]:
-        """The URLs that allow one method on each of these files."""
+UrlSource = Callable[[Sequence[str], Method], Sequence[str]]
+"""Returns presigned URLs for one method, in the order of the files' names; raises CloudError."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Final
@@ -12,6 +12,7 @@ import httpx
 
 from builder.errors import FetchError
 from builder.resolution.lock import Distribution
+from builder.resolution.store import ProgressCallback
 from builder.resolution.transport import Credentials, Transport
 from builder.system import http, process, storage
 
@@ -22,10 +23,6 @@ _CHUNK: Final = 1 << 18
 _WRONG_AT_MOST: Final = 3
 """How often a file is downloaded if its hash does not match the lock."""
 _TIMEOUT: Final = httpx.Timeout(30, connect=10)
-
-
-ProgressCallback = Callable[[str, int], None]
-"""Called repeatedly with a file's name and the number of bytes received, from several threads."""
 
 
 def download(missing: Mapping[Path, Distribution], transport: Transport, arrived: ProgressCallback) -> None:

@@ -29,7 +29,7 @@ from packaging.pylock import (
 )
 from packaging.version import Version
 
-from builder.errors import Origin, ResolutionError
+from builder.errors import InvalidLockError, Origin, ResolutionError
 from builder.project.names import required_name
 from builder.project.requirements import NO_EXTRAS, RequestedExtras, Requirements
 from builder.project.requirements_txt import RequirementLine
@@ -151,10 +151,7 @@ def read_lock(
     try:
         pylock = Pylock.from_dict(tomllib.loads(text))
     except (ValueError, RecursionError, PylockValidationError) as error:
-        remedy = "Make the lock again with the tool that wrote it"
-        raise ResolutionError(
-            f"the lock is not a valid pylock.toml: {error}", where=origin, remedy=remedy
-        ) from error
+        raise InvalidLockError(error, origin) from error
     selected = _select(_only_allowed(pylock, hashes, places, origin), target, origin, wanted)
     chosen = [(package, choice) for package, choice in selected if not isinstance(choice, PackageDirectory)]
     distributions = [_distribution(package, choice, base) for package, choice in chosen]

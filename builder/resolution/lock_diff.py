@@ -9,7 +9,7 @@ from pathlib import Path
 
 from packaging.pylock import Package, PackageArchive, PackageSdist, PackageWheel, Pylock, PylockValidationError
 
-from builder.errors import Origin, ResolutionError
+from builder.errors import InvalidLockError, Origin, ResolutionError
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +75,10 @@ def parse_lock_entries(text: str, origin: Origin) -> dict[str, LockEntry]:
     try:
         packages = Pylock.from_dict(tomllib.loads(text)).packages
     except (ValueError, RecursionError, PylockValidationError) as error:
-        raise ResolutionError(
-            f"the lock is not a valid pylock.toml: {error}", where=origin, remedy=_remedy(origin.path)
-        ) from error
+        if origin.path.name == "uv.lock":
+            remedy = "Write it as one first: uv export --format pylock.toml --output-file pylock.toml"
+            raise InvalidLockError(error, origin, remedy) from error
+        raise InvalidLockError(error, origin) from error
     by_name: dict[str, list[Package]] = {}
     for package in packages:
         by_name.setdefault(package.name, []).append(package)
@@ -97,12 +98,6 @@ def diff_locks(old: Mapping[str, LockEntry], new: Mapping[str, LockEntry]) -> Lo
         new_size=_size(new.values()),
         unknown=len({entry.name for entry in (*old.values(), *new.values()) if entry.size is None}),
     )
-
-
-def _remedy(path: Path) -> str:
-    if path.name == "uv.lock":
-        return "Write it as one first: uv export --format pylock.toml --output-file pylock.toml"
-    return "Make the lock again with the tool that wrote it"
 
 
 def _locked(name: str, packages: Iterable[Package]) -> LockEntry:

@@ -38,7 +38,7 @@ def store_path(distribution: Distribution) -> Path:
 
 
 ProgressCallback = Callable[[str, int], None]
-"""Called repeatedly with the name of a file and the number of its bytes that have arrived."""
+"""Called repeatedly with a file's name and the number of bytes received, from several threads."""
 
 
 def fetch(

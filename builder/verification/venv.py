@@ -10,7 +10,6 @@ Unusual PEX files are left to pex-tools, so that it reports the errors it finds.
 
 from __future__ import annotations
 
-import base64
 import csv
 import hashlib
 import json
@@ -29,6 +28,7 @@ from typing import Final
 
 from builder.assembly.bootstrap import PEX_VERSION
 from builder.assembly.installation import LAYOUT, STASH
+from builder.assembly.wheels import record_hash
 from builder.errors import LoadError
 from builder.system import process
 
@@ -244,7 +244,7 @@ def _content(stream: FileIO, info: zipfile.ZipInfo) -> bytes:
 
 
 def _digest(content: bytes) -> str:
-    return base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
+    return record_hash(hashlib.sha256(content).digest())
 
 
 def _link(existing: str, path: str, size: int) -> bool:
