@@ -31,7 +31,7 @@ def build_report(
     target: Target,
     images: Mapping[str, BuiltImage],
 ) -> dict[str, object]:
-    """The content of build.json: what was built, or why not, and what is needed to load it.
+    """The content of build.json: what was built, or the error, and what is needed to load it.
 
     :param results: by the names of the locations.
     :param images: those of locations that became images, by the same.

@@ -1,4 +1,4 @@
-"""Warnings about code sources that certainly name no module, found without running any code."""
+"""Warnings about code sources whose module certainly does not exist, without running any code."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _HARMLESS: Final = frozenset({"distutils-precedence.pth"})
 
 _CUSTOM: Final = frozenset({"sitecustomize.py", "usercustomize.py"})
 _FINDS_MODULES: Final = re.compile(rb"__path__|sys\.modules|sys\.path|meta_path|path_hooks|addsitedir")
-"""What code needs to make modules importable that have no file where Python looks."""
+"""Signs that code makes modules importable without a file on the path."""
 
 
 def missing_module(location: Location, build: ProjectBuild) -> list[Notice]:
@@ -50,7 +50,7 @@ def missing_module(location: Location, build: ProjectBuild) -> list[Notice]:
 
 
 def _is_plain(location: Location, parts: Sequence[str], names: Sequence[str]) -> bool:
-    """Whether Python imports the location's code by its name, and looks for it in no other places than usual."""
+    """Whether the location's code is imported by its module name, from the usual directories only."""
     settings = location.settings
     return (
         location.code_source[0] != "python_file"
@@ -63,12 +63,12 @@ def _is_plain(location: Location, parts: Sequence[str], names: Sequence[str]) ->
 
 
 def _is_there(path: str, names: Sequence[str]) -> bool:
-    """Whether anything in the source PEX may be the module, wherever it lies."""
+    """Whether any file of the source PEX, in any directory, may be the module."""
     return any(f"/{path}." in f"/{name}" or f"/{path}/" in f"/{name}" for name in names)
 
 
 def _is_packed(path: str, names: Collection[str], code: CodeSource) -> bool:
-    """Whether it is a module or regular package of the project, which nothing installed goes before."""
+    """Whether it is a module or regular package of the project that no installed one hides."""
     files = (f"{path}/__init__.py", f"{path}.py")
     if PATHS in names:
         return any(
@@ -88,7 +88,7 @@ def _nowhere_else(top: str, names: Sequence[str], distributions: Sequence[Packed
 
 
 def _finds_modules(package: str, names: Sequence[str], directory: Path) -> bool:
-    """Whether a package may make further modules importable; so it is if a file of it cannot be read here."""
+    """Whether a package may make further modules importable; also true if one of its files cannot be read."""
     files = [name for name in names if f"/{package}/" in f"/{name}" and name.endswith(".py")]
     for name in files:
         # What a build has installed from the project lies there too, and has the same content.

@@ -43,9 +43,9 @@ def diff_summary(diff: LockDiff) -> str:
 
 
 def show_contents(deps: Sequence[DepsBuild], sources: Sequence[SourceBuild], *, full: bool) -> None:
-    """Show what PEX files are made of: briefly, if there is anything large, or in full.
+    """Show the contents of PEX files: in full, or only large distributions and files.
 
-    What several locations share is shown once.
+    Files that several locations share are shown once.
     """
     unique = {dep.name: dep for dep in deps}
     for build in unique.values():

@@ -26,7 +26,7 @@ BASE: Final = "public.ecr.aws/docker/library/python:{version}-slim"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Foundation:
-    """A base image, and how what is built upon it for a target is laid out."""
+    """A base image, and the layout of builds on top of it for a target."""
 
     target: Target
     base: BaseImage
@@ -46,7 +46,7 @@ class Foundation:
 def lay_foundation(
     base: str, target: Target, *, own_registry: bool, logins: Mapping[str, Credentials]
 ) -> Foundation:
-    """Have a base image here, and see that it can run what is made for the target.
+    """Fetch a base image, and check that it can run builds for the target.
 
     :param base: its name; empty for the default one of the target's Python.
     :param own_registry: the image is for agents of the user's own: it runs without privileges, unless the base
@@ -106,7 +106,7 @@ def image_layer(layer: Layer) -> ImageLayer:
 
 
 def _removal_layer(paths: Sequence[str]) -> Layer:
-    """A layer that takes out of the base image what other versions replace."""
+    """A layer that removes files of the base image whose distributions are replaced."""
     key = hashlib.sha256("\0".join(("removals", LAYER_VERSION, *paths)).encode()).hexdigest()
 
     def write(writer: LayerWriter) -> None:

@@ -1,7 +1,8 @@
 """Sharing one resolution between the projects of a run with equal requirements.
 
-Projects of a workspace mostly differ in the name of their own package only, which is never asked of an index. That
-name makes no difference as long as no distribution requires it, which is known when the wheels are there.
+The requirements of a workspace's projects often differ only in the name of their own package, which is never
+requested from an index. That name does not matter unless a distribution requires it, which is known once the
+wheels are there.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from builder.terminal.console import Step, console
 
 @dataclass(frozen=True, slots=True)
 class _Shared:
-    """A resolution that is being made, or was: for whom first, out of what, and what the cache knows it by."""
+    """A running or finished resolution: its first requirements and indexes, its key in the cache, its lock."""
 
     leader: Requirements
     indexes: Indexes
@@ -42,7 +43,7 @@ class SharedResolutions:
         self._known: list[_Shared] = []
 
     def resolve(self, requirements: Requirements, about: str) -> tuple[Lock, Step, Requirements]:
-        """Resolve what a project asks for, or take what another one's resolution gave; raises as `resolve`.
+        """Resolve the requirements of a project, or reuse another project's resolution; raises as `resolve`.
 
         Returns the lock, the step, and the requirements that it was resolved for: if they are another project's,
         `fits` is to be asked once the wheels are there.
@@ -94,7 +95,7 @@ class SharedResolutions:
 
 
 def _can_share(requirements: Requirements) -> bool:
-    """Whether nothing but the requirements themselves and the configured indexes makes the resolution."""
+    """Whether only the requirements themselves and the configured indexes affect the resolution."""
     return requirements.lock is None and not (
         resolution_cache.is_configured(requirements.directory)
         or any("://" in line.text or "@" in line.text for line in requirements.lines)

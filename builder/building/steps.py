@@ -111,7 +111,7 @@ class SourceBuild:
 def fetch_uv(projects: Iterable[Path]) -> None:
     """Fetch uv where it is not here yet and one of the projects is to be resolved, showing the step.
 
-    A failure is left to what needs uv, which tells it with what it was for.
+    A failure is ignored here: the step that needs uv reports it.
     """
     with contextlib.suppress(BuilderError):
         if uv.is_here() or not any(map(_needs_uv, projects)):
@@ -157,7 +157,7 @@ def resolve_project(requirements: Requirements, target: Target, *, about: str = 
 
 
 def fetch_locked(lock: Lock, about: str) -> tuple[Mapping[str, StoredFile], float]:
-    """Have the wheels of a lock, showing the step; returns them by name, and the seconds that it took."""
+    """Fetch the wheels of a lock, showing the step; returns them by name, and the seconds that it took."""
     count = len(lock.distributions)
     with (
         console.step(f"{about}fetch {count} wheels") as step,

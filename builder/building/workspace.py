@@ -58,7 +58,7 @@ class ProjectBuild:
 
 
 class Packing(Protocol):
-    """What a project becomes: PEX files, or the layers of an image."""
+    """The output format of a build: PEX files, or the layers of an image."""
 
     @property
     def target(self) -> Target:
@@ -83,7 +83,7 @@ class Packing(Protocol):
         """The name that a file of `SourceBuild.contents` has in a source PEX."""
 
     def warm_up(self) -> None:
-        """Do what every assembly needs and nothing waits for yet."""
+        """Load what every assembly needs, while nothing waits for it yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +138,7 @@ class PexPacking:
 
 
 Ready = Callable[[SourceTree, ProjectBuild | BuilderError], None]
-"""Hears what became of a source tree."""
+"""Called with a source tree and its build, or its error."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -181,7 +181,7 @@ class _WorkspaceBuild:
         return ProjectBuild(deps, built, {"resolve": step.seconds, **deps.seconds, **built.seconds})
 
     def outcome(self, tree: SourceTree, name: str) -> ProjectBuild | BuilderError:
-        """Build one project, and say what became of it."""
+        """Build one project; returns its build or its error."""
         try:
             result: ProjectBuild | BuilderError = self.build(tree, name)
         except BuilderError as error:
@@ -218,7 +218,7 @@ def build_workspace(
 ) -> dict[SourceTree, ProjectBuild | BuilderError]:
     """Build every source tree of a workspace in parallel.
 
-    :param ready: called with each source tree as soon as it is known what became of it, from several threads.
+    :param ready: called with each source tree as soon as it is built or has failed, from several threads.
 
     Locations of one tree are built once, those with a problem are left out. A project that fails does not stop
     the others: its error is in the result.

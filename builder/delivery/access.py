@@ -12,10 +12,9 @@ from builder.terminal.console import console
 
 
 class Access:
-    """The question, which a thread asks; a context manager.
+    """Queries Dagster Cloud in a thread; a context manager.
 
-    Nothing is written before the answer has come, and nothing else is said: what makes all the work vain is told
-    first.
+    Nothing is written and no other output is shown before the answer: a refusal must be reported first.
     """
 
     def __init__(self, connection: Connection) -> None:

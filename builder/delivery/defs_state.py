@@ -1,8 +1,8 @@
 """Refreshing the state of state-backed components during a build, and adding it to the source PEX or the image.
 
-What `dg plus deploy refresh-defs-state` does before a build, with two differences: the code runs out of what
-was built, with its dependencies, so that the user's tree stays as it is; and it gets no token: what a deployment
-keeps is written to a directory, out of which the builder uploads it (`updater`).
+This corresponds to `dg plus deploy refresh-defs-state` before a build, with two differences: the code runs from
+the built files, with its dependencies, so that the user's tree is not changed; and it gets no token: states that
+the deployment stores are written to a directory, from which the builder uploads them (`updater`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""How far the run of each location has come.
+"""The state of each location during a run.
 
-Forward only: everything that a location needs is uploaded and read back before the record of the cache is written,
-and that before the location is updated. Locations do not wait for each other: one that fails stays as it was.
+The state only moves forward: all files of a location are uploaded and read back, then the cache record is written,
+then the location is updated. Locations do not wait for each other; one that fails stays as it was.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Format = Literal["pex", "image"]
 
 @dataclass(slots=True, kw_only=True)
 class LocationRun:
-    """How far the work on one location has come.
+    """The state of one location.
 
     :param format: what is built for it.
     :param build: what was built for it; None until then, or if that failed.

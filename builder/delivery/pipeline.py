@@ -32,7 +32,7 @@ _CHECK_SECONDS: Final = 0.2
 
 
 class Pipeline:
-    """Takes each location on from its build; a context manager, at whose end nothing is at work any more.
+    """Processes each location after its build; a context manager that ends when all work has ended.
 
     :param verifier: None if nothing is to be verified.
     :param refresh: refreshes the state of a location's components if that is wanted; returns whether it has.

@@ -22,7 +22,7 @@ from builder.terminal.console import console
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registries:
-    """Where what is built goes, and what has it run.
+    """The destinations of the builds: registries, and the deployment to update.
 
     :param job: with what the deployment says of base images.
     :param pex: None if no PEX file is uploaded.
@@ -40,7 +40,7 @@ class Registries:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connection:
-    """What delivers, before Dagster Cloud was asked for anything.
+    """The parts of a delivery before Dagster Cloud has answered.
 
     :param stack: closes what is opened.
     :param cloud: None where nothing is uploaded, or where images go to registries of the user's own and nothing is
@@ -57,9 +57,9 @@ class Connection:
     updater: Updater | None = None
 
     def ask(self) -> Registries:
-        """Find out what the deployment takes, and what is built for each run.
+        """Query what the deployment accepts, and decide what is built for each run.
 
-        Raises what would make all the work vain: CloudError, ContextError or UsageError.
+        Raises CloudError, ContextError or UsageError if nothing can be delivered.
         """
         registry = None
         if self.cloud:
@@ -115,7 +115,7 @@ def connect(
 
 
 def choose_formats(job: Job, runs: Sequence[LocationRun], registry: ServerlessRegistry | None) -> None:
-    """Say of each run what is built for it.
+    """Decide for each run what is built.
 
     :param registry: of the deployment; None if that has nothing to do with it.
 

@@ -24,7 +24,7 @@ _RECORDS_AT_ONCE: Final = 4
 
 
 class Updater:
-    """Has a deployment run what was uploaded.
+    """Updates the locations of a deployment to the uploaded files.
 
     :param base_image: that PEX files are to run on; empty for the standard one.
     :ivar deployment: its name; None until a branch deployment is there.

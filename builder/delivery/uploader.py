@@ -85,7 +85,7 @@ class Uploader:
             return self._registry.fetch(content, directory, progress.update)
 
     def look(self, run: LocationRun) -> None:
-        """Find out whether the registry has a location's code, while it is not known yet whether that loads."""
+        """Check whether the registry has a location's source PEX, while the location is still being verified."""
         if run.build is None:
             return
         source = run.build.source.artefact
@@ -93,7 +93,7 @@ class Uploader:
             self._looked[source.name] = looked
 
     def begin(self, artefact: Artefact) -> Future[Published | PublishError]:
-        """Have a file in the registry, checked; it is sent once, however often this is asked for."""
+        """Upload a file unless the registry has it; several calls for one file upload it once."""
         with self._lock:
             if artefact.name not in self._sent:
                 self._sizes[artefact.name] = artefact.size
@@ -132,7 +132,7 @@ class Uploader:
         self._progress = None
 
     def publish(self, run: LocationRun) -> None:
-        """Have a location's files in the registry, and write the cache's record; a failure is its error."""
+        """Upload a location's files, and write the cache record; a failure becomes the location's error."""
         futures = [self.begin(artefact) for artefact in run.artefacts]
         results = [self._result(run, future) for future in futures]
         for artefact, result in zip(run.artefacts, results, strict=True):
@@ -158,7 +158,7 @@ class Uploader:
             console.done(text, self._seconds)
 
     def send_damaged_again(self, runs: Sequence[LocationRun]) -> list[LocationRun]:
-        """Compare all bytes of what locations run from with the registry's; send again what differs, and say so.
+        """Compare all bytes of the locations' files with the registry's, and upload files that differ again.
 
         Returns the locations of such files. One whose deps PEX was not built here has an error that says so.
         """

@@ -1,4 +1,4 @@
-"""Comparing a file of the PEX registry with ours: by size, end and the store's MD5, or by all its bytes."""
+"""Comparing a file of the PEX registry with the local one: by size, end and the store's MD5, or by all bytes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SMALL: Final = 1 << 23
 
 
 class ReadBack(Enum):
-    """How a file in the registry is compared with what it should be.
+    """How a file in the registry is compared with the local file.
 
     TAIL: by size, tail and the store's MD5; by all its bytes if it is small, or if that MD5 is another one.
     FULL: always by all its bytes.
@@ -31,8 +31,8 @@ def certain_difference(
 ) -> str | None:
     """How the registry's file differs from ours, as `compare`; raises HttpError also where two readings differ.
 
-    Locations may run what would be replaced, and what is sent may arrive damaged: so it is never replaced
-    because it could not be read, or was read wrongly.
+    Locations may run the file in the registry, and the new upload may be damaged. So a file is never replaced
+    because it could not be read, or because a reading was wrong.
     """
     difference, stored = compare(transfers, file, link, deadline, check)
     if difference is None:
@@ -57,7 +57,7 @@ def compare(
     Raises HttpError, also if what was read is not what the store says it has, and ChangedError if our file is
     not what was built.
 
-    :param sent: it was sent just now.
+    :param sent: whether it was sent just now.
     """
     tail = _local_tail(file)
     whole = check is ReadBack.FULL or file.size <= _SMALL

@@ -1,7 +1,7 @@
 """The PEX registry: files under content-based names, and records of which file belongs to which lock.
 
-A location that names a file which is not there, or not whole, is down. So nothing counts as published before it
-was read back, and no record is trusted before what it names was looked at.
+A location whose PEX file is missing or truncated cannot start. So a file counts as published only after it was
+read back, and a record is used only after its file was checked.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _SENDINGS: Final = 2
 _OPTIONAL_SECONDS: Final = 15.0
 """Seconds that an optional query may take."""
 _RECORD_SECONDS: Final = 30.0
-"""Seconds that reading or writing a record may take: it only spares work."""
+"""Seconds that reading or writing a record may take: a record only saves work."""
 _DIRECTORY_LIMIT: Final = 1 << 26
 _AGAIN: Final = "Run it again; what has arrived is not sent again"
 
@@ -50,10 +50,10 @@ UrlSource = Callable[[Sequence[str], Method], Sequence[str]]
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A file that is in the registry whole.
+    """A file that is complete in the registry.
 
     :param size: in bytes.
-    :param sent: it was sent now; otherwise it was there already.
+    :param sent: whether it was sent now, instead of being there already.
     :param seconds: that it took.
     """
 
@@ -85,7 +85,7 @@ _AGAIN_WITHOUT_RECORD: Final = "Run it again with --force-rebuild-deps, which bu
 class PexRegistry:
     """The PEX registry of a deployment. To be used as a context manager.
 
-    :param urls: where presigned URLs come from.
+    :param urls: the source of presigned URLs.
     :param timeout: seconds that each file may take in all.
 
     Raises NetworkError if the environment's proxy or certificates cannot be used.
@@ -105,7 +105,7 @@ class PexRegistry:
         self._transfers.__exit__()
 
     def look(self, file: Artefact) -> Published | Absent | None:
-        """Find out whether a file is there, before it may be sent; None if that fails: `publish` says why."""
+        """Check whether a file is there, without sending it; None if that fails: `publish` reports why."""
         deadline = Deadline(min(self._timeout, _OPTIONAL_SECONDS))
         try:
             [source] = self._links([file.name], "GET").values()
@@ -129,14 +129,14 @@ class PexRegistry:
     ) -> dict[str, Published | PublishError]:
         """Upload these files, several at once; returns the result of each by name.
 
-        A file that is there whole already is not sent. Raises CloudError if no URLs are available.
+        Complete files in the registry are not sent again. Raises CloudError if no URLs are available.
 
-        :param check: how what is there is compared, if not as otherwise.
+        :param check: how present files are compared; None for the registry's own setting.
         :param looked: what `look` found of the only file.
-        :param progress: gets a file's name and the number of its bytes that were sent; begins anew at 0 with each
-            try; is called from several threads.
+        :param progress: called with a file's name and the number of bytes sent, from several threads; restarts at
+            0 with each attempt.
         """
-        # Large ones first: the last to start should not be the last to finish by far.
+        # Largest first, so that no large file starts last and finishes alone.
         files = sorted({file.name: file for file in artefacts}.values(), key=lambda file: -file.size)
         if not files:
             return {}
@@ -185,13 +185,13 @@ class PexRegistry:
     def _known(
         self, names: Sequence[str], method: Method
     ) -> tuple[dict[str, PresignedUrl], dict[str, PublishError]]:
-        """The links of files, and why those that have none do not."""
+        """The presigned URLs of files, and the errors of files without one."""
         try:
             return self._links(names, method), {}
         except NoUrl as error:
             if len(names) == 1:
                 return {}, {names[0]: _error(names[0], error.what, remedy=error.remedy)}
-        # The order of those that did come may not be that of the names.
+        # The received URLs may not be in the order of the names.
         known = [self._known([name], method) for name in names]
         return (
             {name: link for links, _ in known for name, link in links.items()},
@@ -199,9 +199,9 @@ class PexRegistry:
         )
 
     def find_deps(self, identity: str, tag: str) -> tuple[CachedDeps | None, tuple[Notice, ...]]:
-        """The deps PEX that was recorded for a lock's identity under a cache tag, if it is there whole.
+        """The deps PEX that is recorded for a lock's identity under a cache tag, if the registry has it complete.
 
-        The notice says why a record that exists is of no use.
+        The notice says why an existing record is not used.
         """
         name = record_name(identity, tag)
         deadline = Deadline(min(self._timeout, _RECORD_SECONDS))
@@ -222,7 +222,7 @@ class PexRegistry:
     def record_deps(self, identity: str, tag: str, deps: CachedDeps) -> None:
         """Record which deps PEX serves a lock under a cache tag; raises PublishError.
 
-        To be called only once that file is in the registry whole.
+        Call it only when that file is complete in the registry.
         """
         name = record_name(identity, tag)
         fields = {"deps_pex_name": deps.name, "dagster_version": deps.dagster_version, "size": deps.size}
@@ -242,7 +242,7 @@ class PexRegistry:
         raise _error(name, "it was sent twice, but the registry does not have it as it was sent")
 
     def sizes(self, names: Sequence[str]) -> dict[str, int | None]:
-        """How large files of the registry are, in bytes; None for one that is not there or cannot be asked for."""
+        """The sizes of files in the registry, in bytes; None for a file that is missing or cannot be queried."""
         deadline = Deadline(min(self._timeout, _OPTIONAL_SECONDS))
         links = self._links(names, "GET")
 
@@ -257,9 +257,9 @@ class PexRegistry:
             return dict(zip(names, _each(pool, ask, names), strict=True))
 
     def lacks(self, names: Sequence[str]) -> list[str]:
-        """Those of these files that are not there, or are cut off.
+        """The files that are missing or truncated in the registry.
 
-        Raises PublishError or CloudError if that cannot be found out.
+        Raises PublishError or CloudError if that cannot be determined.
         """
         deadline = Deadline(self._timeout)
         links = self._links(names, "GET")
@@ -275,7 +275,7 @@ class PexRegistry:
         return missing
 
     def fetch(self, deps: CachedDeps, directory: Path, progress: Callable[[str, int], None]) -> Path:
-        """Download a deps PEX that `find_deps` found, whole; raises PublishError, CloudError or StorageError."""
+        """Download and verify a deps PEX from `find_deps`; raises PublishError, CloudError or StorageError."""
         path = directory / deps.name
         try:
             [link] = self._links([deps.name], "GET").values()
@@ -295,7 +295,7 @@ class PexRegistry:
         return path
 
     def distributions(self, deps_name: str) -> dict[str, DistributionSize] | None:
-        """What a deps PEX of the registry is made of, by normalised name; None if that is not quickly known."""
+        """The distributions in a deps PEX of the registry, by normalised name; None if a quick query fails."""
         deadline = Deadline(min(self._timeout, _OPTIONAL_SECONDS))
         try:
             [link] = self._links([deps_name], "GET").values()
@@ -315,7 +315,7 @@ class PexRegistry:
         }
 
     def _presign(self, names: Sequence[str], method: Method) -> Sequence[str]:
-        # Threads ask for new URLs too, and the source of URLs need not be thread-safe.
+        # Several threads request URLs, and the source of URLs need not be thread-safe.
         with self._urls_lock:
             return self._urls(names, method)
 
@@ -362,14 +362,14 @@ class PexRegistry:
 
     def _read_back(self, file: Artefact, link: PresignedUrl, deadline: Deadline) -> str | None:
         try:
-            # Sending may have taken so long that the URL for reading is too old by now.
+            # Sending may have taken so long that the URL for reading has expired.
             return compare(self._transfers, file, link, deadline, self._check, sent=True)[0]
         except HttpError as error:
             problem = f"it was sent, but could not be read back: {error}"
             raise HttpError(problem, remedy=error.remedy) from None
 
     def is_damaged(self, deps: CachedDeps) -> bool:
-        """Whether a deps PEX has another content than was recorded, by all its bytes; False if that is unknown."""
+        """Whether all bytes of a deps PEX differ from the recorded hash; False if that is unknown."""
         deadline = Deadline(self._timeout)
         try:
             [link] = self._links([deps.name], "GET").values()
@@ -403,7 +403,7 @@ class _Missing:
 
 @dataclass(frozen=True, slots=True)
 class Absent:
-    """A file that is not in the registry whole, and may be sent later.
+    """A file that is not complete in the registry, and may be sent later.
 
     :param source: where it can be read.
     :param target: where it can be sent.
@@ -425,7 +425,7 @@ def _error(name: str, problem: str, *, remedy: str | None = None) -> PublishErro
 
 
 def _each(pool: ThreadPoolExecutor, work: Callable[[T], R], items: Iterable[T]) -> list[R]:
-    """Do the work for each item, several at once; none is begun any more once this is interrupted."""
+    """Do the work for each item, several at once; after an interruption no further item is started."""
     futures = [pool.submit(work, item) for item in items]
     try:
         return [future.result() for future in futures]

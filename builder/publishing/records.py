@@ -1,4 +1,4 @@
-"""The records that say which deps PEX of the registry serves a lock."""
+"""Records of which deps PEX of the registry belongs to a lock."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What a record says.
+    """The content of a record.
 
     :param name: of the deps PEX.
     :param size: in bytes; the existing tool's records do not have it, nor the next.
@@ -43,7 +43,7 @@ def record_name(identity: str, tag: str) -> str:
 
 
 def parse_record(content: bytes) -> Record:
-    """Parse a record; raises InvalidRecordError, without quoting it, since all who may deploy can write one."""
+    """Parse a record; raises InvalidRecordError without quoting it, since anyone who may deploy can write one."""
     if len(content) >= LIMIT:
         raise InvalidRecordError("it is far too large")
     try:

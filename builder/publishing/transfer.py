@@ -59,13 +59,13 @@ class PresignedUrl:
 
 @dataclass(frozen=True, slots=True)
 class RemoteObject:
-    """What a store holds under a name.
+    """A file in a store.
 
     :param size: in bytes.
     :param tail: its last bytes, at most TAIL of them.
     :param sha256: of all bytes, hexadecimal, if they were all read.
-    :param md5: of all bytes, hexadecimal, as the store says; None if it says none. With some ways of encryption
-        what looks like it is none: it proves that a file is whole, never that it is not.
+    :param md5: of all bytes, hexadecimal, as reported by the store, or None. With some kinds of encryption it is
+        not the MD5: if it is equal, the file is complete; if not, that proves nothing.
     """
 
     size: int
@@ -75,11 +75,11 @@ class RemoteObject:
 
 
 class Transfers:
-    """Transfers over one HTTP client: connections are shared and kept, threads may use it at once.
+    """Transfers over one HTTP client, which keeps its connections and may be used by several threads.
 
     To be used as a context manager. Raises NetworkError if the environment's proxy or certificates cannot be used.
 
-    :param connections: how many there are at most.
+    :param connections: their maximum number.
     """
 
     def __init__(self, connections: int) -> None:
@@ -112,7 +112,7 @@ class Transfers:
         whole: bool = False,
         renewals: int = 0,
     ) -> RemoteObject | None:
-        """What is stored: its size and tail, with `whole` also its sha256; None if there is nothing.
+        """The size and tail of the stored file, with `whole` also its sha256; None if there is none.
 
         Raises HttpError. A store that knows no ranges sends all of it, which is read only if it has the
         expected `size`; otherwise the tail is empty.
@@ -169,7 +169,7 @@ class Transfers:
     def save(
         self, link: PresignedUrl, path: Path, deadline: Deadline, progress: Callable[[int], None]
     ) -> str | None:
-        """Write what is stored to a file; its sha256, hexadecimal, or None if there is nothing.
+        """Download the stored file; returns its sha256, hexadecimal, or None if there is none.
 
         Raises HttpError, StorageError. `progress` gets the number of bytes that have come so far.
         """
@@ -232,7 +232,7 @@ class Transfers:
     ) -> T:
         left = max(deadline.left(), 0.001)
         timeout = httpx.Timeout(min(_STALL_SECONDS, left), connect=min(_CONNECT_SECONDS, left))
-        # A PEX is compressed already; compressed once more, its ranges would be those of something else.
+        # Ranges must refer to the stored bytes, not to a compressed encoding of them.
         headers = {"Accept-Encoding": "identity", **headers}
         try:
             with self._client.stream(method, url, headers=headers, content=body, timeout=timeout) as response:
@@ -246,9 +246,9 @@ class Transfers:
 
 
 def file_content(path: Path, size: int, sha256: str, progress: Callable[[int], None]) -> Iterator[bytes]:
-    """The bytes of a file, hashed on the way; the last ones are only given if all of them have this sha256.
+    """The bytes of a file, hashed on the way; the last chunk is only yielded if all bytes have this sha256.
 
-    So a file that changes meanwhile never arrives whole. Raises HttpError. `progress` gets the number of bytes
+    So a file that changes meanwhile never arrives complete. Raises HttpError. `progress` gets the number of bytes
     that were taken so far.
     """
     digest = hashlib.sha256()
@@ -281,7 +281,7 @@ def changed(path: Path) -> ChangedError:
 
 
 def unreadable(path: Path, error: OSError) -> ChangedError:
-    """The error of a file that is gone or not to be read."""
+    """The error of a file that is missing or unreadable."""
     return ChangedError(
         f"`{path}` cannot be read: {error.strerror or type(error).__name__}",
         remedy="Build it again, and let nothing else write into the output directory meanwhile",
@@ -297,7 +297,7 @@ def _refused(failure: HttpError, urls: int) -> HttpError:
 
 
 class _Body:
-    """What httpx sends; it may begin anew, where the store redirects it."""
+    """The request body for httpx, which can be iterated again after a redirection."""
 
     def __init__(self, content: Callable[[], Iterable[bytes]], deadline: Deadline) -> None:
         self._content = content
@@ -321,13 +321,13 @@ def _chunks(response: httpx.Response, deadline: Deadline, *, limit: int | None =
 
 
 def _drain(response: httpx.Response) -> None:
-    """Read what there is to read, or the connection cannot be used again."""
+    """Read the rest of a response, so that the connection can be used again."""
     for _ in itertools.islice(response.iter_raw(), _PIECES):
         pass
 
 
 def _md5(response: httpx.Response) -> str | None:
-    """The ETag, if it can be the MD5 of the content: that of a file which was sent in several parts has a dash.
+    """The ETag, if it can be the MD5 of the content: for a multipart upload it is not, and has a dash.
 
     Source: Amazon S3 API, common response headers.
     """
@@ -359,7 +359,7 @@ def _unusable(response: httpx.Response) -> HttpError:
 
 
 def _refusal(response: httpx.Response) -> HttpError:
-    """The error of a response that is no success; of its text only the error code of Amazon S3 is shown."""
+    """The error for an unsuccessful response; of its text only the error code of Amazon S3 is shown."""
     start = b""
     # A store that refuses a file early may cut the connection while its text is still on the way.
     with contextlib.suppress(httpx.HTTPError):

@@ -15,7 +15,8 @@ from builder.assembly import archive, source_pex
 from builder.assembly.source_pex import SourceEntry, assemble_source_pex
 from builder.assembly.source_tree import source_entries
 from builder.errors import AssemblyError
-from builder.project.files import Selection
+from builder.project.external_files import ExternalPath
+from builder.project.files import ProjectFile, Selection
 from builder.system.storage import Artefact
 from tests.support.pextools import REPOSITORY, Reader, run, site_packages, tree
 from tests.support.pythons import any_python
@@ -255,3 +256,10 @@ def test_many_small_files_come_in_order_whatever_their_batches(
         made.append(assemble_source_pex(files, python_version="3.11", out_dir=out).artefact.sha256)
 
     assert len(set(made)) == 1
+
+
+def test_a_path_outside_that_takes_the_place_of_a_file_is_refused(tmp_path: Path) -> None:
+    own, other = (Selection((ProjectFile("a.txt", tmp_path / name, 0o644),)) for name in ("own", "other"))
+    with pytest.raises(AssemblyError, match=f"two files would be `{ROOT}/a.txt` in the source PEX") as caught:
+        source_entries(own, [], [ExternalPath("../root", other)])
+    assert caught.value.remedy == "Take the path that leads there out of `include`"
