@@ -159,7 +159,7 @@ def _installed(path: Path) -> Iterator[SourceEntry]:
     yield from programs
     with zipfile.ZipFile(path) as wheel:
         for info in wheel.infolist():
-            name = _place(info.filename)
+            name = _path_in_pex(info.filename)
             if name and not info.is_dir() and not (programs and _OF_PROGRAMS.match(name)):
                 executable = bool(info.external_attr >> 16 & 0o100)
                 yield SourceEntry(name, 0o755 if executable else 0o644, _without_paths(name, wheel.read(info)))
@@ -195,7 +195,7 @@ def _without_paths(name: str, content: bytes) -> bytes:
     return PATH_REQUIREMENT.sub(rb"\1", content) if name.endswith(".dist-info/METADATA") else content
 
 
-def _place(name: str) -> str | None:
+def _path_in_pex(name: str) -> str | None:
     """The place of a wheel's entry in the PEX; None if it is not packed."""
     spread = re.fullmatch(r"[^/]+\.data/([^/]+)/(.+)", name)
     if spread:

@@ -113,8 +113,8 @@ def _close(workspace: Path, context: CiContext, branch: BranchDeployment, *, onl
     if in_actions():
         text = closed_body(branch.branch, status, context.run_url)
         comment, summary = comment_of_run(workspace, context, os.environ), os.environ.get("GITHUB_STEP_SUMMARY")
-        told = comment.update(text) if comment else None
-        console.notices(filter(None, (told, append_summary(Path(summary), text) if summary else None)))
+        notice = comment.update(text) if comment else None
+        console.notices(filter(None, (notice, append_summary(Path(summary), text) if summary else None)))
     return 0
 
 

@@ -74,9 +74,9 @@ class ImageUploader:
                 console.progress(f"pushing dependencies of {run.name}", None) as progress,
             ):
                 self._ahead[run.name] = push_layers(
-                    registry, image.layout, but=code, sources=sources, told=progress.update
+                    registry, image.layout, without=code, sources=sources, progress=progress.update
                 )
-                self._note(image, reference, but=code)
+                self._note(image, reference, without=code)
 
     def publish(self, run: LocationRun) -> None:
         """Push the image of a location; a failure is its error."""
@@ -90,7 +90,7 @@ class ImageUploader:
             console.progress(f"pushing the image of {run.name}", image.size) as progress,
         ):
             pushed = push_layout(
-                registry, image.layout, [reference.version], sources=sources, told=progress.update
+                registry, image.layout, [reference.version], sources=sources, progress=progress.update
             )
             self._note(image, reference)
         seconds = time.monotonic() - started
@@ -143,12 +143,12 @@ class ImageUploader:
             registry = self._opened[reference.name]
             yield reference, registry, {blob: held for blob, held in holders.items() if held in registry.sources}
 
-    def _note(self, image: BuiltImage, reference: Reference, but: Collection[str] = ()) -> None:
+    def _note(self, image: BuiltImage, reference: Reference, without: Collection[str] = ()) -> None:
         """Keep in mind which repository has the blobs of an image, without those that were not pushed."""
         for manifest in image.layout.manifests():
             for entry in image.layout.document(manifest)["layers"]:
                 blob = read_descriptor(entry).digest
-                if blob not in but:
+                if blob not in without:
                     self._holders.setdefault((reference.host, blob), reference.repository)
 
     def _place(self, location: Location, name: str, mark: str) -> tuple[Reference, Credentials | None]:

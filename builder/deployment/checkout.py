@@ -75,7 +75,7 @@ def _contradiction(directory: Path, checkout: git.Checkout) -> ContextError | No
         if _belongs(other) != _belongs(checkout):
             return ContextError(
                 f"it is not certain where the code in `{directory}` belongs: it is in `{nearest}`, where"
-                f" {_told(checkout)}, and in `{root}`, where {_told(other)}",
+                f" {_described(checkout)}, and in `{root}`, where {_described(other)}",
                 remedy=GIVE_DEPLOYMENT,
             )
     return None
@@ -88,7 +88,7 @@ def _belongs(checkout: git.Checkout) -> object:
     return checkout.branch, checkout.origin and checkout.origin.name
 
 
-def _told(checkout: git.Checkout) -> str:
+def _described(checkout: git.Checkout) -> str:
     of = f" of `{checkout.origin.name}`" if checkout.origin else ""
     return f"the branch `{checkout.branch}`{of} is checked out" if checkout.branch else "HEAD is detached"
 

@@ -52,7 +52,7 @@ class GraphQL:
         self.organization = organization
         self._tell = tell
         self._patience = MAINTENANCE_PATIENCE
-        self._told = False
+        self._notified = False
         self._client = http.client(
             connections=_CONNECTIONS,
             timeout=_timeout(),
@@ -163,14 +163,14 @@ class GraphQL:
 
     def _wait(self, pause: cloud_errors.Maintenance) -> None:
         state = f"Dagster Cloud (`{self.organization.host}`) is being maintained"
-        if not self._told:
+        if not self._notified:
             self._patience = min(self._patience, pause.limit)
         if self._patience <= 0:
             raise CloudError(
                 state, detail=pause.message, remedy="Run it again when the maintenance is over"
             ) from None
-        if not self._told:
-            self._told = True
+        if not self._notified:
+            self._notified = True
             text = f"{state}; waiting for at most {self._patience:.0f} seconds: {pause.message}"
             self._tell(Notice(text, is_note=True))
         seconds = min(pause.interval, self._patience)

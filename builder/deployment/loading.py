@@ -66,10 +66,10 @@ def wait_until_loaded(
     looks = _Poller(cloud, deployment)
     pause = min(_FIRST_POLL_SECONDS, INTERVAL)
     while waiting:
-        give_up = looks.look()
+        give_up = looks.poll()
         if looks.entries is not None:
             for watched in waiting:
-                if verdict := watched.judge(looks.entries.get(watched.name)):
+                if verdict := watched.verdict(looks.entries.get(watched.name)):
                     outcome[watched.name] = verdict.error
                     loaded(watched.name, verdict.error)
             waiting = [watched for watched in waiting if watched.name not in outcome]
@@ -98,9 +98,9 @@ class _Poller:
         self._failures = 0
         self._last_answer = time.monotonic()
         self.entries: Mapping[str, Entry] | None = None
-        """What the last look has seen; None if it failed."""
+        """The result of the last poll; None if it failed."""
 
-    def look(self) -> Callable[[_PendingLocation], LoadError] | None:
+    def poll(self) -> Callable[[_PendingLocation], LoadError] | None:
         """Poll once; returns the error of each location if waiting has to end, else None."""
         self.entries = None
         try:
@@ -136,7 +136,7 @@ class _PendingLocation:
     seen: bool = False
     last: Entry | None = None
 
-    def judge(self, entry: Entry | None) -> _Verdict | None:
+    def verdict(self, entry: Entry | None) -> _Verdict | None:
         """The final verdict, or None to wait on."""
         self.last = entry
         if entry is None or entry.version != self.version:

@@ -49,7 +49,7 @@ class PullRequestComment:
         self._marker = f"<!-- dagster-builder: {quote(key, safe=' /.').replace('--', '%2D%2D')} -->"
         self._id: int | None = None
         self._hopeless = False
-        self._told = False
+        self._reported = False
         self._lock = threading.Lock()
 
     def update(self, body: str) -> Notice | None:
@@ -70,9 +70,9 @@ class PullRequestComment:
                 problem = str(error)
             else:
                 return None
-            if self._told:
+            if self._reported:
                 return None
-            self._told = True
+            self._reported = True
             return Notice(f"the comment on pull request {self._number} could not be written: {problem}")
 
     def _update(self, text: str) -> None:

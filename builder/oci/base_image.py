@@ -35,7 +35,7 @@ _LOOK_VERSION: Final = "2"
 
 _AT_ONCE: Final = 4
 
-Arrived = Callable[[str, int], None]
+ProgressCallback = Callable[[str, int], None]
 """Called repeatedly with the digest of a blob and the number of bytes received."""
 
 
@@ -76,7 +76,7 @@ def fetch_base_image(
     platform: str,
     *,
     credentials: Credentials | None = None,
-    arrived: Arrived = lambda *_: None,
+    arrived: ProgressCallback = lambda *_: None,
 ) -> BaseImage:
     """Download a base image unless it is cached, and determine its Python.
 
@@ -211,7 +211,7 @@ def _small_blob(registry: Registry, blob: Descriptor) -> bytes:
     return content
 
 
-def _large_blob(registry: Registry, blob: Descriptor, arrived: Arrived) -> Path:
+def _large_blob(registry: Registry, blob: Descriptor, arrived: ProgressCallback) -> Path:
     path = _blob_path(blob.digest)
     with contextlib.suppress(FileNotFoundError):
         if f"sha256:{storage.sha256_of(path)}" == blob.digest:

@@ -38,13 +38,13 @@ def push_layers(
     registry: Registry,
     layout: Layout,
     *,
-    but: Collection[str],
+    without: Collection[str],
     sources: Mapping[str, str],
-    told: Sent,
+    progress: Sent,
 ) -> Mapping[str, int]:
-    """Push the layers of an image, which nothing refers to yet, without some of them.
+    """Push the layers of an image, which nothing refers to yet, omitting some of them.
 
-    :param but: the digests of those.
+    :param without: the digests of the layers to omit.
 
     The other parameters are those of `push_layout`. Returns the sizes of those that were uploaded, by digest.
     """
@@ -52,9 +52,9 @@ def push_layers(
         layer.digest: layer
         for manifest in layout.manifests()
         for layer in map(read_descriptor, layout.document(manifest)["layers"])
-        if layer.digest not in but
+        if layer.digest not in without
     }
-    outcomes = _Push(registry, layout, sources, told).blobs(blobs.values())
+    outcomes = _Push(registry, layout, sources, progress).blobs(blobs.values())
     return {digest: blobs[digest].size for digest, outcome in outcomes.items() if outcome == "sent"}
 
 
@@ -64,7 +64,7 @@ def push_layout(
     tags: Sequence[str],
     *,
     sources: Mapping[str, str] | None = None,
-    told: Sent = lambda _digest, _sent: None,
+    progress: Sent = lambda _digest, _sent: None,
 ) -> Pushed:
     """Push an image with the artifacts that refer to it, tag it, and verify that the registry serves it.
 
@@ -72,7 +72,7 @@ def push_layout(
 
     Raises PublishError; ImageError, before any tag is changed, for a damaged layout.
     """
-    push = _Push(registry, layout, sources or {}, told)
+    push = _Push(registry, layout, sources or {}, progress)
     manifests = (*layout.manifests(), *layout.referrers)
     blobs = {blob.digest: blob for manifest in manifests for blob in _blobs(layout, manifest)}
     outcomes = push.blobs(blobs.values())
@@ -116,7 +116,7 @@ class _Push:
     registry: Registry
     layout: Layout
     sources: Mapping[str, str]
-    told: Sent
+    progress: Sent
 
     def blobs(self, blobs: Iterable[Descriptor]) -> dict[str, str]:
         """Ensure that the repository has some blobs; what `blob` says of each, by digest."""
@@ -138,7 +138,7 @@ class _Push:
     def again(self, blob: Descriptor) -> None:
         """Upload a blob even if the registry claims to have it."""
         path = self.layout.whole_blob(blob.digest)
-        self.registry.upload_blob(blob.digest, path, lambda sent: self.told(blob.digest, sent))
+        self.registry.upload_blob(blob.digest, path, lambda sent: self.progress(blob.digest, sent))
 
     def read_back(self, blobs: Iterable[Descriptor]) -> list[str]:
         """Read blobs back, and upload those again that differ; returns their digests.

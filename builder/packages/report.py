@@ -38,7 +38,7 @@ def report(results_dir: Path, out: Path | None) -> None:
     console.table(_COLUMNS, rows)
     troubled = [result for _name, steps in sorted(results.items()) for result in _in_order(steps) if result.why]
     for result in troubled:
-        console.note(f"  {result.package}, {result.step}: {_told(result)}")
+        console.note(f"  {result.package}, {result.step}: {_error_text(result)}")
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
         notice = github_log.append_summary(Path(summary), _markdown(rows, troubled))
         console.notices([notice] if notice else [])
@@ -99,11 +99,11 @@ def _markdown(rows: Iterable[Iterable[str]], troubled: Iterable[StepResult]) -> 
     lines += [markdown.row(markdown.code(cell) if cell != "-" else "" for cell in row) for row in rows]
     for result in troubled:
         lines += ["", f"{markdown.code(result.package)}, {result.step}:", ""]
-        lines.append(markdown.block(markdown.shortened(_told(result), _LONGEST)))
+        lines.append(markdown.block(markdown.shortened(_error_text(result), _LONGEST)))
     return "\n".join(lines)
 
 
-def _told(result: StepResult) -> str:
+def _error_text(result: StepResult) -> str:
     return f"{result.why}\n(does not count, {result.excuse})" if result.excuse else result.why or ""
 
 

@@ -83,7 +83,7 @@ class CodeServer:
     ready: Ready
     socket: Path
     service: process.Service = field(repr=False)
-    words: OutputTail = field(repr=False)
+    output: OutputTail = field(repr=False)
 
     @property
     def name(self) -> str:
@@ -98,7 +98,7 @@ class CodeServer:
             return None
         return LoadError(
             f"its code server ended by itself, {ending(code)}",
-            detail=self.words.last or None,
+            detail=self.output.last or None,
             remedy="Correct what its last lines say; then build and start again",
         )
 
@@ -174,7 +174,7 @@ def wait_until_up(server: CodeServer) -> None:
         if time.monotonic() > deadline:
             what = f"its code server does not answer after {START_SECONDS:g} s"
             raise LoadError(
-                what, detail=server.words.last or None, remedy="Try again when the machine is less busy"
+                what, detail=server.output.last or None, remedy="Try again when the machine is less busy"
             )
         time.sleep(LOOK_SECONDS)
 

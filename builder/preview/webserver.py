@@ -55,7 +55,7 @@ class Page:
 
     url: str
     service: process.Service = field(repr=False)
-    words: OutputTail = field(repr=False)
+    output: OutputTail = field(repr=False)
 
     @property
     def failure(self) -> ToolError | None:
@@ -63,7 +63,7 @@ class Page:
         code = self.service.code
         if code is None:
             return None
-        return ToolError(f"`{_DISTRIBUTION}` ended by itself, {ending(code)}", detail=self.words.last or None)
+        return ToolError(f"`{_DISTRIBUTION}` ended by itself, {ending(code)}", detail=self.output.last or None)
 
 
 def webserver_of(locations: Sequence[Ready]) -> Webserver | None:

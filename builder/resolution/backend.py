@@ -91,7 +91,7 @@ class LocalPackages:
         with contextlib.suppress(BuilderError):
             for directory in members:
                 selection = self._selection(directory)
-                place = self._place(directory, selection, "wheel")
+                place = self._cache_entry(directory, selection, "wheel")
                 if place and (kept := storage.kept(place)):
                     wheels[directory] = kept
                 elif place:
@@ -126,10 +126,10 @@ class LocalPackages:
         No wheel is built for this, but a cached wheel of the same inputs is used.
         """
         selection = self._selection(directory)
-        wheel = self._place(directory, selection, "wheel")
+        wheel = self._cache_entry(directory, selection, "wheel")
         if wheel and (kept := storage.kept(wheel)):
             return _metadata_in(kept, directory)
-        place = self._place(directory, selection, "metadata")
+        place = self._cache_entry(directory, selection, "metadata")
         kept = storage.kept(place) if place else None
         if kept is not None:
             return _parse(kept.read_text(encoding="utf-8"), directory)
@@ -147,7 +147,7 @@ class LocalPackages:
         if together and (built := together.result().get(directory)):
             return built
         selection = self._selection(directory)
-        place = self._place(directory, selection, "wheel")
+        place = self._cache_entry(directory, selection, "wheel")
         kept = storage.kept(place) if place else None
         if kept is not None:
             return kept
@@ -168,7 +168,7 @@ class LocalPackages:
             out_dir=self._out_dir,
         )
 
-    def _place(self, directory: Path, selection: Selection, what: str) -> Path | None:
+    def _cache_entry(self, directory: Path, selection: Selection, what: str) -> Path | None:
         """The cache entry of a wheel or metadata, keyed by the build's inputs; None if they are unknown."""
         inputs = inputs_of(directory)
         if inputs is Inputs.UNKNOWN:

@@ -37,10 +37,10 @@ _HARMLESS_TABLES: Final = {"sources", "workspace", "package", "dev-dependencies"
 def entry_path(requirements: Requirements, target: Target, indexes: Indexes) -> Path | None:
     """The cache entry for the resolution of these requirements; None if it must not be cached."""
     asked = question(requirements, target, indexes)
-    return _place(asked, requirements) if asked else None
+    return _cache_path(asked, requirements) if asked else None
 
 
-def _place(asked: str, requirements: Requirements) -> Path:
+def _cache_path(asked: str, requirements: Requirements) -> Path:
     names = json.dumps(sorted(requirements.local_names | requirements.excludes))
     digest = hashlib.sha256(f"{asked}\0{names}".encode()).hexdigest()
     return storage.cache_directory() / "resolutions" / f"{digest}.pylock.toml"
@@ -95,7 +95,7 @@ def copy(asked: str, known: Requirements, same: Requirements) -> None:
 
     Raises OSError if nothing is cached.
     """
-    shutil.copy2(_place(asked, known), _place(asked, same))
+    shutil.copy2(_cache_path(asked, known), _cache_path(asked, same))
 
 
 def is_configured(directory: Path) -> bool:

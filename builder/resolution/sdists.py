@@ -44,7 +44,7 @@ _UNREADABLE: Final = (
 
 def check_python(lock: Lock, sources: Sequence[Distribution]) -> None:
     """Raise SdistBuildError before the downloads start if the target's Python, needed for builds, is missing."""
-    unbuilt = [source for source in sources if storage.kept(_place(lock, source)) is None]
+    unbuilt = [source for source in sources if storage.kept(_cache_directory(lock, source)) is None]
     if not unbuilt:
         return
     try:
@@ -112,7 +112,7 @@ def build_all(
 
     def build(distribution: Distribution) -> StoredFile | BuilderError:
         try:
-            kept = storage.kept(_place(lock, distribution))
+            kept = storage.kept(_cache_directory(lock, distribution))
             wheel = kept or _build(lock, distribution, files, showing)
             check_fits(lock.target, distribution.name, wheel)
             return StoredFile(wheel, storage.sha256_of(wheel), fetched=kept is None)
@@ -153,7 +153,7 @@ def _unbuilt(lock: Lock, sources: Sequence[Distribution], failures: Sequence[Bui
 
 
 def _build(lock: Lock, distribution: Distribution, files: Mapping[str, StoredFile], showing: StepContext) -> Path:
-    place = _place(lock, distribution)
+    place = _cache_directory(lock, distribution)
     about = f"{distribution.name}=={distribution.version}" if distribution.version else distribution.name
     with storage.scratch_directory() as scratch, showing(f"building {about}"):
         if distribution.kind == "git":
@@ -216,7 +216,7 @@ def _check_size(total: int) -> None:
         raise ValueError(f"it has more than {size(_LARGEST)}, as if made to fill a disk")
 
 
-def _place(lock: Lock, distribution: Distribution) -> Path:
+def _cache_directory(lock: Lock, distribution: Distribution) -> Path:
     """The cache directory for the wheel built from this source for this target."""
     parts = (distribution.digest, distribution.subdirectory or "", lock.target.tag_names[0], uv.pinned_version())
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()

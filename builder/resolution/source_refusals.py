@@ -32,16 +32,16 @@ _NO_REPOSITORY: Final = re.compile(
 )
 
 
-def git_refusal(said: Explanation) -> BuilderError | None:
+def git_refusal(explanation: Explanation) -> BuilderError | None:
     """The error for a git repository that cannot be had, if that is what uv says."""
-    if not _GIT.search(said.output):
+    if not _GIT.search(explanation.output):
         return None
-    line = _line(said)
+    line = _line(explanation)
     url = line.text.partition("@")[2].strip() if line else "it"
-    where, name = said.origin(line), _name(line)
-    words = [text for text in said.output.splitlines() if "fatal:" in text or "cause: failed" in text]
+    where, name = explanation.origin(line), _name(line)
+    words = [text for text in explanation.output.splitlines() if "fatal:" in text or "cause: failed" in text]
     detail = "\n".join(text.strip().removeprefix("cause: ") for text in words[-3:])
-    host = silent_host(said.output)
+    host = silent_host(explanation.output)
     if host is not None:
         return FetchError(
             f"the git repository of `{name}` cannot be reached: `{host}` does not answer",
@@ -51,7 +51,7 @@ def git_refusal(said: Explanation) -> BuilderError | None:
         )
     ref = re.search(r"\.git@([^#]+)|@([^@/#]+)(?:#|$)", url)
     wanted = next(filter(None, ref.groups())) if ref else ""
-    if wanted and not _NO_REPOSITORY.search(said.output):
+    if wanted and not _NO_REPOSITORY.search(explanation.output):
         what = f"the git repository of `{name}` has no branch, tag or commit `{wanted}`"
         remedy = f"Correct `@{wanted}`; `git ls-remote {_repository(url)}` lists what there is"
         return ResolutionError(what, where=where, detail=detail, remedy=remedy)
@@ -70,29 +70,29 @@ def _repository(url: str) -> str:
     return head if at and "/" not in ref and "://" in head else bare
 
 
-def archive_refusal(said: Explanation) -> BuilderError | None:
+def archive_refusal(explanation: Explanation) -> BuilderError | None:
     """The error for a wheel or sdist that is damaged, if that is what uv says."""
-    broken = _BROKEN.search(said.output)
+    broken = _BROKEN.search(explanation.output)
     if broken is None:
         return None
-    direct = _DIRECT.search(said.output)
+    direct = _DIRECT.search(explanation.output)
     local = direct is not None and direct[2].startswith("file:")
     return FetchError(
         f"`{broken[1]}` is damaged: it is no whole archive",
-        where=said.origin(_line(said)),
-        detail=said.shown,
+        where=explanation.origin(_line(explanation)),
+        detail=explanation.shown,
         remedy="Replace the file by an intact one" if local else "Have its publisher replace it by an intact one",
     )
 
 
-def url_refusal(said: Explanation) -> BuilderError | None:
+def url_refusal(explanation: Explanation) -> BuilderError | None:
     """The error for a URL that a requirement names and that cannot be fetched, if that is what uv says."""
-    direct = _DIRECT.search(said.output)
-    if direct is None or "Failed to download `" not in said.output:
+    direct = _DIRECT.search(explanation.output)
+    if direct is None or "Failed to download `" not in explanation.output:
         return None
-    line = _line(said)
+    line = _line(explanation)
     host = urllib.parse.urlsplit(direct[2]).hostname or ""
-    if refused := _STATUS.search(said.output):
+    if refused := _STATUS.search(explanation.output):
         what = f"`{host}` does not give out `{direct[2].rpartition('/')[2]}` ({refused[1]})"
         remedy = (
             f"Correct the URL: `curl -I {direct[2]}` shows what it gives; what is private may be answered so, too,"
@@ -100,48 +100,48 @@ def url_refusal(said: Explanation) -> BuilderError | None:
             if refused[1].startswith("404")
             else "Check the URL, and who may read it"
         )
-    elif re.search(r"error sending request|dns error|timed out", said.output):
+    elif re.search(r"error sending request|dns error|timed out", explanation.output):
         what = f"`{host}` does not answer"
         remedy = "Check the URL, the network and the proxy, then run it again"
     else:
         what = f"what `{direct[1]}` names cannot be read"
         remedy = "Check that the URL is that of a wheel or an sdist, and that it is whole"
-    return FetchError(what, where=said.origin(line), detail=said.shown, remedy=remedy)
+    return FetchError(what, where=explanation.origin(line), detail=explanation.shown, remedy=remedy)
 
 
-def _line(said: Explanation) -> RequirementLine | None:
-    direct = _DIRECT.search(said.output)
+def _line(explanation: Explanation) -> RequirementLine | None:
+    direct = _DIRECT.search(explanation.output)
     name = canonicalize_name(direct[1]) if direct else ""
-    return next((line for line in said.lines if required_name(line.text) == name), None)
+    return next((line for line in explanation.lines if required_name(line.text) == name), None)
 
 
 def _name(line: RequirementLine | None) -> str:
     return required_name(line.text) if line else "a requirement"
 
 
-def source_refusal(said: Explanation) -> BuilderError | None:
+def source_refusal(explanation: Explanation) -> BuilderError | None:
     """The error for an sdist that has to be built to be asked for its requirements, and cannot be built."""
-    failed = _FAILED.search(said.output)
+    failed = _FAILED.search(explanation.output)
     if failed is None:
         return None
     name = canonicalize_name(failed[1])
-    line, by = said.asking(name)
+    line, by = explanation.asking(name)
     needed = f", which `{by}` needs" if by else ""
     # uv indents the output of the build.
-    output = re.sub(r"(?m)^((hint|warning): .*$| {9})", "", said.output)
+    output = re.sub(r"(?m)^((hint|warning): .*$| {9})", "", explanation.output)
     return SdistBuildError(
-        f"`{failed[1]}{failed[2] or ''}`{needed} has no wheel for {said.availability.target.description},"
+        f"`{failed[1]}{failed[2] or ''}`{needed} has no wheel for {explanation.availability.target.description},"
         " and cannot be built",
-        where=said.origin(line),
+        where=explanation.origin(line),
         detail=last_words(output),
-        remedy=_remedy(said, name, (failed[2] or "").removeprefix("=="), output),
+        remedy=_remedy(explanation, name, (failed[2] or "").removeprefix("=="), output),
     )
 
 
-def _remedy(said: Explanation, name: str, version: str, output: str) -> str:
-    if renamed := _RENAMED.search(said.output):
+def _remedy(explanation: Explanation, name: str, version: str, output: str) -> str:
+    if renamed := _RENAMED.search(explanation.output):
         return f"Require `{renamed[1]}` instead of `{name}`"
-    return build_remedy(said.availability, name, version, output, said.asking(name)[0])
+    return build_remedy(explanation.availability, name, version, output, explanation.asking(name)[0])
 
 
 def build_remedy(

@@ -198,7 +198,7 @@ def _listen(child: subprocess.Popen[str], heard: Callable[[str], None]) -> None:
 
 
 def _started(
-    words: Sequence[str],
+    argv: Sequence[str],
     env: Mapping[str, str],
     cwd: Path | None,
     *,
@@ -208,13 +208,13 @@ def _started(
 ) -> subprocess.Popen[str]:
     if trace := _trace:
         # Of a program given as text (`python -c TEXT`) the first line is enough to know it.
-        trace(shlex.join(f"{word.splitlines()[0]} …" if "\n" in word else word for word in words))
+        trace(shlex.join(f"{word.splitlines()[0]} …" if "\n" in word else word for word in argv))
     outcome: list[subprocess.Popen[str] | Exception] = []
 
     def begin() -> None:
         try:
             child = subprocess.Popen(
-                words,
+                argv,
                 env=dict(env),
                 cwd=cwd or _NEUTRAL,
                 stdin=stdin,
@@ -244,7 +244,7 @@ def _started(
         starter.join()
     if isinstance(outcome[0], OSError):
         error = outcome[0]
-        what = f"could not start `{words[0]}`: {os.strerror(error.errno) if error.errno else error}"
+        what = f"could not start `{argv[0]}`: {os.strerror(error.errno) if error.errno else error}"
         raise ToolError(what) from error
     if isinstance(outcome[0], Exception):
         raise outcome[0]

@@ -133,7 +133,7 @@ def cut(error: RaisedError, site_packages: str) -> CutTraceback:
             lines.append(f"{name}:{frame.line} in {frame.function}")
             if frame.text:
                 lines.append(f"  {frame.text}")
-        message = _told(cause, site_packages)
+        message = _message(cause, site_packages)
         lines += message.splitlines()
         where = (
             where or _place_in_message(cause, site_packages) or ((own[-1][0], own[-1][1].line) if own else None)
@@ -148,7 +148,7 @@ def _own(error: RaisedError, site_packages: str) -> Iterator[tuple[str, Frame]]:
             yield name, frame
 
 
-def _told(error: RaisedError, site_packages: str) -> str:
+def _message(error: RaisedError, site_packages: str) -> str:
     """The message with paths relative to the project, and the class name without its module."""
     message = error.message.strip("\n")
     if match := _SYNTAX.match(error.message):
@@ -160,7 +160,7 @@ def _told(error: RaisedError, site_packages: str) -> str:
 
 
 def _summary(error: RaisedError, site_packages: str) -> str:
-    message = _told(error, site_packages)
+    message = _message(error, site_packages)
     if error.kind and (start := message.rfind(f"\n{error.kind}")) >= 0:
         # The text before it is code.
         message = message[start + 1 :]

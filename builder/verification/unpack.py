@@ -129,7 +129,7 @@ def unpacked_deps(pex: Path, sha256: str, python: Path) -> Unpacked:
 
     :param sha256: of the file, which need not exist if it is unpacked in the cache.
     """
-    place = _place(sha256, python)
+    place = _cache_directory(sha256, python)
     return Unpacked(kept_environment(place, lambda venv: unpack(pex, python, venv, _used_last(place))))
 
 
@@ -172,7 +172,7 @@ def _used_last(place: Path) -> Path | None:
 
 def kept_deps(sha256: str, python: Path) -> Path | None:
     """The directory of a deps PEX in the cache, if it is there and complete."""
-    place = _place(sha256, python)
+    place = _cache_directory(sha256, python)
     return place / "venv" if _is_whole(place) else None
 
 
@@ -186,7 +186,7 @@ def prune() -> None:
                 shutil.rmtree(place, ignore_errors=True)
 
 
-def _place(sha256: str, python: Path) -> Path:
+def _cache_directory(sha256: str, python: Path) -> Path:
     return storage.cache_directory() / "verify" / "deps" / f"{sha256[:32]}-{interpreter_key(python)}"
 
 

@@ -57,7 +57,7 @@ class ImageBuild:
     arguments: Mapping[str, str]
     labels: Mapping[str, str]
 
-    def words(self) -> list[str]:
+    def options(self) -> list[str]:
         """The arguments for both programs."""
         words = ["--no-cache", "--platform", self.platform, "--target", self.stage]
         arguments = {"SOURCE_DATE_EPOCH": str(self.epoch), **self.arguments}
@@ -125,7 +125,7 @@ class Buildx:
         output = f"type=oci,dest={export},tar=false,rewrite-timestamp=true"
         words = ["docker", "buildx", "build", "--progress", "plain", "--network", "none"]
         words += ["--provenance=false", "--sbom=false", "--output", output]
-        _run([*words, *recipe.words(), recipe.context])
+        _run([*words, *recipe.options(), recipe.context])
         index = _read(export / "index.json")
         return read_image(_read(blob_path(export, index["manifests"][0]["digest"])), export / "blobs" / "sha256")
 
@@ -150,7 +150,7 @@ class Buildah:
         # One build at a time, because the clean-up below would remove the intermediate images of others.
         with storage.exclusive(store / ".lock"):
             try:
-                _run([*buildah, *words, *recipe.words(), recipe.context])
+                _run([*buildah, *words, *recipe.options(), recipe.context])
                 image = named.read_text(encoding="utf-8").strip()
                 _run([*buildah, "push", "--quiet", "--format", "v2s2", image, f"dir:{export}"])
             finally:
