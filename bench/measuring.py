@@ -66,8 +66,15 @@ def measure(
 
 
 def environment(root: Path) -> dict[str, str]:
-    """The caller's environment, with the home directory and every cache below `root`."""
-    names = ("UV_CACHE_DIR", "PIP_CACHE_DIR", "PEX_ROOT", "XDG_CACHE_HOME", "PYTHONPATH")
+    """The caller's environment, with the home directory and every cache below `root`; byte code is kept."""
+    names = (
+        "UV_CACHE_DIR",
+        "PIP_CACHE_DIR",
+        "PEX_ROOT",
+        "XDG_CACHE_HOME",
+        "PYTHONPATH",
+        "PYTHONDONTWRITEBYTECODE",
+    )
     kept = {name: value for name, value in os.environ.items() if name not in names}
     path = os.pathsep.join([sysconfig.get_path("scripts"), os.environ["PATH"]])
     return {**kept, "PATH": path, "HOME": str(root), "BUILDER_CACHE_DIR": str(root / "cache")}

@@ -343,16 +343,16 @@ def _see_loaded(
     updated = [run for run in runs if run.updated]
     if not updated:
         return
-    wait(updated)
-    if not_loaded := [run for run in updated if isinstance(run.error, LoadError)]:
-        # The cause may be a damaged upload instead of the code.
-        damaged = uploader.send_damaged_again([run for run in not_loaded if run.format == "pex"])
-        damaged += images.send_damaged_again([run for run in not_loaded if run.image]) if images else []
-        for run in damaged:
-            run.error, run.updated = None, False
-        if damaged:
-            with console.phase("Update"):
-                updater.update(damaged, job.target.python_version)
-            wait(damaged)
-    updater.record(updated)
+    with updater.recording(updated):
+        wait(updated)
+        if not_loaded := [run for run in updated if isinstance(run.error, LoadError)]:
+            # The cause may be a damaged upload instead of the code.
+            damaged = uploader.send_damaged_again([run for run in not_loaded if run.format == "pex"])
+            damaged += images.send_damaged_again([run for run in not_loaded if run.image]) if images else []
+            for run in damaged:
+                run.error, run.updated = None, False
+            if damaged:
+                with console.phase("Update"):
+                    updater.update(damaged, job.target.python_version)
+                wait(damaged)
     uploader.look_back([run for run in updated if run.updated])

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final
 
 from builder.delivery.location_run import LocationRun, names_of, run_or_mark_failed
@@ -224,18 +225,26 @@ class Updater:
                 )
                 console.notices([Notice(text)])
 
-    def record(self, runs: Sequence[LocationRun]) -> None:
-        """Record what the deployment ran and runs, for `builder.rollback`."""
-        now = time.time()
-        with ThreadPoolExecutor(_RECORDS_AT_ONCE) as pool:
-            list(pool.map(lambda run: self._record(run, now), [run for run in runs if run.updated]))
+    @contextlib.contextmanager
+    def recording(self, runs: Sequence[LocationRun]) -> Iterator[None]:
+        """While it is waited for updated locations, read the records of `builder.rollback`; then write them.
 
-    def _record(self, run: LocationRun, now: float) -> None:
+        They say what the deployment ran before and runs now.
+        """
+        deployment = self.deployment or ""
+        with ThreadPoolExecutor(_RECORDS_AT_ONCE) as pool:
+            known = {run.name: pool.submit(self._cloud.versions, deployment, run.name) for run in runs}
+            yield
+            now = time.time()
+            updated = [run for run in runs if run.updated]
+            list(pool.map(lambda run: self._record(run, known[run.name], now), updated))
+
+    def _record(self, run: LocationRun, recorded: Future[list[Version]], now: float) -> None:
         good = run.loaded or (None if run.error is None else False)
         before = version_of(run.before) if run.before else None
         deployment = self.deployment or ""
         try:
-            known = self._cloud.versions(deployment, run.name)
+            known = recorded.result()
             versions = with_update(known, before, Version(run.document, now, good))
             if len(known) != len(versions) or not all(map(Version.is_recorded_as, versions, known)):
                 self._cloud.record_versions(deployment, run.name, versions)

@@ -12,13 +12,14 @@ from builder.system.storage import Artefact
 
 _READINGS: Final = 3
 _SMALL: Final = 1 << 23
-"""Bytes: a file of at most this size, as source PEX files are, is read back whole."""
+"""Bytes: a file of at most this size, as source PEX files are, is read whole if the store says no MD5 of it."""
 
 
 class ReadBack(Enum):
     """How a file in the registry is compared with the local file.
 
-    TAIL: by size, tail and the store's MD5; by all its bytes if it is small, or if that MD5 is another one.
+    TAIL: by size, tail and the store's MD5; by all its bytes if that MD5 is another one, or if it is small and the
+        store says none.
     FULL: always by all its bytes.
     """
 
@@ -60,14 +61,15 @@ def compare(
     :param sent: whether it was sent just now.
     """
     tail = _local_tail(file)
-    whole = check is ReadBack.FULL or file.size <= _SMALL
+    whole = check is ReadBack.FULL
     for _ in range(_READINGS):
         stored = transfers.stat(link, deadline, size=file.size, whole=whole, renewals=1 if sent else 0)
         difference = _difference(file, tail, stored)
         if stored is None or (difference is None and stored.sha256):
             return difference, stored
         said_whole = stored.md5 is not None and stored.md5 == _md5(file)
-        if difference is None and (said_whole or (stored.md5 is None and not sent)):
+        enough = said_whole or (stored.md5 is None and not sent and file.size > _SMALL)
+        if difference is None and enough:
             return None, stored
         if difference and not said_whole:
             return difference, stored

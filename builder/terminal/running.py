@@ -85,6 +85,8 @@ def run_command(command: click.Command, module: str) -> NoReturn:
         code = _exit_code(command, module)
     # The work is over: a signal has nothing left to stop, and Python could not handle it while it shuts down.
     _ignore_signals()
+    # Nor is there anything left to collect, which takes 60 ms at the end of a deploy.
+    gc.freeze()
     sys.exit(_say_stopped(_received[0]) if _received else code)
 
 
