@@ -50,6 +50,7 @@ HEALED_IN = {
     **dict.fromkeys(("layers", "base-images"), IMAGES),
     **dict.fromkeys(("exports", "certificates"), f"{HERE}::test_what_is_kept_by_its_hash_is_not_taken_damaged"),
     "tools": "tests/cache/test_cache.py::test_a_damaged_uv_is_fetched_again",
+    "loads": "tests/delivery/test_deploy_verify.py::test_a_record_that_is_old_or_damaged_is_not_used",
     "boot": "tests/builder_pex/test_boot_cache.py::test_heals_its_cache",
     # The web server is kept as the dependencies are.
     **dict.fromkeys(
